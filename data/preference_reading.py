@@ -1,0 +1,58 @@
+"""Preferences from a user's file: what the student is reminded of while it learns new ones."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data.errors import InputError
+from data.prompts import as_messages, check_text, prompt_id
+from data.rows import read_rows
+from data.schemas import PREFERENCES
+
+
+def read_preferences(path: str | Path) -> tuple[pa.Table, dict[str, int]]:
+    """PREFERENCES of round 0, and counts: read = kept + tied.
+
+    A row has `prompt` (text or messages), `chosen` and `rejected`, each text or a list of messages
+    whose last one is the assistant's. Rows whose two answers are equal are dropped and counted.
+    Raises InputError with file and line for anything else.
+    """
+    kept, read = [], 0
+    for place, row in read_rows(path):
+        read += 1
+        preference = _preference(row, place, Path(path).name.split(".")[0], read)
+        if preference["chosen"] != preference["rejected"]:
+            kept.append(preference)
+    if not kept:
+        raise InputError(f"{path}: holds no preferences; give at least one")
+    counts = {"read": read, "kept": len(kept), "tied": read - len(kept)}
+    return pa.Table.from_pylist(kept, PREFERENCES), counts
+
+
+def _preference(row: dict[str, Any], place: str, dataset: str, number: int) -> dict[str, Any]:
+    if row.get("prompt") is None:
+        raise InputError(f"{place}: the field 'prompt' is missing; add the prompt's text")
+    messages = as_messages(row["prompt"], place)
+    name = f"{prompt_id(messages)}-{number}"  # one prompt may have several pairs
+    return {
+        "prompt_id": name,
+        "messages": messages,
+        "dataset": str(row.get("dataset") or dataset),
+        "chosen": _answer(row.get("chosen"), place, "chosen"),
+        "rejected": _answer(row.get("rejected"), place, "rejected"),
+        "chosen_id": f"{name}/chosen",
+        "rejected_id": f"{name}/rejected",
+        "margin": 0.0,
+        "weight": 1.0,
+        "swapped": False,
+        "round": 0,
+    }
+
+
+def _answer(value: Any, place: str, field: str) -> str:
+    if isinstance(value, list):
+        if not value or not isinstance(value[-1], dict) or value[-1].get("role") != "assistant":
+            raise InputError(f"{place}: {field} must end with the assistant's message")
+        value = value[-1].get("content")
+    return check_text(value, place, field)

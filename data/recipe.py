@@ -1,0 +1,250 @@
+"""A recipe: the choices that fill the slots of the loop, read from YAML and checked up front.
+
+Everything that can change a result is here and enters a cache key through the stage that uses it.
+`runtime` holds what changes only speed and enters no key.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # Fields a stage does not read itself: what they name reaches it as an artifact, by content.
+    not_in_key: ClassVar[frozenset[str]] = frozenset()
+
+
+# TRL's DPO losses that this project's batches feed correctly.
+DpoLoss = Literal[
+    "sigmoid", "hinge", "ipo", "robust", "nca_pair", "bco_pair", "sppo_hard", "aot",
+    "aot_unpaired", "apo_zero", "apo_down", "discopop", "sigmoid_norm",
+]  # fmt: skip
+
+# transformers' schedules of the learning rate that need no further settings.
+Scheduler = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
+    "inverse_sqrt",
+]  # fmt: skip
+
+WORLD = "world"  # a model or prompt source of this name is made by the embedded world
+
+
+class WorldConfig(Config):
+    """The embedded world: sizes of what the bootstrap flow makes."""
+
+    seed: int = Field(0, ge=0, description="Seed of the generator and of all bootstrap training")
+    lessons: int = Field(32_000, ge=100, description="Good answers the shared trunk learns from")
+    policy_examples: int = Field(24_000, ge=100, description="Demonstrations for the SFT policy")
+    teacher_pairs: int = Field(16_000, ge=100, description="Oracle-labelled pairs for the teacher")
+    student_pairs: int = Field(1_500, ge=50, description="Oracle-labelled pairs for the student")
+    prompts: int = Field(6_000, ge=10, description="Prompts of the pool the rounds draw from")
+    dev_prompts: int = Field(210, ge=7, description="Held-out prompts for agreement and the gate")
+    test_prompts: int = Field(700, ge=7, description="Held-out prompts that only evaluate sees")
+
+
+class PromptsConfig(Config):
+    path: str = Field(WORLD, description="JSONL, Parquet or CSV file, a datasets id, or 'world'")
+    dev_path: str | None = Field(None, description="Held-out prompts for agreement and the gate")
+    test_path: str | None = Field(None, description="Held-out prompts for the win rate")
+    dev_size: int = Field(200, ge=2, description="Without dev_path: so many prompts of the pool")
+    test_size: int = Field(500, ge=2, description="Without test_path: so many prompts of the pool")
+    per_round: int = Field(1_000, ge=1, description="Prompts drawn for each round")
+    max_tokens: int = Field(512, ge=1, description="Longest prompt, in policy tokens")
+
+
+class DecodingConfig(Config):
+    temperature: float = Field(1.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(64, ge=1)
+
+
+class GenerateConfig(DecodingConfig):
+    engine: Literal["auto", "vllm", "transformers", "openai"] = "auto"
+    k: int = Field(8, ge=2, description="Completions sampled for each prompt")
+
+    @property
+    def decoding(self) -> DecodingConfig:
+        return DecodingConfig(
+            temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens
+        )
+
+
+class AdapterConfig(Config):
+    r: int = Field(16, ge=1)
+    alpha: int = Field(32, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str | list[str] = Field("all-linear", description="As PEFT's LoraConfig")
+
+
+class TrainConfig(Config):
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(1, ge=1)
+    batch_size: int = Field(32, ge=1, description="Rows per optimizer step")
+    warmup_ratio: float = Field(0.05, ge=0, lt=1)
+    scheduler: Scheduler = "linear"
+    max_length: int = Field(1024, ge=8, description="Longest prompt + completion, in tokens")
+
+
+class StudentConfig(TrainConfig):
+    """The student reward model and how it is distilled from the teacher's labels."""
+
+    not_in_key = frozenset({"model", "replay_path"})
+
+    model: str = Field(WORLD, description="Hugging Face directory or hub id, one label")
+    loss: Literal["bradley_terry", "margin_ranking"] = "bradley_terry"
+    margin: float = Field(1.0, gt=0, description="Margin of the ranking loss")
+    learning_rate: float = Field(1e-3, gt=0)
+    epochs: int = Field(2, ge=1)
+    replay: float = Field(0.5, ge=0, lt=1, description="Share of earlier preferences in the data")
+    replay_path: str | None = Field(
+        None, description="Preferences from before the first round; the world brings its own"
+    )
+    adapter: AdapterConfig = AdapterConfig()
+
+
+class TeacherConfig(Config):
+    not_in_key = frozenset({"model"})
+
+    model: str = Field(WORLD, description="Hugging Face directory or hub id, one label")
+    min_margin: float = Field(0.0, ge=0, description="Pairs the teacher separates by less are out")
+    on_disagreement: Literal["swap", "drop"] = "swap"
+
+
+class MineConfig(Config):
+    min_margin: float = Field(0.0, ge=0, description="Student margins at or below this are ties")
+    drop_truncated: bool = Field(True, description="An unfinished completion is never a candidate")
+
+
+class PolicyConfig(TrainConfig):
+    """The policy and how DPO tunes it."""
+
+    not_in_key = frozenset({"model", "reference", "replay"})
+
+    model: str = Field(WORLD, description="Hugging Face directory or hub id of the base policy")
+    method: Literal["full", "lora"] = "lora"
+    learning_rate: float = Field(5e-6, gt=0)
+    beta: float = Field(0.1, gt=0)
+    losses: dict[DpoLoss, float] = Field(
+        {"sigmoid": 1.0}, description="TRL DPO losses by name, with weights"
+    )
+    sft_weight: float = Field(0.0, ge=0, description="gamma of the auxiliary SFT term")
+    reference: Literal["initial", "previous"] = Field(
+        "previous", description="The base policy, or the policy at the start of the round"
+    )
+    replay: Literal["none", "all"] = Field(
+        "none", description="Also train on earlier rounds' pairs"
+    )
+    adapter: AdapterConfig = AdapterConfig()
+
+
+class GateConfig(Config):
+    """A new policy is adopted when the teacher prefers it on the dev prompts."""
+
+    min_win_rate: float = Field(0.5, ge=0, le=1)
+
+
+class EvaluateConfig(Config):
+    judge: Literal["oracle", "teacher"] = Field("teacher", description="Who decides the win rate")
+    temperature: float = Field(0.7, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    dev_samples: int = Field(4, ge=2, description="Completions of each dev prompt")
+    bootstrap_samples: int = Field(2_000, ge=100)
+
+
+class LoggedFields(Config):
+    """Names of the fields in files of format "rows"."""
+
+    prompt: str = Field("prompt", description="Text, or a list of messages")
+    completion: str = "completion"
+    sample: str = Field("sample", description="Number of the completion among its prompt's")
+    reward: str = Field("reward", description="The judge's reward of this completion")
+    dataset: str = "dataset"
+    finish_reason: str = Field("finish_reason", description='"stop" or "length"')
+
+
+class LoggedConfig(Config):
+    """Completions and a judge's rewards recorded earlier, in place of generation and teacher."""
+
+    # The files enter a key by data.logged.logged_digest.
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"completions", "judgments"})
+
+    completions: str | list[str] = Field(description="Files, globs or folders")
+    judgments: str | list[str] | None = Field(
+        None, description="Files, globs or folders; without it, rewards in the completion files"
+    )
+    format: Literal["rows", "alpaca_eval"] = Field(
+        "rows", description="One row per completion, or AlpacaEval outputs and annotations"
+    )
+    fields: LoggedFields = LoggedFields()
+    judge: str = Field("recorded", min_length=1, description="Name of the judge in the report")
+    held_out: float = Field(0.25, gt=0, lt=1, description="Share of the prompts for agreement")
+    seed: int = Field(0, ge=0, description="Of the split and of the order of the completions")
+
+
+class RuntimeConfig(Config):
+    """Throughput only: never part of a cache key."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    token_budget: int = Field(
+        16_384, ge=64, description="Tokens per scoring batch, padding included"
+    )
+    train_micro_batch: int = Field(0, ge=0, description="Rows per forward pass; 0: the batch size")
+    gpu_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU that vLLM may take")
+    trust_remote_code: bool = False
+
+
+class Recipe(Config):
+    recipe: Literal["ts-align"] = "ts-align"
+    run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    seed: int = Field(0, ge=0)
+    rounds: int = Field(3, ge=1)
+    world: WorldConfig | None = None
+    prompts: PromptsConfig = PromptsConfig()
+    policy: PolicyConfig = PolicyConfig()
+    student: StudentConfig = StudentConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    generate: GenerateConfig = GenerateConfig()
+    mine: MineConfig = MineConfig()
+    gate: GateConfig = GateConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    logged: LoggedConfig | None = None
+    runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _world_or_own(self) -> "Recipe":
+        """What the embedded world does not make, the user brings."""
+        sources = {
+            "policy.model": self.policy.model,
+            "student.model": self.student.model,
+            "teacher.model": self.teacher.model,
+            "prompts.path": self.prompts.path,
+        }
+        if self.logged:  # nothing is generated, and the teacher has already spoken
+            sources = {"student.model": self.student.model}
+        for field, value in sources.items():
+            if value == WORLD and self.world is None:
+                raise ValueError(
+                    f"{field}: name your own, or add 'world: {{}}' to use the embedded one"
+                )
+        if self.evaluate.judge == "oracle" and self.prompts.path != WORLD:
+            raise ValueError(
+                "evaluate.judge: the oracle knows only the embedded world; use 'teacher'"
+            )
+        return self
+
+    @property
+    def max_length(self) -> int:
+        """Longest prompt with its completion, in policy tokens."""
+        return self.prompts.max_tokens + self.generate.max_tokens
+
+    @property
+    def evaluate_decoding(self) -> DecodingConfig:
+        """How base and aligned policy answer the held-out prompts."""
+        return DecodingConfig(
+            temperature=self.evaluate.temperature,
+            top_p=self.evaluate.top_p,
+            max_tokens=self.generate.max_tokens,
+        )

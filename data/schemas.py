@@ -1,0 +1,121 @@
+"""Arrow schemas of every table that passes between two stages.
+
+Rows are joined by id, never by position. `prompt_id` is unique within a prompt table;
+`completion_id` is unique within a round.
+"""
+
+import pyarrow as pa
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+PROMPTS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("messages", MESSAGES),
+        ("dataset", pa.string()),
+    ]
+)
+
+COMPLETIONS = pa.schema(
+    [
+        ("completion_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("sample", pa.int32()),  # 0 .. K-1
+        ("completion", pa.string()),
+        ("finish_reason", pa.string()),  # "stop" or "length"
+        ("n_tokens", pa.int32()),
+    ]
+)
+
+SCORES = pa.schema(
+    [
+        ("completion_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("reward", pa.float64()),  # null: the conversation is longer than the model can read
+    ]
+)
+
+# The student's best and worst completion of a prompt, before the teacher has seen them.
+MINED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("best_id", pa.string()),
+        ("worst_id", pa.string()),
+        ("best_completion", pa.string()),
+        ("worst_completion", pa.string()),
+        ("best_reward", pa.float64()),
+        ("worst_reward", pa.float64()),
+    ]
+)
+
+# Preferences carry what the trainers need, so that training reads one table.
+PREFERENCES = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("messages", MESSAGES),
+        ("dataset", pa.string()),
+        ("chosen", pa.string()),
+        ("rejected", pa.string()),
+        ("chosen_id", pa.string()),
+        ("rejected_id", pa.string()),
+        ("margin", pa.float64()),  # labeller's reward of chosen minus rejected, >= 0
+        ("weight", pa.float64()),
+        ("swapped", pa.bool_()),  # the teacher reversed the student's order
+        ("round", pa.int32()),  # 0: preferences from before the first round
+    ]
+)
+
+REFERENCE_LOGPS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("chosen_logp", pa.float64()),  # summed over completion tokens, nats
+        ("rejected_logp", pa.float64()),
+    ]
+)
+
+# One row per held-out prompt: base and policy answer under the same decoding.
+EVALUATION = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("dataset", pa.string()),
+        ("base_completion", pa.string()),
+        ("policy_completion", pa.string()),
+        ("base_score", pa.float64()),
+        ("policy_score", pa.float64()),
+        ("outcome", pa.float64()),  # 1 win, 0.5 tie, 0 loss
+    ]
+)
+
+# A teacher's judgments recorded earlier, one per judged completion.
+JUDGMENTS = pa.schema(
+    [
+        ("completion_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("reward", pa.float64()),
+        ("judge", pa.string()),
+    ]
+)
+
+# Two completions of a prompt that a recorded judge tells apart.
+JUDGED_PAIRS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("better_id", pa.string()),
+        ("worse_id", pa.string()),
+        ("margin", pa.float64()),  # judge's reward of the better minus the worse, > 0
+        ("length_ratio", pa.float64()),  # characters of the better over those of the worse
+    ]
+)
+
+# Schema of an artifact's data.parquet by the artifact's kind; the store checks these.
+TABLES = {
+    "prompts": PROMPTS,
+    "completions": COMPLETIONS,
+    "scores": SCORES,
+    "mined": MINED,
+    "preferences": PREFERENCES,
+    "reference_logps": REFERENCE_LOGPS,
+    "evaluation": EVALUATION,
+    "judgments": JUDGMENTS,
+    "judged_pairs": JUDGED_PAIRS,
+}

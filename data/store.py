@@ -1,0 +1,232 @@
+"""The artifact store: immutable results on disk, found by the digest of what made them.
+
+<store>/<kind>/<first two hex digits>/<key hex>/{artifact.json, data.parquet or model files}
+
+A result appears by one rename of a complete, synced folder, so a crash leaves either all of it or
+nothing. What does not match its own record counts as absent and is computed again.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data.artifacts import RECORD, TABLE, Artifact, Record, check_bytes, describe, read_record
+from data.digests import canonical_json, digest_of, tree_files
+from data.errors import ArtifactError, InputError
+from data.remote import Remote, local_folder
+from data.schemas import TABLES
+from data.tables import read_table
+
+Body = Callable[[Path], dict[str, Any]]
+
+_KIND = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_TEMPORARY = "tmp"
+
+
+class Store:
+    """A folder of artifacts, or any fsspec URL (`s3://bucket/prefix`) mirrored in a local cache."""
+
+    def __init__(self, url: str | Path) -> None:
+        self.url = str(url)
+        self.root, remote = local_folder(self.url)
+        self._remote: Remote | None = remote
+        self._cleaned = False
+
+    def find(self, kind: str, key: dict) -> Artifact | None:
+        """The artifact of this kind and key, or None if it is absent, incomplete or mismatched.
+
+        Files are checked by presence and size; `verify` reads their bytes.
+        """
+        record = self._find(kind, digest_of(key))
+        return record.artifact if record else None
+
+    def put(self, kind: str, key: dict, body: Body) -> Artifact:
+        """The artifact of this kind and key; if it is not there, made by `body`.
+
+        `body(out)` fills the empty folder `out` and returns small JSON metadata. Of two processes
+        that compute the same key, both get the artifact that was there first.
+        """
+        digest = digest_of(key)
+        found = self._find(kind, digest)
+        record = found or self._compute(kind, key, body)
+        if self._remote and not (found and self._remote.holds(self._name(kind, digest), found)):
+            self._remote.push(self._name(kind, digest), self._folder(kind, digest), record)
+        return record.artifact
+
+    def path(self, artifact: Artifact) -> Path:
+        """Local folder of an artifact, present and complete. Raises ArtifactError otherwise."""
+        return self._folder(artifact.kind, self._record(artifact).artifact.key)
+
+    def table(self, artifact: Artifact, schema: pa.Schema | None = None) -> pa.Table:
+        """The artifact's data.parquet, of `schema` or that of its kind (data.schemas.TABLES)."""
+        return read_table(self.path(artifact) / TABLE, schema or TABLES.get(artifact.kind))
+
+    def record(self, artifact: Artifact) -> Record:
+        """The full record of an artifact: key, files, creation. Raises ArtifactError."""
+        return self._record(artifact)
+
+    def verify(self, artifact: Artifact) -> None:
+        """Read and hash every file again. Raises ArtifactError naming the first damaged one."""
+        record = self._record(artifact)
+        check_bytes(self._folder(artifact.kind, artifact.key), record)
+
+    def _record(self, artifact: Artifact) -> Record:
+        folder = self._folder(artifact.kind, artifact.key)
+        if self._remote and not (folder / RECORD).exists():
+            self._fetch(artifact.kind, artifact.key)
+        record = read_record(folder, artifact.kind, artifact.key)
+        if record.artifact.digest != artifact.digest:
+            raise ArtifactError(
+                f"{folder}: was computed again with another result; run the stage that refers to it"
+            )
+        return record
+
+    def _find(self, kind: str, key: str) -> Record | None:
+        folder = self._folder(kind, key)
+        try:
+            return read_record(folder, kind, key)
+        except ArtifactError:
+            if not (self._remote and self._fetch(kind, key)):
+                return None
+        try:
+            return read_record(folder, kind, key)
+        except ArtifactError:
+            return None
+
+    def _compute(self, kind: str, key: dict, body: Body) -> Record:
+        plain_key = json.loads(canonical_json(key))  # tuples become lists, as a reader will see it
+        work = self._temporary()
+        try:
+            start = time.perf_counter()
+            meta = body(work)
+            seconds = round(time.perf_counter() - start, 3)
+            meta = json.loads(canonical_json(meta))
+            record = describe(work, kind, plain_key, meta, seconds)
+            return self._publish(work, record)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _publish(self, work: Path, record: Record) -> Record:
+        """Move a complete folder to its place; returns what is there in the end."""
+        kind, key = record.artifact.kind, record.artifact.key
+        final = self._folder(kind, key)
+        (work / RECORD).write_bytes(record.dump())
+        _sync_tree(work)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(8):
+            try:
+                os.rename(work, final)
+            except OSError:
+                if not os.path.lexists(final):
+                    raise  # disk full, no permission: not a competitor
+                try:
+                    return read_record(final, kind, key)
+                except ArtifactError:
+                    self._set_aside(final)
+            else:
+                for folder in (final.parent, final.parent.parent, self.root):
+                    _sync(folder)
+                return record
+        raise ArtifactError(f"{final}: another process keeps replacing it; run again later")
+
+    def _set_aside(self, final: Path) -> None:
+        """Move a damaged artifact out of the way, then delete it."""
+        aside = self._temporary()
+        try:
+            os.rename(final, aside / "damaged")
+        except FileNotFoundError:
+            pass  # a competitor was faster
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _fetch(self, kind: str, key: str) -> bool:
+        """Download an artifact into the local cache; False if it is absent or damaged there."""
+        assert self._remote is not None
+        work = self._temporary()
+        try:
+            self._remote.pull(self._name(kind, key), work)
+            record = read_record(work, kind, key)
+            check_bytes(work, record)
+            self._publish(work, record)
+        except ArtifactError:
+            return False
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return True
+
+    def _name(self, kind: str, key: str) -> str:
+        """Place of an artifact relative to the store."""
+        if not _KIND.fullmatch(kind) or kind == _TEMPORARY:
+            raise InputError(
+                f"kind {kind!r}: must be lower-case letters, digits, '-', '_', not 'tmp'"
+            )
+        hexdigits = key.removeprefix("sha256:")
+        return f"{kind}/{hexdigits[:2]}/{hexdigits}"
+
+    def _folder(self, kind: str, key: str) -> Path:
+        return self.root / self._name(kind, key)
+
+    def _temporary(self) -> Path:
+        """A new folder below <store>/tmp, named after this process."""
+        parent = self.root / _TEMPORARY
+        parent.mkdir(parents=True, exist_ok=True)
+        if not self._cleaned:
+            _remove_leftovers(parent)
+            self._cleaned = True
+        folder = parent / f"{_owner(os.getpid())}-{secrets.token_hex(6)}"
+        folder.mkdir()
+        return folder
+
+
+def _owner(pid: int) -> str:
+    """Name of a process that neither another host nor a later process with its pid shares."""
+    host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
+    try:
+        # Field 22 of stat, counted behind the command name, which may itself hold spaces.
+        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        started = "0"
+    return f"{host}-{pid}-{started}"
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Delete temporary folders whose process, on this host, has ended."""
+    own_host = _owner(os.getpid()).split("-")[0]
+    for folder in parent.iterdir():
+        host, pid, *_ = [*folder.name.split("-"), "", ""]
+        if host == own_host and pid.isdecimal() and not _alive(int(pid), folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int, name: str) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return name.startswith(_owner(pid) + "-")
+
+
+def _sync_tree(folder: Path) -> None:
+    for name in tree_files(folder):
+        _sync(folder / name)
+    for parent, _, _ in os.walk(folder, topdown=False):
+        _sync(Path(parent))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,236 @@
+"""`runs/NAME/summary.json`, schema 1: what a run did and what came of it. See docs/summary.md."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from data.errors import CardinalityError, InputError
+
+Interval = tuple[float, float]
+
+
+class Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class StageRecord(Entry):
+    """One call of a stage. `seconds` is this invocation's, `computed_seconds` what it once took."""
+
+    stage: str
+    cached: bool
+    seconds: float
+    computed_seconds: float
+    kind: str
+    key: str
+    artifact: str
+
+
+class Ledger(Entry):
+    """What became of every completion and every prompt of a round; see `check_ledger`."""
+
+    asked: int = 0  # prompts
+    generated: int = 0  # completions
+    usable: int = 0
+    empty: int = 0
+    truncated: int = 0
+    unscored: int = 0  # longer than the student can read
+    duplicate: int = 0
+    no_candidates: int = 0  # prompts with fewer than two usable completions
+    tied: int = 0  # prompts whose best and worst the student cannot tell apart
+    mined: int = 0  # pairs
+    agreed: int = 0  # the teacher confirms the student's order
+    swapped: int = 0  # the teacher reverses it
+    teacher_tied: int = 0
+    unjudged: int = 0  # longer than the teacher can read
+    dropped_disagreement: int = 0
+    below_margin: int = 0
+    labelled: int = 0  # preferences
+    too_long: int = 0
+    trained: int = 0
+
+
+def check_ledger(ledger: Ledger) -> None:
+    """Every completion, prompt and pair is counted once.
+
+    Raises:
+        CardinalityError: with the equation that does not hold.
+    """
+    x = ledger
+    sums = {
+        "generated = usable + empty + truncated + unscored + duplicate": (
+            x.generated,
+            x.usable + x.empty + x.truncated + x.unscored + x.duplicate,
+        ),
+        "asked = no_candidates + tied + mined": (x.asked, x.no_candidates + x.tied + x.mined),
+        "mined = agreed + swapped + teacher_tied + unjudged": (
+            x.mined,
+            x.agreed + x.swapped + x.teacher_tied + x.unjudged,
+        ),
+        "mined = labelled + teacher_tied + unjudged + dropped_disagreement + below_margin": (
+            x.mined,
+            x.labelled + x.teacher_tied + x.unjudged + x.dropped_disagreement + x.below_margin,
+        ),
+        "labelled = trained + too_long": (x.labelled, x.trained + x.too_long),
+    }
+    for equation, (left, right) in sums.items():
+        if left != right:
+            raise CardinalityError(f"ledger: {equation} does not hold: {left} is not {right}")
+
+
+class StudentSummary(Entry):
+    agreement_before: float | None = None
+    agreement_after: float | None = None
+    ci95_before: Interval | None = None
+    ci95_after: Interval | None = None
+    pairs: int = 0
+    adopted: bool = True
+    # Only for logged completions: how often the longer answer is the judge's choice, and the
+    # student's agreement where the two answers differ by no more than a tenth in length.
+    longer_baseline: float | None = None
+    ci95_longer: Interval | None = None
+    equal_length_before: float | None = None
+    equal_length_after: float | None = None
+    equal_length_longer: float | None = None
+    ci95_equal_length_before: Interval | None = None
+    ci95_equal_length_after: Interval | None = None
+    equal_length_pairs: int | None = None
+
+
+class DatasetResult(Entry):
+    win_rate: float
+    ci95: Interval
+    n: int
+    base_score: float | None = None
+    policy_score: float | None = None
+
+
+class PolicySummary(Entry):
+    win_rate: float
+    ci95: Interval
+    wins: int
+    ties: int
+    losses: int
+    judge: str
+    by_dataset: dict[str, DatasetResult] = {}
+
+
+class Drift(Entry):
+    kl_to_base: float
+    mean_tokens: float
+    distinct_2: float
+    student_reward: float
+    teacher_reward: float
+    judge_score: float
+
+
+class Gate(Entry):
+    """The teacher's win rate of the new policy over the previous one, on dev prompts."""
+
+    win_rate: float
+    n: int
+    adopted: bool
+
+
+class Round(Entry):
+    round: int
+    ledger: Ledger
+    teacher_calls: int
+    swap_rate: float
+    label_precision: float | None = None
+    label_precision_by_dataset: dict[str, float] = {}
+    student: StudentSummary
+    policy: PolicySummary | None = None
+    drift: Drift | None = None
+    gate: Gate | None = None
+    adopted: bool = True
+    tokens: int = 0
+    stages: list[StageRecord] = []
+
+
+class Final(Entry):
+    """The last adopted policy."""
+
+    round: int
+    win_rate: float
+    ci95: Interval
+    by_dataset: dict[str, DatasetResult]
+    judge: str
+
+
+class Summary(Entry):
+    schema_version: int = 1
+    run: str
+    recipe: str
+    seed: int
+    config_digest: str
+    run_digest: str
+    versions: dict[str, str]
+    machine: dict[str, str] = {}
+    config: dict[str, Any] = {}
+    seconds: float = 0.0
+    computed_seconds: float = 0.0
+    finished: str | None = None  # UTC, ISO 8601, of the invocation that wrote the report
+    base: dict[str, float] = {}  # fields of Drift for the base policy, as far as they are known
+    bootstrap: list[StageRecord] = []
+    rounds: list[Round] = []
+    final: Final | None = None
+
+    def stages(self) -> list[StageRecord]:
+        """Every stage call of the run, in order."""
+        return [*self.bootstrap, *(record for r in self.rounds for record in r.stages)]
+
+    def all_cached(self, seconds: float) -> "Summary":
+        """The summary of an invocation that found everything done."""
+        copy = self.model_copy(deep=True)
+        for record in copy.stages():
+            record.cached, record.seconds = True, 0.0
+        copy.seconds = seconds
+        return copy
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write atomically: whoever opens `path` sees the old or the new text, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        # A lone surrogate, which JSON can carry, must not cost a report.
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """Write atomically, fields in the order of the models, the contract's `schema` first."""
+    content = summary.model_dump(mode="json")
+    content = {"schema": content.pop("schema_version"), **content}
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_summary(path: Path) -> Summary:
+    """The summary at `path`.
+
+    Raises:
+        InputError: there is none, or it is not of this schema.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such run; `tsalign status` lists the runs") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: not JSON; delete it and run the recipe again") from None
+    if not isinstance(content, dict) or content.pop("schema", None) != 1:
+        raise InputError(f"{path}: not a summary of schema 1; run the recipe again")
+    try:
+        return Summary.model_validate({"schema_version": 1, **content})
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise InputError(f"{path}: field '{where}' is not valid; run the recipe again") from error

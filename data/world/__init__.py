@@ -1,0 +1,1 @@
+"""The embedded world: seven instruction families whose answers an oracle can score exactly."""

@@ -1,0 +1,1 @@
+"""What happens in which order: the parent flow, the round sub-flow and the command line."""

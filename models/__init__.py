@@ -1,0 +1,1 @@
+"""Policies, reward models, generation engines, losses and judges, without Prefect."""

@@ -1,0 +1,244 @@
+import csv
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.errors import InputError
+from data.prompts import prompt_id, read_prompts
+from data.rows import read_rows
+from data.schemas import PROMPTS
+
+USER = [{"role": "user", "content": "Name two fruits."}]
+CHAT = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Hello!"},
+    {"role": "user", "content": "Name two fruits."},
+]
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(name, content):
+        path = tmp_path / name
+        if isinstance(content, list):
+            content = "\n".join(json.dumps(row) for row in content)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def message(path):
+    with pytest.raises(InputError) as error:
+        read_prompts(path)
+    assert "\n" not in str(error.value)
+    return str(error.value).removeprefix(f"{path.parent}/")
+
+
+def test_text_and_messages_become_prompts_with_ids_from_their_content(file):
+    table, counts = read_prompts(
+        file("fruit.v1.jsonl", [{"prompt": "Name two fruits."}, {"messages": CHAT}])
+    )
+    assert table.schema == PROMPTS
+    assert table.to_pylist() == [
+        {"prompt_id": prompt_id(USER), "messages": USER, "dataset": "fruit"},
+        {"prompt_id": prompt_id(CHAT), "messages": CHAT, "dataset": "fruit"},
+    ]
+    assert counts == {"read": 2, "kept": 2, "duplicate": 0}
+
+
+def test_given_ids_and_dataset_names_are_kept(file):
+    rows = [
+        {"prompt": "a", "prompt_id": "1", "dataset": "x"},
+        {"prompt": "b", "prompt_id": "2", "source": "y"},
+        {"prompt": "c", "prompt_id": "3", "answer": 42},
+    ]
+    table, _ = read_prompts(file("p.jsonl", rows), dataset_name="mine")
+    assert table["prompt_id"].to_pylist() == ["1", "2", "3"]
+    assert table["dataset"].to_pylist() == ["x", "y", "mine"]
+
+
+def test_repeated_prompts_are_dropped_and_counted(file):
+    rows = [{"prompt": "a"}, {"prompt": "b"}, {"messages": [USER[0] | {"content": "a"}]}]
+    table, counts = read_prompts(file("p.jsonl", rows))
+    assert len(table) == 2
+    assert counts == {"read": 3, "kept": 2, "duplicate": 1}
+
+
+def test_every_format_gives_the_same_table(file, tmp_path):
+    rows = [
+        {"prompt": 'Say "hi",\nplease.', "prompt_id": "1", "dataset": "d"},
+        {"prompt": "Grüße an 東京 \u2028 🙂", "prompt_id": "2", "dataset": "d"},
+    ]
+    paths = [
+        file("p.jsonl", rows),
+        file("p.json", json.dumps(rows)),
+        file(
+            "q.jsonl",
+            b"\xef\xbb\xbf"
+            + json.dumps(rows[0]).encode()
+            + b"\r\n\n"
+            + json.dumps(rows[1], ensure_ascii=False).encode(),
+        ),
+        file("p.json.gz", gzip.compress(json.dumps(rows).encode())),
+    ]
+    with open(tmp_path / "p.csv", "w", newline="") as out:
+        writer = csv.DictWriter(out, ["prompt", "prompt_id", "dataset"])
+        writer.writeheader()
+        writer.writerows(rows)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    wanted = read_prompts(paths[0])[0]
+    assert len(wanted) == 2
+    for path in [*paths[1:], tmp_path / "p.csv", tmp_path / "p.parquet"]:
+        assert read_prompts(path)[0].equals(wanted), path
+
+
+def test_messages_from_parquet_may_have_unused_fields(tmp_path):
+    rows = [{"messages": [USER[0] | {"tool_calls": None}]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    assert read_prompts(tmp_path / "p.parquet")[0]["messages"].to_pylist() == [USER]
+
+
+BAD_ROWS = {
+    "no field": ({}, "needs exactly one of the fields 'prompt' and 'messages'"),
+    "other field": ({"text": "a"}, "needs exactly one of the fields"),
+    "both fields": ({"prompt": "a", "messages": USER}, "needs exactly one of the fields"),
+    "empty prompt": ({"prompt": ""}, "prompt is empty"),
+    "blank prompt": ({"prompt": " \n"}, "prompt is empty"),
+    "number": ({"prompt": 3}, "prompt must be text or a list of messages"),
+    "object": ({"prompt": {"a": 1}}, "prompt must be text or a list of messages"),
+    "no messages": ({"messages": []}, "messages must be text or a list of messages"),
+    "text as messages": ({"messages": "hi"}, "messages must be a list"),
+    "not a message": ({"messages": ["hi"]}, "messages must be text or a list of messages"),
+    "role": ({"messages": [{"role": "bot", "content": "a"}]}, "the role 'bot'; use system, user"),
+    "role a list": ({"messages": [{"role": [], "content": "a"}]}, "the role []"),
+    "no content": ({"messages": [{"role": "user"}]}, "messages content must be text, got NoneType"),
+    "empty content": ({"messages": [{"role": "user", "content": ""}]}, "content is empty"),
+    "tool call": ({"messages": [USER[0] | {"tool_calls": ["x"]}]}, "a message with 'tool_calls'"),
+    "ends with answer": ({"messages": CHAT[:3]}, "must end with the user's message"),
+    "surrogate": ({"prompt": "a\ud800"}, "prompt holds a lone surrogate"),
+    "surrogate inside": ({"messages": [USER[0] | {"content": "\udfff"}]}, "lone surrogate"),
+    "id a number": ({"prompt": "a", "prompt_id": 7}, "prompt_id must be text, got int"),
+    "id empty": ({"prompt": "a", "prompt_id": ""}, "prompt_id is empty"),
+    "id taken": ({"prompt": "a", "prompt_id": "first"}, "prompt_id 'first' is that of another"),
+    "dataset a list": ({"prompt": "a", "dataset": ["x"]}, "dataset must be text, got list"),
+}
+
+
+@pytest.mark.parametrize(("row", "words"), BAD_ROWS.values(), ids=BAD_ROWS.keys())
+def test_a_row_that_is_no_prompt_is_refused_with_its_line(file, row, words):
+    found = message(file("p.jsonl", [{"prompt": "good", "prompt_id": "first"}, row]))
+    assert found.startswith("p.jsonl line 2: ")
+    assert words in found
+
+
+BAD_FILES = {
+    "e.jsonl": (b"", "e.jsonl: holds no prompts"),
+    "b.jsonl": (b"\n  \n", "b.jsonl: holds no prompts"),
+    "m.jsonl": (b'{"prompt": "a"}\n{"prompt": \n', "m.jsonl line 2: not JSON"),
+    "n.jsonl": (b'{"prompt": NaN}', "n.jsonl line 1: not usable JSON (NaN is not JSON)"),
+    "t.jsonl": (b'"just text"', "t.jsonl line 1: must be an object with named fields, got text"),
+    "l.jsonl": (b"[1]", "got a list"),
+    "d.jsonl": (b"[" * 100_000, "d.jsonl line 1: not usable JSON"),
+    "u.jsonl": (b'{"prompt": "a"}\n{"prompt": "\xff"}', "u.jsonl line 2: not UTF-8 text"),
+    "i.jsonl": (b'{"prompt": ' + b"9" * 5000 + b"}", "i.jsonl line 1: not usable JSON"),
+    "o.json": (b'{"prompt": "a"}', "o.json: must be a JSON array of objects"),
+    "x.json": (b"[1]", "x.json row 1: must be an object"),
+    "h.csv": (b"prompt\n", "h.csv: holds no prompts"),
+    "w.csv": (b'prompt,dataset\n"a,b\n', "w.csv line 2: not CSV"),
+    "c.csv": (b"prompt,dataset\na,b,c\n", "c.csv line 2: has more or fewer fields"),
+    "s.csv": (b"prompt,dataset\na\n", "s.csv line 2: has more or fewer fields"),
+    "r.csv": (b"question\na\n", "r.csv line 2: needs exactly one of the fields"),
+    "p.parquet": (b"PAR1 nothing", "p.parquet: not a readable Parquet file"),
+    "g.jsonl.gz": (b"not gzip", "g.jsonl.gz: cannot be read"),
+    "k.jsonl.gz": (gzip.compress(b'{"prompt": "a"}')[:-9], "k.jsonl.gz: cannot be read"),
+    "p.txt": (b"a prompt", "p.txt: unknown format; give a .jsonl, .json, .parquet, .csv file"),
+}
+
+
+@pytest.mark.parametrize(("name", "bad"), BAD_FILES.items(), ids=BAD_FILES.keys())
+def test_a_file_that_holds_no_prompts_is_refused(file, name, bad):
+    content, words = bad
+    assert words in message(file(name, content))
+
+
+def test_a_missing_file_or_a_folder_is_refused(tmp_path):
+    assert message(tmp_path / "p.jsonl") == "p.jsonl: no such file; check the path"
+    (tmp_path / "q.jsonl").mkdir()
+    assert "no such file" in message(tmp_path / "q.jsonl")
+
+
+def test_parquet_with_bytes_that_are_not_text_is_refused(tmp_path):
+    data = pa.array([b"\xff\xfe"]).cast(pa.binary())
+    broken = pa.Array.from_buffers(pa.string(), 1, data.buffers())
+    pq.write_table(pa.table({"prompt": broken}), tmp_path / "p.parquet")
+    assert "p.parquet: not a readable Parquet file" in message(tmp_path / "p.parquet")
+
+
+SUFFIXES = st.sampled_from([".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".csv.gz"])
+GOOD = [{"prompt": "a", "dataset": "x"}, {"prompt": "b", "dataset": "y"}]
+
+
+def table_or_input_error(path):
+    try:
+        table, counts = read_prompts(path)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert table.schema == PROMPTS
+        table.validate(full=True)
+        assert counts["read"] == counts["kept"] + counts["duplicate"]
+
+
+@given(st.binary(max_size=300), SUFFIXES)
+def test_any_bytes_are_prompts_or_an_input_error(tmp_path_factory, data, suffix):
+    path = tmp_path_factory.mktemp("fuzz") / f"p{suffix}"
+    path.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
+    table_or_input_error(path)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=4))
+def test_a_damaged_parquet_file_is_prompts_or_an_input_error(tmp_path_factory, flips):
+    path = tmp_path_factory.mktemp("fuzz") / "p.parquet"
+    pq.write_table(pa.Table.from_pylist(GOOD), path)
+    data = bytearray(path.read_bytes())
+    for position, value in flips:
+        data[position % len(data)] = value
+    path.write_bytes(data)
+    table_or_input_error(path)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["role", "content", "user"]), inner)
+    ),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(["prompt", "messages", "prompt_id", "dataset", "source"])
+
+
+@given(st.lists(st.dictionaries(KEYS, VALUES | st.just("user")), max_size=3))
+def test_any_rows_are_prompts_or_an_input_error(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("fuzz") / "p.json"
+    path.write_text(json.dumps(rows))
+    table_or_input_error(path)
+
+
+def test_rows_name_the_place_they_come_from(file):
+    path = file("p.csv", 'prompt\n"two\nlines"\nb\n')
+    assert [place.removeprefix(f"{path} ") for place, _ in read_rows(path)] == ["line 3", "line 4"]
+
+
+def test_a_data_set_that_cannot_be_loaded_is_an_input_error(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match="nobody/nothing: neither a file nor a data set") as error:
+        read_prompts("nobody/nothing:test")
+    assert "\n" not in str(error.value)

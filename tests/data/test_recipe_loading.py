@@ -1,0 +1,239 @@
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.errors import InputError
+from data.recipe import Recipe
+from data.recipe_loading import config_digest, load_recipe
+
+MINIMAL = "run: demo\nworld: {}\n"
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    def write(text):
+        path = tmp_path / "x.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def message(path, *overrides):
+    with pytest.raises(InputError) as error:
+        load_recipe(path, overrides)
+    assert "\n" not in str(error.value)
+    return str(error.value).removeprefix(f"{path.parent}/")
+
+
+def test_a_recipe_is_its_defaults_and_what_the_file_says(recipe_file):
+    recipe = load_recipe(recipe_file(MINIMAL + "generate: {k: 4}\n"))
+    assert recipe == Recipe(run="demo", world={}, generate={"k": 4})
+
+
+def test_numbers_are_read_as_people_write_them(recipe_file):
+    text = MINIMAL + "policy: {learning_rate: 5e-6, beta: 1}\nstudent: {learning_rate: 2E-3}\n"
+    recipe = load_recipe(recipe_file(text))
+    assert (recipe.policy.learning_rate, recipe.policy.beta) == (5e-6, 1.0)
+    assert recipe.student.learning_rate == 2e-3
+
+
+def test_a_date_is_a_fine_run_name(recipe_file):
+    assert load_recipe(recipe_file("run: 2026-01-31\nworld: {}\n")).run == "2026-01-31"
+
+
+def test_overrides_win_over_the_file_and_the_last_one_over_earlier_ones(recipe_file):
+    path = recipe_file(MINIMAL + "generate: {k: 4}\n")
+    overrides = ["generate.k=6", "generate.k=5", "student.adapter.target_modules=[q, v]", "seed=1"]
+    recipe = load_recipe(path, overrides, run="other")
+    assert (recipe.generate.k, recipe.seed, recipe.run) == (5, 1, "other")
+    assert recipe.student.adapter.target_modules == ["q", "v"]
+
+
+def test_a_run_name_given_as_option_stays_text(recipe_file):
+    assert load_recipe(recipe_file(MINIMAL), run="7").run == "7"
+
+
+def test_digest_changes_with_what_can_change_a_result_only(recipe_file):
+    path = recipe_file(MINIMAL)
+    digest = config_digest(load_recipe(path))
+    same = load_recipe(path, ["runtime.device=cpu", "runtime.token_budget=128"], run="other")
+    assert config_digest(same) == digest
+    for override in ("policy.beta=0.2", "seed=1", "world.seed=3", "teacher.min_margin=0.1"):
+        assert config_digest(load_recipe(path, [override])) != digest
+
+
+BAD_FILES = {
+    "policy: {betta: 0.2}": "unknown key 'policy.betta' (did you mean 'policy.beta'?)",
+    "polcy: {beta: 0.2}": "unknown key 'polcy' (did you mean 'policy'?)",
+    "beta: 0.2": "unknown key 'beta' (did you mean 'policy.beta'?)",
+    "student: {adapter: {rank: 4}}": "unknown key 'student.adapter.rank'",
+    "zebra: 1": "x.yaml: unknown key 'zebra'",
+    "generate: {k: 1}": "x.yaml: generate.k: must be at least 2, got 1",
+    "generate: {k: 2.5}": "generate.k: must be a whole number, got 2.5",
+    "generate: {k: true}": "generate.k: must be a whole number, got true",
+    "generate: {k: '8'}": "generate.k: must be a whole number, got '8'",
+    "generate: {k: null}": "generate.k: must be a whole number, got nothing",
+    "generate: {top_p: 0}": "generate.top_p: must be greater than 0, got 0",
+    "generate: {top_p: 1.1}": "generate.top_p: must be at most 1, got 1.1",
+    "generate: {engine: vlm}": "generate.engine: must be one of 'auto', 'vllm'",
+    "student: {replay: 1}": "student.replay: must be less than 1, got 1",
+    "policy: {beta: .nan}": "policy.beta: must be a finite number, got nan",
+    "policy: {beta: .inf}": "policy.beta: must be a finite number, got inf",
+    "policy: {beta: high}": "policy.beta: must be a number, got 'high'",
+    "policy: {losses: sigmoid}": "policy.losses: must be a mapping of keys to values",
+    "policy: 3": "policy: must be a mapping of keys to values, got 3",
+    "policy:": "policy: must be a mapping of keys to values, got nothing",
+    "runtime: {trust_remote_code: yes please}": "trust_remote_code: must be true or false",
+    "rounds: []": "rounds: must be a whole number, got []",
+    "seed: -1": "seed: must be at least 0, got -1",
+    "run: ../up": "run: must match",
+    "run: 7": "run: must be text (quote it), got 7",
+    "generate: {k: 1}\nseed: -1": "(and 1 more)",
+    "seed: 1\nseed: 2": "key 'seed' comes twice; correct the YAML",
+    "policy: {beta: 1, beta: 2}": "key 'beta' comes twice",
+    "policy: [": "line 4: ",
+    "policy: {beta: 1": "correct the YAML",
+    "\tseed: 1": "cannot start any token",
+    "seed: !!python/object:os.system 1": "could not determine a constructor",
+    "seed: !!int ''": "correct the YAML",
+    "seed: *nowhere": "undefined alias",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_FILES.items(), ids=BAD_FILES.keys())
+def test_a_bad_recipe_is_refused_in_one_line(recipe_file, text, words):
+    lines = "world: {}\n" + text + "\n"
+    if "run:" not in text:
+        lines = "run: demo\n" + lines
+    found = message(recipe_file(lines))
+    assert found.startswith("x.yaml: ")
+    assert words in found
+
+
+def test_what_is_not_a_recipe_file_is_refused(recipe_file, tmp_path):
+    assert message(tmp_path / "none.yaml") == "none.yaml: no such file; check the path"
+    assert "cannot be read" in message(tmp_path)
+    assert "not UTF-8" in message(recipe_file(b"run: \xff\xfe"))
+    for text in ("", "just text", "- a\n- b", "42"):
+        assert "must be a mapping of keys to values" in message(recipe_file(text))
+    assert message(recipe_file("world: {}")) == "x.yaml: run: is required; add it"
+    assert message(recipe_file("run: a")).startswith("x.yaml: policy.model: name your own")
+
+
+BAD_OVERRIDES = {
+    "generate.k": "--set generate.k: must look like policy.beta=0.2",
+    "=1": "must look like",
+    "a..b=1": "must look like",
+    "policy.betta=1": "--set policy.betta=1: unknown key 'policy.betta' (did you mean",
+    "generate.k=1": "--set generate.k=1: generate.k: must be at least 2, got 1",
+    "generate.k=[": "--set generate.k=[: value is not YAML",
+    "generate.k=": "generate.k: must be a whole number, got nothing",
+    "generate.k.x=1": "generate.k holds a value and has no keys",
+    "policy.losses.sigmoid=much": "policy.losses.sigmoid: must be a number, got 'much'",
+    "generate={k: 1}": "--set generate={k: 1}: generate.k: must be at least 2",
+}
+
+
+@pytest.mark.parametrize(("override", "words"), BAD_OVERRIDES.items(), ids=BAD_OVERRIDES.keys())
+def test_a_bad_override_is_refused_and_named(recipe_file, override, words):
+    assert words in message(recipe_file(MINIMAL + "generate: {k: 4}\n"), override)
+
+
+def refused_or_recipe(path, overrides=()):
+    try:
+        assert isinstance(load_recipe(path, overrides), Recipe)
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_recipe_or_an_input_error(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzz") / "x.yaml"
+    path.write_bytes(data)
+    refused_or_recipe(path)
+
+
+YAML_BITS = st.sampled_from(
+    [
+        "run: a",
+        "world: {}",
+        "policy:",
+        "  beta: ",
+        "1e-3",
+        "- ",
+        "&a ",
+        "*a",
+        "!!int ",
+        "!!binary ",
+        "!!timestamp ",
+        "!!bool x",
+        "!!set {a}",
+        "!!omap [a]",
+        "<<: ",
+        "? ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "'",
+        '"',
+        "\n",
+        ": ",
+        "|",
+        ">",
+        "%",
+        "@",
+        "\x00",
+        "\u2028",
+        "0b",
+        "0x",
+        "1:30",
+        "_",
+        ".",
+    ]
+)
+
+
+@given(st.lists(YAML_BITS, max_size=12))
+def test_any_yaml_is_a_recipe_or_an_input_error(tmp_path_factory, bits):
+    path = tmp_path_factory.mktemp("fuzz") / "x.yaml"
+    path.write_text("".join(bits))
+    refused_or_recipe(path)
+
+
+@given(st.text(max_size=30), st.lists(YAML_BITS, max_size=4))
+def test_any_override_is_taken_or_an_input_error(tmp_path_factory, key, bits):
+    path = tmp_path_factory.mktemp("fuzz") / "x.yaml"
+    path.write_text(MINIMAL)
+    value = "".join(bits)
+    for override in (key, f"{key}={value}", f"policy.beta={value}", f"world={value}"):
+        refused_or_recipe(path, [override])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["policy", "beta", "run", "k", "losses", "adapter"]) | st.text(), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(sorted(Recipe.model_fields)), JSON)
+def test_any_value_of_any_section_is_taken_or_an_input_error(tmp_path_factory, section, value):
+    path = tmp_path_factory.mktemp("fuzz") / "x.yaml"
+    path.write_text(yaml.safe_dump({"run": "a", "world": {}, section: value}))
+    refused_or_recipe(path)
+
+
+def test_a_structure_that_contains_itself_or_explodes_is_an_input_error(recipe_file):
+    assert "policy" in message(recipe_file(MINIMAL + "policy: &a [*a]\n"))
+    bomb = "".join(f"b{i}: &b{i} [{f'*b{i - 1},' * 9}]\n" for i in range(1, 30))
+    found = message(recipe_file(MINIMAL + "b0: &b0 x\n" + bomb + "rounds: *b29\n"))
+    assert len(found) < 300
+    assert "correct the YAML" in message(recipe_file(MINIMAL + "seed: " + "[" * 5000))
