@@ -1,0 +1,84 @@
+"""Which rows go together: scoring batches under a token budget, training batches of a fixed size.
+
+Both put rows of similar length together, because padding is work thrown away.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+
+Row = dict[str, Any]
+Collator = Callable[[list[Row]], dict[str, Any]]
+
+_GROUP = 16  # batches whose rows are sorted by length together
+
+
+def length_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Row numbers in batches of at most `token_budget` padded tokens, the longest rows first.
+
+    A row longer than the budget is a batch of its own. Longest first, so that a lack of memory
+    shows at once and not after hours.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for row in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not batches or (len(batches[-1]) + 1) * longest > token_budget:
+            batches.append([])
+            longest = max(lengths[row], 1)
+        batches[-1].append(row)
+    return batches
+
+
+class LengthGroups(Sampler[int]):
+    """Row numbers, reshuffled every epoch, so that the rows of one batch are of similar length.
+
+    Rows are shuffled, sorted by length within groups of 16 batches, cut into batches, and the
+    batches shuffled. The order follows from seed and epoch alone. A short batch comes last: the
+    data loader cuts by count.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=generator).tolist()
+        # The short batch is cut off before sorting, or it would always hold the longest rows.
+        n_batches = len(order) // self.batch_size
+        whole, short = order[: n_batches * self.batch_size], order[n_batches * self.batch_size :]
+        group = self.batch_size * _GROUP
+        for start in range(0, len(whole), group):
+            whole[start : start + group] = sorted(
+                whole[start : start + group], key=self.lengths.__getitem__
+            )
+        for batch in torch.randperm(n_batches, generator=generator).tolist():
+            yield from whole[batch * self.batch_size : (batch + 1) * self.batch_size]
+        yield from short
+
+
+class Parts:
+    """Collates a batch into parts of `size` rows, with their shares of its rows and tokens.
+
+    `n_tokens` counts the tokens of a row that a token-averaged loss averages over. Size 0: whole.
+    """
+
+    def __init__(self, collate: Collator, size: int, n_tokens: Callable[[Row], int]) -> None:
+        self.collate, self.size, self.n_tokens = collate, size, n_tokens
+
+    def __call__(self, rows: list[Row]) -> dict[str, list[Any]]:
+        size = self.size or len(rows)
+        chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
+        tokens = [sum(map(self.n_tokens, chunk)) for chunk in chunks]
+        return {
+            "parts": [self.collate(chunk) for chunk in chunks],
+            "row_shares": [len(chunk) / len(rows) for chunk in chunks],
+            "token_shares": [n / max(sum(tokens), 1) for n in tokens],
+        }

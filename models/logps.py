@@ -1,0 +1,99 @@
+"""Summed log-probabilities of completions under a policy: what DPO compares with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from data.errors import InputError, TrainingError
+from data.recipe import RuntimeConfig
+from models.batching import length_batches
+from models.chat import Messages, load_tokenizer, render_completion
+from models.hardware import device_of, dtype_of
+from models.silence import quiet
+from models.trainers import OnProgress
+
+_HEAD_ROWS = 4096  # positions whose logits are in memory at once
+
+
+@quiet()
+def sequence_logps(
+    model_dir: Path,
+    items: Sequence[tuple[Messages, str]],
+    *,
+    max_length: int | None = None,
+    runtime: RuntimeConfig,
+    on_progress: OnProgress | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(log-probability in nats summed over the completion's tokens, number of those tokens).
+
+    Both of shape (len(items),), float64 and int64. The end-of-turn token counts as a token of the
+    completion. Nothing is ever cut: InputError for an item longer than `max_length`, where given.
+    TrainingError for a log-probability that is not finite.
+    """
+    tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+    pairs = [render_completion(tokenizer, messages, text) for messages, text in items]
+    lengths = [len(prompt) + len(completion) for prompt, completion in pairs]
+    if max_length is not None and max(lengths, default=0) > max_length:
+        row = next(i for i, length in enumerate(lengths) if length > max_length)
+        raise InputError(
+            f"item {row} has {lengths[row]} tokens, max_length is {max_length}; "
+            "raise max_length or drop the item"
+        )
+    device = device_of(runtime)
+    model = AutoModelForCausalLM.from_pretrained(
+        str(model_dir), dtype=dtype_of(runtime), trust_remote_code=runtime.trust_remote_code
+    ).to(device)
+    model.eval()
+    sums = np.zeros(len(pairs), np.float64)
+    done = 0
+    for rows in length_batches(lengths, runtime.token_budget):
+        sums[rows] = batch_logps(model, [pairs[row] for row in rows])
+        done += len(rows)
+        if on_progress:
+            on_progress(done, len(pairs))
+    if not np.isfinite(sums).all():
+        raise TrainingError(
+            "the policy's log-probabilities are not finite; it was trained to pieces: lower "
+            "policy.learning_rate, or use runtime.dtype float32"
+        )
+    return sums, np.array([len(completion) for _, completion in pairs], np.int64)
+
+
+@torch.inference_mode()
+def batch_logps(model: PreTrainedModel, pairs: list[tuple[list[int], list[int]]]) -> np.ndarray:
+    """Summed completion log-probabilities of (prompt_ids, completion_ids), shape (len(pairs),).
+
+    Only positions that predict a completion token go through the output layer: with a vocabulary
+    of 128 thousand its logits would be most of the memory.
+    """
+    width = max(len(prompt) + len(completion) for prompt, completion in pairs)
+    ids = torch.zeros((len(pairs), width), dtype=torch.long)
+    attention = torch.zeros_like(ids)
+    predicts = torch.zeros_like(ids, dtype=torch.bool)  # position t predicts token t + 1
+    for i, (prompt, completion) in enumerate(pairs):
+        end = len(prompt) + len(completion)
+        ids[i, :end] = torch.tensor(prompt + completion)
+        attention[i, :end] = 1
+        predicts[i, len(prompt) - 1 : end - 1] = True
+    targets = ids.roll(-1, dims=1)[predicts].to(model.device)
+    hidden = model.base_model(
+        input_ids=ids.to(model.device), attention_mask=attention.to(model.device), use_cache=False
+    ).last_hidden_state[predicts.to(model.device)]
+    logps = [
+        _token_logps(model, hidden[start : start + _HEAD_ROWS], targets[start : start + _HEAD_ROWS])
+        for start in range(0, len(targets), _HEAD_ROWS)
+    ]
+    row_of = predicts.nonzero()[:, 0]
+    sums = torch.zeros(len(pairs), dtype=torch.float64)
+    return sums.index_add_(0, row_of, torch.cat(logps).double().cpu()).numpy()
+
+
+def _token_logps(
+    model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    logits = model.get_output_embeddings()(hidden).float()
+    logps: torch.Tensor = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(dim=1)
+    return logps

@@ -1,0 +1,249 @@
+"""Training of reward models: TRL's RewardTrainer with a Bradley-Terry or a margin ranking loss.
+
+A reward model is a sequence classifier with one label on any backbone. It reads the template's
+full rendering of a conversation; a decoder's score is taken at its last token that is not padding.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, PreTrainedModel, set_seed
+from trl import RewardConfig, RewardTrainer
+from trl.trainer.reward_trainer import DataCollatorForPreference
+
+from data.errors import InputError, TrainingError
+from data.recipe import AdapterConfig, RuntimeConfig, TrainConfig
+from models.adapters import reward_adapter, save_and_merge
+from models.batching import LengthGroups, Parts, Row
+from models.chat import Tokenizer, render_conversation
+from models.hardware import device_of, stored_dtype, training_dtype
+from models.silence import quiet
+from models.trainers import (
+    OnProgress,
+    PartsTrainer,
+    arguments,
+    input_errors,
+    remove_dropout,
+    require_rows,
+    run,
+    save_model,
+)
+
+_CANARIES = 8  # pairs whose scores must survive saving
+
+
+class _BradleyTerry(PartsTrainer, RewardTrainer):
+    """-log sigmoid(chosen - rejected), as TRL has it."""
+
+
+class _MarginRanking(_BradleyTerry):
+    """max(0, margin - (chosen - rejected)): nothing is learnt from a pair that is far apart."""
+
+    ranking_margin: float
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        outputs = model(**inputs, use_cache=False)
+        chosen, rejected = outputs.logits.squeeze(-1).chunk(2)
+        loss = margin_ranking_loss(chosen, rejected, self.ranking_margin).mean()
+        metrics = self._metrics["train" if model.training else "eval"]
+        metrics["accuracy"].append((chosen > rejected).float().mean().item())
+        metrics["margin"].append((chosen - rejected).mean().item())
+        return (loss, outputs) if return_outputs else loss
+
+
+def margin_ranking_loss(
+    chosen: torch.Tensor, rejected: torch.Tensor, margin: float
+) -> torch.Tensor:
+    """Loss of each pair, shape of `chosen`, from scores (rewards, no unit)."""
+    return torch.relu(margin - (chosen - rejected))
+
+
+@quiet()
+def train_reward_model(
+    out: Path,
+    *,
+    model: Path | PreTrainedModel,
+    tokenizer: Tokenizer,
+    preferences: pa.Table,
+    config: TrainConfig,
+    loss: str = "bradley_terry",
+    margin: float = 1.0,
+    adapter: AdapterConfig | None = None,
+    runtime: RuntimeConfig,
+    seed: int,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Train on PREFERENCES and save a plain model in `out`, its scores checked after reloading.
+
+    Columns in: messages, chosen, rejected. With `adapter`, LoRA on the backbone while the head is
+    trained whole; merged, and kept in `out/adapter`. A pair with a side longer than
+    `config.max_length` is left out and counted in `too_long`. Returns steps, losses, accuracy
+    (share of pairs in the right order as they were trained on, last epoch) and counts.
+
+    Raises InputError unless the model has one label; TrainingError for a loss that is not finite
+    or a saved model that scores differently.
+    """
+    set_seed(seed)
+    rows, too_long = tokenise_pairs(tokenizer, preferences, config.max_length)
+    require_rows(rows, too_long, "max_length")
+    tokenizer = with_safe_padding(tokenizer, rows)
+    model, stored = _loaded(model, runtime, frozen=adapter is not None)
+    trainer = _make_trainer(
+        out, model, tokenizer, rows, config, loss, margin, adapter, runtime, seed
+    )
+    meta = run(trainer, len(rows), config, on_progress)
+    canaries = canary_batch(rows, tokenizer)
+    before, dtype = canary_scores(trainer.model, canaries), model.dtype
+    trained = save_and_merge(trainer.model, out) if adapter else trainer.model
+    save_model(trained, tokenizer, out, stored)
+    check_saved(out, canaries, before, runtime, dtype)
+    return {**meta, "accuracy": meta["metrics"]["accuracy"], "too_long": too_long}
+
+
+def tokenise_pairs(
+    tokenizer: Tokenizer, preferences: pa.Table, max_length: int
+) -> tuple[list[Row], int]:
+    """Rows of chosen_ids and rejected_ids, and how many pairs were too long."""
+    rows: list[Row] = []
+    too_long = 0
+    for pair in preferences.select(["messages", "chosen", "rejected"]).to_pylist():
+        chosen = render_conversation(tokenizer, pair["messages"], pair["chosen"])
+        rejected = render_conversation(tokenizer, pair["messages"], pair["rejected"])
+        if max(len(chosen), len(rejected)) > max_length:
+            too_long += 1
+        else:
+            rows.append({"chosen_ids": chosen, "rejected_ids": rejected})
+    return rows, too_long
+
+
+def with_safe_padding(tokenizer: Tokenizer, rows: list[Row]) -> Tokenizer:
+    """The tokenizer with a padding token that no conversation ends with.
+
+    Decoders read the score at the last token that is not padding. Where EOS is the padding and
+    conversations end with it, that is one token too early, and an engine that reads the true
+    last token disagrees.
+    """
+    ends = {ids[-1] for row in rows for ids in (row["chosen_ids"], row["rejected_ids"])}
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id not in ends:
+        return tokenizer
+    safe = copy.deepcopy(tokenizer)
+    others = [tokenizer.unk_token, tokenizer.bos_token, *tokenizer.all_special_tokens]
+    for token in others:
+        if token is not None and tokenizer.convert_tokens_to_ids(token) not in ends:
+            safe.pad_token = token
+            return safe
+    raise InputError(
+        "the tokenizer has no padding token apart from the one that ends a conversation; "
+        "set pad_token to another special token and save it"
+    )
+
+
+def _loaded(
+    model: Path | PreTrainedModel, runtime: RuntimeConfig, frozen: bool
+) -> tuple[PreTrainedModel, torch.dtype]:
+    """The model, and the precision it was saved in and will be saved in again."""
+    if isinstance(model, PreTrainedModel):
+        stored = model.dtype
+    else:
+        stored = stored_dtype(model, runtime)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            str(model),
+            dtype=training_dtype(stored, runtime, frozen),
+            trust_remote_code=runtime.trust_remote_code,
+        )
+    if model.config.num_labels != 1:
+        raise InputError(
+            f"reward model: has {model.config.num_labels} labels, must have 1; "
+            "load it with num_labels=1 and save it"
+        )
+    return model, stored
+
+
+def _make_trainer(
+    out: Path,
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    rows: list[Row],
+    config: TrainConfig,
+    loss: str,
+    margin: float,
+    adapter: AdapterConfig | None,
+    runtime: RuntimeConfig,
+    seed: int,
+) -> PartsTrainer:
+    remove_dropout(model)
+    kind = _MarginRanking if loss == "margin_ranking" else _BradleyTerry
+    with input_errors("reward model"):
+        trainer = kind(
+            model=model,
+            args=RewardConfig(
+                **arguments(out, len(rows), config, runtime, seed), disable_dropout=False
+            ),
+            data_collator=Parts(
+                DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id),
+                runtime.train_micro_batch,
+                lambda row: 1,
+            ),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=reward_adapter(adapter, model) if adapter else None,
+        )
+    trainer.ranking_margin = margin
+    lengths = [max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in rows]
+    trainer.sampler = LengthGroups(lengths, config.batch_size, seed)
+    return trainer
+
+
+def canary_batch(rows: list[Row], tokenizer: Tokenizer) -> dict[str, torch.Tensor]:
+    """The first pairs as one padded batch, so that padding is part of what is checked."""
+    batch: dict[str, torch.Tensor] = DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id)(
+        rows[:_CANARIES]
+    )
+    return batch
+
+
+@torch.no_grad()
+def canary_scores(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Scores of the batch, float32 on the CPU, without dropout."""
+    model.eval()
+    on_device = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    scores: torch.Tensor = model(**on_device).logits.squeeze(-1).float().cpu()
+    return scores
+
+
+def check_saved(
+    out: Path,
+    batch: dict[str, torch.Tensor],
+    before: torch.Tensor,
+    runtime: RuntimeConfig,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """TrainingError unless the model in `out` gives the scores it gave before it was saved.
+
+    A head that was not saved is made up at random when loading, with only a warning (PEFT #577).
+    """
+    model, info = AutoModelForSequenceClassification.from_pretrained(
+        str(out),
+        dtype=dtype,
+        trust_remote_code=runtime.trust_remote_code,
+        output_loading_info=True,
+    )
+    if info["missing_keys"]:
+        raise TrainingError(
+            f"the saved reward model lacks {sorted(info['missing_keys'])[0]}; "
+            "name the module in the adapter's modules_to_save"
+        )
+    after = canary_scores(model.to(device_of(runtime)), batch)
+    exact = dtype == stored_dtype(out, runtime) == torch.float32
+    tolerance = 1e-3 if exact else 5e-2
+    if not torch.allclose(before, after, rtol=tolerance, atol=tolerance):
+        raise TrainingError(
+            f"the saved reward model scores differ by up to {(before - after).abs().max():.3g} "
+            "from those before saving; train it again and keep the saved files as they are"
+        )

@@ -1,0 +1,191 @@
+"""Reward models: sequence classifiers with one label on any backbone, encoder or decoder."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from data.errors import InputError, TrainingError
+from data.recipe import RuntimeConfig
+from models.batching import length_batches
+from models.chat import Messages, load_tokenizer, render_conversation
+from models.checkpoints import weight_shapes
+from models.hardware import device_of, dtype_of
+from models.silence import quiet
+
+OnProgress = Callable[[int, int], None]
+Items = Sequence[tuple[Messages, str]]
+
+
+class Scorer(Protocol):
+    """A loaded reward model."""
+
+    def score(self, items: Items, on_progress: OnProgress | None = None) -> np.ndarray:
+        """Raw rewards of (messages, completion) pairs, shape (len(items),), float64.
+
+        NaN for a conversation longer than the model's limit: nothing is ever cut.
+        """
+
+    def close(self) -> None:
+        """Free what the model holds. Idempotent."""
+
+
+def check_reward_model(model_dir: Path, field: str = "model") -> None:
+    """InputError unless the model has one label and its head's weights, read without loading it.
+
+    A model without head weights would be given a random head and score at random.
+    """
+    try:
+        config = json.loads((Path(model_dir) / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{field}: '{model_dir}' has no readable config.json; name a Hugging Face directory"
+        ) from error
+    architecture = (config.get("architectures") or ["unknown"])[0]
+    labels = len(config["id2label"]) if "id2label" in config else config.get("num_labels", 2)
+    if labels != 1:
+        raise InputError(
+            f"{field}: '{model_dir}' ({architecture}) has {labels} labels, a reward model has one; "
+            "train it with num_labels=1"
+        )
+    if not any(_is_head(name, shape) for name, shape in weight_shapes(model_dir, field).items()):
+        raise InputError(
+            f"{field}: '{model_dir}' has no classification head (score or classifier) in its "
+            "weights; save the head with the model"
+        )
+
+
+def load_scorer(
+    model_dir: Path,
+    runtime: RuntimeConfig,
+    max_length: int,
+    backend: Literal["transformers", "vllm"] = "transformers",
+    field: str = "model",
+) -> Scorer:
+    """A reward model ready to score conversations of at most `max_length` tokens.
+
+    Raises:
+        InputError: not a reward model, see `check_reward_model`.
+    """
+    check_reward_model(model_dir, field)
+    kind = VllmScorer if backend == "vllm" else TransformersScorer
+    return kind(Path(model_dir), runtime, max_length)
+
+
+class TransformersScorer:
+    """Batches of similar length under `runtime.token_budget`, padded on the right."""
+
+    def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int) -> None:
+        self._runtime = runtime
+        self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+        self._max_length = _limit(self._tokenizer, model_dir, max_length)
+        self._model = _load(model_dir, runtime)
+
+    @torch.inference_mode()
+    def score(self, items: Items, on_progress: OnProgress | None = None) -> np.ndarray:
+        sequences, places = _render(self._tokenizer, items, self._max_length)
+        rewards = np.full(len(items), np.nan)
+        done = 0
+        for rows in length_batches([len(ids) for ids in sequences], self._runtime.token_budget):
+            rewards[places[rows]] = self._batch([sequences[row] for row in rows])
+            done += len(rows)
+            if on_progress:
+                on_progress(done, len(sequences))
+        return rewards
+
+    def close(self) -> None:
+        self._model = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _batch(self, sequences: list[list[int]]) -> np.ndarray:
+        width = max(len(ids) for ids in sequences)
+        text_config = self._model.config.get_text_config()
+        # Decoders read the last token that is not `pad_token_id`: where that is also EOS they would
+        # read the token before the end, so pad with something no sequence ends with.
+        text_config.pad_token_id = _padding(text_config.pad_token_id, {s[-1] for s in sequences})
+        ids = torch.full((len(sequences), width), text_config.pad_token_id, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for i, sequence in enumerate(sequences):
+            ids[i, : len(sequence)] = torch.tensor(sequence)
+            mask[i, : len(sequence)] = 1
+        device = self._model.device
+        logits = self._model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+        return check_finite(logits[:, 0].double().cpu().numpy())
+
+
+class VllmScorer:
+    """vLLM's pooling runner in a child process: faster than transformers on a GPU."""
+
+    def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int) -> None:
+        from models.engines.vllm import start_vllm
+
+        self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+        self._max_length = _limit(self._tokenizer, model_dir, max_length)
+        self._child = start_vllm(
+            model_dir,
+            runtime,
+            self._max_length,
+            runner="pooling",
+            skip_tokenizer_init=False,  # the pooling runner starts only with one
+        )
+
+    def score(self, items: Items, on_progress: OnProgress | None = None) -> np.ndarray:
+        sequences, places = _render(self._tokenizer, items, self._max_length)
+        rewards = np.full(len(items), np.nan)
+        report = on_progress or (lambda done, total: None)
+        scores = self._child.call("score", sequences, on_progress=report)
+        rewards[places] = check_finite(np.array(scores, np.float64))
+        return rewards
+
+    def close(self) -> None:
+        self._child.close()
+
+
+def check_finite(rewards: np.ndarray) -> np.ndarray:
+    """The rewards as they are. Raises TrainingError if one is NaN or infinite."""
+    broken = int((~np.isfinite(rewards)).sum())
+    if broken:
+        raise TrainingError(
+            f"{broken} of {len(rewards)} rewards are not finite; try runtime.dtype=float32 or "
+            "check the reward model"
+        )
+    return rewards
+
+
+def _is_head(name: str, shape: tuple[int, ...]) -> bool:
+    """One output row, under the name decoders (`score`) or encoders (`classifier`) give it."""
+    names = {"score", "classifier", "classification_head"}
+    return shape[:1] == (1,) and bool(names & set(name.split(".")))
+
+
+@quiet()
+def _load(model_dir: Path, runtime: RuntimeConfig) -> Any:
+    model = AutoModelForSequenceClassification.from_pretrained(
+        str(model_dir), dtype=dtype_of(runtime), trust_remote_code=runtime.trust_remote_code
+    )
+    return model.to(device_of(runtime)).eval()
+
+
+def _padding(wanted: int | None, last_tokens: set[int]) -> int:
+    if wanted is not None and wanted not in last_tokens:
+        return wanted
+    return next(i for i in range(len(last_tokens) + 1) if i not in last_tokens)
+
+
+def _limit(tokenizer: Any, model_dir: Path, max_length: int) -> int:
+    """`max_length`, or less where the model knows fewer positions."""
+    config = json.loads((model_dir / "config.json").read_text())
+    positions = config.get("max_position_embeddings") or max_length
+    return int(min(max_length, tokenizer.model_max_length, positions))
+
+
+def _render(tokenizer: Any, items: Items, max_length: int) -> tuple[list[list[int]], np.ndarray]:
+    """Token ids of the conversations that fit, and their places among the items."""
+    sequences = [render_conversation(tokenizer, messages, text) for messages, text in items]
+    fitting = [i for i, ids in enumerate(sequences) if len(ids) <= max_length]
+    return [sequences[i] for i in fitting], np.array(fitting, np.int64)

@@ -1,0 +1,235 @@
+"""What the three trainings share: TRL's trainers with our batches, checks and nothing else.
+
+TRL computes the losses; here is how it is fed. A step always sees `batch_size` rows. They are cut
+into parts of `runtime.train_micro_batch` rows, each part weighted by its share of what the loss
+averages over (rows, or tokens), so the gradient of a step does not depend on the cut. That is not
+so for the Trainer's own gradient accumulation, which weights a short last part like a full one.
+
+No checkpoints are written yet. A resumable training would set `save_strategy` and a checkpoint
+folder bound to a digest of the rows in `arguments`, and pass `resume_from_checkpoint` in `run`.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from trl.trainer import utils as trl_utils
+
+from data.errors import InputError, TrainingError
+from data.recipe import RuntimeConfig, TrainConfig
+from models.batching import LengthGroups, Row
+from models.hardware import device_of, dtype_of
+from models.silence import quiet
+
+__all__ = ["OnProgress", "quiet"]
+
+OnProgress = Callable[[int, int], None]
+
+_HISTORY = 50  # points of the loss history that are kept
+
+
+@contextmanager
+def compact_head() -> Iterator[None]:
+    """Let TRL's fused output layer score completion positions only, on a CPU as on a GPU.
+
+    TRL scores every position where it has no Triton, for compilers that want fixed shapes. The
+    values are the same; with prompts longer than completions a step is a fifth slower.
+    """
+    original = trl_utils._use_triton
+    trl_utils._use_triton = lambda device: True
+    try:
+        yield
+    finally:
+        trl_utils._use_triton = original
+
+
+def planned_steps(n_rows: int, config: TrainConfig) -> int:
+    """Optimizer steps of a training: the last batch of an epoch may be short, none is left out."""
+    return config.epochs * math.ceil(n_rows / config.batch_size)
+
+
+def arguments(
+    out: Path, n_rows: int, config: TrainConfig, runtime: RuntimeConfig, seed: int
+) -> dict[str, Any]:
+    """The arguments all of TRL's trainers take: quiet, seeded, nothing written but the model."""
+    on_cuda = device_of(runtime).type == "cuda"
+    dtype = dtype_of(runtime)
+    return {
+        "output_dir": str(out),
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": config.batch_size,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": config.scheduler,
+        "warmup_steps": math.ceil(planned_steps(n_rows, config) * config.warmup_ratio),
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": not on_cuda,
+        "bf16": dtype == torch.bfloat16,
+        "fp16": on_cuda and dtype == torch.float16,
+        # Memory is short on an accelerator, time on a CPU.
+        "gradient_checkpointing": on_cuda,
+        "dataloader_pin_memory": on_cuda,
+        "remove_unused_columns": False,
+        "max_length": None,  # rows that are too long were dropped and counted before
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "log_level": "error",
+    }
+
+
+class PartsTrainer(Trainer):
+    """Mixin, before a trainer of TRL: steps made of `Parts`, our order of rows, no telemetry."""
+
+    sampler: LengthGroups
+
+    def part_loss(
+        self, model: PreTrainedModel, part: Any, row_share: float, token_share: float
+    ) -> torch.Tensor:
+        """Loss of a part, already weighted by its share of the batch. Overridden for tokens."""
+        loss: torch.Tensor = self.compute_loss(model, part)
+        return loss * row_share
+
+    def training_step(
+        self, model: PreTrainedModel, inputs: Any, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Gradient of one batch, accumulated over its parts; the batch's loss, a scalar."""
+        model.train()
+        total = torch.zeros((), device=self.args.device)
+        for part, row_share, token_share in zip(
+            inputs["parts"], inputs["row_shares"], inputs["token_shares"], strict=True
+        ):
+            with self.compute_loss_context_manager():
+                part = self._prepare_inputs(part)
+                loss = self.part_loss(model, part, row_share, token_share)
+            self.accelerator.backward(loss)
+            total += loss.detach()
+        if not torch.isfinite(total):  # before the optimizer spoils the weights
+            raise non_finite("loss", self.state.global_step + 1)
+        return total
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroups:
+        return self.sampler
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: walking over all parameters costs a small model 2 % of a step."""
+        return 0
+
+    def _send_telemetry(self) -> None:
+        """TRL reports model type and device to its makers; a training here calls no one."""
+
+
+class Watch(TrainerCallback):
+    """Keeps the history, reports progress, and stops a training whose gradient is not finite."""
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self.on_progress, self.logs = on_progress, list[dict[str, float]]()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not logs or "loss" not in logs:  # the summary at the end
+            return
+        if not math.isfinite(logs.get("grad_norm", 0.0)):
+            raise non_finite("gradient", state.global_step)
+        self.logs.append(dict(logs))
+        if self.on_progress:
+            self.on_progress(state.global_step, state.max_steps)
+
+
+def non_finite(what: str, step: int) -> TrainingError:
+    return TrainingError(
+        f"the {what} is not finite at step {step}; lower learning_rate, raise warmup_ratio, "
+        "or use runtime.dtype float32"
+    )
+
+
+def run(
+    trainer: PartsTrainer, n_rows: int, config: TrainConfig, on_progress: OnProgress | None
+) -> dict[str, Any]:
+    """Train to the end: steps, loss history and, of each of TRL's own metrics, the last value.
+
+    Raises TrainingError for a loss, gradient or weight that is not finite and for missing steps.
+    """
+    watch = Watch(on_progress)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(watch)
+    with compact_head():
+        trainer.train()
+    planned = planned_steps(n_rows, config)
+    if trainer.state.global_step != planned:
+        raise TrainingError(
+            f"training did {trainer.state.global_step} of {planned} steps; run the stage again"
+        )
+    for name, parameter in trainer.model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise non_finite(f"weight {name}", planned)
+    return {"steps": planned, "rows": n_rows, **_history(watch.logs, planned // config.epochs)}
+
+
+def _history(logs: list[dict[str, float]], steps_per_epoch: int) -> dict[str, Any]:
+    """At most 50 means of consecutive losses; the other metrics as means over the last epoch."""
+    losses = [log["loss"] for log in logs]
+    width = math.ceil(len(losses) / _HISTORY)
+    last = logs[-steps_per_epoch:]
+    skip = {"loss", "learning_rate", "epoch", "num_tokens"}
+    metrics = {
+        name: sum(log[name] for log in last) / len(last) for name in last[0] if name not in skip
+    }
+    points = [losses[i : i + width] for i in range(0, len(losses), width)]
+    return {
+        "losses": [sum(point) / len(point) for point in points],
+        "first_loss": losses[0],
+        "final_loss": sum(points[-1]) / len(points[-1]),
+        "metrics": metrics,
+    }
+
+
+def remove_dropout(model: PreTrainedModel) -> None:
+    """No dropout in the backbone. An adapter added afterwards keeps the one it was given."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+
+
+@contextmanager
+def input_errors(field: str) -> Iterator[None]:
+    """What TRL and PEFT refuse when a trainer is made (scheduler, adapter targets) is input."""
+    try:
+        yield
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{field}: {reason}; correct the setting this names") from error
+
+
+def require_rows(rows: list[Row], too_long: int, field: str) -> None:
+    if not rows:
+        raise InputError(
+            f"{field}: no row is left to train on ({too_long} are too long); raise it, or give rows"
+        )
+
+
+def save_model(model: PreTrainedModel, tokenizer: Any, out: Path, dtype: torch.dtype) -> None:
+    """A plain Hugging Face directory. Equal weights give equal bytes, wherever it is saved."""
+    model.to(dtype).save_pretrained(out)
+    tokenizer.save_pretrained(out)

@@ -1,0 +1,87 @@
+"""Completion log-probabilities against a computation of one row at a time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training_rows import conversations
+from transformers import AutoModelForCausalLM
+
+from data.errors import InputError
+from data.recipe import RuntimeConfig
+from models import logps
+from models.chat import load_tokenizer, render_completion
+from models.logps import sequence_logps
+
+RUNTIME = RuntimeConfig(device="cpu")
+ITEMS = [(talk[:-1], talk[-1]["content"]) for talk in conversations(13)]
+
+
+def naive(model_dir: Path, items: list) -> list[float]:
+    """Sum over the completion of log softmax(logits)[next token], unpadded, all logits at once."""
+    tokenizer = load_tokenizer(model_dir)
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype="float32").eval()
+    sums = []
+    for messages, completion in items:
+        prompt, answer = render_completion(tokenizer, messages, completion)
+        with torch.no_grad():
+            table = model(torch.tensor([prompt + answer])).logits[0].double().log_softmax(-1)
+        total = 0.0
+        for i, token in enumerate(answer):
+            total += float(table[len(prompt) + i - 1, token])
+        sums.append(total)
+    return sums
+
+
+def test_equals_a_row_by_row_computation(policy_dir: Path) -> None:
+    sums, _ = sequence_logps(policy_dir, ITEMS, runtime=RUNTIME)
+    assert sums.dtype == np.float64
+    np.testing.assert_allclose(sums, naive(policy_dir, ITEMS), rtol=1e-5)
+
+
+def test_counts_the_tokens_of_the_completion_alone(policy_dir: Path) -> None:
+    _, n_tokens = sequence_logps(policy_dir, ITEMS, runtime=RUNTIME)
+    tokenizer = load_tokenizer(policy_dir)
+    # The text's own tokens and the end of turn.
+    assert n_tokens.tolist() == [len(tokenizer(text)["input_ids"]) + 1 for _, text in ITEMS]
+
+
+@pytest.mark.parametrize("token_budget", [64, 200, 100_000])
+def test_padding_and_batches_change_nothing(policy_dir: Path, token_budget: int) -> None:
+    runtime = RuntimeConfig(device="cpu", token_budget=token_budget)
+    sums, _ = sequence_logps(policy_dir, ITEMS, runtime=runtime)
+    alone = [sequence_logps(policy_dir, [item], runtime=RUNTIME)[0][0] for item in ITEMS]
+    np.testing.assert_allclose(sums, alone, rtol=1e-5)
+
+
+def test_pieces_of_the_output_layer_change_nothing(
+    policy_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = sequence_logps(policy_dir, ITEMS, runtime=RUNTIME)
+    monkeypatch.setattr(logps, "_HEAD_ROWS", 7)
+    pieces, _ = sequence_logps(policy_dir, ITEMS, runtime=RUNTIME)
+    np.testing.assert_allclose(pieces, whole, rtol=1e-5)
+
+
+def test_a_row_that_is_too_long_is_refused_not_cut(policy_dir: Path) -> None:
+    with pytest.raises(InputError, match="has .* tokens, max_length is 12"):
+        sequence_logps(policy_dir, ITEMS, max_length=12, runtime=RUNTIME)
+
+
+def test_reports_progress_up_to_the_end(policy_dir: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    runtime = RuntimeConfig(device="cpu", token_budget=64)
+    sequence_logps(
+        policy_dir,
+        ITEMS,
+        runtime=runtime,
+        on_progress=lambda done, total: calls.append((done, total)),
+    )
+    assert len(calls) > 1 and calls[-1] == (13, 13)
+    assert calls == sorted(calls)
+
+
+def test_no_items_give_empty_arrays(policy_dir: Path) -> None:
+    sums, n_tokens = sequence_logps(policy_dir, [], runtime=RUNTIME)
+    assert sums.shape == n_tokens.shape == (0,)
