@@ -1,0 +1,136 @@
+"""Bootstrap: prompts and models of the embedded world, each an artifact of its own.
+
+Besides evaluate this is the only stage that may ask the oracle: it labels the pairs that teacher
+and student learn from. The loop never sees it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from data.artifacts import Artifact
+from data.schemas import PROMPTS
+from data.tables import write_table
+from data.world import generate
+from tasks.stage import TRAINING, Context, stage
+
+
+@stage("prompts", version="1")
+def world_prompts(
+    out: Path, context: Context, *, part: str, size: int, seed: int
+) -> dict[str, Any]:
+    """Out: PROMPTS, the part "pool", "dev" or "test" of the world; disjoint by question."""
+    table = generate.prompt_table(part, size, seed)
+    write_table(out / "data.parquet", table, PROMPTS)
+    return {"prompts": len(table)}
+
+
+@stage("tokenizer", version="1", libraries=TRAINING)
+def tokenizer(
+    out: Path, context: Context, *, lessons: int, examples: int, seed: int
+) -> dict[str, Any]:
+    """Out: a tokenizer with a chat template, from the words of the demonstrations."""
+    from models.world_models import train_tokenizer
+
+    texts = generate.lessons(lessons, seed) + generate.demonstrations(examples, seed)
+    return train_tokenizer(out, conversations=texts)
+
+
+@stage("policy", version="1", libraries=TRAINING, isolated=True)
+def trunk(
+    out: Path, context: Context, *, tokenizer: Artifact, lessons: int, seed: int
+) -> dict[str, Any]:
+    """Out: a language model that has learnt the tasks from good answers."""
+    from models.world_models import train_trunk
+
+    return train_trunk(
+        out,
+        tokenizer=context.path(tokenizer),
+        conversations=generate.lessons(lessons, seed),
+        runtime=context.runtime,
+        seed=seed,
+        on_progress=context.on_progress,
+    )
+
+
+@stage("policy", version="1", libraries=TRAINING, isolated=True)
+def base_policy(
+    out: Path, context: Context, *, trunk: Artifact, examples: int, seed: int
+) -> dict[str, Any]:
+    """Out: the policy to align, tuned on answers of mixed quality."""
+    from models.world_models import train_policy
+
+    return train_policy(
+        out,
+        trunk=context.path(trunk),
+        conversations=generate.demonstrations(examples, seed),
+        runtime=context.runtime,
+        seed=seed,
+        on_progress=context.on_progress,
+    )
+
+
+@stage("preferences", version="1", libraries=TRAINING, isolated=True)
+def teacher_preferences(
+    out: Path, context: Context, *, policy: Artifact, trunk: Artifact, pairs: int, seed: int
+) -> dict[str, Any]:
+    """Out: PREFERENCES among answers of many sources, labelled by the oracle."""
+    from models.world_preferences import teacher_preferences as label
+
+    return label(
+        out,
+        questions=generate.teacher_questions(pairs, seed),
+        policy=context.path(policy),
+        trunk=context.path(trunk),
+        seed=seed,
+        on_progress=context.on_progress,
+    )
+
+
+@stage("preferences", version="1", libraries=TRAINING, isolated=True)
+def student_preferences(
+    out: Path, context: Context, *, policy: Artifact, pairs: int, seed: int
+) -> dict[str, Any]:
+    """Out: a few PREFERENCES among the policy's answers, labelled by the oracle."""
+    from models.world_preferences import student_preferences as label
+
+    return label(
+        out,
+        questions=generate.student_questions(pairs, seed),
+        policy=context.path(policy),
+        seed=seed,
+        on_progress=context.on_progress,
+    )
+
+
+@stage("teacher", version="1", libraries=TRAINING, isolated=True)
+def teacher(
+    out: Path, context: Context, *, trunk: Artifact, preferences: Artifact, seed: int
+) -> dict[str, Any]:
+    """In: PREFERENCES. Out: the teacher reward model."""
+    from models.world_models import train_teacher
+
+    return train_teacher(
+        out,
+        trunk=context.path(trunk),
+        preferences=context.store.table(preferences),
+        runtime=context.runtime,
+        seed=seed,
+        on_progress=context.on_progress,
+    )
+
+
+@stage("student", version="1", libraries=TRAINING, isolated=True)
+def student(
+    out: Path, context: Context, *, tokenizer: Artifact, preferences: Artifact, seed: int
+) -> dict[str, Any]:
+    """In: PREFERENCES. Out: the student reward model before any round."""
+    from models.world_models import train_student
+
+    return train_student(
+        out,
+        tokenizer=context.path(tokenizer),
+        preferences=context.store.table(preferences),
+        runtime=context.runtime,
+        seed=seed,
+        on_progress=context.on_progress,
+    )

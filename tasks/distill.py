@@ -1,0 +1,60 @@
+"""Distill: the student learns the teacher's order (TS-Align, step 7)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from data.artifacts import Artifact
+from data.recipe import StudentConfig
+from data.schemas import PREFERENCES
+from tasks.stage import TRAINING, Context, Model, stage
+
+
+def with_replay(new: pa.Table, earlier: list[pa.Table], share: float, seed: int) -> pa.Table:
+    """The round's preferences and, as `share` of the result, a sample of the earlier ones.
+
+    Fewer where there are not enough. Against forgetting; the paper says "multi-task training"
+    without its details, so the share is this project's choice.
+    """
+    if not earlier or share == 0:
+        return new
+    pool = pa.concat_tables(earlier)
+    wanted = min(len(pool), round(len(new) * share / (1 - share)))
+    rows = np.random.default_rng(seed).choice(len(pool), size=wanted, replace=False)
+    return pa.concat_tables([new, pool.take(pa.array(np.sort(rows)))])
+
+
+@stage("student", version="1", libraries=TRAINING, isolated=True)
+def distill(
+    out: Path,
+    context: Context,
+    *,
+    student: Model,
+    preferences: Artifact,
+    replay: list[Artifact],
+    config: StudentConfig,
+    seed: int,
+) -> dict[str, Any]:
+    """In: PREFERENCES (this round's and earlier ones). Out: a reward model with its adapter."""
+    from models.chat import load_tokenizer
+    from models.reward_training import train_reward_model
+
+    store, path = context.store, context.path(student)
+    table = with_replay(
+        store.table(preferences), [store.table(a) for a in replay], config.replay, seed
+    )
+    return train_reward_model(
+        out,
+        model=path,
+        tokenizer=load_tokenizer(path, context.runtime.trust_remote_code),
+        preferences=table.cast(PREFERENCES),
+        config=config,
+        loss=config.loss,
+        margin=config.margin,
+        adapter=config.adapter,
+        runtime=context.runtime,
+        seed=seed,
+        on_progress=context.on_progress,
+    )

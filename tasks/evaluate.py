@@ -1,0 +1,146 @@
+"""Evaluate: win rate over the base on held-out prompts, precision of the labels, drift.
+
+The only stage of a round that may ask the oracle, and nothing it returns flows back into the loop.
+"""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data.artifacts import Artifact
+from data.schemas import EVALUATION
+from data.tables import mapping, write_table
+from models.drift import distinct_2, kl_estimate
+from models.stats import outcome
+from tasks.stage import SCORING, Context, Model, stage
+
+
+def _by_prompt(table: pa.Table, column: str) -> dict[str, Any]:
+    """Column of a table that holds exactly one row per prompt."""
+    return mapping(table, "prompt_id", column)
+
+
+def judged_rows(
+    prompts: pa.Table,
+    base: dict[str, str],
+    policy: dict[str, str],
+    base_scores: dict[str, float | None],
+    policy_scores: dict[str, float | None],
+) -> list[dict[str, Any]]:
+    """EVALUATION rows in the order of the prompts."""
+    return [
+        {
+            "prompt_id": prompt_id,
+            "dataset": dataset,
+            "base_completion": base[prompt_id],
+            "policy_completion": policy[prompt_id],
+            "base_score": base_scores[prompt_id],
+            "policy_score": policy_scores[prompt_id],
+            "outcome": outcome(base_scores[prompt_id], policy_scores[prompt_id]),
+        }
+        for prompt_id, dataset in zip(
+            prompts["prompt_id"].to_pylist(), prompts["dataset"].to_pylist(), strict=True
+        )
+    ]
+
+
+@stage("evaluation", version="1")
+def evaluate(
+    out: Path,
+    context: Context,
+    *,
+    prompts: Artifact,
+    base: Artifact,
+    policy: Artifact,
+    base_rewards: Artifact,
+    policy_rewards: Artifact,
+    judge: str,
+) -> dict[str, Any]:
+    """In: PROMPTS, COMPLETIONS and teacher SCORES of base and policy. Out: EVALUATION."""
+    store = context.store
+    asked = store.table(prompts)
+    answers = {
+        side: _by_prompt(store.table(artifact), "completion")
+        for side, artifact in (("base", base), ("policy", policy))
+    }
+    if judge == "oracle":
+        from models.judges import oracle
+
+        score = oracle()
+        messages = _by_prompt(asked, "messages")
+        scores: dict[str, dict[str, float | None]] = {
+            side: {p: score(messages[p], text) for p, text in texts.items()}
+            for side, texts in answers.items()
+        }
+    else:
+        scores = {
+            "base": _by_prompt(store.table(base_rewards), "reward"),
+            "policy": _by_prompt(store.table(policy_rewards), "reward"),
+        }
+    rows = judged_rows(asked, answers["base"], answers["policy"], scores["base"], scores["policy"])
+    write_table(out / "data.parquet", pa.Table.from_pylist(rows, EVALUATION), EVALUATION)
+    return {f"{side}_score": mean_score(rows, side) for side in ("base", "policy")} | {
+        "n": len(rows)
+    }
+
+
+def mean_score(rows: list[dict[str, Any]], side: str) -> float:
+    """Mean over the answers the judge could read."""
+    scores = [row[f"{side}_score"] for row in rows if row[f"{side}_score"] is not None]
+    return sum(scores) / len(scores) if scores else 0.0
+
+
+def label_precision(preferences: pa.Table, score: Any) -> dict[str, Any]:
+    """Share of pairs whose order the judge confirms, in all and per dataset; its ties do not."""
+    confirmed: dict[str, list[bool]] = defaultdict(list)
+    for row in preferences.to_pylist():
+        better = score(row["messages"], row["chosen"]) > score(row["messages"], row["rejected"])
+        confirmed[row["dataset"]].append(better)
+    everything = [value for values in confirmed.values() for value in values]
+    return {
+        "precision": sum(everything) / len(everything) if everything else None,
+        "by_dataset": {name: sum(v) / len(v) for name, v in sorted(confirmed.items())},
+        "pairs": len(everything),
+    }
+
+
+@stage("precision", version="1")
+def precision(out: Path, context: Context, *, preferences: Artifact) -> dict[str, Any]:
+    """In: PREFERENCES. Out: precision.json, the oracle's opinion of the labels."""
+    from models.judges import oracle
+
+    result = label_precision(context.store.table(preferences), oracle())
+    (out / "precision.json").write_text(json.dumps(result, sort_keys=True))
+    return result
+
+
+@stage("drift", version="1", libraries=SCORING, isolated=True, retries=1)
+def drift(
+    out: Path,
+    context: Context,
+    *,
+    prompts: Artifact,
+    completions: Artifact,
+    policy: Model,
+    base: Model,
+) -> dict[str, Any]:
+    """In: PROMPTS, COMPLETIONS of the policy. Out: drift.json (KL to base in nats, lengths)."""
+    from models.logps import sequence_logps
+
+    messages = _by_prompt(context.store.table(prompts), "messages")
+    table = context.store.table(completions)
+    owners, texts = table["prompt_id"].to_pylist(), table["completion"].to_pylist()
+    items = [(messages[owner], text) for owner, text in zip(owners, texts, strict=True)]
+    logps = {}
+    for side, model in (("policy", policy), ("base", base)):
+        logps[side], _ = sequence_logps(context.path(model), items, runtime=context.runtime)
+    result = {
+        "kl_to_base": kl_estimate(logps["policy"], logps["base"]),
+        "mean_tokens": sum(table["n_tokens"].to_pylist()) / len(table),
+        "distinct_2": distinct_2(texts),
+    }
+    (out / "drift.json").write_text(json.dumps(result, sort_keys=True))
+    return result

@@ -1,0 +1,83 @@
+"""Agreement and gate: what the loop knows of its own quality, on dev prompts, without an oracle."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.artifacts import Artifact
+from data.errors import CardinalityError
+from data.logged_pairs import agreement as pair_agreement
+from data.logged_pairs import judged_pairs, of_equal_length
+from data.recipe import GateConfig
+from data.tables import mapping
+from models.stats import outcome
+from tasks.stage import Context, stage
+
+
+def known(scores: pa.Table) -> pa.Table:
+    """The rows with a reward: a conversation may be longer than the model can read."""
+    return scores.filter(pc.is_valid(scores["reward"]))
+
+
+@stage("agreement", version="1")
+def agreement(
+    out: Path,
+    context: Context,
+    *,
+    completions: Artifact,
+    student: Artifact,
+    judge: Artifact,
+    min_margin: float,
+    equal_length: bool = False,
+) -> dict[str, Any]:
+    """In: COMPLETIONS, the student's SCORES, the teacher's SCORES or a judge's JUDGMENTS.
+
+    Out: agreement.json: how often the student orders two completions of a prompt as the judge
+    does, over all pairs that the judge separates by more than `min_margin`.
+    """
+    store = context.store
+    scores, rewards = known(store.table(student)), known(store.table(judge))
+    scored = mapping(scores, "completion_id", "reward")
+    table = store.table(completions)
+    table = table.filter(pa.array([id_ in scored for id_ in table["completion_id"].to_pylist()]))
+    pairs = judged_pairs(table, rewards, min_margin)
+    if equal_length:
+        pairs = of_equal_length(pairs)
+    result = pair_agreement(pairs, scored)
+    (out / "agreement.json").write_text(json.dumps(result, sort_keys=True))
+    return result
+
+
+def paired_outcomes(before: pa.Table, after: pa.Table) -> list[float]:
+    """1, 0.5 or 0 for every sample of every prompt where `after` has the higher reward."""
+    sides = []
+    for table in (before, after):
+        rewards = defaultdict(list)
+        for row in table.sort_by("completion_id").to_pylist():
+            rewards[row["prompt_id"]].append(row["reward"])
+        sides.append(rewards)
+    old, new = sides
+    if old.keys() != new.keys():
+        raise CardinalityError("gate: the two policies did not answer the same dev prompts")
+    outcomes = []
+    for prompt_id in sorted(old):
+        for a, b in zip(old[prompt_id], new[prompt_id], strict=True):
+            outcomes.append(outcome(a, b))
+    return outcomes
+
+
+@stage("gate", version="1")
+def gate(
+    out: Path, context: Context, *, before: Artifact, after: Artifact, config: GateConfig
+) -> dict[str, Any]:
+    """In: the teacher's SCORES of old and new policy on the dev prompts. Out: gate.json."""
+    store = context.store
+    outcomes = paired_outcomes(store.table(before), store.table(after))
+    rate = sum(outcomes) / len(outcomes)
+    result = {"win_rate": rate, "n": len(outcomes), "adopted": rate >= config.min_win_rate}
+    (out / "gate.json").write_text(json.dumps(result, sort_keys=True))
+    return result

@@ -1,0 +1,82 @@
+"""Optimize: the policy is tuned on the round's preferences with DPO (TS-Align, step 6)."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data.artifacts import Artifact
+from data.recipe import PolicyConfig
+from data.schemas import REFERENCE_LOGPS
+from data.tables import write_table
+from tasks.stage import SCORING, TRAINING, Context, Model, stage
+
+CANARIES = 8  # pairs on which a freshly saved policy is tried
+
+
+def _concatenated(context: Context, preferences: list[Artifact]) -> pa.Table:
+    return pa.concat_tables([context.store.table(artifact) for artifact in preferences])
+
+
+@stage("reference_logps", version="1", libraries=SCORING, isolated=True, retries=1)
+def reference(
+    out: Path, context: Context, *, policy: Model, preferences: list[Artifact]
+) -> dict[str, Any]:
+    """In: PREFERENCES. Out: REFERENCE_LOGPS under the reference policy, computed once."""
+    from models.logps import sequence_logps
+
+    table = _concatenated(context, preferences)
+    messages = table["messages"].to_pylist()
+    texts = table["chosen"].to_pylist() + table["rejected"].to_pylist()
+    logps, _ = sequence_logps(
+        context.path(policy),
+        list(zip(messages * 2, texts, strict=True)),
+        runtime=context.runtime,
+        on_progress=context.on_progress,
+    )
+    result = pa.table(
+        {
+            "prompt_id": table["prompt_id"],
+            "chosen_logp": pa.array(logps[: len(table)], pa.float64()),
+            "rejected_logp": pa.array(logps[len(table) :], pa.float64()),
+        }
+    )
+    write_table(out / "data.parquet", result, REFERENCE_LOGPS)
+    return {"pairs": len(result)}
+
+
+@stage("policy", version="1", libraries=TRAINING, isolated=True)
+def optimize(
+    out: Path,
+    context: Context,
+    *,
+    policy: Model,
+    preferences: list[Artifact],
+    reference: Artifact,
+    config: PolicyConfig,
+    seed: int,
+) -> dict[str, Any]:
+    """In: PREFERENCES, REFERENCE_LOGPS. Out: a policy, merged if it was tuned with an adapter."""
+    from models.dpo import train_dpo
+
+    pairs = _concatenated(context, preferences)
+    meta = train_dpo(
+        out,
+        policy=context.path(policy),
+        preferences=pairs,
+        reference=context.store.table(reference),
+        config=config,
+        runtime=context.runtime,
+        seed=seed,
+        on_progress=context.on_progress,
+    )
+    check_policy(out, context, pairs.slice(0, CANARIES))
+    return meta
+
+
+def check_policy(model: Path, context: Context, pairs: pa.Table) -> None:
+    """The saved policy loads and gives finite log-probabilities. Raises TrainingError."""
+    from models.logps import sequence_logps
+
+    messages, chosen = pairs["messages"].to_pylist(), pairs["chosen"].to_pylist()
+    sequence_logps(model, list(zip(messages, chosen, strict=True)), runtime=context.runtime)

@@ -1,0 +1,108 @@
+"""Relabel: the teacher judges the two completions the student picked (TS-Align, step 4)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data.artifacts import Artifact
+from data.recipe import TeacherConfig
+from data.schemas import PREFERENCES
+from data.tables import mapping, write_table
+from tasks.score import score_rows
+from tasks.stage import SCORING, Context, Model, stage
+
+COUNTS = (
+    *("agreed", "swapped", "teacher_tied", "unjudged"),
+    *("below_margin", "dropped_disagreement", "labelled"),
+)
+
+
+def order_pairs(
+    mined: pa.Table,
+    prompts: pa.Table,
+    rewards: Mapping[str, float | None],
+    config: TeacherConfig,
+    round_number: int,
+) -> tuple[pa.Table, dict[str, int]]:
+    """Preferences in the labeller's order, with what became of every mined pair.
+
+    The student's order stands where the labeller agrees, is swapped (or dropped, as configured)
+    where it does not; a tie or a margin below `config.min_margin` is out. Swapping is recalled,
+    not confirmed, for the paper; ties and margins are this project's choice.
+
+    Args:
+        rewards: The labeller's reward of every best and worst completion, by completion id; None
+            where it could not read the conversation, which leaves the pair unjudged.
+    """
+    prompt_of = {row["prompt_id"]: row for row in prompts.to_pylist()}
+    counts = dict.fromkeys(COUNTS, 0)
+    rows = []
+    for pair in mined.to_pylist():
+        best, worst = rewards[pair["best_id"]], rewards[pair["worst_id"]]
+        if best is None or worst is None:
+            counts["unjudged"] += 1
+            continue
+        margin = best - worst
+        swapped = margin < 0
+        counts["swapped" if swapped else "agreed"] += margin != 0
+        if margin == 0:
+            counts["teacher_tied"] += 1
+        elif swapped and config.on_disagreement == "drop":
+            counts["dropped_disagreement"] += 1
+        elif abs(margin) < config.min_margin:
+            counts["below_margin"] += 1
+        else:
+            counts["labelled"] += 1
+            rows.append(preference(pair, prompt_of[pair["prompt_id"]], margin, round_number))
+    return pa.Table.from_pylist(rows, PREFERENCES), counts
+
+
+def preference(
+    pair: dict[str, Any], prompt: dict[str, Any], margin: float, round_number: int
+) -> dict[str, Any]:
+    """A PREFERENCES row from a mined pair and the labeller's signed margin best minus worst."""
+    chosen, rejected = ("best", "worst") if margin > 0 else ("worst", "best")
+    return {
+        "prompt_id": pair["prompt_id"],
+        "messages": prompt["messages"],
+        "dataset": prompt["dataset"],
+        "chosen": pair[f"{chosen}_completion"],
+        "rejected": pair[f"{rejected}_completion"],
+        "chosen_id": pair[f"{chosen}_id"],
+        "rejected_id": pair[f"{rejected}_id"],
+        "margin": abs(margin),
+        "weight": 1.0,
+        "swapped": margin < 0,
+        "round": round_number,
+    }
+
+
+@stage("preferences", version="1", libraries=SCORING, isolated=True, retries=1)
+def relabel(
+    out: Path,
+    context: Context,
+    *,
+    mined: Artifact,
+    prompts: Artifact,
+    teacher: Model,
+    config: TeacherConfig,
+    round_number: int,
+    max_length: int,
+) -> dict[str, Any]:
+    """In: MINED, PROMPTS. Out: PREFERENCES. Calls the teacher on two completions per pair."""
+    store = context.store
+    pairs, asked = store.table(mined), store.table(prompts)
+    messages = mapping(asked, "prompt_id", "messages")
+    items, ids = [], []
+    for pair in pairs.to_pylist():
+        for side in ("best", "worst"):
+            items.append((messages[pair["prompt_id"]], pair[f"{side}_completion"]))
+            ids.append(pair[f"{side}_id"])
+    rewards = score_rows(context, teacher, items, max_length)
+    table, counts = order_pairs(
+        pairs, asked, dict(zip(ids, rewards, strict=True)), config, round_number
+    )
+    write_table(out / "data.parquet", table, PREFERENCES)
+    return counts | {"teacher_calls": len(items)}

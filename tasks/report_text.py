@@ -1,0 +1,164 @@
+"""The report in sentences, and how it writes numbers."""
+
+from collections.abc import Sequence
+
+from data.summary import Final, Round, StudentSummary, Summary
+from tasks.plots import number
+
+LOW_PRECISION = 0.75
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else number(value, percent=True)
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """ "67.9 to 74.3 %"."""
+    return "" if ends is None else f"{ends[0] * 100:.1f} to {percent(ends[1])}"
+
+
+def duration(seconds: float) -> str:
+    """ "0.4 s", "12 s", "3 min 5 s", "2 h 10 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def short(digest: str) -> str:
+    """The first twelve hexadecimal digits of a digest."""
+    return digest.removeprefix("sha256:")[:12]
+
+
+def final_round(summary: Summary) -> Round | None:
+    """The round whose policy is the result."""
+    if summary.final is None:
+        return None
+    return next((r for r in summary.rounds if r.round == summary.final.round), None)
+
+
+def last_student(summary: Summary) -> StudentSummary:
+    """The student the run ends with: of the last round in which a new one was kept."""
+    kept = [entry.student for entry in summary.rounds if entry.student.adopted]
+    return kept[-1] if kept else summary.rounds[0].student
+
+
+def is_logged(summary: Summary) -> bool:
+    """Whether this is a run over logged completions, in which no policy was trained."""
+    return bool(summary.rounds) and all(entry.policy is None for entry in summary.rounds)
+
+
+def headline(summary: Summary) -> dict[str, str]:
+    """number, interval, label, kind (a colour) and sentences of the result."""
+    if is_logged(summary):
+        return _logged_headline(summary.rounds[-1].student, judge_name(summary))
+    entry = final_round(summary)
+    if summary.final is None or entry is None:
+        return _no_result(summary)
+    return _win_headline(summary.final, entry)
+
+
+def judge_name(summary: Summary) -> str:
+    logged = summary.config.get("logged") or {}
+    return str(logged.get("judge", "recorded judge")) if is_logged(summary) else "teacher"
+
+
+def _no_result(summary: Summary) -> dict[str, str]:
+    if not summary.rounds:
+        text = "No round is finished. Run the recipe again to continue."
+    elif len(summary.rounds) < summary.config.get("rounds", 1) or any(
+        entry.adopted for entry in summary.rounds
+    ):
+        text = "The run has not finished. Run the recipe again; it continues from here."
+    else:
+        text = (
+            "No round's policy was adopted: on the dev prompts the teacher never preferred the "
+            "new policy. The base policy stays."
+        )
+    return {"kind": "unclear", "number": "–", "interval": "", "label": "no result", "text": text}
+
+
+def _win_headline(final: Final, entry: Round) -> dict[str, str]:
+    low, high = final.ci95
+    result = entry.policy
+    assert result is not None
+    n = result.wins + result.ties + result.losses
+    text = (
+        f"On {n:,} held-out prompts the aligned policy (round {final.round}) gave the better "
+        f"answer {result.wins:,} times, an equally good one {result.ties:,} times and a worse one "
+        f"{result.losses:,} times, judged by the {final.judge}. "
+    )
+    if low > 0.5:
+        kind, verdict = "good", "It is better than the base: the whole interval lies above that"
+    elif high < 0.5:
+        kind, verdict = "bad", "It is worse than the base: the whole interval lies below that"
+    else:
+        kind, verdict = "unclear", "It cannot be told apart from the base: the interval spans that"
+    text += f"No change would be {percent(0.5)}. {verdict}. "
+    if len(final.by_dataset) > 1:
+        text += f"The number is the mean over {len(final.by_dataset)} data sets of equal weight. "
+    if final.judge == "teacher":
+        text += (
+            "The judge is the teacher that labelled the training pairs, so this says how well the "
+            "policy learned to please the teacher; ask an independent judge too."
+        )
+    return {
+        "kind": kind,
+        "number": percent(final.win_rate),
+        "interval": interval(final.ci95),
+        "label": "win rate over the base policy, ties counting half",
+        "text": text.strip(),
+    }
+
+
+def _logged_headline(student: StudentSummary, judge: str) -> dict[str, str]:
+    text = (
+        f"On {student.pairs:,} held-out pairs of answers, the student picked the answer that the "
+        f"judge ({judge}) prefers in {percent(student.agreement_before)} of cases before "
+        f"distillation and in {percent(student.agreement_after)} after. "
+    )
+    kind = "unclear"
+    after, ends, longer = student.agreement_after, student.ci95_after, student.longer_baseline
+    if after is not None and ends and longer is not None:
+        text += f"The rule “the longer answer is better” gets {percent(longer)}: the student is "
+        if ends[0] > longer:
+            kind, verdict = "good", "better than this rule."
+        elif ends[1] < longer:
+            kind, verdict = "bad", "worse than this rule."
+        else:
+            verdict = "not told apart from it."
+        text += verdict
+    return {
+        "kind": kind,
+        "number": percent(after),
+        "interval": interval(ends),
+        "label": "agreement of the distilled student with the judge",
+        "text": text.strip(),
+    }
+
+
+def label_warnings(rounds: Sequence[Round]) -> list[str]:
+    """What a careful reader would ask about the labels."""
+    found = []
+    for entry in rounds:
+        share = entry.label_precision
+        if share is not None and share < LOW_PRECISION:
+            found.append(
+                f"Round {entry.round}: the oracle contradicts {1 - share:.0%} of the teacher's "
+                "labels; look below for the data sets where the teacher fails."
+            )
+        if entry.swap_rate > 0.5:
+            found.append(
+                f"Round {entry.round}: the teacher reversed {entry.swap_rate:.0%} of the student's "
+                "pairs; the student's picks are no better than chance."
+            )
+        if not entry.student.adopted:
+            found.append(
+                f"Round {entry.round}: distillation lowered the student's agreement with the "
+                "teacher; the next round kept the earlier student."
+            )
+    return found

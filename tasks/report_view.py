@@ -1,0 +1,171 @@
+"""The tables and flows of the report as plain values; `report.html.j2` only arranges them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from data.errors import CardinalityError
+from data.summary import Ledger, Round, StageRecord, StudentSummary, Summary, check_ledger
+from models.drift import distinct_2
+from models.stats import wilson
+
+WINS, LOSSES = 3, 3  # samples shown per data set
+DATASETS = 24  # at most so many data sets get samples
+
+
+def ledger_steps(ledger: Ledger, who: str, trained: str) -> list[dict[str, Any]]:
+    """From asked to trained: what is left at each step, what dropped out and why.
+
+    Args:
+        who: Labels the pairs, such as "the teacher".
+        trained: Learns from them, such as "the policy".
+    """
+    x = ledger
+    steps: list[tuple[str, int, str, list[tuple[int, str]]]] = [
+        ("prompts asked", x.asked, "", []),
+        (
+            "pairs picked by the student",
+            x.mined,
+            "the best and the worst of a prompt's usable answers",
+            [
+                (x.no_candidates, "prompts with fewer than two usable answers"),
+                (x.tied, "prompts whose answers the student could not tell apart"),
+            ],
+        ),
+        (
+            f"preferences labelled by {who}",
+            x.labelled,
+            f"{who} agreed with the student on {x.agreed:,} pairs, reversed {x.swapped:,}",
+            [
+                (x.teacher_tied, f"pairs that {who} scored equal"),
+                (x.unjudged, f"pairs too long for {who}"),
+                (x.dropped_disagreement, "pairs dropped because the two disagreed"),
+                (x.below_margin, f"pairs that {who} separated by too little"),
+            ],
+        ),
+        (
+            f"pairs {trained} was trained on",
+            x.trained,
+            "",
+            [(x.too_long, "pairs too long for training")],
+        ),
+    ]
+    return [
+        {
+            "label": label,
+            "count": count,
+            "note": note,
+            "share": count / x.asked if x.asked else 0.0,
+            "out": [(lost, why) for lost, why in out if lost],
+        }
+        for label, count, note, out in steps
+    ]
+
+
+def ledger_problem(ledger: Ledger) -> str:
+    """Empty if the numbers add up."""
+    try:
+        check_ledger(ledger)
+    except CardinalityError as error:
+        return str(error)
+    return ""
+
+
+def completion_parts(ledger: Ledger) -> list[tuple[str, int, float]]:
+    """(what, count, share of all completions), usable first."""
+    names = ("usable", "duplicate", "truncated", "unscored", "empty")
+    counts = [(name, getattr(ledger, name)) for name in names]
+    return [(name, n, n / ledger.generated if ledger.generated else 0.0) for name, n in counts]
+
+
+def precision_rows(rounds: Sequence[Round]) -> list[dict[str, Any]]:
+    """One row per data set with its label precision in every round, the total first."""
+    if all(entry.label_precision is None for entry in rounds):
+        return []
+    names = sorted({name for entry in rounds for name in entry.label_precision_by_dataset})
+    rows: list[dict[str, Any]] = [
+        {"name": "all pairs", "cells": [entry.label_precision for entry in rounds]}
+    ]
+    for name in names:
+        cells = [entry.label_precision_by_dataset.get(name) for entry in rounds]
+        rows.append({"name": name, "cells": cells})
+    return rows
+
+
+def precision_interval(entry: Round) -> tuple[float, float] | None:
+    pairs = entry.ledger.labelled
+    if entry.label_precision is None or not pairs:
+        return None
+    return wilson(entry.label_precision * pairs, pairs)
+
+
+def base_drift(summary: Summary, samples: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The base policy's drift values: none from itself, the others as far as they are known."""
+    known = {"kl_to_base": 0.0}
+    if samples:
+        known["distinct_2"] = distinct_2([row["base_completion"] for row in samples])
+    return known | summary.base
+
+
+def sample_groups(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Per data set: counts, its best wins (largest gain first) and worst losses."""
+    groups = defaultdict(list)
+    for row in samples:
+        groups[row["dataset"]].append(row | {"gain": _gain(row)})
+    result = []
+    for name in sorted(groups)[:DATASETS]:
+        # Largest difference first; where a score is missing, last.
+        rows = sorted(groups[name], key=lambda row: (-abs(row["gain"] or 0), row["prompt_id"]))
+        wins = [row for row in rows if row["outcome"] == 1]
+        losses = [row for row in rows if row["outcome"] == 0]
+        result.append(
+            {
+                "name": name,
+                "wins": wins[:WINS],
+                "losses": losses[:LOSSES],
+                "counts": (len(wins), len(rows) - len(wins) - len(losses), len(losses)),
+            }
+        )
+    return result
+
+
+def _gain(row: dict[str, Any]) -> float | None:
+    """Score of the aligned policy's answer less the base's, if the judge could read both."""
+    base, policy = row["base_score"], row["policy_score"]
+    return None if base is None or policy is None else policy - base
+
+
+def stage_totals(records: Sequence[StageRecord]) -> dict[str, Any]:
+    """Calls, how many were reused, seconds now and seconds it took when first computed."""
+    return {
+        "calls": len(records),
+        "cached": sum(record.cached for record in records),
+        "seconds": sum(record.seconds for record in records),
+        "computed": sum(record.computed_seconds for record in records),
+    }
+
+
+def logged_rows(student: StudentSummary) -> list[dict[str, Any]]:
+    """Who agrees how often with the recorded judge, on all pairs and on those of equal length."""
+    x = student
+    rows = [
+        ("Longer answer", x.longer_baseline, x.ci95_longer, x.equal_length_longer, None),
+        (
+            "Student before",
+            x.agreement_before,
+            x.ci95_before,
+            x.equal_length_before,
+            x.ci95_equal_length_before,
+        ),
+        (
+            "Student after",
+            x.agreement_after,
+            x.ci95_after,
+            x.equal_length_after,
+            x.ci95_equal_length_after,
+        ),
+    ]
+    return [
+        {"name": name, "all": (share, ends), "equal": (equal, equal_ends)}
+        for name, share, ends, equal, equal_ends in rows
+    ]

@@ -1,0 +1,273 @@
+"""A stage: a plain function with an explicit key, run as a cached Prefect task.
+
+The key of a stage is its name and version, the versions of the libraries it computes with, and
+every keyword argument of the call: artifacts by content digest, configurations by value. Nothing
+else can reach the stage's body except the `Context`, which holds what must not change a result:
+where the store is, how fast to go, where to report progress.
+
+The artifact store is the truth about what exists. Prefect sees each stage as a task whose cache
+key is the same key, and persists only the small JSON reference; a record whose artifact is missing
+or damaged is refreshed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import import_module, metadata
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+from prefect.cache_policies import CachePolicy
+from prefect.context import TaskRunContext
+from pydantic import BaseModel, ConfigDict
+
+from data.artifacts import Artifact
+from data.digests import digest_of
+from data.errors import TsAlignError
+from data.recipe import Config, RuntimeConfig
+from data.store import Store
+from data.summary import StageRecord
+from tasks import machine
+from tasks.progress import Progress
+
+if TYPE_CHECKING:
+    from tasks.engine_pool import EnginePool
+
+Body = Callable[..., dict[str, Any]]
+
+STAGES: dict[str, "Stage"] = {}  # by name, for what must know all versions
+TRAINING = ("torch", "transformers", "trl", "peft", "accelerate")
+SCORING = ("torch", "transformers")
+
+
+class External(BaseModel):
+    """A file or model folder the user brought, outside the store; its bytes are its name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    digest: str
+
+
+Model = Artifact | External
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage's body may use and what never enters its key."""
+
+    store: Store
+    runtime: RuntimeConfig
+    on_progress: Callable[[int, int], None] | None = None
+    engines: "EnginePool | None" = None
+
+    def path(self, model: Model) -> Path:
+        """The local directory of an artifact or of a model outside the store."""
+        return Path(model.path) if isinstance(model, External) else self.store.path(model)
+
+    @property
+    def numerics(self) -> str:
+        return machine.numerics(self.runtime)
+
+
+@dataclass
+class Run:
+    """One invocation of a recipe: the context of its stages and the record of what they did."""
+
+    context: Context
+    progress: Progress
+    engine: str  # name, version and numerics of the generation engine, for keys
+    records: list[StageRecord] = field(default_factory=list)
+    computed: int = 0  # stages whose body ran
+
+    def take_records(self) -> list[StageRecord]:
+        """The stages recorded since the last call, oldest first."""
+        taken, self.records = self.records, []
+        return taken
+
+
+@cache
+def library_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions, without importing the libraries."""
+    return {name: metadata.version(name) for name in names}
+
+
+def key_value(value: Any) -> Any:
+    """How an argument of a stage enters its key.
+
+    Raises:
+        TypeError: for anything that is not an artifact, a model, a configuration or plain JSON.
+    """
+    if isinstance(value, Artifact | External):
+        return value.digest
+    if isinstance(value, Config):
+        return value.model_dump(mode="json", exclude=set(value.not_in_key))
+    if isinstance(value, list | tuple):
+        return [key_value(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a stage cannot take a {type(value).__name__}: it has no place in a key")
+
+
+class StageKey(CachePolicy):
+    """Prefect's cache key of a stage is our key's digest: no run id, source text or path."""
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str | None:
+        key = inputs["key"]
+        return f"{key['stage']}-{digest_of(key).removeprefix('sha256:')}"
+
+
+def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    """A crashed child or an engine that died may come back; bad input or bad data will not."""
+    try:
+        state.result()
+    except TsAlignError:
+        return False
+    except Exception:
+        return True
+    return False
+
+
+@task(
+    cache_policy=StageKey(),
+    persist_result=True,
+    result_serializer="json",
+    retry_condition_fn=_worth_retrying,
+)
+def compute(key: dict[str, Any], call: "_Call") -> Artifact:
+    """Run a stage's body into the store, unless its artifact is there already."""
+    return call()
+
+
+@dataclass
+class _Call:
+    """The work of one stage call; opaque to Prefect, which would walk through a dict of models."""
+
+    stage: "Stage"
+    run: Run
+    key: dict[str, Any]
+    inputs: dict[str, Any]
+
+    def __call__(self) -> Artifact:
+        return self.run.context.store.put(self.stage.kind, self.key, self._body)
+
+    def _body(self, out: Path) -> dict[str, Any]:
+        self.run.computed += 1
+        context = replace(self.run.context, on_progress=self.run.progress.update)
+        if self.stage.isolated and machine.device(context.runtime) == "cuda":
+            from models.isolation import run_isolated
+
+            if context.engines:
+                context.engines.release()
+            alone = replace(context, engines=None, on_progress=None)
+            meta: dict[str, Any] = run_isolated(
+                run_body, self.stage.address, out, alone, self.inputs, device="cuda"
+            )
+            return meta
+        return self.stage.execute(out, context, self.inputs)
+
+
+def run_body(address: tuple[str, str], out: Path, context: Context, inputs: dict[str, Any]) -> Any:
+    """Entry of the child process: find the stage by name, as a decorated body has no pickle."""
+    module, name = address
+    stage: Stage = getattr(import_module(module), name)
+    return stage.execute(out, context, inputs)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the loop. Calling it returns its artifact, computed now or before."""
+
+    name: str
+    version: str
+    kind: str
+    body: Body
+    libraries: tuple[str, ...]
+    isolated: bool
+    retries: int
+
+    @property
+    def address(self) -> tuple[str, str]:
+        return self.body.__module__, self.body.__name__
+
+    def execute(self, out: Path, context: Context, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Run the body in this process, without the libraries' progress bars."""
+        if not self.libraries:  # loads no torch
+            return self.body(out, context, **inputs)
+        from models.silence import quiet
+
+        with quiet():
+            return self.body(out, context, **inputs)
+
+    def key(self, context: Context, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Everything that made the artifact, as JSON."""
+        key: dict[str, Any] = {"stage": self.name, "version": self.version}
+        key |= {name: key_value(value) for name, value in sorted(inputs.items())}
+        if self.libraries:
+            key["libraries"] = library_versions(self.libraries)
+            key["numerics"] = context.numerics
+        return key
+
+    def __call__(self, run: Run, label: str = "", **inputs: Any) -> Artifact:
+        started = monotonic()
+        key = self.key(run.context, inputs)
+        hit = run.context.store.find(self.kind, key)
+        title = label or self.name
+        run.progress.start(title)
+        result = compute.with_options(
+            name=self.name,
+            task_run_name=title,
+            result_storage=run.context.store.root / "prefect",
+            refresh_cache=hit is None,
+            retries=self.retries,
+            retry_delay_seconds=2,
+        )(key, _Call(self, run, key, inputs))
+        artifact = hit or result
+        seconds = monotonic() - started
+        run.progress.finish(title, cached=hit is not None, seconds=seconds)
+        run.records.append(
+            StageRecord(
+                stage=title,
+                cached=hit is not None,
+                seconds=0.0 if hit else round(seconds, 3),
+                computed_seconds=artifact.seconds,
+                kind=artifact.kind,
+                key=artifact.key,
+                artifact=artifact.digest,
+            )
+        )
+        return artifact
+
+
+def stage(
+    kind: str,
+    *,
+    version: str,
+    libraries: tuple[str, ...] = (),
+    isolated: bool = False,
+    retries: int = 0,
+) -> Callable[[Body], Stage]:
+    """Make a stage of a body `(out, context, **inputs) -> metadata`.
+
+    Args:
+        kind: Folder of the store and, for tables, the schema of what it writes.
+        version: Bumped by hand when the meaning of the output changes.
+        libraries: Whose versions enter the key; also adds device and dtype.
+        isolated: On a GPU, run in a child process so that the memory is really returned.
+        retries: How often to try again after anything but a TsAlignError.
+    """
+
+    def wrap(body: Body) -> Stage:
+        made = Stage(body.__name__, version, kind, body, libraries, isolated, retries)
+        STAGES[made.name] = made
+        return made
+
+    return wrap

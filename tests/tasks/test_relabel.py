@@ -1,0 +1,81 @@
+"""Relabelling: the teacher's word against the student's, and what is dropped."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.recipe import TeacherConfig
+from data.schemas import MINED, PROMPTS
+from tasks.relabel import order_pairs
+
+PROMPT = pa.Table.from_pylist(
+    [{"prompt_id": "p", "messages": [{"role": "user", "content": "Hi"}], "dataset": "d"}], PROMPTS
+)
+PAIR = pa.Table.from_pylist(
+    [
+        {
+            "prompt_id": "p",
+            "best_id": "b",
+            "worst_id": "w",
+            "best_completion": "best",
+            "worst_completion": "worst",
+            "best_reward": 1.0,
+            "worst_reward": 0.0,
+        }
+    ],
+    MINED,
+)
+
+
+def relabel(best, worst, **config):
+    table, counts = order_pairs(PAIR, PROMPT, {"b": best, "w": worst}, TeacherConfig(**config), 2)
+    return table.to_pylist(), {name: n for name, n in counts.items() if n}
+
+
+def test_the_students_order_stands_where_the_teacher_agrees():
+    rows, counts = relabel(3.0, 1.0)
+    assert rows == [
+        {
+            "prompt_id": "p",
+            "messages": [{"role": "user", "content": "Hi"}],
+            "dataset": "d",
+            "chosen": "best",
+            "rejected": "worst",
+            "chosen_id": "b",
+            "rejected_id": "w",
+            "margin": 2.0,
+            "weight": 1.0,
+            "swapped": False,
+            "round": 2,
+        }
+    ]
+    assert counts == {"agreed": 1, "labelled": 1}
+
+
+def test_a_disagreement_swaps_the_pair():
+    rows, counts = relabel(1.0, 3.0)
+    assert (rows[0]["chosen"], rows[0]["rejected"]) == ("worst", "best")
+    assert rows[0]["swapped"] and rows[0]["margin"] == 2.0
+    assert counts == {"swapped": 1, "labelled": 1}
+
+
+@pytest.mark.parametrize(
+    "rewards, config, counted",
+    [
+        ((1.0, 1.0), {}, {"teacher_tied": 1}),
+        ((1.0, 3.0), {"on_disagreement": "drop"}, {"swapped": 1, "dropped_disagreement": 1}),
+        ((1.2, 1.0), {"min_margin": 0.5}, {"agreed": 1, "below_margin": 1}),
+        ((1.0, 1.2), {"min_margin": 0.5}, {"swapped": 1, "below_margin": 1}),
+    ],
+)
+def test_what_is_dropped_is_counted(rewards, config, counted):
+    assert relabel(*rewards, **config) == ([], counted)
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0, 2), st.sampled_from(["swap", "drop"]))
+def test_every_mined_pair_has_exactly_one_fate(best, worst, min_margin, on_disagreement):
+    rows, counts = relabel(best, worst, min_margin=min_margin, on_disagreement=on_disagreement)
+    fates = ("teacher_tied", "dropped_disagreement", "below_margin", "labelled")
+    assert sum(counts.get(name, 0) for name in fates) == 1
+    assert len(rows) == counts.get("labelled", 0)

@@ -1,0 +1,137 @@
+"""Stages: what enters the key, what is computed, and what is found again."""
+
+import json
+
+import pyarrow as pa
+import pytest
+from prefect import flow
+
+from data.artifacts import Artifact
+from data.errors import InputError
+from data.recipe import DecodingConfig, PolicyConfig, RuntimeConfig
+from data.schemas import PROMPTS
+from data.store import Store
+from data.tables import write_table
+from tasks.progress import Progress
+from tasks.stage import Context, External, Run, key_value, stage
+
+pytestmark = pytest.mark.usefixtures("prefect")
+
+
+def table(n):
+    rows = [{"prompt_id": f"p{i}", "messages": [], "dataset": "d"} for i in range(n)]
+    return pa.Table.from_pylist(rows, PROMPTS)
+
+
+@stage("prompts", version="1")
+def numbers(out, context, *, n: int):
+    write_table(out / "data.parquet", table(n), PROMPTS)
+    return {"n": n}
+
+
+@stage("prompts", version="1")
+def first(out, context, *, prompts: Artifact, n: int):
+    if n > 100:
+        raise InputError("n: at most 100")
+    write_table(out / "data.parquet", context.store.table(prompts).slice(0, n), PROMPTS)
+    return {}
+
+
+@pytest.fixture
+def new_run(tmp_path):
+    def make(store="store", **runtime):
+        context = Context(Store(tmp_path / store), RuntimeConfig(**runtime))
+        return Run(context, Progress(quiet=True), "engine 1")
+
+    return make
+
+
+@flow(persist_result=False, validate_parameters=False)
+def pipeline(run, n, k):
+    return first(run, prompts=numbers(run, n=n), n=k)
+
+
+def test_a_second_run_computes_nothing_and_returns_the_same(new_run):
+    a, b = new_run(), new_run()
+    assert pipeline(a, 5, 2) == pipeline(b, 5, 2)
+    assert (a.computed, b.computed) == (2, 0)
+    assert [record.cached for record in b.records] == [True, True]
+
+
+def test_a_changed_argument_recomputes_its_stage_and_what_follows(new_run):
+    pipeline(new_run(), 5, 2)
+    changed_last = new_run()
+    pipeline(changed_last, 5, 3)
+    assert changed_last.computed == 1
+    changed_first = new_run()
+    pipeline(changed_first, 6, 2)
+    assert changed_first.computed == 2
+
+
+def test_equal_content_upstream_keeps_the_stages_below_cached(new_run):
+    run = new_run()
+    pipeline(run, 5, 2)
+
+    @stage("prompts", version="2")
+    def numbers_again(out, context, *, n: int):
+        write_table(out / "data.parquet", table(n), PROMPTS)
+        return {}
+
+    @flow(persist_result=False, validate_parameters=False)
+    def other(run):
+        return first(run, prompts=numbers_again(run, n=5), n=2)
+
+    again = new_run()
+    other(again)
+    assert [record.cached for record in again.records] == [False, True]
+
+
+def test_throughput_settings_and_the_stores_place_do_not_matter(new_run):
+    a = pipeline(new_run("one"), 5, 2)
+    b = pipeline(new_run("two", token_budget=99), 5, 2)
+    assert a.model_copy(update={"seconds": 0}) == b.model_copy(update={"seconds": 0})
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate", "record"])
+def test_a_lost_or_damaged_artifact_is_made_again(new_run, damage):
+    run = new_run()
+    result = pipeline(run, 5, 2)
+    folder = run.context.store.path(result)
+    if damage == "delete":
+        (folder / "data.parquet").unlink()
+    elif damage == "truncate":
+        (folder / "data.parquet").write_bytes((folder / "data.parquet").read_bytes()[:-9])
+    else:
+        (folder / "artifact.json").write_text("{")
+    again = new_run()
+    assert pipeline(again, 5, 2).digest == result.digest
+    assert again.computed == 1
+
+
+def test_a_lost_prefect_record_costs_no_work(new_run, tmp_path):
+    pipeline(new_run(), 5, 2)
+    records = [p for p in (tmp_path / "store" / "prefect").rglob("*") if p.is_file()]
+    assert records
+    for path in records:
+        json.loads(path.read_text())  # small JSON references, never pickle
+        path.unlink()
+    again = new_run()
+    pipeline(again, 5, 2)
+    assert again.computed == 0
+
+
+def test_a_users_error_comes_through_as_it_is(new_run):
+    with pytest.raises(InputError, match="n: at most 100"):
+        pipeline(new_run(), 5, 200)
+
+
+def test_what_has_no_place_in_a_key_is_refused():
+    with pytest.raises(TypeError, match="dict"):
+        key_value({"a": 1})
+
+
+def test_models_enter_a_key_by_content_and_configs_without_locations():
+    assert key_value(External(path="/somewhere", digest="sha256:1")) == "sha256:1"
+    assert key_value(DecodingConfig()) == {"temperature": 1.0, "top_p": 1.0, "max_tokens": 64}
+    assert "model" not in key_value(PolicyConfig(model="a"))
+    assert key_value(PolicyConfig(model="a")) == key_value(PolicyConfig(model="b"))
