@@ -1,0 +1,79 @@
+"""The parent flow: prepare, iterate rounds, write the summary and the report."""
+
+from pathlib import Path
+from time import monotonic
+
+from prefect import flow
+
+from data.recipe import Recipe
+from data.store import Store
+from flows.fingerprint import engine_of
+from flows.inputs import gather
+from flows.logged import distill_from_logs, import_logs
+from flows.round import State, align_round
+from flows.summarize import Book
+from tasks import machine
+from tasks.engine_pool import EnginePool
+from tasks.progress import Progress
+from tasks.stage import Context, Model, Run
+
+
+def open_run(recipe: Recipe, store: str, progress: Progress) -> Run:
+    """The context of a run on this machine."""
+    name = machine.engine_name(recipe.generate.engine)
+    pool = EnginePool(name, recipe.runtime, recipe.max_length, recipe.seed)
+    return Run(Context(Store(store), recipe.runtime, engines=pool), progress, engine_of(recipe))
+
+
+def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
+    """The loop: every round starts from the models the one before left."""
+    parts = gather(run, recipe)
+    book.prepared()
+    state = State(policy=parts.policy, student=parts.student)
+    for number in range(1, recipe.rounds + 1):
+        run.progress.section(f"Round {number} of {recipe.rounds}")
+        state, outcome = align_round(run, recipe.run, recipe, parts, state, number)
+        book.round_done(outcome)
+    return {"policy": state.policy, "student": state.student}
+
+
+def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
+    """One round over recorded completions and judgments, for the student alone."""
+    assert recipe.logged is not None
+    logs = import_logs(run, recipe.logged)
+    book.prepared()
+    run.progress.section("Logged completions")
+    outcome = distill_from_logs(run, recipe.run, recipe, logs)
+    book.logged_done(outcome)
+    return {"student": outcome.student}
+
+
+@flow(name="align", flow_run_name="{recipe.run}", persist_result=False)
+def align(
+    recipe: Recipe, store: str = ".tsalign/store", runs_dir: str = "runs", quiet: bool = False
+) -> str:
+    """Align a policy: rounds of sampling, labelling, distilling and tuning.
+
+    Args:
+        recipe: The choices that fill the slots of the loop.
+        store: Folder or URL of the artifacts.
+        runs_dir: Folder of the summaries and reports.
+        quiet: No progress on the terminal.
+
+    Returns:
+        The folder of the run.
+    """
+    started = monotonic()
+    with Progress(quiet=quiet) as progress:
+        run = open_run(recipe, store, progress)
+        book = Book(recipe, Path(runs_dir) / recipe.run, run)
+        try:
+            progress.section("Preparing")
+            models = (
+                learn_from_logs(run, recipe, book) if recipe.logged else rounds(run, recipe, book)
+            )
+            book.finish(models, seconds=monotonic() - started)
+        finally:
+            if run.context.engines:
+                run.context.engines.close()
+    return str(book.folder)

@@ -1,0 +1,63 @@
+"""The embedded world from nothing, as a sub-flow: minutes on two CPU cores, once per store."""
+
+from dataclasses import dataclass
+
+from prefect import flow
+
+from data.artifacts import Artifact
+from data.recipe import WorldConfig
+from tasks import bootstrap as stages
+from tasks.stage import Run
+
+
+@dataclass(frozen=True)
+class World:
+    """What the embedded world brings to a run."""
+
+    policy: Artifact
+    student: Artifact
+    teacher: Artifact
+    pool: Artifact
+    dev: Artifact
+    test: Artifact
+    preferences: Artifact  # what the student has learnt from
+
+    def models(self) -> dict[str, Artifact]:
+        """The models by the recipe's fields that may name them "world"."""
+        return {
+            "policy.model": self.policy,
+            "student.model": self.student,
+            "teacher.model": self.teacher,
+        }
+
+
+@flow(name="bootstrap", flow_run_name="bootstrap", persist_result=False, validate_parameters=False)
+def bootstrap(run: Run, world: WorldConfig) -> World:
+    """Prompts, tokenizer, policy, teacher and student of the embedded world."""
+    seed = world.seed
+    sizes = {"pool": world.prompts, "dev": world.dev_prompts, "test": world.test_prompts}
+    pool, dev, test = (
+        stages.world_prompts(run, f"{part} prompts", part=part, size=size, seed=seed)
+        for part, size in sizes.items()
+    )
+    tokenizer = stages.tokenizer(
+        run, lessons=world.lessons, examples=world.policy_examples, seed=seed
+    )
+    trunk = stages.trunk(run, tokenizer=tokenizer, lessons=world.lessons, seed=seed)
+    policy = stages.base_policy(
+        run, "base policy", trunk=trunk, examples=world.policy_examples, seed=seed
+    )
+    taught = stages.teacher_preferences(
+        run,
+        "teacher's preferences",
+        policy=policy,
+        trunk=trunk,
+        pairs=world.teacher_pairs,
+        seed=seed,
+    )
+    teacher = stages.teacher(run, trunk=trunk, preferences=taught, seed=seed)
+    known = stages.student_preferences(
+        run, "student's preferences", policy=policy, pairs=world.student_pairs, seed=seed
+    )
+    student = stages.student(run, tokenizer=tokenizer, preferences=known, seed=seed)
+    return World(policy, student, teacher, pool, dev, test, preferences=known)

@@ -1,0 +1,55 @@
+"""What decides every key of a run, in one digest: is there anything left to do?"""
+
+from pathlib import Path
+
+from data.digests import digest_of, file_digest, tree_digest
+from data.recipe import Recipe
+from data.recipe_loading import config_digest
+from tasks import machine
+from tasks.stage import STAGES, TRAINING, library_versions
+
+
+def engine_of(recipe: Recipe) -> str:
+    """The generation engine on this machine, as it enters every generation's key."""
+    return machine.engine_identity(machine.engine_name(recipe.generate.engine), numerics(recipe))
+
+
+def numerics(recipe: Recipe) -> str:
+    return machine.numerics(recipe.runtime)
+
+
+def input_digests(recipe: Recipe) -> dict[str, str]:
+    """Content digests of the files and model folders that the recipe names, by path."""
+    named = [
+        recipe.policy.model,
+        recipe.student.model,
+        recipe.teacher.model,
+        recipe.student.replay_path,
+        recipe.prompts.path,
+        recipe.prompts.dev_path,
+        recipe.prompts.test_path,
+    ]
+    digests = {}
+    for path in (Path(name) for name in named if name):
+        if path.is_dir():
+            digests[str(path)] = tree_digest(path)
+        elif path.is_file():
+            digests[str(path)] = file_digest(path)
+    if recipe.logged:
+        from data.logged import logged_digest
+
+        digests["logged"] = logged_digest(recipe.logged)
+    return digests
+
+
+def run_digest(recipe: Recipe) -> str:
+    """Recipe, inputs, stage versions, libraries and machine."""
+    return digest_of(
+        {
+            "recipe": config_digest(recipe),
+            "inputs": input_digests(recipe),
+            "stages": {name: stage.version for name, stage in sorted(STAGES.items())},
+            "libraries": library_versions(TRAINING),
+            "engine": engine_of(recipe),
+        }
+    )

@@ -1,0 +1,66 @@
+"""From the command line to the flow: nothing to do, or a flow run with quiet, local Prefect."""
+
+import logging
+import os
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+
+from data.artifacts import Artifact
+from data.errors import ArtifactError
+from data.recipe import Recipe
+from data.store import Store
+from data.summary import Summary, read_summary, write_summary
+from flows.show import headline
+
+# Only defaults: whatever the user has set wins.
+SETTINGS = {
+    # Threads that spin while they wait make two busy processes on a CPU ten times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # A cold start on a busy machine takes longer than the default 20 seconds.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+}
+
+
+def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -> None:
+    """Run the recipe, unless its run is complete and every artifact of it is in order."""
+    console = Console(quiet=quiet, highlight=False)
+    folder = runs_dir / recipe.run
+    done = finished(recipe, folder, Store(store))
+    if done:
+        write_summary(folder / "summary.json", done)
+        console.print(f"{recipe.run}: nothing to do, every stage is cached.")
+    else:
+        for name, value in SETTINGS.items():
+            os.environ.setdefault(name, value)
+        from flows.align import align
+
+        # Prefect would print a traceback of what the command line says in one line.
+        logging.getLogger("prefect").setLevel(logging.CRITICAL)
+        align(recipe, store=store, runs_dir=str(runs_dir), quiet=quiet)
+    headline(console, read_summary(folder / "summary.json"), folder)
+
+
+def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
+    """The summary of a complete run with every stage marked cached, or None if work is left.
+
+    Every artifact is hashed again: a damaged one is work left.
+    """
+    from flows.fingerprint import run_digest
+
+    started, path = monotonic(), folder / "summary.json"
+    if not path.is_file() or not (folder / "report.html").is_file():
+        return None
+    summary = read_summary(path)
+    if summary.run_digest != run_digest(recipe) or summary.final is None:
+        return None
+    try:
+        for record in summary.stages():
+            store.verify(Artifact(kind=record.kind, key=record.key, digest=record.artifact))
+    except ArtifactError:
+        return None
+    return summary.all_cached(seconds=round(monotonic() - started, 3))

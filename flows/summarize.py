@@ -1,0 +1,216 @@
+"""From the artifacts of a run to its summary, its report and the folder a user opens."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data.artifacts import Artifact
+from data.recipe import Recipe
+from data.recipe_loading import config_digest
+from data.store import Store
+from data.summary import (
+    DatasetResult,
+    Drift,
+    Final,
+    Gate,
+    Ledger,
+    PolicySummary,
+    Round,
+    StudentSummary,
+    Summary,
+    check_ledger,
+    write_summary,
+)
+from flows.fingerprint import run_digest
+from flows.logged import LoggedOutcome
+from flows.round import Outcome
+from models.stats import win_rate
+from tasks.report import write_report
+from tasks.stage import Model, Run
+
+LIBRARIES = ("tsalign", "torch", "transformers", "trl", "peft", "prefect", "pyarrow")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this project, its libraries and Python."""
+    import platform
+
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def ledger(outcome: Outcome) -> Ledger:
+    """What became of every completion, prompt and pair of a round; it adds up."""
+    counts: dict[str, Any] = {"asked": outcome.asked.rows, "generated": outcome.completions.rows}
+    for artifact in (outcome.mined, outcome.preferences):
+        counts |= artifact.meta
+    counts |= {
+        "too_long": outcome.too_long,
+        "trained": counts["labelled"] - outcome.too_long,
+    }
+    result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
+    check_ledger(result)
+    return result
+
+
+def policy_summary(store: Store, recipe: Recipe, evaluation: Artifact) -> PolicySummary:
+    """Win rate of a policy over the base, with intervals, in all and per data set."""
+    table = store.table(evaluation)
+    datasets = table["dataset"].to_pylist()
+    rates = win_rate(
+        table["outcome"].to_pylist(), datasets, recipe.evaluate.bootstrap_samples, recipe.seed
+    )
+    scores: dict[str, dict[str, list[float]]] = {}
+    for row in table.select(["dataset", "base_score", "policy_score"]).to_pylist():
+        for side in ("base_score", "policy_score"):
+            known = scores.setdefault(row["dataset"], {}).setdefault(side, [])
+            known += [row[side]] if row[side] is not None else []
+    by_dataset = {}
+    for name, entry in rates.pop("by_dataset").items():  # type: ignore[attr-defined]
+        means = {side: sum(v) / len(v) for side, v in scores[name].items() if v}
+        by_dataset[name] = DatasetResult(**entry, **means)
+    return PolicySummary(**rates, by_dataset=by_dataset, judge=recipe.evaluate.judge)
+
+
+def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
+    counts = ledger(outcome)
+    before, after = outcome.agreement_before.meta, outcome.agreement_after.meta
+    precision = outcome.precision.meta if outcome.precision else {}
+    drift = outcome.drift.meta
+    return Round(
+        round=outcome.number,
+        ledger=counts,
+        teacher_calls=outcome.preferences.meta["teacher_calls"],
+        swap_rate=counts.swapped / counts.mined if counts.mined else 0.0,
+        label_precision=precision.get("precision"),
+        label_precision_by_dataset=precision.get("by_dataset", {}),
+        student=StudentSummary(
+            agreement_before=before["agreement"],
+            agreement_after=after["agreement"],
+            ci95_before=before["ci95"],
+            ci95_after=after["ci95"],
+            pairs=after["pairs"],
+            adopted=outcome.student_adopted,
+        ),
+        policy=policy_summary(store, recipe, outcome.evaluation),
+        drift=Drift(
+            kl_to_base=drift["kl_to_base"],
+            mean_tokens=drift["mean_tokens"],
+            distinct_2=drift["distinct_2"],
+            student_reward=outcome.student_rewards.meta["mean_reward"],
+            teacher_reward=outcome.teacher_rewards.meta["mean_reward"],
+            judge_score=outcome.evaluation.meta["policy_score"],
+        ),
+        gate=Gate(**outcome.gate.meta),
+        adopted=outcome.gate.meta["adopted"],
+        tokens=outcome.completions.meta["tokens"],
+    )
+
+
+def logged_summary(outcome: LoggedOutcome) -> Round:
+    """A round over logged completions: no policy, the student against the recorded judge."""
+    counts: dict[str, Any] = {"asked": outcome.asked.rows, "generated": outcome.completions.rows}
+    counts |= outcome.mined.meta | outcome.preferences.meta
+    too_long = outcome.student.meta["too_long"]
+    counts |= {"too_long": too_long, "trained": counts["labelled"] - too_long}
+    result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
+    check_ledger(result)
+    before, after, longer = outcome.before.meta, outcome.after.meta, outcome.longer.meta
+    return Round(
+        round=1,
+        ledger=result,
+        teacher_calls=counts["teacher_calls"],
+        swap_rate=result.swapped / result.mined if result.mined else 0.0,
+        student=StudentSummary(
+            agreement_before=before["agreement"],
+            agreement_after=after["agreement"],
+            ci95_before=before["ci95"],
+            ci95_after=after["ci95"],
+            pairs=after["pairs"],
+            longer_baseline=longer["agreement"],
+            ci95_longer=longer["ci95"],
+            equal_length_before=outcome.before_equal.meta["agreement"],
+            equal_length_after=outcome.after_equal.meta["agreement"],
+            ci95_equal_length_after=outcome.after_equal.meta["ci95"],
+            equal_length_pairs=outcome.after_equal.meta["pairs"],
+        ),
+    )
+
+
+class Book:
+    """Keeps the summary of a run as it grows, on disk after every round."""
+
+    def __init__(self, recipe: Recipe, folder: Path, run: Run) -> None:
+        self.recipe, self.folder, self._run = recipe, folder, run
+        self.summary = Summary(
+            run=recipe.run,
+            recipe=recipe.recipe,
+            seed=recipe.seed,
+            config_digest=config_digest(recipe),
+            run_digest=run_digest(recipe),
+            versions=versions(),
+            machine={"engine": run.engine, "numerics": run.context.numerics},
+            config=recipe.model_dump(mode="json", exclude_none=True),
+        )
+
+    def prepared(self) -> None:
+        """The inputs are there: models and prompts, bootstrapped or brought."""
+        self.summary.bootstrap = self._run.take_records()
+        self._write()
+
+    def round_done(self, outcome: Outcome) -> None:
+        entry = round_summary(self._run.context.store, self.recipe, outcome)
+        entry.stages = self._run.take_records()
+        self.summary.rounds.append(entry)
+        self.summary.base = {"judge_score": outcome.evaluation.meta["base_score"]}
+        self._note(entry)
+        self._write()
+
+    def logged_done(self, outcome: LoggedOutcome) -> None:
+        entry = logged_summary(outcome)
+        entry.stages = self._run.take_records()
+        self.summary.rounds.append(entry)
+        student = entry.student
+        self._run.progress.note(
+            f"student agrees with the judge on {student.agreement_before:.1%} of held-out pairs "
+            f"before, {student.agreement_after:.1%} after; the longer answer: "
+            f"{student.longer_baseline:.1%}"
+        )
+        self._write()
+
+    def finish(self, models: dict[str, Model], seconds: float) -> None:
+        """Final result, report, and links to the aligned models."""
+        summary = self.summary
+        summary.seconds = round(seconds, 1)
+        summary.computed_seconds = round(sum(s.computed_seconds for s in summary.stages()), 1)
+        for entry in summary.rounds:
+            if entry.adopted and entry.policy:
+                result = entry.policy
+                summary.final = Final(
+                    round=entry.round,
+                    win_rate=result.win_rate,
+                    ci95=result.ci95,
+                    by_dataset=result.by_dataset,
+                    judge=result.judge,
+                )
+        self._write()
+        write_report(summary, self._run.context.store, self.folder / "report.html")
+        for name, model in models.items():
+            link(self.folder / name, self._run.context.path(model))
+
+    def _write(self) -> None:
+        write_summary(self.folder / "summary.json", self.summary)
+
+    def _note(self, entry: Round) -> None:
+        assert entry.policy is not None
+        low, high = entry.policy.ci95
+        self._run.progress.note(
+            f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}], "
+            f"{entry.ledger.trained} pairs trained, {entry.swap_rate:.0%} swapped by the teacher, "
+            f"{'adopted' if entry.adopted else 'not adopted'}"
+        )
+
+
+def link(name: Path, target: Path) -> None:
+    """A symbolic link that replaces an older one."""
+    name.unlink(missing_ok=True)
+    name.symlink_to(target.resolve(), target_is_directory=True)

@@ -1,0 +1,110 @@
+"""The whole loop on models and prompts a user brings, tiny ones, with the transformers engine."""
+
+import json
+
+import pytest
+
+from flows.cli import main
+
+pytestmark = pytest.mark.usefixtures("prefect")
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_recipe, write_recipe):
+    return write_recipe(tiny_recipe)
+
+
+@pytest.fixture(scope="module")
+def align(tmp_path_factory, recipe):
+    folder = tmp_path_factory.mktemp("work")
+
+    def call(*arguments, store="store", run="tiny"):
+        code = main(
+            [
+                *("align", str(recipe), "--quiet", "--run", run),
+                *("--store", str(folder / store), "--runs-dir", str(folder / "runs")),
+                *arguments,
+            ]
+        )
+        assert code == 0
+        summary = json.loads((folder / "runs" / run / "summary.json").read_text())
+        return summary, folder / "runs" / run
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def first(align):
+    return align()
+
+
+def stages(summary):
+    return summary["bootstrap"] + [s for r in summary["rounds"] for s in r["stages"]]
+
+
+def computed(summary):
+    return [s["stage"] for s in stages(summary) if not s["cached"]]
+
+
+def test_two_rounds_leave_a_summary_a_report_and_models(first):
+    summary, folder = first
+    assert summary["schema"] == 1 and len(summary["rounds"]) == 2
+    assert (folder / "report.html").stat().st_size > 1000
+    assert (folder / "policy" / "model.safetensors").is_file()
+    assert (folder / "student" / "adapter" / "adapter_model.safetensors").is_file()
+    assert summary["final"]["judge"] == "teacher"
+    assert set(summary["final"]["by_dataset"]) == {"sums", "more"}
+
+
+def test_the_teacher_is_called_on_two_completions_of_every_mined_prompt(first):
+    for entry in first[0]["rounds"]:
+        assert entry["teacher_calls"] == 2 * entry["ledger"]["mined"]
+
+
+def test_the_ledger_starts_from_all_prompts_and_completions(first):
+    for entry in first[0]["rounds"]:
+        assert entry["ledger"]["asked"] == 10
+        assert entry["ledger"]["generated"] == 40
+        assert entry["ledger"]["trained"] > 0
+
+
+def test_again_there_is_nothing_to_do(first, align):
+    summary, _ = align()
+    assert stages(summary) and all(stage["cached"] for stage in stages(summary))
+    assert summary["final"] == first[0]["final"]
+
+
+def test_another_name_computes_nothing(first, align):
+    summary, _ = align(run="other")
+    assert computed(summary) == []
+
+
+def test_another_beta_reuses_everything_up_to_the_first_training(first, align):
+    summary, _ = align("--set", "policy.beta=0.3", run="beta")
+    fresh = computed(summary)
+    in_round_1 = {s["stage"]: s["cached"] for s in summary["rounds"][0]["stages"]}
+    kept = ("select", "generate", "score", "mine", "relabel", "distill", "reference")
+    assert all(in_round_1[stage] for stage in kept)
+    assert not in_round_1["optimize"] and "generate" in fresh  # round 2 has another policy
+    assert summary["bootstrap"] and all(stage["cached"] for stage in summary["bootstrap"])
+
+
+def test_two_fresh_stores_agree_in_every_digest(first, align):
+    summary, _ = align(store="elsewhere", run="again")
+    assert computed(summary) != []
+    assert [s["artifact"] for s in stages(summary)] == [s["artifact"] for s in stages(first[0])]
+    assert summary["final"] == first[0]["final"]
+
+
+def test_a_failed_round_continues_from_its_artifacts(align, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("out of memory")
+
+    changed = ("--set", "seed=5")
+    monkeypatch.setattr("models.dpo.train_dpo", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        align(*changed, run="failing")
+    monkeypatch.undo()
+    summary, _ = align(*changed, run="failing")
+    first_round = {s["stage"]: s["cached"] for s in summary["rounds"][0]["stages"]}
+    assert first_round["generate"] and first_round["distill"] and not first_round["optimize"]
