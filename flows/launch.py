@@ -56,7 +56,7 @@ def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
     if not path.is_file() or not (folder / "report.html").is_file():
         return None
     summary = read_summary(path)
-    if summary.run_digest != run_digest(recipe) or summary.final is None:
+    if summary.run_digest != run_digest(recipe) or summary.finished is None:
         return None
     try:
         for record in summary.stages():

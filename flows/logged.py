@@ -55,6 +55,7 @@ class LoggedOutcome:
     longer: Artifact
     before_equal: Artifact
     after_equal: Artifact
+    longer_equal: Artifact
 
 
 def import_logs(run: Run, config: LoggedConfig) -> Logs:
@@ -166,4 +167,5 @@ def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> Logged
         longer=held_out_agreement(run, recipe, logs, longer, "longer answer"),
         before_equal=held_out_agreement(run, recipe, logs, before, "student before", True),
         after_equal=held_out_agreement(run, recipe, logs, after, "student after", True),
+        longer_equal=held_out_agreement(run, recipe, logs, longer, "longer answer", True),
     )

@@ -65,6 +65,8 @@ class Outcome:
     gate: Artifact
     evaluation: Artifact
     drift: Artifact
+    base_completions: Artifact
+    base_rewards: Artifact
     student_rewards: Artifact
     teacher_rewards: Artifact
     precision: Artifact | None
@@ -253,6 +255,8 @@ def align_round(
             max_length=recipe.max_length,
         ),
         teacher_rewards=test.rewards,
+        base_completions=base_test.completions,
+        base_rewards=base_test.rewards,
         precision=precision(run, preferences=preferences)
         if recipe.evaluate.judge == "oracle"
         else None,

@@ -3,42 +3,16 @@
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from data.errors import InputError
 from data.store import Store
-from data.summary import Summary, read_summary
-
-
-def percent(rate: float, interval: tuple[float, float]) -> str:
-    return f"{rate:.1%} [{interval[0]:.1%}, {interval[1]:.1%}]"
-
-
-def rounds_table(summary: Summary) -> Table:
-    table = Table(title=summary.run, title_justify="left")
-    for column in ("round", "asked", "pairs", "swapped", "student agrees", "win rate", "adopted"):
-        table.add_column(column, justify="right")
-    for entry in summary.rounds:
-        student, policy = entry.student, entry.policy
-        known = student.agreement_before is not None and student.agreement_after is not None
-        table.add_row(
-            str(entry.round),
-            str(entry.ledger.asked),
-            str(entry.ledger.labelled),
-            f"{entry.swap_rate:.0%}",
-            f"{student.agreement_before:.1%} → {student.agreement_after:.1%}" if known else "-",
-            percent(policy.win_rate, policy.ci95) if policy else "-",
-            "yes" if entry.adopted else "no",
-        )
-    return table
+from data.summary import StageRecord, Summary, read_summary
+from tasks.status import format_status, result_line
 
 
 def headline(console: Console, summary: Summary, folder: Path) -> None:
     """The result of a run, where its files are."""
-    console.print(rounds_table(summary))
-    if summary.final:
-        rate = percent(summary.final.win_rate, summary.final.ci95)
-        console.print(f"Win rate over the base, by the {summary.final.judge}: [bold]{rate}[/bold]")
+    console.print(format_status(summary))
     console.print(f"Report: {folder / 'report.html'}", markup=False)
 
 
@@ -53,7 +27,7 @@ def show_run(runs_dir: Path, name: str) -> None:
     headline(console, summary, runs_dir / name)
 
 
-def stage_counts(stages: list) -> str:
+def stage_counts(stages: list[StageRecord]) -> str:
     cached = sum(record.cached for record in stages)
     spent = sum(record.seconds for record in stages)
     return f"{len(stages)} stages, {cached} cached, {spent:.0f} s"
@@ -66,12 +40,7 @@ def show_runs(runs_dir: Path) -> None:
         console.print(f"no runs in {runs_dir}; start one with `tsalign align RECIPE`", markup=False)
     for name in found:
         summary = read_summary(runs_dir / name / "summary.json")
-        result = (
-            f"win rate {percent(summary.final.win_rate, summary.final.ci95)}"
-            if summary.final
-            else "no final result"
-        )
-        console.print(f"{name}: {len(summary.rounds)} rounds, {result}", markup=False)
+        console.print(f"{name}: {result_line(summary)}", markup=False)
 
 
 def write_report_again(runs_dir: Path, name: str, store: str) -> None:

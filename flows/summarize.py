@@ -1,5 +1,6 @@
 """From the artifacts of a run to its summary, its report and the folder a user opens."""
 
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,8 @@ def logged_summary(outcome: LoggedOutcome) -> Round:
             longer_baseline=longer["agreement"],
             ci95_longer=longer["ci95"],
             equal_length_before=outcome.before_equal.meta["agreement"],
+            ci95_equal_length_before=outcome.before_equal.meta["ci95"],
+            equal_length_longer=outcome.longer_equal.meta["agreement"],
             equal_length_after=outcome.after_equal.meta["agreement"],
             ci95_equal_length_after=outcome.after_equal.meta["ci95"],
             equal_length_pairs=outcome.after_equal.meta["pairs"],
@@ -161,7 +164,12 @@ class Book:
         entry = round_summary(self._run.context.store, self.recipe, outcome)
         entry.stages = self._run.take_records()
         self.summary.rounds.append(entry)
-        self.summary.base = {"judge_score": outcome.evaluation.meta["base_score"]}
+        base = outcome.base_completions
+        self.summary.base = {
+            "judge_score": outcome.evaluation.meta["base_score"],
+            "teacher_reward": outcome.base_rewards.meta["mean_reward"],
+            "mean_tokens": base.meta["tokens"] / base.meta["generated"],
+        }
         self._note(entry)
         self._write()
 
@@ -181,6 +189,7 @@ class Book:
         """Final result, report, and links to the aligned models."""
         summary = self.summary
         summary.seconds = round(seconds, 1)
+        summary.finished = datetime.now(UTC).isoformat(timespec="seconds")
         summary.computed_seconds = round(sum(s.computed_seconds for s in summary.stages()), 1)
         for entry in summary.rounds:
             if entry.adopted and entry.policy:

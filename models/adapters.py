@@ -28,7 +28,6 @@ def reward_adapter(adapter: AdapterConfig, model: PreTrainedModel) -> LoraConfig
     return LoraConfig(
         task_type="SEQ_CLS",
         modules_to_save=heads,
-        exclude_modules=rf"({'|'.join(heads)})(\..*)?",
         **_sizes(adapter),
     )
 

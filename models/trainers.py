@@ -31,9 +31,6 @@ from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig, TrainConfig
 from models.batching import LengthGroups, Row
 from models.hardware import device_of, dtype_of
-from models.silence import quiet
-
-__all__ = ["OnProgress", "quiet"]
 
 OnProgress = Callable[[int, int], None]
 
@@ -150,7 +147,8 @@ class Watch(TrainerCallback):
     ) -> None:
         if not logs or "loss" not in logs:  # the summary at the end
             return
-        if not math.isfinite(logs.get("grad_norm", 0.0)):
+        # float16's loss scaling overflows on purpose until it has found its scale.
+        if not args.fp16 and not math.isfinite(logs.get("grad_norm", 0.0)):
             raise non_finite("gradient", state.global_step)
         self.logs.append(dict(logs))
         if self.on_progress:
@@ -167,7 +165,7 @@ def non_finite(what: str, step: int) -> TrainingError:
 def run(
     trainer: PartsTrainer, n_rows: int, config: TrainConfig, on_progress: OnProgress | None
 ) -> dict[str, Any]:
-    """Train to the end: steps, loss history and, of each of TRL's own metrics, the last value.
+    """Train to the end: steps, loss history and the means of TRL's own metrics over the last epoch.
 
     Raises TrainingError for a loss, gradient or weight that is not finite and for missing steps.
     """

@@ -63,8 +63,8 @@ def _range(series: Sequence[Series], line: float | None) -> tuple[float, float]:
     values = [point.low for point in points] + [point.high for point in points]
     values += [] if line is None else [line]
     low, high = min(values), max(values)
-    # Never zoom into less than a thousandth of the value: that would draw noise as a trend.
-    room = max(0.06 * (high - low), 1e-3 * max(abs(low), abs(high))) or 0.05
+    # Never zoom into less than a fiftieth of the value: that would draw noise as a trend.
+    room = max(0.06 * (high - low), 0.02 * max(abs(low), abs(high))) or 0.05
     return (max(0.0, low - room) if low >= 0 else low - room), high + room
 
 

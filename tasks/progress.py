@@ -54,7 +54,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line below the current stage."""
-        self.console.print(f"    {text}", markup=False)
+        self.console.print(f"    {text}", markup=False, soft_wrap=True)
 
     def start(self, label: str) -> None:
         self._clear()

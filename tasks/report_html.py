@@ -71,6 +71,7 @@ def report_html(summary: Summary, samples: Sequence[dict[str, Any]], recipe_text
         win_chart=win_chart(rounds),
         agreement_chart=agreement_chart(rounds),
         logged_rows=view.logged_rows(rounds[-1].student) if logged else [],
+        base=base,
         drift_charts=drift_charts(rounds, base),
         drift_warnings=drift_warnings(base, rounds),
         label_warnings=text.label_warnings(rounds),

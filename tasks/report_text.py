@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from data.summary import Final, Round, StudentSummary, Summary
+from models.stats import wilson
 from tasks.plots import number
 
 LOW_PRECISION = 0.75
@@ -151,10 +152,11 @@ def label_warnings(rounds: Sequence[Round]) -> list[str]:
                 f"Round {entry.round}: the oracle contradicts {1 - share:.0%} of the teacher's "
                 "labels; look below for the data sets where the teacher fails."
             )
-        if entry.swap_rate > 0.5:
+        ledger = entry.ledger
+        if ledger.mined and wilson(ledger.swapped, ledger.mined)[0] > 0.5:
             found.append(
                 f"Round {entry.round}: the teacher reversed {entry.swap_rate:.0%} of the student's "
-                "pairs; the student's picks are no better than chance."
+                "pairs; the student's picks are worse than chance."
             )
         if not entry.student.adopted:
             found.append(

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from engine_parity import parity
 from transformers import AutoModelForCausalLM
 
+from benchmarks.engine_parity import parity
 from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig
 from models.chat import stop_ids

@@ -1,0 +1,110 @@
+"""Do the engines agree on a run's own models, and which is faster?
+
+    python -m benchmarks.engine_parity runs/embedded
+
+Prints, for the run's policy and its test prompts: the share of identical greedy completions of vLLM
+and transformers, the largest difference of a token's log-probability, the largest difference of a
+reward between vLLM's pooling runner and transformers, and tokens per second side by side.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from data.artifacts import Artifact
+from data.recipe import RuntimeConfig
+from data.store import Store
+from models.engines.base import Engine, Sampling
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def parity(
+    left: Engine, right: Engine, prompts: Sequence[Sequence[int]], max_tokens: int = 24
+) -> tuple[float, float]:
+    """(share of identical greedy completions, largest difference of log-probabilities in nats).
+
+    Log-probabilities are compared on the completions of `left`, token by token.
+    """
+    greedy = Sampling(k=1, temperature=0.0, top_p=1.0, max_tokens=max_tokens)
+    seeds = [0] * len(prompts)
+    ours, theirs = left.generate(prompts, seeds, greedy), right.generate(prompts, seeds, greedy)
+    completions = [outputs[0].token_ids for outputs in ours]
+    pairs = zip(
+        left.logprobs(prompts, completions), right.logprobs(prompts, completions), strict=True
+    )
+    worst = max(float(np.abs(np.subtract(a, b)).max()) for a, b in pairs)
+    return float(np.mean([a == b for a, b in zip(ours, theirs, strict=True)])), worst
+
+
+def throughput(engine: Engine, prompts: Sequence[Sequence[int]], max_tokens: int, k: int) -> float:
+    """Sampled tokens per second, eight completions a prompt by default."""
+    started = perf_counter()
+    answers = engine.generate(prompts, list(range(len(prompts))), Sampling(k, 1.0, 1.0, max_tokens))
+    tokens = sum(output.n_tokens for outputs in answers for output in outputs)
+    return tokens / (perf_counter() - started)
+
+
+def test_prompts(folder: Path, store: Store) -> list[list[dict[str, str]]]:
+    """Messages of the prompts the run was evaluated on."""
+    summary = json.loads((folder / "summary.json").read_text())
+    record = next(s for s in summary["bootstrap"] if s["stage"] in ("test prompts", "split test"))
+    artifact = Artifact(kind=record["kind"], key=record["key"], digest=record["artifact"])
+    messages: list[list[dict[str, str]]] = store.table(artifact)["messages"].to_pylist()
+    return messages
+
+
+def main() -> None:
+    from models.chat import load_tokenizer, render_prompt
+    from models.engines import open_engine
+    from models.rewards import load_scorer
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--store", default=os.environ.get("TSALIGN_STORE", ".tsalign/store"))
+    parser.add_argument("--prompts", type=int, default=200)
+    parser.add_argument("--max-tokens", type=int, default=40)
+    parser.add_argument("--max-length", type=int, default=128)
+    args = parser.parse_args()
+    runtime = RuntimeConfig()
+    messages = test_prompts(args.run, Store(args.store))[: args.prompts]
+    tokenizer = load_tokenizer(args.run / "policy")
+    prompts = [render_prompt(tokenizer, conversation) for conversation in messages]
+    engines = [
+        open_engine(name, args.run / "policy", runtime, args.max_length, 0)
+        for name in ("vllm", "transformers")
+    ]
+    same, worst = parity(engines[0], engines[1], prompts, args.max_tokens)
+    speeds = np.array(
+        [[throughput(e, prompts, args.max_tokens, 8) for e in engines] for _ in range(3)]
+    )
+    answers = engines[1].generate(
+        prompts, [0] * len(prompts), Sampling(1, 1.0, 1.0, args.max_tokens)
+    )
+    for engine in engines:
+        engine.close()
+    items = [(m, outputs[0].text) for m, outputs in zip(messages, answers, strict=True)]
+    rewards = []
+    for backend in ("vllm", "transformers"):
+        scorer = load_scorer(args.run / "student", runtime, args.max_length, backend)  # type: ignore[arg-type]
+        rewards.append(scorer.score(items))
+        scorer.close()
+    ratio = np.median(speeds[:, 0] / speeds[:, 1])
+    sys.stdout.write(
+        f"{len(prompts)} prompts\n"
+        f"identical greedy completions  {same:.1%}\n"
+        f"largest log-prob difference   {worst:.1e} nats\n"
+        f"largest reward difference     {np.abs(rewards[0] - rewards[1]).max():.1e}\n"
+        f"tokens/s, median of 3         vllm {np.median(speeds[:, 0]):.0f}, "
+        f"transformers {np.median(speeds[:, 1]):.0f}, ratio {ratio:.2f}\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,326 @@
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from data.errors import ArtifactError, CardinalityError
+from data.schemas import EVALUATION, PROMPTS
+from data.store import Store
+from data.summary import StageRecord
+from data.tables import write_table
+from tasks.report import evaluation_samples, write_report
+from tasks.report_html import render_report, report_html
+from tests.tasks import report_examples as examples
+
+YAML = "run: embedded\nrounds: 3\n"
+VOID = {"meta", "br"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails on tags that are not closed in order."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.open, self.parts = [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data):
+        if "style" not in self.open[-1:]:
+            self.parts.append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", " ".join(self.parts).replace("\u202f", " "))
+
+
+def page(summary, samples=(), recipe=YAML):
+    return Page(report_html(summary, samples, recipe))
+
+
+@pytest.fixture(scope="module")
+def aligned():
+    return page(examples.aligned(), examples.samples())
+
+
+def test_the_headline_says_what_was_reached_and_how_sure_it_is(aligned):
+    assert "71.2 % win rate over the base policy, ties counting half" in aligned.text
+    assert "(95 % interval 68.8 to 73.5 %)" in aligned.text
+    assert "On 700 held-out prompts the aligned policy (round 3) gave the better" in aligned.text
+    assert "No change would be 50.0 %. It is better than the base" in aligned.text
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["Round by round", "By data set", "Answers side by side", "From asked to trained",
+     "Are the labels right?", "Drift", "Cost", "Provenance"],
+)  # fmt: skip
+def test_the_report_has_every_section_and_its_link(aligned, title):
+    assert title in aligned.text
+    links = {value for name, value in aligned.attributes if name == "href"}
+    ids = {f"#{value}" for name, value in aligned.attributes if name == "id"}
+    assert links == ids and len(ids) == 8
+
+
+def test_the_report_needs_nothing_but_itself(aligned):
+    assert not {"script", "link", "img", "iframe", "object", "base"} & set(aligned.tags)
+    assert not [name for name, _ in aligned.attributes if name == "src" or name.startswith("on")]
+    html = report_html(examples.aligned(), examples.samples(), YAML)
+    assert not re.search(r"url\(|@import|https?:", html)
+    assert "default-src 'none'" in html
+
+
+EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{ 7 * 7 }}</pre></style>"
+
+
+def test_text_of_models_and_users_stays_text():
+    summary = examples.aligned()
+    summary.run = summary.versions["torch"] = summary.machine[EVIL] = summary.config["run"] = EVIL
+    results = summary.final.by_dataset
+    results[EVIL] = summary.rounds[0].policy.by_dataset[EVIL] = results["sorting"]
+    summary.rounds[0].label_precision_by_dataset[EVIL] = 0.5
+    summary.rounds[0].stages[0].stage = EVIL
+    summary.final.judge = EVIL
+    rows = [
+        row
+        | {
+            "dataset": EVIL,
+            "messages": [{"role": EVIL, "content": EVIL}] * 2,
+            "base_completion": EVIL,
+            "policy_completion": EVIL,
+        }
+        for row in examples.samples()
+    ]
+    shown = page(summary, rows, recipe=EVIL)
+    assert not {"script", "img"} & set(shown.tags)
+    assert not [name for name, _ in shown.attributes if name.startswith("on")]
+    assert shown.text.count(EVIL) > 20 and "49" not in shown.text.split("Recipe")[1]
+
+
+def test_a_judge_with_a_name_made_of_markup_stays_text_in_logged_runs():
+    summary = examples.logged()
+    summary.config["logged"]["judge"] = EVIL
+    assert "script" not in page(summary).tags
+
+
+def test_every_round_of_the_ledger_goes_from_asked_to_trained_without_a_gap(aligned):
+    flow = aligned.text.split("Every prompt, answer and pair")[1].split("Are the labels")[0]
+    for entry, part in zip(examples.aligned().rounds, re.split(r"Round \d", flow)[1:], strict=True):
+        asked, trained = entry.ledger.asked, entry.ledger.trained
+        lost = [int(n.replace(",", "")) for n in re.findall(r"− ([\d,]+)", part)]
+        assert lost and asked - sum(lost) == trained
+        assert f"prompts asked {asked:,}" in part and f"trained on {trained}" in part
+    assert "do not add up" not in aligned.text
+
+
+def test_a_ledger_that_does_not_add_up_is_shown_with_a_warning():
+    summary = examples.aligned()
+    summary.rounds[1].ledger.trained += 1
+    assert "These numbers do not add up: ledger: labelled = trained" in page(summary).text
+
+
+def test_best_wins_and_worst_losses_come_first_with_both_answers(aligned):
+    part = aligned.text.split("Answers side by side")[1].split("counting")[0]
+    assert re.findall(r"(win|loss) ([+−][\d.]+)", part) == [
+        ("win", "+1.00"), ("win", "+0.90"), ("win", "+0.80"), ("loss", "−0.60"),
+    ]  # fmt: skip
+    assert "3 won, 1 tied, 1 lost" in part
+    assert "(empty answer)" in part and "base policy, score 0.20 It is 17 + 5 = 21." in part
+
+
+def test_the_order_of_the_rows_changes_nothing():
+    rows = examples.samples()
+    expected = report_html(examples.aligned(), rows, YAML)
+    assert report_html(examples.aligned(), rows[::-1], YAML) == expected
+
+
+def test_an_answer_without_a_score_is_shown_without_a_number():
+    rows = [examples.samples()[1] | {"base_score": None}]
+    assert "base policy, score –" in page(examples.aligned(), rows).text
+
+
+def test_a_long_answer_is_cut_and_says_so():
+    rows = [examples.samples()[1] | {"policy_completion": "x" * 2_000}]
+    assert "… (500 more characters)" in page(examples.aligned(), rows).text
+
+
+def test_a_round_that_was_not_adopted_is_named_and_warned_of():
+    shown = page(examples.aligned(last_adopted=False), examples.samples())
+    assert "66.8 % win rate" in shown.text and "(round 2)" in shown.text
+    assert "Round 3 (not adopted): answers are 47% longer" in shown.text
+    assert "the oracle contradicts 27% of the teacher's labels" in shown.text
+    assert "74.2 % → 80.3 % student agrees" in shown.text  # the refused student does not count
+
+
+@pytest.mark.parametrize(("swapped", "mined", "warned"), [(8, 10, False), (600, 959, True)])
+def test_a_student_worse_than_chance_is_warned_of_unless_it_may_be_chance(swapped, mined, warned):
+    summary = examples.aligned()
+    summary.rounds[0].ledger.swapped, summary.rounds[0].ledger.mined = swapped, mined
+    assert ("Round 1: the teacher reversed" in page(summary).text) == warned
+
+
+def test_no_warning_is_no_claim_about_what_is_not_known(aligned):
+    assert "No warnings." in aligned.text
+    summary = examples.aligned()
+    summary.base = {}
+    assert "No warnings, but the length of the base policy's answers" in page(summary).text
+
+
+@pytest.mark.parametrize(
+    ("ci95", "said", "kind"),
+    [
+        ((0.48, 0.55), "It cannot be told apart from the base", "unclear"),
+        ((0.40, 0.48), "It is worse than the base", "bad"),
+    ],
+)
+def test_the_verdict_follows_the_interval(ci95, said, kind):
+    summary = examples.aligned()
+    summary.final.ci95 = ci95
+    shown = page(summary)
+    assert said in shown.text
+    assert any(name == "class" and f"hero {kind}" in value for name, value in shown.attributes)
+
+
+def test_a_teacher_that_judges_its_own_pupil_is_pointed_out():
+    assert "please the teacher" in page(examples.aligned(judge="teacher")).text
+    assert "please the teacher" not in page(examples.aligned()).text
+
+
+def test_a_run_over_logged_completions_compares_the_student_with_the_longer_answer():
+    shown = page(examples.logged())
+    assert "61.1 % agreement of the distilled student with the judge" in shown.text
+    assert "in 49.8 % of cases before distillation and in 61.1 % after" in shown.text
+    assert "gets 57.8 %: the student is better than this rule" in shown.text
+    assert "Student after 61.1 % 58.9 to 63.4 %" in shown.text
+    assert "1,842 of 9,821 pairs" in shown.text
+    assert "Drift" not in shown.text and "win rate" not in shown.text
+
+
+@pytest.mark.parametrize(
+    ("after", "said"), [((0.55, 0.60), "not told apart from it"), ((0.50, 0.56), "worse than this")]
+)
+def test_a_student_that_does_not_beat_the_rule_is_not_praised(after, said):
+    summary = examples.logged()
+    summary.rounds[0].student.ci95_after = after
+    assert said in page(summary).text
+
+
+def test_reports_of_runs_that_are_not_finished():
+    summary = examples.aligned()
+    summary.final, summary.rounds = None, summary.rounds[:1]
+    assert "has not finished" in page(summary).text
+    summary.rounds = []
+    assert "No round is finished" in page(summary).text
+
+
+def test_a_run_in_which_no_policy_was_adopted_says_so():
+    summary = examples.aligned()
+    summary.final = None
+    for entry in summary.rounds:
+        entry.adopted = False
+    assert "The base policy stays." in page(summary).text
+
+
+def test_values_that_are_not_known_are_left_out():
+    summary = examples.aligned(judge="teacher")
+    for entry in summary.rounds:
+        entry.label_precision, entry.label_precision_by_dataset = None, {}
+        entry.student.ci95_before = entry.student.ci95_after = entry.gate = None
+    assert "labels the oracle confirms" not in page(summary).text
+
+
+def test_the_report_is_one_file_written_whole(tmp_path):
+    out = tmp_path / "runs" / "report.html"
+    render_report(examples.aligned(), examples.samples(), YAML, out)
+    assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A store with an evaluation and its prompts, and the summary of the run that made them."""
+    store, summary = Store(tmp_path / "store"), examples.aligned()
+    rows = examples.samples()
+
+    def put(kind, name, columns, schema):
+        def body(out):
+            write_table(out / "data.parquet", pa.Table.from_pylist(columns, schema), schema)
+            return {}
+
+        made = store.put(kind, {"stage": name}, body)
+        return StageRecord(
+            stage=name,
+            cached=False,
+            seconds=0.0,
+            computed_seconds=0.0,
+            kind=made.kind,
+            key=made.key,
+            artifact=made.digest,
+        )
+
+    evaluation = put(
+        "evaluation",
+        "evaluate",
+        [{n: row[n] for n in EVALUATION.names} for row in rows],
+        EVALUATION,
+    )
+    prompts = put("prompts", "test", [{n: row[n] for n in PROMPTS.names} for row in rows], PROMPTS)
+    pool = put("prompts", "pool", [], PROMPTS)
+    summary.bootstrap = [pool, prompts]
+    summary.rounds[2].stages = [evaluation]
+    return summary, store, rows
+
+
+def test_samples_are_the_final_evaluation_with_its_prompts(stored):
+    summary, store, rows = stored
+    assert evaluation_samples(summary, store) == rows
+    assert evaluation_samples(examples.logged(), store) == []
+
+
+def test_a_report_is_written_from_summary_and_store(stored, tmp_path):
+    summary, store, _ = stored
+    write_report(summary, store, tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "It is 17 + 5 = 22." in text and "generate: k: 8" in text
+
+
+def test_an_evaluation_without_its_prompts_is_refused(stored):
+    summary, store, _ = stored
+    summary.bootstrap = summary.bootstrap[:1]
+    with pytest.raises(CardinalityError, match="prompt arithmetic-0 was evaluated"):
+        evaluation_samples(summary, store)
+
+
+def test_an_evaluation_that_is_not_in_the_store_is_refused(stored, tmp_path):
+    with pytest.raises(ArtifactError, match="run its stage again"):
+        evaluation_samples(stored[0], Store(tmp_path / "other"))
+
+
+def test_report_and_status_load_nothing_heavy():
+    code = (
+        "import sys, tasks.report, tasks.status\n"
+        "from tests.tasks import report_examples as e\n"
+        "from tasks.report_html import report_html\n"
+        "report_html(e.aligned(), e.samples(), '')\n"
+        "heavy = {'torch', 'transformers', 'prefect', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
