@@ -1,14 +1,16 @@
 """Completion log-probabilities against a computation of one row at a time."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from training_rows import conversations
 from transformers import AutoModelForCausalLM
 
-from data.errors import InputError
+from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig
 from models import logps
 from models.chat import load_tokenizer, render_completion
@@ -80,6 +82,15 @@ def test_reports_progress_up_to_the_end(policy_dir: Path) -> None:
     )
     assert len(calls) > 1 and calls[-1] == (13, 13)
     assert calls == sorted(calls)
+
+
+def test_a_policy_trained_to_pieces_is_refused(tmp_path: Path, policy_dir: Path) -> None:
+    bad = Path(shutil.copytree(policy_dir, tmp_path / "bad"))
+    weights = load_file(bad / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, bad / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(TrainingError, match="log-probabilities are not finite"):
+        sequence_logps(bad, ITEMS, runtime=RUNTIME)
 
 
 def test_no_items_give_empty_arrays(policy_dir: Path) -> None:
