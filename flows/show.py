@@ -22,8 +22,6 @@ def show_run(runs_dir: Path, name: str) -> None:
     console.print(f"bootstrap: {stage_counts(summary.bootstrap)}")
     for entry in summary.rounds:
         console.print(f"round {entry.round}: {stage_counts(entry.stages)}")
-    if not summary.final and any(entry.policy for entry in summary.rounds):
-        console.print("not finished; run the recipe again to continue")
     headline(console, summary, runs_dir / name)
 
 

@@ -11,6 +11,7 @@ Vector = Sequence[float] | NDArray[np.float64]
 
 # Rules of thumb for the warnings, relative to the base or to the round before.
 LONGER, SHORTER, LESS_VARIED, FURTHER = 1.25, 0.75, 0.8, 1.25
+FAR = 1.0  # nats per token: the answers' tokens are e times likelier under the policy
 
 
 def distinct_2(completions: Sequence[str]) -> float:
@@ -63,6 +64,12 @@ def drift_warnings(base: Mapping[str, float], rounds: Sequence[Round]) -> list[s
 def _against_base(base: Mapping[str, float], entry: Round) -> list[str]:
     found, drift = [], entry.drift
     assert drift is not None
+    if drift.kl_to_base > FAR * drift.mean_tokens > 0:
+        found.append(
+            f"the policy is far from the base: a KL of {drift.kl_to_base:.1f} nats per answer, "
+            "more than one per token. Such policies tend to exploit their teacher; read some "
+            "answers."
+        )
     if base.get("mean_tokens"):
         ratio = drift.mean_tokens / base["mean_tokens"]
         if ratio > LONGER:
@@ -88,14 +95,20 @@ def _against_round(before: Round, entry: Round) -> list[str]:
     old, new = before.drift, entry.drift
     assert old is not None and new is not None
     judge = entry.policy.judge if entry.policy else "judge"
-    rewarded_more = new.teacher_reward > old.teacher_reward
-    if judge != "teacher" and rewarded_more and new.judge_score < old.judge_score:
+    rewarded_more = judge != "teacher" and new.teacher_reward > old.teacher_reward
+    stalled = before.policy and entry.policy and entry.policy.win_rate <= before.policy.win_rate
+    if rewarded_more and new.judge_score < old.judge_score:
         found.append(
             f"the teacher's reward rose while the {judge}'s score fell. The policy may have "
             "begun to exploit the teacher's mistakes (over-optimisation)."
         )
-    moved = new.kl_to_base > FURTHER * old.kl_to_base > 0
-    if moved and before.policy and entry.policy and entry.policy.win_rate <= before.policy.win_rate:
+    elif rewarded_more and stalled:
+        found.append(
+            f"the teacher's reward rose ({old.teacher_reward:.2f} to {new.teacher_reward:.2f}), "
+            "but the policy wins no more often. It may be learning what the teacher likes rather "
+            "than better answers."
+        )
+    if stalled and new.kl_to_base > FURTHER * old.kl_to_base > 0:
         found.append(
             f"the policy moved further from the base (KL {old.kl_to_base:.1f} to "
             f"{new.kl_to_base:.1f} nats) without winning more often."

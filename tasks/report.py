@@ -3,56 +3,53 @@
 Not a stage: it is cheap, and written anew whenever somebody asks. Loads neither torch nor Prefect.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from data.artifacts import Artifact
-from data.errors import CardinalityError
+from data.errors import ArtifactError
 from data.store import Store
 from data.summary import StageRecord, Summary
 from data.tables import mapping
 from tasks.report_html import render_report
-from tasks.report_text import final_round
+from tasks.report_text import result_round
 
 
 def write_report(summary: Summary, store: Store, out: Path) -> None:
     """Write the report of a run.
 
     Raises:
-        ArtifactError: the final round's evaluation or its prompts are not in the store.
+        ArtifactError: the evaluation is not in the store.
     """
     recipe_text = yaml.safe_dump(summary.config, sort_keys=False, allow_unicode=True, width=100)
     render_report(summary, evaluation_samples(summary, store), recipe_text, out)
 
 
 def evaluation_samples(summary: Summary, store: Store) -> list[dict[str, Any]]:
-    """EVALUATION rows of the final round with the `messages` of their prompts; often empty.
+    """EVALUATION rows of the result's round with the `messages` of their prompts.
 
-    Raises:
-        CardinalityError: a prompt that was evaluated is in none of the run's prompt tables.
+    Empty where no policy was adopted. `messages` is empty for a prompt that is in no prompt table
+    of the run that can be read: the report then shows its id.
     """
-    final = final_round(summary)
-    if final is None:
+    entry = result_round(summary)
+    if entry is None:
         return []
     rows: list[dict[str, Any]] = [
         row
-        for record in final.stages
+        for record in entry.stages
         if record.kind == "evaluation"
         for row in store.table(_artifact(record)).to_pylist()
     ]
     wanted = {row["prompt_id"] for row in rows}
     messages: dict[str, Any] = {}
-    for record in summary.bootstrap:
+    for record in summary.stages():
         if record.kind == "prompts" and not wanted <= messages.keys():
-            messages |= mapping(store.table(_artifact(record)), "prompt_id", "messages")
-    missing = sorted(wanted - messages.keys())
-    if missing:
-        raise CardinalityError(
-            f"report: prompt {missing[0]} was evaluated but is in no prompt table of the run"
-        )
-    return [row | {"messages": messages[row["prompt_id"]]} for row in rows]
+            with suppress(ArtifactError):
+                messages |= mapping(store.table(_artifact(record)), "prompt_id", "messages")
+    return [row | {"messages": messages.get(row["prompt_id"], [])} for row in rows]
 
 
 def _artifact(record: StageRecord) -> Artifact:

@@ -66,7 +66,7 @@ def report_html(summary: Summary, samples: Sequence[dict[str, Any]], recipe_text
         logged=logged,
         headline=text.headline(summary),
         judge=text.judge_name(summary),
-        final=summary.final,
+        final=text.result(summary),
         last_student=text.last_student(summary) if rounds else None,
         win_chart=win_chart(rounds),
         agreement_chart=agreement_chart(rounds),

@@ -7,6 +7,7 @@ from models.stats import wilson
 from tasks.plots import number
 
 LOW_PRECISION = 0.75
+NOT_FINISHED = "The run has not finished. Run the recipe again; it continues from here."
 
 
 def percent(value: float | None) -> str:
@@ -35,11 +36,21 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 
 
-def final_round(summary: Summary) -> Round | None:
-    """The round whose policy is the result."""
-    if summary.final is None:
-        return None
-    return next((r for r in summary.rounds if r.round == summary.final.round), None)
+def result_round(summary: Summary) -> Round | None:
+    """The round whose policy is the result: of an unfinished run, the last adopted one."""
+    if summary.final:
+        return next((r for r in summary.rounds if r.round == summary.final.round), None)
+    adopted = [entry for entry in summary.rounds if entry.adopted and entry.policy]
+    return adopted[-1] if adopted else None
+
+
+def result(summary: Summary) -> Final | None:
+    """The final result; of an unfinished run, the result so far."""
+    entry = result_round(summary)
+    if summary.final or entry is None or entry.policy is None:
+        return summary.final
+    known = entry.policy.model_dump(include=set(Final.model_fields))
+    return Final(round=entry.round, **known)
 
 
 def last_student(summary: Summary) -> StudentSummary:
@@ -57,10 +68,14 @@ def headline(summary: Summary) -> dict[str, str]:
     """number, interval, label, kind (a colour) and sentences of the result."""
     if is_logged(summary):
         return _logged_headline(summary.rounds[-1].student, judge_name(summary))
-    entry = final_round(summary)
-    if summary.final is None or entry is None:
+    entry, final = result_round(summary), result(summary)
+    if final is None or entry is None:
         return _no_result(summary)
-    return _win_headline(summary.final, entry)
+    found = _win_headline(final, entry)
+    if summary.final is None:
+        found["label"] += ", so far"
+        found["text"] = f"{NOT_FINISHED} {found['text']}"
+    return found
 
 
 def judge_name(summary: Summary) -> str:
@@ -71,10 +86,8 @@ def judge_name(summary: Summary) -> str:
 def _no_result(summary: Summary) -> dict[str, str]:
     if not summary.rounds:
         text = "No round is finished. Run the recipe again to continue."
-    elif len(summary.rounds) < summary.config.get("rounds", 1) or any(
-        entry.adopted for entry in summary.rounds
-    ):
-        text = "The run has not finished. Run the recipe again; it continues from here."
+    elif len(summary.rounds) < summary.config.get("rounds", 1):
+        text = NOT_FINISHED
     else:
         text = (
             "No round's policy was adopted: on the dev prompts the teacher never preferred the "

@@ -136,12 +136,13 @@ def _gain(row: dict[str, Any]) -> float | None:
 
 
 def stage_totals(records: Sequence[StageRecord]) -> dict[str, Any]:
-    """Calls, how many were reused, seconds now and seconds it took when first computed."""
+    """Calls, how many were reused, seconds now, when first computed, and saved by reuse."""
     return {
         "calls": len(records),
         "cached": sum(record.cached for record in records),
         "seconds": sum(record.seconds for record in records),
         "computed": sum(record.computed_seconds for record in records),
+        "saved": sum(record.computed_seconds for record in records if record.cached),
     }
 
 

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from data.summary import Round, Summary
-from tasks.report_text import final_round, headline, is_logged, judge_name, percent
+from tasks.report_text import NOT_FINISHED, headline, is_logged, judge_name, percent
+from tasks.report_text import result as result_of
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -31,11 +32,11 @@ def format_status(summary: Summary) -> "Group":
 
 def result_line(summary: Summary) -> str:
     """The result of a run in one line."""
-    result = headline(summary)
-    final = final_round(summary)
-    if summary.final and final:
-        who = f"judged by the {summary.final.judge}, round {final.round}"
-        return f"Win rate over the base: {result['number']} ({result['interval']}), {who}"
+    result, final = headline(summary), result_of(summary)
+    if final:
+        who = f"judged by the {final.judge}, round {final.round}"
+        line = f"Win rate over the base: {result['number']} ({result['interval']}), {who}"
+        return line if summary.final else f"{line}. {NOT_FINISHED}"
     if is_logged(summary):
         student = summary.rounds[-1].student
         return (

@@ -58,7 +58,8 @@ def test_a_healthy_run_gets_no_warning():
     ("drift", "said"),
     [
         ({"mean_tokens": 18.0}, "49% longer"),
-        ({"mean_tokens": 6.0}, "50% shorter"),
+        ({"mean_tokens": 9.0, "kl_to_base": 4.0}, "26% shorter"),
+        ({"kl_to_base": 13.5}, "KL of 13.5 nats per answer, more than one per token"),
         ({"distinct_2": 0.05}, "less varied"),
         ({"teacher_reward": 9.0, "judge_score": 0.6}, "over-optimisation"),
     ],
@@ -69,11 +70,20 @@ def test_each_warning_names_the_round_and_what_is_wrong(drift, said):
 
 
 def test_moving_further_without_winning_more_is_worth_a_warning():
-    rounds = last_round(kl_to_base=20.0)
+    rounds = last_round(kl_to_base=12.0)
     assert drift_warnings(BASE, rounds) == []  # it does win more
-    rounds[2].policy.win_rate = 0.5
+    rounds[2].policy.win_rate, rounds[2].drift.teacher_reward = 0.5, 2.0
     (warning,) = drift_warnings(BASE, rounds)
-    assert "KL 5.4 to 20.0 nats" in warning
+    assert "KL 5.4 to 12.0 nats" in warning
+
+
+def test_a_reward_that_rises_without_more_wins_is_worth_a_warning():
+    rounds = last_round(kl_to_base=5.5)
+    rounds[2].policy.win_rate = rounds[1].policy.win_rate
+    (warning,) = drift_warnings(BASE, rounds)
+    assert "reward rose (2.20 to 2.90), but the policy wins no more often" in warning
+    rounds[2].policy.judge = "teacher"
+    assert drift_warnings(BASE, rounds) == []
 
 
 def test_a_teacher_that_is_the_judge_cannot_be_exploited_against_itself():
