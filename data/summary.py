@@ -82,7 +82,8 @@ def check_ledger(ledger: Ledger) -> None:
 
 class StudentSummary(Entry):
     agreement_before: float | None = None
-    agreement_after: float | None = None
+    agreement_after: float | None = None  # of the student the round ends with
+    agreement_distilled: float | None = None  # of the new one, refused if it agrees less
     ci95_before: Interval | None = None
     ci95_after: Interval | None = None
     pairs: int = 0

@@ -74,7 +74,8 @@ def policy_summary(store: Store, recipe: Recipe, evaluation: Artifact) -> Policy
 
 def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
     counts = ledger(outcome)
-    before, after = outcome.agreement_before.meta, outcome.agreement_after.meta
+    before, distilled = outcome.agreement_before.meta, outcome.agreement_after.meta
+    after = distilled if outcome.student_adopted else before
     precision = outcome.precision.meta if outcome.precision else {}
     drift = outcome.drift.meta
     return Round(
@@ -90,6 +91,7 @@ def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
             ci95_before=before["ci95"],
             ci95_after=after["ci95"],
             pairs=after["pairs"],
+            agreement_distilled=distilled["agreement"],
             adopted=outcome.student_adopted,
         ),
         policy=policy_summary(store, recipe, outcome.evaluation),
