@@ -61,7 +61,7 @@ def words(text: str, lower: bool = True) -> list[str]:
 
 
 def _refuses(text: str) -> bool:
-    return "cannot help" in text.lower()
+    return "cannot help with that" in text.lower()
 
 
 def _arithmetic(match: re.Match, completion: str) -> _Verdict:
