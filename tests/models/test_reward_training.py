@@ -314,7 +314,9 @@ def test_other_encoders_train_and_reload(
     train(out, model, tokenizer=tokenizer, adapter=adapter)
     after = AutoModelForSequenceClassification.from_pretrained(out).state_dict()
     head = [name for name in before if name.startswith(("classifier.", "head."))]
-    assert len(head) >= 2
+    # The last bias cancels in the difference of two rewards: its gradient is rounding error.
+    head = [name for name in head if name not in ("classifier.bias", "classifier.out_proj.bias")]
+    assert head
     assert not [name for name in head if torch.equal(before[name], after[name])]
 
 
