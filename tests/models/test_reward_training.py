@@ -128,7 +128,9 @@ def test_full_training_moves_every_parameter(tmp_path: Path, reward_dir: Path) -
         load_file(out / "model.safetensors"),
     )
     assert before.keys() == after.keys()
-    assert [name for name in before if torch.equal(before[name], after[name])] == []
+    still = {name for name in before if torch.equal(before[name], after[name])}
+    # These cancel, in a difference of rewards or in a softmax: they move by rounding error alone.
+    assert {n for n in still if n != "classifier.bias" and not n.endswith("key.bias")} == set()
     assert meta["steps"] == 6 and (meta["rows"], meta["too_long"]) == (21, 0)
     assert not (out / "adapter").exists()
 
