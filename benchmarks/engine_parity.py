@@ -2,9 +2,10 @@
 
     python -m benchmarks.engine_parity runs/embedded
 
-Prints, for the run's policy and its test prompts: the share of identical greedy completions of vLLM
-and transformers, the largest difference of a token's log-probability, the largest difference of a
-reward between vLLM's pooling runner and transformers, and tokens per second side by side.
+Prints, for a run of the embedded world: on its policy and test prompts, the share of identical
+greedy completions of vLLM and transformers and the largest difference of a token's log-probability;
+on its teacher, the largest difference of a reward between vLLM's pooling runner and transformers;
+and tokens per second side by side.
 """
 
 import argparse
@@ -51,13 +52,11 @@ def throughput(engine: Engine, prompts: Sequence[Sequence[int]], max_tokens: int
     return tokens / (perf_counter() - started)
 
 
-def test_prompts(folder: Path, store: Store) -> list[list[dict[str, str]]]:
-    """Messages of the prompts the run was evaluated on."""
+def made_by(folder: Path, stage: str) -> Artifact:
+    """The artifact that a stage of the run's bootstrap made."""
     summary = json.loads((folder / "summary.json").read_text())
-    record = next(s for s in summary["bootstrap"] if s["stage"] in ("test prompts", "split test"))
-    artifact = Artifact(kind=record["kind"], key=record["key"], digest=record["artifact"])
-    messages: list[list[dict[str, str]]] = store.table(artifact)["messages"].to_pylist()
-    return messages
+    record = next(s for s in summary["bootstrap"] if s["stage"] == stage)
+    return Artifact(kind=record["kind"], key=record["key"], digest=record["artifact"])
 
 
 def main() -> None:
@@ -73,7 +72,10 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=128)
     args = parser.parse_args()
     runtime = RuntimeConfig()
-    messages = test_prompts(args.run, Store(args.store))[: args.prompts]
+    store = Store(args.store)
+    messages = store.table(made_by(args.run, "test prompts"))["messages"].to_pylist()
+    messages = messages[: args.prompts]
+    teacher = store.path(made_by(args.run, "teacher"))
     tokenizer = load_tokenizer(args.run / "policy")
     prompts = [render_prompt(tokenizer, conversation) for conversation in messages]
     engines = [
@@ -92,7 +94,7 @@ def main() -> None:
     items = [(m, outputs[0].text) for m, outputs in zip(messages, answers, strict=True)]
     rewards = []
     for backend in ("vllm", "transformers"):
-        scorer = load_scorer(args.run / "student", runtime, args.max_length, backend)  # type: ignore[arg-type]
+        scorer = load_scorer(teacher, runtime, args.max_length, backend)  # type: ignore[arg-type]
         rewards.append(scorer.score(items))
         scorer.close()
     ratio = np.median(speeds[:, 0] / speeds[:, 1])
