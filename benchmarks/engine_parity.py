@@ -23,7 +23,7 @@ from data.recipe import RuntimeConfig
 from data.store import Store
 from models.engines.base import Engine, Sampling
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
 def parity(

@@ -28,7 +28,7 @@ from models.engines.base import Sampling
 from models.rewards import load_scorer
 from models.stats import outcome, win_rate
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 MAX_LENGTH = 128
 RUNTIME = RuntimeConfig()

@@ -16,8 +16,9 @@ from flows.show import headline
 
 # Only defaults: whatever the user has set wins.
 SETTINGS = {
-    # Threads that spin while they wait make two busy processes on a CPU ten times slower.
-    "OMP_WAIT_POLICY": "PASSIVE",
+    # Threads that spin for long while they wait make two busy processes on a CPU ten times slower;
+    # threads that never spin take half as long again for small models (benchmarks/spinning.py).
+    "GOMP_SPINCOUNT": "20000",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     # A cold start on a busy machine takes longer than the default 20 seconds.
