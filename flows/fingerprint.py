@@ -1,7 +1,10 @@
 """What decides every key of a run, in one digest: is there anything left to do?"""
 
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
+import tasks
 from data.digests import digest_of, file_digest, tree_digest
 from data.recipe import Recipe
 from data.recipe_loading import config_digest
@@ -42,13 +45,21 @@ def input_digests(recipe: Recipe) -> dict[str, str]:
     return digests
 
 
+def stage_versions() -> dict[str, str]:
+    """Version of every stage there is, whatever happens to be imported already."""
+    for module in iter_modules(tasks.__path__):
+        import_module(f"tasks.{module.name}")
+    ours = sorted(item for item in STAGES.items() if item[1].body.__module__.startswith("tasks."))
+    return {name: stage.version for name, stage in ours}
+
+
 def run_digest(recipe: Recipe) -> str:
     """Recipe, inputs, stage versions, libraries and machine."""
     return digest_of(
         {
             "recipe": config_digest(recipe),
             "inputs": input_digests(recipe),
-            "stages": {name: stage.version for name, stage in sorted(STAGES.items())},
+            "stages": stage_versions(),
             "libraries": library_versions(TRAINING),
             "engine": engine_of(recipe),
         }

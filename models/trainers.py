@@ -57,6 +57,11 @@ def planned_steps(n_rows: int, config: TrainConfig) -> int:
     return config.epochs * math.ceil(n_rows / config.batch_size)
 
 
+def log_every(n_rows: int, config: TrainConfig) -> int:
+    """Steps between two entries of the history; an entry costs as much as a tiny model's step."""
+    return max(1, planned_steps(n_rows, config) // 200)
+
+
 def arguments(
     out: Path, n_rows: int, config: TrainConfig, runtime: RuntimeConfig, seed: int
 ) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def arguments(
         "save_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
-        "logging_steps": 1,
+        "logging_steps": log_every(n_rows, config),
         "logging_nan_inf_filter": False,
         "log_level": "error",
     }
@@ -182,14 +187,15 @@ def run(
     for name, parameter in trainer.model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise non_finite(f"weight {name}", planned)
-    return {"steps": planned, "rows": n_rows, **_history(watch.logs, planned // config.epochs)}
+    entries = max(1, planned // config.epochs // log_every(n_rows, config))
+    return {"steps": planned, "rows": n_rows, **_history(watch.logs, entries)}
 
 
-def _history(logs: list[dict[str, float]], steps_per_epoch: int) -> dict[str, Any]:
+def _history(logs: list[dict[str, float]], per_epoch: int) -> dict[str, Any]:
     """At most 50 means of consecutive losses; the other metrics as means over the last epoch."""
     losses = [log["loss"] for log in logs]
     width = math.ceil(len(losses) / _HISTORY)
-    last = logs[-steps_per_epoch:]
+    last = logs[-per_epoch:]
     skip = {"loss", "learning_rate", "epoch", "num_tokens"}
     metrics = {
         name: sum(log[name] for log in last) / len(last) for name in last[0] if name not in skip

@@ -1,6 +1,8 @@
 """The whole loop on models and prompts a user brings, tiny ones, with the transformers engine."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -72,6 +74,24 @@ def test_again_there_is_nothing_to_do(first, align):
     summary, _ = align()
     assert stages(summary) and all(stage["cached"] for stage in stages(summary))
     assert summary["final"] == first[0]["final"]
+
+
+def test_again_in_a_new_process_it_says_so_and_loads_no_torch(first, recipe):
+    folder = first[1]
+    code = (
+        "import sys\n"
+        "from flows.cli import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    stores = ["--store", str(folder.parents[1] / "store"), "--runs-dir", str(folder.parent)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "align", str(recipe), *stores],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "nothing to do" in done.stdout
 
 
 def test_another_name_computes_nothing(first, align):
