@@ -4,8 +4,11 @@ TsAlignError
 ├── InputError         a recipe, prompt file, model or chat template cannot be used
 ├── ArtifactError      an artifact is missing, damaged or not what its key says
 ├── CardinalityError   rows that must join one to one do not
+├── StoreFullError     the disk of the store is full
 └── TrainingError      a training ended in something that must not be used
 """
+
+import errno
 
 
 class TsAlignError(Exception):
@@ -27,9 +30,27 @@ class ArtifactError(TsAlignError):
     """An artifact is missing, damaged, or its key does not match its content."""
 
 
+class StoreFullError(TsAlignError):
+    """No space is left where the store is; what it held before is intact."""
+
+
 class CardinalityError(TsAlignError):
     """Two tables that must hold the same ids do not."""
 
 
 class TrainingError(TsAlignError):
     """A training produced a non-finite loss, too few steps, or a model that does not reload."""
+
+
+_NO_SPACE = ("no space left on device", "disk quota exceeded", "os error 28")
+
+
+def out_of_space(error: BaseException | None) -> bool:
+    """Whether a full disk or quota is behind the error; libraries wrap it, some as mere text."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(text in str(error).lower() for text in _NO_SPACE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -191,6 +191,9 @@ class RuntimeConfig(Config):
     token_budget: int = Field(
         16_384, ge=64, description="Tokens per scoring batch, padding included"
     )
+    shard_prompts: int = Field(
+        512, ge=1, description="Prompts per shard: what a crash costs at most, once per shard"
+    )
     train_micro_batch: int = Field(0, ge=0, description="Rows per forward pass; 0: the batch size")
     gpu_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU that vLLM may take")
     trust_remote_code: bool = False

@@ -13,7 +13,8 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ import pyarrow as pa
 
 from data.artifacts import RECORD, TABLE, Artifact, Record, check_bytes, describe, read_record
 from data.digests import canonical_json, digest_of, tree_files
-from data.errors import ArtifactError, InputError
+from data.errors import ArtifactError, InputError, StoreFullError, out_of_space
+from data.locks import LockedError, OnWait, alone, locked, shared
 from data.remote import Remote, local_folder
 from data.schemas import TABLES
 from data.tables import read_table
@@ -29,7 +31,7 @@ from data.tables import read_table
 Body = Callable[[Path], dict[str, Any]]
 
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_TEMPORARY = "tmp"
+_TEMPORARY, _LOCKS = "tmp", "locks"
 
 
 class Store:
@@ -49,15 +51,28 @@ class Store:
         record = self._find(kind, digest_of(key))
         return record.artifact if record else None
 
-    def put(self, kind: str, key: dict, body: Body) -> Artifact:
+    def put(
+        self,
+        kind: str,
+        key: dict,
+        body: Body,
+        *,
+        spent: float = 0.0,
+        on_wait: OnWait | None = None,
+    ) -> Artifact:
         """The artifact of this kind and key; if it is not there, made by `body`.
 
         `body(out)` fills the empty folder `out` and returns small JSON metadata. Of two processes
-        that compute the same key, both get the artifact that was there first.
+        that ask for the same key, one computes and the other waits: `on_wait` is told for whom.
+        `spent` are seconds that were spent on the result before.
+
+        Raises:
+            StoreFullError: the disk is full; what was there stays as it was.
         """
         digest = digest_of(key)
-        found = self._find(kind, digest)
-        record = found or self._compute(kind, key, body)
+        with locked(self._lock(kind, digest), on_wait):
+            found = self._find(kind, digest)
+            record = found or self._compute(kind, key, body, spent)
         if self._remote and not (found and self._remote.holds(self._name(kind, digest), found)):
             self._remote.push(self._name(kind, digest), self._folder(kind, digest), record)
         return record.artifact
@@ -78,6 +93,26 @@ class Store:
         """Read and hash every file again. Raises ArtifactError naming the first damaged one."""
         record = self._record(artifact)
         check_bytes(self._folder(artifact.kind, artifact.key), record)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """A run is using the store: nothing may be removed from it. Any number may at once."""
+        with shared(self.root / _LOCKS / "store"):
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No run is using the store, and none starts. Raises InputError where one is."""
+        try:
+            with alone(self.root / _LOCKS / "store"):
+                yield
+        except LockedError as error:
+            raise InputError(
+                f"{self.root}: a run is using this store; wait until it has ended"
+            ) from error
+
+    def _lock(self, kind: str, key: str) -> Path:
+        return self.root / _LOCKS / self._name(kind, key).replace("/", "-")
 
     def _record(self, artifact: Artifact) -> Record:
         folder = self._folder(artifact.kind, artifact.key)
@@ -102,16 +137,22 @@ class Store:
         except ArtifactError:
             return None
 
-    def _compute(self, kind: str, key: dict, body: Body) -> Record:
+    def _compute(self, kind: str, key: dict, body: Body, spent: float) -> Record:
         plain_key = json.loads(canonical_json(key))  # tuples become lists, as a reader will see it
         work = self._temporary()
         try:
             start = time.perf_counter()
             meta = body(work)
-            seconds = round(time.perf_counter() - start, 3)
+            seconds = round(spent + time.perf_counter() - start, 3)
             meta = json.loads(canonical_json(meta))
             record = describe(work, kind, plain_key, meta, seconds)
             return self._publish(work, record)
+        except Exception as error:
+            if out_of_space(error):
+                raise StoreFullError(
+                    f"{self.root}: no space left; free some and run again, nothing finished is lost"
+                ) from error
+            raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -165,9 +206,10 @@ class Store:
 
     def _name(self, kind: str, key: str) -> str:
         """Place of an artifact relative to the store."""
-        if not _KIND.fullmatch(kind) or kind == _TEMPORARY:
+        if not _KIND.fullmatch(kind) or kind in (_TEMPORARY, _LOCKS):
             raise InputError(
-                f"kind {kind!r}: must be lower-case letters, digits, '-', '_', not 'tmp'"
+                f"kind {kind!r}: must be lower-case letters, digits, '-', '_', "
+                "neither 'tmp' nor 'locks'"
             )
         hexdigits = key.removeprefix("sha256:")
         return f"{kind}/{hexdigits[:2]}/{hexdigits}"
@@ -190,12 +232,18 @@ class Store:
 def _owner(pid: int) -> str:
     """Name of a process that neither another host nor a later process with its pid shares."""
     host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
-    try:
-        # Field 22 of stat, counted behind the command name, which may itself hold spaces.
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        started = "0"
+    _, started = _stat(pid)
     return f"{host}-{pid}-{started}"
+
+
+def _stat(pid: int) -> tuple[str, str]:
+    """State letter and start time of a process, "" and "0" where the system does not tell."""
+    try:
+        # Counted behind the command name, which may itself hold spaces.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[0], fields[19]
+    except (OSError, IndexError):
+        return "", "0"
 
 
 def _remove_leftovers(parent: Path) -> None:
@@ -214,7 +262,8 @@ def _alive(pid: int, name: str) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
-    return name.startswith(_owner(pid) + "-")
+    # A zombie has ended; its parent has only not asked yet.
+    return _stat(pid)[0] != "Z" and name.startswith(_owner(pid) + "-")
 
 
 def _sync_tree(folder: Path) -> None:

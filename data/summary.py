@@ -26,6 +26,9 @@ class StageRecord(Entry):
     kind: str
     key: str
     artifact: str
+    shards: int = 0  # that it was computed in by this invocation
+    shards_reused: int = 0  # of these, found in the store
+    saved_seconds: float = 0.0  # what was found had once taken
 
 
 class Ledger(Entry):
@@ -188,6 +191,8 @@ class Summary(Entry):
         copy = self.model_copy(deep=True)
         for record in copy.stages():
             record.cached, record.seconds = True, 0.0
+            record.shards, record.shards_reused = 0, 0
+            record.saved_seconds = record.computed_seconds
         copy.seconds = seconds
         return copy
 

@@ -13,16 +13,16 @@ from flows.logged import distill_from_logs, import_logs
 from flows.round import State, align_round
 from flows.summarize import Book
 from tasks import machine
-from tasks.engine_pool import EnginePool
 from tasks.progress import Progress
+from tasks.residents import Residents
 from tasks.stage import Context, Model, Run
 
 
 def open_run(recipe: Recipe, store: str, progress: Progress) -> Run:
     """The context of a run on this machine."""
     name = machine.engine_name(recipe.generate.engine)
-    pool = EnginePool(name, recipe.runtime, recipe.max_length, recipe.seed)
-    return Run(Context(Store(store), recipe.runtime, engines=pool), progress, engine_of(recipe))
+    residents = Residents(name, recipe.runtime, recipe.max_length, recipe.seed)
+    return Run(Context(Store(store), recipe.runtime, residents), progress, engine_of(recipe))
 
 
 def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
@@ -68,12 +68,11 @@ def align(
         run = open_run(recipe, store, progress)
         book = Book(recipe, Path(runs_dir) / recipe.run, run)
         try:
-            progress.section("Preparing")
-            models = (
-                learn_from_logs(run, recipe, book) if recipe.logged else rounds(run, recipe, book)
-            )
-            book.finish(models, seconds=monotonic() - started)
+            with run.context.store.used():
+                progress.section("Preparing")
+                loop = learn_from_logs if recipe.logged else rounds
+                models = loop(run, recipe, book)
+                book.finish(models, seconds=monotonic() - started)
         finally:
-            if run.context.engines:
-                run.context.engines.close()
+            run.context.residents.close()
     return str(book.folder)

@@ -176,11 +176,15 @@ def tune(
         seed=recipe.seed,
     )
     pairs = [*state.preferences, preferences] if recipe.policy.replay == "all" else [preferences]
-    logps = reference(
-        run,
-        policy=parts.policy if recipe.policy.reference == "initial" else state.policy,
-        preferences=pairs,
-    )
+    logps = [
+        reference(
+            run,
+            "reference" if table is preferences else f"reference (pairs of round {number})",
+            policy=parts.policy if recipe.policy.reference == "initial" else state.policy,
+            preferences=table,
+        )
+        for number, table in enumerate(pairs, start=1)
+    ]
     policy = optimize(
         run,
         policy=state.policy,

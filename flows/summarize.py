@@ -39,18 +39,25 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
-def ledger(outcome: Outcome) -> Ledger:
+def ledger(outcome: Outcome | LoggedOutcome, too_long: int) -> Ledger:
     """What became of every completion, prompt and pair of a round; it adds up."""
     counts: dict[str, Any] = {"asked": outcome.asked.rows, "generated": outcome.completions.rows}
-    for artifact in (outcome.mined, outcome.preferences):
-        counts |= artifact.meta
-    counts |= {
-        "too_long": outcome.too_long,
-        "trained": counts["labelled"] - outcome.too_long,
-    }
+    counts |= outcome.mined.meta | outcome.preferences.meta
+    counts |= {"too_long": too_long, "trained": counts["labelled"] - too_long}
     result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
     check_ledger(result)
     return result
+
+
+def mean_reward(scores: Artifact) -> float:
+    """Of the completions the model could read."""
+    return float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
+
+
+def mean_score(evaluation: Artifact, side: str) -> float:
+    """Of the "base" or "policy" answers the judge could read."""
+    total, judged = (evaluation.meta[f"{side}_{name}"] for name in ("total_score", "judged"))
+    return float(total / max(1, judged))
 
 
 def policy_summary(store: Store, recipe: Recipe, evaluation: Artifact) -> PolicySummary:
@@ -73,7 +80,7 @@ def policy_summary(store: Store, recipe: Recipe, evaluation: Artifact) -> Policy
 
 
 def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
-    counts = ledger(outcome)
+    counts = ledger(outcome, outcome.too_long)
     before, distilled = outcome.agreement_before.meta, outcome.agreement_after.meta
     after = distilled if outcome.student_adopted else before
     precision = outcome.precision.meta if outcome.precision else {}
@@ -99,9 +106,9 @@ def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
             kl_to_base=drift["kl_to_base"],
             mean_tokens=drift["mean_tokens"],
             distinct_2=drift["distinct_2"],
-            student_reward=outcome.student_rewards.meta["mean_reward"],
-            teacher_reward=outcome.teacher_rewards.meta["mean_reward"],
-            judge_score=outcome.evaluation.meta["policy_score"],
+            student_reward=mean_reward(outcome.student_rewards),
+            teacher_reward=mean_reward(outcome.teacher_rewards),
+            judge_score=mean_score(outcome.evaluation, "policy"),
         ),
         gate=Gate(**outcome.gate.meta),
         adopted=outcome.gate.meta["adopted"],
@@ -111,17 +118,12 @@ def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
 
 def logged_summary(outcome: LoggedOutcome) -> Round:
     """A round over logged completions: no policy, the student against the recorded judge."""
-    counts: dict[str, Any] = {"asked": outcome.asked.rows, "generated": outcome.completions.rows}
-    counts |= outcome.mined.meta | outcome.preferences.meta
-    too_long = outcome.student.meta["too_long"]
-    counts |= {"too_long": too_long, "trained": counts["labelled"] - too_long}
-    result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
-    check_ledger(result)
+    result = ledger(outcome, outcome.student.meta["too_long"])
     before, after, longer = outcome.before.meta, outcome.after.meta, outcome.longer.meta
     return Round(
         round=1,
         ledger=result,
-        teacher_calls=counts["teacher_calls"],
+        teacher_calls=outcome.preferences.meta["teacher_calls"],
         swap_rate=result.swapped / result.mined if result.mined else 0.0,
         student=StudentSummary(
             agreement_before=before["agreement"],
@@ -168,8 +170,8 @@ class Book:
         self.summary.rounds.append(entry)
         base = outcome.base_completions
         self.summary.base = {
-            "judge_score": outcome.evaluation.meta["base_score"],
-            "teacher_reward": outcome.base_rewards.meta["mean_reward"],
+            "judge_score": mean_score(outcome.evaluation, "base"),
+            "teacher_reward": mean_reward(outcome.base_rewards),
             "mean_tokens": base.meta["tokens"] / base.meta["generated"],
         }
         self._note(entry)

@@ -15,6 +15,7 @@ from models.batching import length_batches
 from models.chat import Messages, load_tokenizer, render_conversation
 from models.checkpoints import weight_shapes
 from models.hardware import device_of, dtype_of
+from models.isolation import Child
 from models.silence import quiet
 
 OnProgress = Callable[[int, int], None]
@@ -74,6 +75,27 @@ def load_scorer(
     check_reward_model(model_dir, field)
     kind = VllmScorer if backend == "vllm" else TransformersScorer
     return kind(Path(model_dir), runtime, max_length)
+
+
+def open_scorer(model_dir: Path, runtime: RuntimeConfig, max_length: int, device: str) -> Scorer:
+    """As `load_scorer`; on "cuda" in a child process, whose end gives all memory back."""
+    if device != "cuda":
+        return load_scorer(model_dir, runtime, max_length)
+    return ChildScorer(model_dir, runtime, max_length)
+
+
+class ChildScorer:
+    """A scorer in a child process of its own."""
+
+    def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int) -> None:
+        self._child = Child(load_scorer, model_dir, runtime, max_length)
+
+    def score(self, items: Items, on_progress: OnProgress | None = None) -> np.ndarray:
+        rewards: np.ndarray = self._child.call("score", list(items), on_progress=on_progress)
+        return rewards
+
+    def close(self) -> None:
+        self._child.close()
 
 
 class TransformersScorer:

@@ -47,7 +47,7 @@ def judged_rows(
     ]
 
 
-@stage("evaluation", version="1")
+@stage("evaluation", version="2", shards="prompts")
 def evaluate(
     out: Path,
     context: Context,
@@ -60,10 +60,9 @@ def evaluate(
     judge: str,
 ) -> dict[str, Any]:
     """In: PROMPTS, COMPLETIONS and teacher SCORES of base and policy. Out: EVALUATION."""
-    store = context.store
-    asked = store.table(prompts)
+    asked = context.table(prompts)
     answers = {
-        side: _by_prompt(store.table(artifact), "completion")
+        side: _by_prompt(context.table(artifact), "completion")
         for side, artifact in (("base", base), ("policy", policy))
     }
     if judge == "oracle":
@@ -77,20 +76,16 @@ def evaluate(
         }
     else:
         scores = {
-            "base": _by_prompt(store.table(base_rewards), "reward"),
-            "policy": _by_prompt(store.table(policy_rewards), "reward"),
+            "base": _by_prompt(context.table(base_rewards), "reward"),
+            "policy": _by_prompt(context.table(policy_rewards), "reward"),
         }
     rows = judged_rows(asked, answers["base"], answers["policy"], scores["base"], scores["policy"])
     write_table(out / "data.parquet", pa.Table.from_pylist(rows, EVALUATION), EVALUATION)
-    return {f"{side}_score": mean_score(rows, side) for side in ("base", "policy")} | {
-        "n": len(rows)
-    }
-
-
-def mean_score(rows: list[dict[str, Any]], side: str) -> float:
-    """Mean over the answers the judge could read."""
-    scores = [row[f"{side}_score"] for row in rows if row[f"{side}_score"] is not None]
-    return sum(scores) / len(scores) if scores else 0.0
+    counts: dict[str, Any] = {"n": len(rows)}
+    for side in ("base", "policy"):
+        known = [row[f"{side}_score"] for row in rows if row[f"{side}_score"] is not None]
+        counts |= {f"{side}_judged": len(known), f"{side}_total_score": sum(known)}
+    return counts
 
 
 def label_precision(preferences: pa.Table, score: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def prompt_seed(seed: int, stream: str, prompt_id: str) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big") & 0x7FFFFFFF
 
 
-@stage("completions", version="1", retries=1)
+@stage("completions", version="1", shards="prompts", retries=1)
 def generate(
     out: Path,
     context: Context,
@@ -42,13 +42,12 @@ def generate(
     from models.chat import load_tokenizer, render_prompt
     from models.engines.base import Sampling
 
-    assert context.engines is not None
     model = context.path(policy)
-    table = context.store.table(prompts)
+    table = context.table(prompts)
     tokenizer = load_tokenizer(model, context.runtime.trust_remote_code)
     rendered = [render_prompt(tokenizer, row) for row in table["messages"].to_pylist()]
     ids = table["prompt_id"].to_pylist()
-    outputs = context.engines.serve(model).generate(
+    outputs = context.residents.engine(model).generate(
         rendered,
         [prompt_seed(seed, stream, prompt_id) for prompt_id in ids],
         Sampling(k, decoding.temperature, decoding.top_p, decoding.max_tokens),

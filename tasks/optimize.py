@@ -14,18 +14,25 @@ from tasks.stage import SCORING, TRAINING, Context, Model, stage
 CANARIES = 8  # pairs on which a freshly saved policy is tried
 
 
-def _concatenated(context: Context, preferences: list[Artifact]) -> pa.Table:
-    return pa.concat_tables([context.store.table(artifact) for artifact in preferences])
+def _concatenated(context: Context, tables: list[Artifact]) -> pa.Table:
+    return pa.concat_tables([context.store.table(artifact) for artifact in tables])
 
 
-@stage("reference_logps", version="1", libraries=SCORING, isolated=True, retries=1)
+@stage(
+    "reference_logps",
+    version="1",
+    libraries=SCORING,
+    isolated=True,
+    shards="preferences",
+    retries=1,
+)
 def reference(
-    out: Path, context: Context, *, policy: Model, preferences: list[Artifact]
+    out: Path, context: Context, *, policy: Model, preferences: Artifact
 ) -> dict[str, Any]:
     """In: PREFERENCES. Out: REFERENCE_LOGPS under the reference policy, computed once."""
     from models.logps import sequence_logps
 
-    table = _concatenated(context, preferences)
+    table = context.table(preferences)
     messages = table["messages"].to_pylist()
     texts = table["chosen"].to_pylist() + table["rejected"].to_pylist()
     logps, _ = sequence_logps(
@@ -52,7 +59,7 @@ def optimize(
     *,
     policy: Model,
     preferences: list[Artifact],
-    reference: Artifact,
+    reference: list[Artifact],
     config: PolicyConfig,
     seed: int,
 ) -> dict[str, Any]:
@@ -64,7 +71,7 @@ def optimize(
         out,
         policy=context.path(policy),
         preferences=pairs,
-        reference=context.store.table(reference),
+        reference=_concatenated(context, reference),
         config=config,
         runtime=context.runtime,
         seed=seed,

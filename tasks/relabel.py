@@ -79,7 +79,7 @@ def preference(
     }
 
 
-@stage("preferences", version="1", libraries=SCORING, isolated=True, retries=1)
+@stage("preferences", version="1", libraries=SCORING, shards="mined", retries=1)
 def relabel(
     out: Path,
     context: Context,
@@ -92,8 +92,7 @@ def relabel(
     max_length: int,
 ) -> dict[str, Any]:
     """In: MINED, PROMPTS. Out: PREFERENCES. Calls the teacher on two completions per pair."""
-    store = context.store
-    pairs, asked = store.table(mined), store.table(prompts)
+    pairs, asked = context.table(mined), context.table(prompts)
     messages = mapping(asked, "prompt_id", "messages")
     items, ids = [], []
     for pair in pairs.to_pylist():

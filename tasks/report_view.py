@@ -142,7 +142,8 @@ def stage_totals(records: Sequence[StageRecord]) -> dict[str, Any]:
         "cached": sum(record.cached for record in records),
         "seconds": sum(record.seconds for record in records),
         "computed": sum(record.computed_seconds for record in records),
-        "saved": sum(record.computed_seconds for record in records if record.cached),
+        "shards_reused": sum(record.shards_reused for record in records),
+        "saved": sum(record.saved_seconds for record in records),
     }
 
 

@@ -19,17 +19,16 @@ def score_rows(
 
     None for a conversation that is longer than the model can read.
     """
-    from models.rewards import load_scorer
-
-    scorer = load_scorer(context.path(model), context.runtime, max_length)
+    scorer = context.residents.scorer(context.path(model), max_length)
     try:
         rewards = scorer.score(items, context.on_progress)
-    finally:
-        scorer.close()
+    except Exception:
+        context.residents.release()  # it may have died: another try loads it anew
+        raise
     return [None if isnan(reward) else float(reward) for reward in rewards]
 
 
-@stage("scores", version="1", libraries=SCORING, isolated=True, retries=1)
+@stage("scores", version="2", libraries=SCORING, shards="completions", retries=1)
 def score(
     out: Path,
     context: Context,
@@ -40,8 +39,8 @@ def score(
     max_length: int,
 ) -> dict[str, Any]:
     """In: PROMPTS, COMPLETIONS. Out: SCORES, one row per completion."""
-    messages = mapping(context.store.table(prompts), "prompt_id", "messages")
-    table = context.store.table(completions)
+    messages = mapping(context.table(prompts), "prompt_id", "messages")
+    table = context.table(completions)
     owners, texts = table["prompt_id"].to_pylist(), table["completion"].to_pylist()
     items = [(messages[owner], text) for owner, text in zip(owners, texts, strict=True)]
     rewards = score_rows(context, model, items, max_length)
@@ -57,5 +56,5 @@ def score(
     return {
         "scored": len(known),
         "unscored": len(rewards) - len(known),
-        "mean_reward": sum(known) / len(known) if known else 0.0,
+        "total_reward": sum(known),
     }

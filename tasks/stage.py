@@ -16,8 +16,10 @@ from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
@@ -30,10 +32,9 @@ from data.recipe import Config, RuntimeConfig
 from data.store import Store
 from data.summary import StageRecord
 from tasks import machine
+from tasks import shards as sharding
 from tasks.progress import Progress
-
-if TYPE_CHECKING:
-    from tasks.engine_pool import EnginePool
+from tasks.residents import Residents
 
 Body = Callable[..., dict[str, Any]]
 
@@ -60,12 +61,20 @@ class Context:
 
     store: Store
     runtime: RuntimeConfig
+    residents: Residents
     on_progress: Callable[[int, int], None] | None = None
-    engines: "EnginePool | None" = None
+    only: pa.Array | None = None  # prompt ids of the shard at work
 
     def path(self, model: Model) -> Path:
         """The local directory of an artifact or of a model outside the store."""
         return Path(model.path) if isinstance(model, External) else self.store.path(model)
+
+    def table(self, artifact: Artifact) -> pa.Table:
+        """The artifact's table; within a shard only the rows of its prompts."""
+        table = self.store.table(artifact)
+        if self.only is None:
+            return table
+        return table.filter(pc.is_in(table["prompt_id"], self.only))
 
     @property
     def numerics(self) -> str:
@@ -155,19 +164,42 @@ class _Call:
     run: Run
     key: dict[str, Any]
     inputs: dict[str, Any]
+    only: pa.Array | None = None  # prompt ids, if this is a shard
+    parts: list["_Call"] = field(default_factory=list)  # shards to join, if there are any
+    computed: bool = False
+    artifact: Artifact | None = None
+
+    @property
+    def result(self) -> Artifact:
+        assert self.artifact is not None
+        return self.artifact
+
+    def find(self) -> Artifact | None:
+        return self.run.context.store.find(self.stage.kind, self.key)
 
     def __call__(self) -> Artifact:
-        return self.run.context.store.put(self.stage.kind, self.key, self._body)
+        return self.run.context.store.put(
+            self.stage.kind,
+            self.key,
+            self._body,
+            spent=sum(part.result.seconds for part in self.parts),
+            on_wait=self._waiting,
+        )
+
+    def _waiting(self, owner: str) -> None:
+        self.run.progress.note(f"waiting for {owner}, which is at the same stage")
 
     def _body(self, out: Path) -> dict[str, Any]:
+        self.computed = True
         self.run.computed += 1
-        context = replace(self.run.context, on_progress=self.run.progress.update)
+        context = replace(self.run.context, on_progress=self.run.progress.update, only=self.only)
+        if self.parts:
+            return sharding.join(out, context.store, [part.result for part in self.parts])
         if self.stage.isolated and machine.device(context.runtime) == "cuda":
             from models.isolation import run_isolated
 
-            if context.engines:
-                context.engines.release()
-            alone = replace(context, engines=None, on_progress=None)
+            context.residents.release()
+            alone = replace(context, residents=Residents("none", context.runtime), on_progress=None)
             meta: dict[str, Any] = run_isolated(
                 run_body, self.stage.address, out, alone, self.inputs, device="cuda"
             )
@@ -192,6 +224,7 @@ class Stage:
     body: Body
     libraries: tuple[str, ...]
     isolated: bool
+    shards: str | None
     retries: int
 
     @property
@@ -218,33 +251,63 @@ class Stage:
 
     def __call__(self, run: Run, label: str = "", **inputs: Any) -> Artifact:
         started = monotonic()
-        key = self.key(run.context, inputs)
-        hit = run.context.store.find(self.kind, key)
         title = label or self.name
-        run.progress.start(title)
-        result = compute.with_options(
-            name=self.name,
-            task_run_name=title,
-            result_storage=run.context.store.root / "prefect",
-            refresh_cache=hit is None,
-            retries=self.retries,
-            retry_delay_seconds=2,
-        )(key, _Call(self, run, key, inputs))
-        artifact = hit or result
+        call = _Call(self, run, self.key(run.context, inputs), inputs)
+        if call.find() is None:
+            call.parts = self._shards(title, call)
+        artifact = self._compute(title, call)
         seconds = monotonic() - started
-        run.progress.finish(title, cached=hit is not None, seconds=seconds)
+        run.progress.finish(title, cached=not call.computed, seconds=seconds)
+        reused = [part for part in call.parts if not part.computed]
         run.records.append(
             StageRecord(
                 stage=title,
-                cached=hit is not None,
-                seconds=0.0 if hit else round(seconds, 3),
+                cached=not call.computed,
+                seconds=round(seconds, 3) if call.computed else 0.0,
                 computed_seconds=artifact.seconds,
                 kind=artifact.kind,
                 key=artifact.key,
                 artifact=artifact.digest,
+                shards=len(call.parts),
+                shards_reused=len(reused),
+                saved_seconds=sum(p.result.seconds for p in reused)
+                if call.computed
+                else artifact.seconds,
             )
         )
         return artifact
+
+    def _compute(self, title: str, call: _Call) -> Artifact:
+        """The artifact of a call by way of Prefect, which shows it as computed or cached."""
+        hit = call.find()
+        call.run.progress.start(title)
+        result: Artifact = compute.with_options(
+            name=self.name,
+            task_run_name=title,
+            result_storage=call.run.context.store.root / "prefect",
+            refresh_cache=hit is None,
+            retries=self.retries,
+            retry_delay_seconds=2,
+        )(call.key, call)
+        call.artifact = hit or result
+        return call.result
+
+    def _shards(self, title: str, call: _Call) -> list[_Call]:
+        """The shards of a call, one after the other; none where one would do."""
+        if self.shards is None:
+            return []
+        context = call.run.context
+        table = context.store.table(call.inputs[self.shards])
+        pieces = list(sharding.slices(table, context.runtime.shard_prompts))
+        if len(pieces) < 2:
+            return []
+        parts = []
+        for number, only in enumerate(pieces, start=1):
+            key = call.key | {"shard": digest_of(only.to_pylist())}
+            part = _Call(self, call.run, key, call.inputs, only)
+            self._compute(f"{title} {number}/{len(pieces)}", part)
+            parts.append(part)
+        return parts
 
 
 def stage(
@@ -253,6 +316,7 @@ def stage(
     version: str,
     libraries: tuple[str, ...] = (),
     isolated: bool = False,
+    shards: str | None = None,
     retries: int = 0,
 ) -> Callable[[Body], Stage]:
     """Make a stage of a body `(out, context, **inputs) -> metadata`.
@@ -262,11 +326,14 @@ def stage(
         version: Bumped by hand when the meaning of the output changes.
         libraries: Whose versions enter the key; also adds device and dtype.
         isolated: On a GPU, run in a child process so that the memory is really returned.
+        shards: The input, a table with `prompt_id`, by whose prompts the work is cut. The body
+            reads its tables by `context.table`, writes data.parquet in the order of that input,
+            and returns counts that add up.
         retries: How often to try again after anything but a TsAlignError.
     """
 
     def wrap(body: Body) -> Stage:
-        made = Stage(body.__name__, version, kind, body, libraries, isolated, retries)
+        made = Stage(body.__name__, version, kind, body, libraries, isolated, shards, retries)
         STAGES[made.name] = made
         return made
 

@@ -15,6 +15,7 @@ def stage(title, kind, seconds, number, cached=False):
         "cached": cached,
         "seconds": 0.0 if cached else seconds,
         "computed_seconds": seconds,
+        "saved_seconds": seconds if cached else 0.0,
         "kind": kind,
         "key": digest(number),
         "artifact": digest(number + 7_000_000_000_000),

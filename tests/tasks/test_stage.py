@@ -13,6 +13,7 @@ from data.schemas import PROMPTS
 from data.store import Store
 from data.tables import write_table
 from tasks.progress import Progress
+from tasks.residents import Residents
 from tasks.stage import Context, External, Run, key_value, stage
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -37,10 +38,26 @@ def first(out, context, *, prompts: Artifact, n: int):
     return {}
 
 
+CALLS = []  # how many prompts each body of `shout` was given
+BROKEN = set()  # prompts it fails at; no part of its key, like the weather
+
+
+@stage("prompts", version="1", shards="prompts")
+def shout(out, context, *, prompts: Artifact):
+    rows = context.table(prompts).to_pylist()
+    CALLS.append(len(rows))
+    if BROKEN & {row["prompt_id"] for row in rows}:
+        raise InputError("a prompt that cannot be shouted")
+    loud = [row | {"dataset": row["prompt_id"].upper()} for row in rows]
+    write_table(out / "data.parquet", pa.Table.from_pylist(loud, PROMPTS), PROMPTS)
+    return {"shouted": len(rows)}
+
+
 @pytest.fixture
 def new_run(tmp_path):
     def make(store="store", **runtime):
-        context = Context(Store(tmp_path / store), RuntimeConfig(**runtime))
+        config = RuntimeConfig(**runtime)
+        context = Context(Store(tmp_path / store), config, Residents("none", config))
         return Run(context, Progress(quiet=True), "engine 1")
 
     return make
@@ -90,6 +107,38 @@ def test_throughput_settings_and_the_stores_place_do_not_matter(new_run):
     a = pipeline(new_run("one"), 5, 2)
     b = pipeline(new_run("two", token_budget=99), 5, 2)
     assert a.model_copy(update={"seconds": 0}) == b.model_copy(update={"seconds": 0})
+
+
+@flow(persist_result=False, validate_parameters=False)
+def shouting(run, n):
+    return shout(run, prompts=numbers(run, n=n))
+
+
+def test_the_number_of_shards_changes_neither_the_result_nor_the_key(new_run):
+    results = [
+        shouting(new_run(f"store-{size}", shard_prompts=size), 10) for size in (1, 3, 10, 100)
+    ]
+    assert {result.digest for result in results} == {results[0].digest}
+    assert {result.key for result in results} == {results[0].key}
+    assert all(result.meta == {"shouted": 10} for result in results)
+    again = new_run("store-3", shard_prompts=7)
+    shouting(again, 10)
+    assert again.computed == 0
+
+
+def test_a_failed_stage_keeps_its_finished_shards(new_run):
+    CALLS.clear()
+    BROKEN.add("p5")
+    with pytest.raises(InputError, match="cannot be shouted"):
+        shouting(new_run(shard_prompts=4), 10)
+    assert CALLS == [4, 4]
+    BROKEN.clear()
+    CALLS.clear()
+    again = new_run(shard_prompts=4)
+    shouting(again, 10)
+    assert CALLS == [4, 2]  # the shard in flight and the one after it
+    record = again.records[-1]
+    assert (record.cached, record.shards, record.shards_reused) == (False, 3, 1)
 
 
 @pytest.mark.parametrize("damage", ["delete", "truncate", "record"])

@@ -1,0 +1,75 @@
+"""The heavy models of a run that outlive one stage: the generation engine and a reward model.
+
+An engine is started once and handed new weights when the policy changes: starting vLLM takes
+longer than a small round. A reward model stays for all shards of a stage. On a GPU both live in
+child processes, and at most one of them holds the GPU's memory.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.recipe import RuntimeConfig
+from tasks import machine
+
+if TYPE_CHECKING:
+    from models.engines.base import Engine
+    from models.rewards import Scorer
+
+
+class Residents:
+    """At most one engine and one reward model."""
+
+    def __init__(
+        self, engine: str, runtime: RuntimeConfig, max_model_len: int = 0, seed: int = 0
+    ) -> None:
+        self.engine_name = engine
+        self._runtime = runtime
+        self._max_model_len = max_model_len
+        self._seed = seed
+        self._engine: Engine | None = None
+        self._serving: Path | None = None
+        self._scorer: Scorer | None = None
+        self._scoring: tuple[Path, int] | None = None
+
+    def engine(self, model: Path) -> "Engine":
+        """The engine, with the weights of `model` loaded."""
+        self._drop_scorer()
+        if self._engine is None:
+            from models.engines import open_engine
+
+            self._engine = open_engine(
+                self.engine_name, model, self._runtime, self._max_model_len, self._seed
+            )
+        elif self._serving != model:
+            self._engine.load(model)
+        self._serving = model
+        return self._engine
+
+    def scorer(self, model: Path, max_length: int) -> "Scorer":
+        """The reward model, loaded."""
+        if self._scorer is None or self._scoring != (model, max_length):
+            from models.rewards import open_scorer
+
+            self.release()
+            device = machine.device(self._runtime)
+            self._scorer = open_scorer(model, self._runtime, max_length, device=device)
+            self._scoring = (model, max_length)
+        return self._scorer
+
+    def release(self) -> None:
+        """Give the GPU's memory back for what comes next; the engine wakes with fresh weights."""
+        self._drop_scorer()
+        if self._engine is not None:
+            self._engine.sleep()
+
+    def close(self) -> None:
+        self._drop_scorer()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+            self._serving = None
+
+    def _drop_scorer(self) -> None:
+        if self._scorer is not None:
+            self._scorer.close()
+            self._scorer = None

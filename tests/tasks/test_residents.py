@@ -1,0 +1,48 @@
+"""Models that outlive a stage: loaded once, one at a time, loaded anew after a failure."""
+
+import pytest
+
+from data.recipe import RuntimeConfig
+from data.store import Store
+from tasks.residents import Residents
+from tasks.score import score_rows
+from tasks.stage import Context, External
+
+ITEMS = [([{"role": "user", "content": "What is 1 plus 1?"}], "Two.")]
+
+
+@pytest.fixture
+def residents():
+    residents = Residents("transformers", RuntimeConfig(), max_model_len=64)
+    yield residents
+    residents.close()
+
+
+def test_a_reward_model_stays_until_another_length_or_an_engine_is_wanted(
+    residents,
+    bert_reward_dir,
+    policy_dir,
+):
+    first = residents.scorer(bert_reward_dir, 64)
+    assert residents.scorer(bert_reward_dir, 64) is first
+    second = residents.scorer(bert_reward_dir, 32)
+    assert second is not first
+    engine = residents.engine(policy_dir)
+    assert residents.scorer(bert_reward_dir, 32) is not second
+    assert residents.engine(policy_dir) is engine
+
+
+def test_a_reward_model_that_failed_is_loaded_anew(
+    residents,
+    bert_reward_dir,
+    tmp_path,
+    monkeypatch,
+):
+    context = Context(Store(tmp_path), RuntimeConfig(), residents)
+    model = External(path=str(bert_reward_dir), digest="sha256:" + "0" * 64)
+    expected = score_rows(context, model, ITEMS, 64)
+    broken = residents.scorer(bert_reward_dir, 64)
+    monkeypatch.setattr(broken, "score", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        score_rows(context, model, ITEMS, 64)
+    assert score_rows(context, model, ITEMS, 64) == expected
