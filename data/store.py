@@ -70,7 +70,7 @@ class Store:
             StoreFullError: the disk is full; what was there stays as it was.
         """
         digest = digest_of(key)
-        with locked(self._lock(kind, digest), on_wait):
+        with self._space_needed(), locked(self._lock(kind, digest), on_wait):
             found = self._find(kind, digest)
             record = found or self._compute(kind, key, body, spent)
         if self._remote and not (found and self._remote.holds(self._name(kind, digest), found)):
@@ -111,6 +111,17 @@ class Store:
                 f"{self.root}: a run is using this store; wait until it has ended"
             ) from error
 
+    @contextmanager
+    def _space_needed(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if out_of_space(error):
+                raise StoreFullError(
+                    f"{self.root}: no space left; free some and run again, nothing finished is lost"
+                ) from error
+            raise
+
     def _lock(self, kind: str, key: str) -> Path:
         return self.root / _LOCKS / self._name(kind, key).replace("/", "-")
 
@@ -147,12 +158,6 @@ class Store:
             meta = json.loads(canonical_json(meta))
             record = describe(work, kind, plain_key, meta, seconds)
             return self._publish(work, record)
-        except Exception as error:
-            if out_of_space(error):
-                raise StoreFullError(
-                    f"{self.root}: no space left; free some and run again, nothing finished is lost"
-                ) from error
-            raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
