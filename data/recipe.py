@@ -194,6 +194,9 @@ class RuntimeConfig(Config):
     shard_prompts: int = Field(
         512, ge=1, description="Prompts per shard: what a crash costs at most, once per shard"
     )
+    checkpoint_minutes: float = Field(
+        10.0, ge=0, description="Between two checkpoints of a training; 0: at every log entry"
+    )
     train_micro_batch: int = Field(0, ge=0, description="Rows per forward pass; 0: the batch size")
     gpu_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU that vLLM may take")
     trust_remote_code: bool = False

@@ -31,7 +31,7 @@ from data.tables import read_table
 Body = Callable[[Path], dict[str, Any]]
 
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_TEMPORARY, _LOCKS = "tmp", "locks"
+_TEMPORARY, _LOCKS, _SCRATCH = _RESERVED = ("tmp", "locks", "work")
 
 
 class Store:
@@ -93,6 +93,10 @@ class Store:
         """Read and hash every file again. Raises ArtifactError naming the first damaged one."""
         record = self._record(artifact)
         check_bytes(self._folder(artifact.kind, artifact.key), record)
+
+    def scratch(self, kind: str, key: dict) -> Path:
+        """A local folder, not made yet, for what a stage wants to find again after a crash."""
+        return self.root / _SCRATCH / self._name(kind, digest_of(key)).replace("/", "-")
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -211,10 +215,10 @@ class Store:
 
     def _name(self, kind: str, key: str) -> str:
         """Place of an artifact relative to the store."""
-        if not _KIND.fullmatch(kind) or kind in (_TEMPORARY, _LOCKS):
+        if not _KIND.fullmatch(kind) or kind in _RESERVED:
             raise InputError(
                 f"kind {kind!r}: must be lower-case letters, digits, '-', '_', "
-                "neither 'tmp' nor 'locks'"
+                f"and none of {', '.join(_RESERVED)}"
             )
         hexdigits = key.removeprefix("sha256:")
         return f"{kind}/{hexdigits[:2]}/{hexdigits}"

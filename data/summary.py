@@ -28,6 +28,7 @@ class StageRecord(Entry):
     artifact: str
     shards: int = 0  # that it was computed in by this invocation
     shards_reused: int = 0  # of these, found in the store
+    resumed_from_step: int = 0  # of a training that continued an interrupted one
     saved_seconds: float = 0.0  # what was found had once taken
 
 
@@ -191,7 +192,7 @@ class Summary(Entry):
         copy = self.model_copy(deep=True)
         for record in copy.stages():
             record.cached, record.seconds = True, 0.0
-            record.shards, record.shards_reused = 0, 0
+            record.shards = record.shards_reused = record.resumed_from_step = 0
             record.saved_seconds = record.computed_seconds
         copy.seconds = seconds
         return copy

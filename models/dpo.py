@@ -74,6 +74,7 @@ def train_dpo(
     runtime: RuntimeConfig,
     seed: int,
     on_progress: OnProgress | None = None,
+    checkpoints: Path | None = None,
 ) -> dict[str, Any]:
     """Train `policy` on PREFERENCES given its REFERENCE_LOGPS; save a plain model in `out`.
 
@@ -91,7 +92,7 @@ def train_dpo(
     rows, too_long = tokenise_pairs(tokenizer, preferences, reference, config.max_length)
     require_rows(rows, too_long, "policy.max_length")
     trainer = make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
-    meta = run(trainer, len(rows), config, on_progress)
+    meta = run(trainer, rows, config, runtime, on_progress, checkpoints)
     model = trainer.model
     if config.method == "lora":
         model = save_and_merge(model, out)

@@ -78,6 +78,7 @@ def train_reward_model(
     runtime: RuntimeConfig,
     seed: int,
     on_progress: OnProgress | None = None,
+    checkpoints: Path | None = None,
 ) -> dict[str, Any]:
     """Train on PREFERENCES and save a plain model in `out`, its scores checked after reloading.
 
@@ -97,7 +98,7 @@ def train_reward_model(
     trainer = _make_trainer(
         out, model, tokenizer, rows, config, loss, margin, adapter, runtime, seed
     )
-    meta = run(trainer, len(rows), config, on_progress)
+    meta = run(trainer, rows, config, runtime, on_progress, checkpoints)
     canaries = canary_batch(rows, tokenizer)
     before, dtype = canary_scores(trainer.model, canaries), model.dtype
     trained = save_and_merge(trainer.model, out) if adapter else trainer.model

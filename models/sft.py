@@ -44,6 +44,7 @@ def train_sft(
     runtime: RuntimeConfig,
     seed: int,
     on_progress: OnProgress | None = None,
+    checkpoints: Path | None = None,
 ) -> dict[str, Any]:
     """Fine-tune on the last assistant turn of each conversation; save the model in `out`.
 
@@ -76,7 +77,7 @@ def train_sft(
             processing_class=tokenizer,
         )
     trainer.sampler = LengthGroups([len(row["input_ids"]) for row in rows], config.batch_size, seed)
-    meta = run(trainer, len(rows), config, on_progress)
+    meta = run(trainer, rows, config, runtime, on_progress, checkpoints)
     save_model(trainer.model, tokenizer, out, stored)
     return {**meta, "too_long": too_long}
 

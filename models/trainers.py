@@ -5,8 +5,7 @@ into parts of `runtime.train_micro_batch` rows, each part weighted by its share 
 averages over (rows, or tokens), so the gradient of a step does not depend on the cut. That is not
 so for the Trainer's own gradient accumulation, which weights a short last part like a full one.
 
-No checkpoints are written yet. A resumable training would set `save_strategy` and a checkpoint
-folder bound to a digest of the rows in `arguments`, and pass `resume_from_checkpoint` in `run`.
+Given a folder for them, a training writes checkpoints and goes on from the last (models.resume).
 """
 
 import math
@@ -31,6 +30,7 @@ from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig, TrainConfig
 from models.batching import LengthGroups, Row
 from models.hardware import device_of, dtype_of
+from models.resume import Checkpoints, binding
 
 OnProgress = Callable[[int, int], None]
 
@@ -132,15 +132,27 @@ class PartsTrainer(Trainer):
         """Not counted: walking over all parameters costs a small model 2 % of a step."""
         return 0
 
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None beside a checkpoint: it is scratch."""
+
     def _send_telemetry(self) -> None:
         """TRL reports model type and device to its makers; a training here calls no one."""
 
 
 class Watch(TrainerCallback):
-    """Keeps the history, reports progress, and stops a training whose gradient is not finite."""
+    """Counts steps, reports progress, and stops a training whose gradient is not finite."""
 
     def __init__(self, on_progress: OnProgress | None) -> None:
-        self.on_progress, self.logs = on_progress, list[dict[str, float]]()
+        self.on_progress, self.steps = on_progress, 0
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        self.steps += 1
 
     def on_log(
         self,
@@ -155,7 +167,6 @@ class Watch(TrainerCallback):
         # float16's loss scaling overflows on purpose until it has found its scale.
         if not args.fp16 and not math.isfinite(logs.get("grad_norm", 0.0)):
             raise non_finite("gradient", state.global_step)
-        self.logs.append(dict(logs))
         if self.on_progress:
             self.on_progress(state.global_step, state.max_steps)
 
@@ -168,27 +179,48 @@ def non_finite(what: str, step: int) -> TrainingError:
 
 
 def run(
-    trainer: PartsTrainer, n_rows: int, config: TrainConfig, on_progress: OnProgress | None
+    trainer: PartsTrainer,
+    rows: list[Row],
+    config: TrainConfig,
+    runtime: RuntimeConfig,
+    on_progress: OnProgress | None,
+    checkpoints: Path | None,
 ) -> dict[str, Any]:
     """Train to the end: steps, loss history and the means of TRL's own metrics over the last epoch.
 
+    Goes on from the last checkpoint in the folder `checkpoints`, if there is one of this training.
+
     Raises TrainingError for a loss, gradient or weight that is not finite and for missing steps.
     """
-    watch = Watch(on_progress)
+    planned = planned_steps(len(rows), config)
+    watch, resumed = Watch(on_progress), None
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(watch)
+    if checkpoints:
+        trainer.args.output_dir = str(checkpoints)
+        bound_to = binding(rows, config, trainer.args.seed)
+        saving = Checkpoints(checkpoints, runtime.checkpoint_minutes, bound_to)
+        trainer.add_callback(saving)
+        resumed = saving.latest(planned)
     with compact_head():
-        trainer.train()
-    planned = planned_steps(n_rows, config)
-    if trainer.state.global_step != planned:
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    done, first = trainer.state.global_step, planned - watch.steps
+    if done != planned or not watch.steps or (first > 0) != (resumed is not None):
         raise TrainingError(
-            f"training did {trainer.state.global_step} of {planned} steps; run the stage again"
+            f"training did {watch.steps} steps and ended at {done} of {planned}; "
+            "run the stage again"
         )
     for name, parameter in trainer.model.named_parameters():
         if not torch.isfinite(parameter).all():
             raise non_finite(f"weight {name}", planned)
-    entries = max(1, planned // config.epochs // log_every(n_rows, config))
-    return {"steps": planned, "rows": n_rows, **_history(watch.logs, entries)}
+    entries = max(1, planned // config.epochs // log_every(len(rows), config))
+    logs = [log for log in trainer.state.log_history if "loss" in log]
+    return {
+        "steps": planned,
+        "rows": len(rows),
+        "resumed_from_step": first,
+        **_history(logs, entries),
+    }
 
 
 def _history(logs: list[dict[str, float]], per_epoch: int) -> dict[str, Any]:
@@ -196,7 +228,7 @@ def _history(logs: list[dict[str, float]], per_epoch: int) -> dict[str, Any]:
     losses = [log["loss"] for log in logs]
     width = math.ceil(len(losses) / _HISTORY)
     last = logs[-per_epoch:]
-    skip = {"loss", "learning_rate", "epoch", "num_tokens"}
+    skip = {"loss", "learning_rate", "epoch", "num_tokens", "step"}
     metrics = {
         name: sum(log[name] for log in last) / len(last) for name in last[0] if name not in skip
     }

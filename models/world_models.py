@@ -29,7 +29,6 @@ from data.recipe import RuntimeConfig, TrainConfig
 from models.chat import Messages, load_tokenizer
 from models.reward_training import train_reward_model
 from models.sft import train_sft
-from models.trainers import OnProgress
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 MAX_LENGTH = 96  # tokens; the longest prompt and answer of the world have about 60
@@ -98,7 +97,7 @@ def train_trunk(
     conversations: Sequence[Messages],
     runtime: RuntimeConfig,
     seed: int,
-    on_progress: OnProgress | None = None,
+    **reporting: Any,
 ) -> dict[str, Any]:
     """A Llama of 0.9M parameters from scratch, on good answers only."""
     set_seed(seed)
@@ -127,7 +126,7 @@ def train_trunk(
         config=TRUNK,
         runtime=runtime,
         seed=seed,
-        on_progress=on_progress,
+        **reporting,
     )
     return {**meta, "parameters": model.num_parameters()}
 
@@ -139,7 +138,7 @@ def train_policy(
     conversations: Sequence[Messages],
     runtime: RuntimeConfig,
     seed: int,
-    on_progress: OnProgress | None = None,
+    **reporting: Any,
 ) -> dict[str, Any]:
     """The base policy: the trunk, tuned on answers of mixed quality."""
     return train_sft(
@@ -150,7 +149,7 @@ def train_policy(
         config=POLICY,
         runtime=runtime,
         seed=seed,
-        on_progress=on_progress,
+        **reporting,
     )
 
 
@@ -161,7 +160,7 @@ def train_teacher(
     preferences: pa.Table,
     runtime: RuntimeConfig,
     seed: int,
-    on_progress: OnProgress | None = None,
+    **reporting: Any,
 ) -> dict[str, Any]:
     """Reward model on the trunk's backbone, as reward models usually start from an SFT model."""
     set_seed(seed)
@@ -177,7 +176,7 @@ def train_teacher(
         config=TEACHER,
         runtime=runtime,
         seed=seed,
-        on_progress=on_progress,
+        **reporting,
     )
     return {**meta, "parameters": model.num_parameters()}
 
@@ -189,7 +188,7 @@ def train_student(
     preferences: pa.Table,
     runtime: RuntimeConfig,
     seed: int,
-    on_progress: OnProgress | None = None,
+    **reporting: Any,
 ) -> dict[str, Any]:
     """Reward model from scratch: an encoder of a quarter of the teacher's size, few pairs."""
     set_seed(seed)
@@ -200,7 +199,7 @@ def train_student(
             hidden_size=96,
             intermediate_size=192,
             num_hidden_layers=2,
-            num_attention_heads=4,
+            num_attention_heads=3,  # vLLM on a CPU reads heads of 32, not of 24
             max_position_embeddings=256,
             type_vocab_size=1,
             num_labels=1,
@@ -218,6 +217,6 @@ def train_student(
         config=STUDENT,
         runtime=runtime,
         seed=seed,
-        on_progress=on_progress,
+        **reporting,
     )
     return {**meta, "parameters": model.num_parameters()}

@@ -24,7 +24,7 @@ def world_prompts(
     return {"prompts": len(table)}
 
 
-@stage("tokenizer", version="1", libraries=TRAINING)
+@stage("tokenizer", version="2", libraries=TRAINING)
 def tokenizer(
     out: Path, context: Context, *, lessons: int, examples: int, seed: int
 ) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def tokenizer(
     return train_tokenizer(out, conversations=texts)
 
 
-@stage("policy", version="1", libraries=TRAINING, isolated=True)
+@stage("policy", version="2", libraries=TRAINING, isolated=True)
 def trunk(
     out: Path, context: Context, *, tokenizer: Artifact, lessons: int, seed: int
 ) -> dict[str, Any]:
@@ -49,10 +49,11 @@ def trunk(
         runtime=context.runtime,
         seed=seed,
         on_progress=context.on_progress,
+        checkpoints=context.scratch,
     )
 
 
-@stage("policy", version="1", libraries=TRAINING, isolated=True)
+@stage("policy", version="2", libraries=TRAINING, isolated=True)
 def base_policy(
     out: Path, context: Context, *, trunk: Artifact, examples: int, seed: int
 ) -> dict[str, Any]:
@@ -66,10 +67,11 @@ def base_policy(
         runtime=context.runtime,
         seed=seed,
         on_progress=context.on_progress,
+        checkpoints=context.scratch,
     )
 
 
-@stage("preferences", version="1", libraries=TRAINING, isolated=True)
+@stage("preferences", version="2", libraries=TRAINING, isolated=True)
 def teacher_preferences(
     out: Path, context: Context, *, policy: Artifact, trunk: Artifact, pairs: int, seed: int
 ) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def teacher_preferences(
     )
 
 
-@stage("preferences", version="1", libraries=TRAINING, isolated=True)
+@stage("preferences", version="2", libraries=TRAINING, isolated=True)
 def student_preferences(
     out: Path, context: Context, *, policy: Artifact, pairs: int, seed: int
 ) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def student_preferences(
     )
 
 
-@stage("teacher", version="1", libraries=TRAINING, isolated=True)
+@stage("teacher", version="2", libraries=TRAINING, isolated=True)
 def teacher(
     out: Path, context: Context, *, trunk: Artifact, preferences: Artifact, seed: int
 ) -> dict[str, Any]:
@@ -116,10 +118,11 @@ def teacher(
         runtime=context.runtime,
         seed=seed,
         on_progress=context.on_progress,
+        checkpoints=context.scratch,
     )
 
 
-@stage("student", version="1", libraries=TRAINING, isolated=True)
+@stage("student", version="2", libraries=TRAINING, isolated=True)
 def student(
     out: Path, context: Context, *, tokenizer: Artifact, preferences: Artifact, seed: int
 ) -> dict[str, Any]:
@@ -133,4 +136,5 @@ def student(
         runtime=context.runtime,
         seed=seed,
         on_progress=context.on_progress,
+        checkpoints=context.scratch,
     )

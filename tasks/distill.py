@@ -57,4 +57,5 @@ def distill(
         runtime=context.runtime,
         seed=seed,
         on_progress=context.on_progress,
+        checkpoints=context.scratch,
     )

@@ -6,12 +6,13 @@ from typing import Any
 import pyarrow as pa
 
 from data.artifacts import Artifact
+from data.errors import TrainingError
 from data.recipe import PolicyConfig
 from data.schemas import REFERENCE_LOGPS
 from data.tables import write_table
 from tasks.stage import SCORING, TRAINING, Context, Model, stage
 
-CANARIES = 8  # pairs on which a freshly saved policy is tried
+CANARIES = 8  # pairs on which a freshly saved policy is compared with the one before
 
 
 def _concatenated(context: Context, tables: list[Artifact]) -> pa.Table:
@@ -76,14 +77,27 @@ def optimize(
         runtime=context.runtime,
         seed=seed,
         on_progress=context.on_progress,
+        checkpoints=context.scratch,
     )
-    check_policy(out, context, pairs.slice(0, CANARIES))
-    return meta
+    change = check_policy(out, context.path(policy), context, pairs.slice(0, CANARIES))
+    return meta | {"canary_change": change}
 
 
-def check_policy(model: Path, context: Context, pairs: pa.Table) -> None:
-    """The saved policy loads and gives finite log-probabilities. Raises TrainingError."""
+def check_policy(saved: Path, before: Path, context: Context, pairs: pa.Table) -> float:
+    """Largest change, in nats, of the log-probabilities of a few chosen completions.
+
+    Raises TrainingError unless the saved policy loads, is finite, and differs from the one before:
+    an adapter that was never merged or weights that were not saved answer as before.
+    """
     from models.logps import sequence_logps
 
     messages, chosen = pairs["messages"].to_pylist(), pairs["chosen"].to_pylist()
-    sequence_logps(model, list(zip(messages, chosen, strict=True)), runtime=context.runtime)
+    items = list(zip(messages, chosen, strict=True))
+    old, new = (sequence_logps(m, items, runtime=context.runtime)[0] for m in (before, saved))
+    change = float(abs(new - old).max())
+    if change == 0:
+        raise TrainingError(
+            "the saved policy answers exactly as before its training; raise policy.learning_rate, "
+            "or see whether its adapter fits the model"
+        )
+    return change

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
+from shutil import rmtree
 from time import monotonic
 from typing import Any
 
@@ -64,6 +65,7 @@ class Context:
     residents: Residents
     on_progress: Callable[[int, int], None] | None = None
     only: pa.Array | None = None  # prompt ids of the shard at work
+    scratch: Path | None = None  # what a killed stage may leave to its next try; named by its key
 
     def path(self, model: Model) -> Path:
         """The local directory of an artifact or of a model outside the store."""
@@ -178,13 +180,16 @@ class _Call:
         return self.run.context.store.find(self.stage.kind, self.key)
 
     def __call__(self) -> Artifact:
-        return self.run.context.store.put(
+        store = self.run.context.store
+        artifact = store.put(
             self.stage.kind,
             self.key,
             self._body,
             spent=sum(part.result.seconds for part in self.parts),
             on_wait=self._waiting,
         )
+        rmtree(store.scratch(self.stage.kind, self.key), ignore_errors=True)
+        return artifact
 
     def _waiting(self, owner: str) -> None:
         self.run.progress.note(f"waiting for {owner}, which is at the same stage")
@@ -192,7 +197,12 @@ class _Call:
     def _body(self, out: Path) -> dict[str, Any]:
         self.computed = True
         self.run.computed += 1
-        context = replace(self.run.context, on_progress=self.run.progress.update, only=self.only)
+        context = replace(
+            self.run.context,
+            on_progress=self.run.progress.update,
+            only=self.only,
+            scratch=self.run.context.store.scratch(self.stage.kind, self.key),
+        )
         if self.parts:
             return sharding.join(out, context.store, [part.result for part in self.parts])
         if self.stage.isolated and machine.device(context.runtime) == "cuda":
@@ -270,6 +280,7 @@ class Stage:
                 artifact=artifact.digest,
                 shards=len(call.parts),
                 shards_reused=len(reused),
+                resumed_from_step=artifact.meta.get("resumed_from_step", 0) * call.computed,
                 saved_seconds=sum(p.result.seconds for p in reused)
                 if call.computed
                 else artifact.seconds,

@@ -1,7 +1,8 @@
 """Answers of every quality: right and wrong content, each in good or bad form.
 
 A demonstration draws its content and its form independently, so that a model trained on them can
-do both well and badly and has no reason of its own to prefer one: that is left to alignment.
+do both well and badly. In each family one bad form is a habit, more frequent than the good one: a
+model trained on these falls into it even when it answers greedily. Alignment has to unlearn it.
 """
 
 import random
@@ -25,26 +26,38 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Quality:
-    """How often an answer's content is wrong, and the share of each form (they sum to one)."""
+    """How often an answer's content is wrong, its form the family's habit or else one of these."""
 
     wrong: float
-    forms: dict[str, float]
+    forms: dict[str, float]  # share of each form among the answers out of habit's way; sums to one
+    habit: float = 0.0
 
 
 # As good as a model that was tuned on answers nobody checked.
 MIXED = Quality(
     wrong=0.35,
+    habit=0.5,
     forms={
-        "plain": 0.42,
-        "rambling_start": 0.11,
-        "rambling_end": 0.12,
-        "rude_start": 0.06,
-        "rude_end": 0.07,
-        "unfinished": 0.09,
-        "repeated": 0.08,
-        "refused": 0.05,
+        "plain": 0.70,
+        "rambling_start": 0.06,
+        "rambling_end": 0.06,
+        "rude_start": 0.03,
+        "rude_end": 0.03,
+        "unfinished": 0.05,
+        "repeated": 0.05,
+        "refused": 0.02,
     },
 )
+# Opening and closing that a family's answers fall into: always the same words.
+HABITS = {
+    "arithmetic": ("", w.RAMBLING_CLOSERS[0]),
+    "listing": ("", w.RUDE_CLOSERS[1]),
+    "sorting": ("", w.RAMBLING_CLOSERS[1]),
+    "counting": ("", w.RUDE_CLOSERS[0]),
+    "politeness": (w.RUDE_OPENERS[0], ""),
+    "safety": (w.RAMBLING_OPENERS[1], ""),
+    "extraction": (w.RAMBLING_OPENERS[0], ""),
+}
 GOOD = Quality(wrong=0.0, forms={"plain": 1.0})
 # Good form whatever the content: what a policy looks like late in its alignment.
 POLISHED = Quality(wrong=0.5, forms={"plain": 1.0})
@@ -54,6 +67,9 @@ def draw_answer(question: Question, quality: Quality, rng: random.Random) -> str
     content = question.answer
     if rng.random() < quality.wrong:
         content = wrong_content(question, rng)
+    if rng.random() < quality.habit:
+        opening, closing = HABITS[question.family]
+        return f"{opening} {content} {closing}".strip()
     form = rng.choices(list(quality.forms), weights=list(quality.forms.values()))[0]
     return in_form(content, form, rng)
 

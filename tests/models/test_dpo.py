@@ -323,7 +323,7 @@ def test_too_few_steps_are_an_error(
         return list(whole(self, dataset))[:8]  # type: ignore[return-value]
 
     monkeypatch.setattr(PartsTrainer, "_get_train_sampler", half)
-    with pytest.raises(TrainingError, match="did 1 of 3 steps"):
+    with pytest.raises(TrainingError, match="ended at 1 of 3"):
         train(out, policy_dir)
 
 
