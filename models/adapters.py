@@ -48,6 +48,8 @@ def save_and_merge(model: Any, out: Path) -> PreTrainedModel:
     # PEFT writes where the base lies on this machine; the artifact's key has it by content.
     path = out / "adapter" / "adapter_config.json"
     config = json.loads(path.read_text()) | {"base_model_name_or_path": None}
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()  # a set in PEFT: its order differs between processes
     path.write_text(json.dumps(config, indent=2, sort_keys=True))
     merged: PreTrainedModel = model.merge_and_unload()
     return merged

@@ -1,5 +1,6 @@
 """Reward models: losses against closed forms, and the head that must survive saving."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -150,6 +151,8 @@ def test_lora_trains_backbone_projections_and_the_whole_head(
     assert not any("embed" in name or "norm" in name.lower() for name in changed)
     adapter = load_file(out / "adapter" / "adapter_model.safetensors")
     assert any(name.endswith(("score.weight", "classifier.weight")) for name in adapter)
+    modules = json.loads((out / "adapter" / "adapter_config.json").read_text())["target_modules"]
+    assert len(modules) > 5 and modules == sorted(modules)  # equal bytes in every process
     assert {file.name for file in (out / "adapter").iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
