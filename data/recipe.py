@@ -33,7 +33,9 @@ Scheduler = Literal[
 # numpy, which the trainers seed too, takes 32 bits.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 WORLD = "world"  # a model or prompt source of this name is made by the embedded world
+FRESH = "fresh"  # a student of this name is made from the logged texts
 
 
 class WorldConfig(Config):
@@ -209,7 +211,7 @@ class RuntimeConfig(Config):
 
 class Recipe(Config):
     recipe: Literal["ts-align"] = "ts-align"
-    run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    run: str = Field(pattern=RUN_NAME)
     seed: Seed = 0
     rounds: int = Field(3, ge=1)
     world: WorldConfig | None = None
@@ -246,7 +248,11 @@ class Recipe(Config):
             "prompts.path": self.prompts.path,
         }
         if self.logged:  # nothing is generated, and the teacher has already spoken
-            sources = {"student.model": self.student.model}
+            if self.student.model == WORLD:
+                raise ValueError(f"student.model: name your own, or '{FRESH}' for a new one")
+            sources = {}
+        elif self.student.model == FRESH:
+            raise ValueError(f"student.model: '{FRESH}' learns from logged completions only")
         for field, value in sources.items():
             if value == WORLD and self.world is None:
                 raise ValueError(

@@ -130,6 +130,18 @@ def check_chat_template(tokenizer: Tokenizer, name: str, sample_messages: Messag
         raise InputError(f"{name}: the chat template writes {n_bos} BOS tokens; leave at most one")
 
 
+def check_vocabulary(tokenizer: Tokenizer, name: str, rows: int | None) -> None:
+    """InputError if the tokenizer has words that the model, of `rows` embeddings, does not have.
+
+    Tokens added to a tokenizer for other members of a model family may lie beyond.
+    """
+    if rows is not None and tokenizer.vocab_size > rows:
+        raise InputError(
+            f"{name}: the tokenizer has {tokenizer.vocab_size} tokens, the model embeddings for "
+            f"{rows}; use the tokenizer that the model was trained with"
+        )
+
+
 def _answered(messages: Messages, completion: str) -> list[Mapping[str, str]]:
     return [*messages, {"role": "assistant", "content": completion}]
 

@@ -121,16 +121,18 @@ def check_reward_model(model_dir: Path, field: str = "model") -> None:
 def check_embeddings(model_dir: Path, field: str) -> None:
     """InputError unless the embeddings have as many rows as config.json has words."""
     words = read_config(model_dir, field).get("vocab_size")
-    rows = {
-        shape[0]
-        for name, shape in weight_shapes(model_dir, field).items()
-        if name.endswith(tuple(f"{part}.weight" for part in _EMBEDDINGS))
-    }
-    if words and rows and words not in rows:
+    rows = embedding_rows(weight_shapes(model_dir, field))
+    if words and rows and words != rows:
         raise InputError(
             f"{field}: '{model_dir}' has a vocab_size of {words} and embeddings for "
-            f"{max(rows)} tokens; save configuration and weights together"
+            f"{rows} tokens; save configuration and weights together"
         )
+
+
+def embedding_rows(shapes: dict[str, tuple[int, ...]]) -> int | None:
+    """Tokens that the model has embeddings for; None where no tensor has a known name."""
+    names = tuple(f"{part}.weight" for part in _EMBEDDINGS)
+    return max((shape[0] for name, shape in shapes.items() if name.endswith(names)), default=None)
 
 
 def check_targets(model_dir: Path, targets: str | list[str], field: str) -> None:
@@ -150,6 +152,16 @@ def check_targets(model_dir: Path, targets: str | list[str], field: str) -> None
             f"{field}: the model has no module {targets!r}; name modules of '{model_dir}', "
             "or use all-linear"
         )
+
+
+def check_template_file(model_dir: Path, field: str) -> None:
+    """InputError unless the tokenizer has a chat template, in a file of its own or among others."""
+    folder = Path(model_dir)
+    if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
+        return
+    path = folder / "tokenizer_config.json"
+    if not (path.is_file() and read_json(path, field).get("chat_template")):
+        raise InputError(f"{field}: the tokenizer has no chat template; set one and save it")
 
 
 def context_length(model_dir: Path, field: str = "model") -> int | None:
