@@ -1,6 +1,7 @@
 """Whatever stands in a recipe or a data file: it is read, or refused with one line."""
 
 import copy
+import gzip
 import json
 from pathlib import Path
 
@@ -95,11 +96,11 @@ def test_a_recipe_with_odd_values(folder, data):
             parent = parent[name]
         action = data.draw(st.sampled_from(["replace", "remove", "add"]))
         if action == "replace":
-            parent[place[-1]] = data.draw(ODD)
+            parent[place[-1]] = copy.deepcopy(data.draw(ODD))
         elif action == "remove":
             del parent[place[-1]]
         else:
-            parent[data.draw(st.text(max_size=8))] = data.draw(ODD)
+            parent[data.draw(st.text(max_size=8))] = copy.deepcopy(data.draw(ODD))
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(values))
     recipe = read_or_refused(load_recipe, path)
@@ -157,6 +158,13 @@ JSON = st.recursive(
 )
 
 
+def test_an_unhashable_generator_is_refused(folder):
+    path = folder / "rows.json"
+    path.write_text(json.dumps([GOOD[alpaca_eval] | {"generator_1": [], "generator_2": ["h"]}]))
+    with pytest.raises(InputError, match="generator_2 must be text, got list"):
+        alpaca_eval(path)
+
+
 @given(READERS, st.data())
 @settings(max_examples=200)
 def test_rows_with_odd_values(folder, read, data):
@@ -202,8 +210,6 @@ def test_parquet_columns_of_other_types(tmp_path, read, kind):
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, name):
-    import gzip
-
     monkeypatch.setattr(rows_module, "_LARGEST", 1000)
     content = b'{"prompt": "' + b"a" * 1000 + b'"}'
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -82,29 +82,37 @@ def write_recipe(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return write
 
 
-def refused_in_new_process(
-    arguments: list[str], unwanted: tuple[str, ...]
-) -> tuple[str, float, float]:
-    """What a command says that must be refused without loading `unwanted`.
+class Spent(NamedTuple):
+    """What a new process printed on stderr, and what it cost: the least of two tries."""
 
-    Also the seconds it took and those it computed: the better of two, as a machine may be busy.
-    """
-    code = (
-        "import sys\nfrom flows.cli import main\nstatus = main(sys.argv[1:])\n"
-        f"loaded = {set(unwanted)} & set(sys.modules)\n"
-        "assert not loaded, loaded\nsys.exit(status)"
-    )
-    spent, computed = [], []
+    error: str
+    seconds: float
+    computing: float  # of these, on a processor: a busy machine does not double it
+
+
+def in_new_process(code: str, *arguments: str, status: int = 0) -> Spent:
+    spent = []
     for _ in range(2):
         start, before = time.monotonic(), os.times()
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT
         )
-        spent.append(time.monotonic() - start)
         after = os.times()
-        computed.append(sum(after[2:4]) - sum(before[2:4]))  # of child processes
-        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    return done.stderr, min(spent), min(computed)
+        assert done.returncode == status, done.stderr
+        computing = sum(after[2:4]) - sum(before[2:4])  # user and system, of child processes
+        spent.append(Spent(done.stderr, time.monotonic() - start, computing))
+    return min(spent, key=lambda one: one.computing)
+
+
+def refused_in_new_process(*arguments: str, without: set[str]) -> Spent:
+    """A command that must be refused without loading any of these modules."""
+    code = (
+        "import sys\nfrom flows.cli import main\nstatus = main(sys.argv[1:])\n"
+        f"loaded = {without} & set(sys.modules)\nassert not loaded, loaded\nsys.exit(status)"
+    )
+    spent = in_new_process(code, *arguments, status=2)
+    assert spent.error.startswith("tsalign: error: ") and spent.error.count("\n") == 1
+    return spent
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from flows.cli import main
-from tests.flows.conftest import refused_in_new_process
+from tests.flows.conftest import in_new_process, refused_in_new_process
 
 POLICY, STUDENT, TEACHER = "policy.model", "student.model", "teacher.model"
 Defect = Callable[[Path], None]
@@ -233,10 +233,13 @@ def test_a_bad_model_is_refused_in_seconds_without_prefect(tmp_path, tiny_recipe
     shutil.copytree(tiny_recipe["teacher"]["model"], model)
     damage(model)
     recipe.write_text(yaml.safe_dump(tiny_recipe | {"teacher": {"model": str(model)}}))
-    arguments = ["align", str(recipe), "--store", str(tmp_path / "s"), "--runs-dir", str(tmp_path)]
-    error, _, computed = refused_in_new_process(arguments, ("prefect", "trl", "peft", "vllm"))
-    assert error.startswith("tsalign: error: teacher.model: ") and "chat template" in error
-    assert computed < 5  # all of it is work: on an idle machine the seconds are the same
+    arguments = ["align", str(recipe), "--store", str(tmp_path / "s")]
+    arguments += ["--runs-dir", str(tmp_path)]
+    spent = refused_in_new_process(*arguments, without={"prefect", "trl", "peft", "vllm"})
+    assert "teacher.model: " in spent.error and "chat template" in spent.error
+    # Seconds on an idle machine; elsewhere, little more than what it takes to import the library.
+    library = in_new_process("from transformers import AutoTokenizer").computing
+    assert spent.computing < library + 1.5
 
 
 @pytest.mark.usefixtures("prefect")

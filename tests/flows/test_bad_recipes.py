@@ -247,7 +247,7 @@ def test_a_wrong_path_is_refused_in_seconds_without_prefect_or_torch(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(BASE + "prompts: {path: ./nowhere.jsonl}\n")
     arguments = ["align", str(recipe), "--store", str(tmp_path / "s"), "--runs-dir", str(tmp_path)]
-    error, seconds, _ = refused_in_new_process(arguments, ("prefect", "torch", "transformers"))
-    assert "no such file './nowhere.jsonl'" in error
-    assert seconds < 5
+    spent = refused_in_new_process(*arguments, without={"prefect", "torch", "transformers"})
+    assert "no such file './nowhere.jsonl'" in spent.error
+    assert spent.seconds < 5
     assert not (tmp_path / "s").exists()
