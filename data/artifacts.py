@@ -64,7 +64,9 @@ def describe(folder: Path, kind: str, key: dict, meta: dict, seconds: float) -> 
     """The record of what a stage body left in `folder`. Raises ArtifactError if unfit to keep."""
     names = tree_files(folder)
     for name in names:
-        _check_name(name, folder)
+        check_file_name(name)
+        if (folder / name).is_symlink():
+            raise ArtifactError(f"{name}: is a link; an artifact must own its bytes, copy the file")
     if not names:
         raise ArtifactError(f"{kind}: the stage wrote no file; write at least one into its folder")
     files = {
@@ -92,12 +94,14 @@ def describe(folder: Path, kind: str, key: dict, meta: dict, seconds: float) -> 
     )
 
 
-def _check_name(name: str, folder: Path) -> None:
+def check_file_name(name: str) -> None:
+    """ArtifactError for a file that leads out of its artifact, replaces its record or can run."""
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or name.startswith("/") or "\\" in name or "\0" in name:
+        raise ArtifactError(f"{name!r}: lies outside its artifact; run its stage again")
     if name == RECORD:
         raise ArtifactError(f"{name}: reserved for the store; write under another name")
-    if (folder / name).is_symlink():
-        raise ArtifactError(f"{name}: is a link; an artifact must own its bytes, copy the file")
-    if name.endswith(_PICKLES):
+    if name.lower().endswith(_PICKLES):
         raise ArtifactError(f"{name}: pickled files are not stored; save safetensors or drop it")
 
 
@@ -136,9 +140,7 @@ def read_record(folder: Path, kind: str, key: str) -> Record:
 
 
 def _check_file(folder: Path, name: str, file: FileRecord) -> None:
-    parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or name.startswith("/") or "\\" in name or "\0" in name:
-        raise ArtifactError(f"{folder / RECORD}: names a file outside its folder: {name!r}")
+    check_file_name(name)
     path = folder / name
     if path.is_symlink() or not path.is_file():
         raise ArtifactError(f"{path}: missing; run its stage again")

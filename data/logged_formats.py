@@ -122,7 +122,8 @@ def _annotation(place: str, row: dict[str, Any], samples: set[str]) -> LoggedJud
     One of the two is a sample, the other the fixed reference; the sample's reward is the
     probability in [0, 1] that the judge prefers it.
     """
-    sides = [side for side in ("1", "2") if row.get(f"generator_{side}") in samples]
+    # As text: what is no text may not be hashable, and is refused below.
+    sides = [side for side in ("1", "2") if str(row.get(f"generator_{side}")) in samples]
     if len(sides) == 2:
         raise InputError(f"{place}: both outputs are samples; the other must be a fixed reference")
     side = sides[0] if sides else "2"  # neither: stays unmatched, and is counted

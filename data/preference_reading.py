@@ -38,7 +38,7 @@ def _preference(row: dict[str, Any], place: str, dataset: str, number: int) -> d
     return {
         "prompt_id": name,
         "messages": messages,
-        "dataset": str(row.get("dataset") or dataset),
+        "dataset": check_text(row.get("dataset") or dataset, place, "dataset"),
         "chosen": _answer(row.get("chosen"), place, "chosen"),
         "rejected": _answer(row.get("rejected"), place, "rejected"),
         "chosen_id": f"{name}/chosen",

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from data.digests import digest_of
@@ -15,6 +16,13 @@ from data.schemas import PROMPTS
 ROLES = ("system", "user", "assistant")
 Messages = list[dict[str, str]]
 
+
+class PromptFile(NamedTuple):
+    table: pa.Table  # PROMPTS
+    places: list[str]  # of each row: "prompts.jsonl line 3"
+    counts: dict[str, int]  # read = kept + duplicate
+
+
 # org/name or name, with an optional split: HuggingFaceH4/ultrafeedback_binarized:test_prefs
 _DATASET_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<split>[\w.\[\]%:+-]+))?")
 
@@ -22,7 +30,13 @@ _DATASET_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<split>[\w.\[\]%:+-]
 def read_prompts(
     path: str | Path, dataset_name: str | None = None
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Prompts as a PROMPTS table, and counts: read = kept + duplicate.
+    """Prompts as a PROMPTS table, and counts: read = kept + duplicate. See `read_prompt_file`."""
+    found = read_prompt_file(path, dataset_name)
+    return found.table, found.counts
+
+
+def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> PromptFile:
+    """Prompts as a table, where each stands, and counts.
 
     A row has `prompt` (text or messages) or `messages`; optionally `prompt_id` and `dataset` (or
     `source`), which otherwise come from the content and from `dataset_name` or the file's name.
@@ -51,7 +65,35 @@ def read_prompts(
     if not kept:
         raise InputError(f"{path}: holds no prompts; give at least one")
     counts = {"read": read, "kept": len(kept), "duplicate": read - len(kept)}
-    return pa.Table.from_pylist(kept, schema=PROMPTS), counts
+    return PromptFile(pa.Table.from_pylist(kept, schema=PROMPTS), list(places.values()), counts)
+
+
+def without_prompts(pool: pa.Table, held_out: Iterable[pa.Table]) -> pa.Table:
+    """The prompts of `pool` whose messages are in none of the `held_out` tables."""
+    # By their text: two files may give the same prompt different ids.
+    gone = {str(m) for table in held_out for m in table["messages"].to_pylist()}
+    keep = [str(messages) not in gone for messages in pool["messages"].to_pylist()]
+    return pool.filter(pa.array(keep, pa.bool_()))
+
+
+def split_prompts(pool: pa.Table, dev_size: int, test_size: int, seed: int) -> dict[str, pa.Table]:
+    """Disjoint parts "test", "dev" and "pool" of the prompts, by seed.
+
+    Raises:
+        InputError: fewer prompts than the held-out parts take.
+    """
+    if len(pool) <= dev_size + test_size:
+        raise InputError(
+            f"prompts.path: {len(pool)} prompts are too few to hold out {dev_size} + {test_size}; "
+            "bring more, lower prompts.dev_size and prompts.test_size, or name dev_path, test_path"
+        )
+    order = np.random.default_rng(seed).permutation(len(pool))
+    bounds = {
+        "test": order[:test_size],
+        "dev": order[test_size : test_size + dev_size],
+        "pool": order[test_size + dev_size :],
+    }
+    return {part: pool.take(pa.array(np.sort(rows))) for part, rows in bounds.items()}
 
 
 def prompt_id(messages: Messages) -> str:

@@ -4,9 +4,11 @@ Everything that can change a result is here and enters a cache key through the s
 `runtime` holds what changes only speed and enters no key.
 """
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data.secrets import find_secret
 
 
 class Config(BaseModel):
@@ -28,13 +30,18 @@ Scheduler = Literal[
     "inverse_sqrt",
 ]  # fmt: skip
 
+# numpy, which the trainers seed too, takes 32 bits.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 WORLD = "world"  # a model or prompt source of this name is made by the embedded world
+FRESH = "fresh"  # a student of this name is made from the logged texts
 
 
 class WorldConfig(Config):
     """The embedded world: sizes of what the bootstrap flow makes."""
 
-    seed: int = Field(0, ge=0, description="Seed of the generator and of all bootstrap training")
+    seed: Seed = Field(0, description="Seed of the generator and of all bootstrap training")
     lessons: int = Field(32_000, ge=100, description="Good answers the shared trunk learns from")
     policy_examples: int = Field(24_000, ge=100, description="Demonstrations for the SFT policy")
     teacher_pairs: int = Field(16_000, ge=100, description="Oracle-labelled pairs for the teacher")
@@ -126,7 +133,7 @@ class PolicyConfig(TrainConfig):
     method: Literal["full", "lora"] = "lora"
     learning_rate: float = Field(5e-6, gt=0)
     beta: float = Field(0.1, gt=0)
-    losses: dict[DpoLoss, float] = Field(
+    losses: dict[DpoLoss, Annotated[float, Field(ge=0)]] = Field(
         {"sigmoid": 1.0}, description="TRL DPO losses by name, with weights"
     )
     sft_weight: float = Field(0.0, ge=0, description="gamma of the auxiliary SFT term")
@@ -180,7 +187,7 @@ class LoggedConfig(Config):
     fields: LoggedFields = LoggedFields()
     judge: str = Field("recorded", min_length=1, description="Name of the judge in the report")
     held_out: float = Field(0.25, gt=0, lt=1, description="Share of the prompts for agreement")
-    seed: int = Field(0, ge=0, description="Of the split and of the order of the completions")
+    seed: Seed = Field(0, description="Of the split and of the order of the completions")
 
 
 class RuntimeConfig(Config):
@@ -204,8 +211,8 @@ class RuntimeConfig(Config):
 
 class Recipe(Config):
     recipe: Literal["ts-align"] = "ts-align"
-    run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    seed: int = Field(0, ge=0)
+    run: str = Field(pattern=RUN_NAME)
+    seed: Seed = 0
     rounds: int = Field(3, ge=1)
     world: WorldConfig | None = None
     prompts: PromptsConfig = PromptsConfig()
@@ -219,6 +226,18 @@ class Recipe(Config):
     logged: LoggedConfig | None = None
     runtime: RuntimeConfig = RuntimeConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secrets(cls, values: Any) -> Any:
+        """A recipe is copied into summaries, reports and Prefect's database."""
+        place = find_secret(values)
+        if place:
+            raise ValueError(
+                f"{place}: looks like a secret, and a recipe ends up in reports; "
+                "remove it and set OPENAI_API_KEY or HF_TOKEN in the environment"
+            )
+        return values
+
     @model_validator(mode="after")
     def _world_or_own(self) -> "Recipe":
         """What the embedded world does not make, the user brings."""
@@ -229,16 +248,39 @@ class Recipe(Config):
             "prompts.path": self.prompts.path,
         }
         if self.logged:  # nothing is generated, and the teacher has already spoken
-            sources = {"student.model": self.student.model}
+            if self.student.model == WORLD:
+                raise ValueError(f"student.model: name your own, or '{FRESH}' for a new one")
+            sources = {}
+        elif self.student.model == FRESH:
+            raise ValueError(f"student.model: '{FRESH}' learns from logged completions only")
         for field, value in sources.items():
             if value == WORLD and self.world is None:
                 raise ValueError(
                     f"{field}: name your own, or add 'world: {{}}' to use the embedded one"
                 )
-        if self.evaluate.judge == "oracle" and self.prompts.path != WORLD:
+        if self.evaluate.judge == "oracle" and (self.logged or self.prompts.path != WORLD):
             raise ValueError(
                 "evaluate.judge: the oracle knows only the embedded world; use 'teacher'"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        """Settings that would be ignored, or that contradict each other."""
+        prompts, losses = self.prompts, self.policy.losses
+        held_out = [name for name in ("dev_path", "test_path") if getattr(prompts, name)]
+        if prompts.path == WORLD and held_out and not self.logged:
+            raise ValueError(
+                f"prompts.{held_out[0]}: the world's prompts bring their own; name prompts.path too"
+            )
+        if self.logged and self.rounds != 1 and "rounds" in self.model_fields_set:
+            raise ValueError("rounds: logged completions are learnt from in one round; set it to 1")
+        if not (any(losses.values()) or self.policy.sft_weight):
+            raise ValueError(
+                "policy.losses: no loss has a weight above 0; give one, as sigmoid: 1.0"
+            )
+        if self.runtime.train_micro_batch and any(name.startswith("aot") for name in losses):
+            raise ValueError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
         return self
 
     @property

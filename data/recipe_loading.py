@@ -109,6 +109,7 @@ def _rule(problem: Any) -> str:
         "literal_error": "must be one of {expected}",
         "string_pattern_mismatch": "must match {pattern}",
         "missing": "is required; add it",
+        "invalid_key": "keys must be text (quote it)",
         "int_type": "must be a whole number",
         "int_from_float": "must be a whole number",
         "float_type": "must be a number",

@@ -8,7 +8,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from data.errors import InputError
 Row = tuple[str, dict[str, Any]]  # ("file.jsonl line 3", {"prompt": ...})
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
+_LARGEST = 2**31  # bytes of text; a small .gz file can hold terabytes
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
@@ -45,10 +46,11 @@ def format_of(path: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-        return data.decode("utf-8-sig")
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise InputError(f"{path}: holds more than {_LARGEST} bytes; split it or use Parquet")
+        return str(data, "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InputError(f"{path} line {line}: not UTF-8 text; save the file as UTF-8") from None
@@ -99,6 +101,7 @@ def _kind(value: Any) -> str:
 def _csv(path: Path, text: str) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
+        _check_names(reader.fieldnames or [], path)
         for row in reader:
             place = f"{path} line {reader.line_num}"
             if None in row or None in row.values():
@@ -113,6 +116,7 @@ def _csv(path: Path, text: str) -> Iterator[Row]:
 def _parquet(path: Path) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path) as file:
+            _check_names(file.schema_arrow.names, path)
             table = file.read()
         table.validate(full=True)  # Parquet readers do not check that text is UTF-8
         rows = table.to_pylist()
@@ -120,6 +124,12 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise InputError(f"{path}: not a readable Parquet file ({_short(error)})") from error
     for number, row in enumerate(rows, start=1):
         yield f"{path} row {number}", row
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: has two columns named {twice[0]!r}; rename or drop one")
 
 
 def _short(error: BaseException) -> str:

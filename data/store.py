@@ -89,6 +89,11 @@ class Store:
         """The full record of an artifact: key, files, creation. Raises ArtifactError."""
         return self._record(artifact)
 
+    def check_remote(self) -> None:
+        """InputError unless the far side, if there is one, can be written."""
+        if self._remote:
+            self._remote.check()
+
     def verify(self, artifact: Artifact) -> None:
         """Read and hash every file again. Raises ArtifactError naming the first damaged one."""
         record = self._record(artifact)

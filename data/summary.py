@@ -30,6 +30,7 @@ class StageRecord(Entry):
     shards_reused: int = 0  # of these, found in the store
     resumed_from_step: int = 0  # of a training that continued an interrupted one
     saved_seconds: float = 0.0  # what was found had once taken
+    counts: dict[str, int] = {}  # rows read, kept, duplicate, ...
 
 
 class Ledger(Entry):

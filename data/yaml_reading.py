@@ -1,4 +1,8 @@
-"""YAML as people write it: 1e-5 is a number, a date is text, a key may come only once."""
+"""YAML as people write it: 1e-5 is a number, a date is text, a key may come only once.
+
+Recipes are small. Limits on the size of the file and of merged mappings keep a wrong file (model
+weights) or a hostile one (`<<` of `<<` of ...) from taking minutes or all memory.
+"""
 
 import re
 from collections.abc import Hashable
@@ -12,6 +16,8 @@ from data.errors import InputError
 _MERGE = "tag:yaml.org,2002:merge"
 _FLOAT = "tag:yaml.org,2002:float"
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_LARGEST = 100_000  # bytes of a file
+_MOST_KEYS = 1_000  # of one mapping with what is merged into it
 
 
 class _Loader(yaml.SafeLoader):
@@ -34,7 +40,23 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_KEYS:
+            raise yaml.constructor.ConstructorError(
+                problem=f"a mapping of more than {_MOST_KEYS:_} keys", problem_mark=node.start_mark
+            )
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value: int = super().construct_yaml_int(node)
+        if abs(value) >= 2**63:
+            raise yaml.constructor.ConstructorError(
+                problem="a whole number of more than 64 bits", problem_mark=node.start_mark
+            )
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_implicit_resolver(
     _FLOAT,
     re.compile(
@@ -60,7 +82,11 @@ def parse_yaml(text: str) -> Any:
 def read_yaml(path: str | Path) -> dict:
     """The mapping in a YAML file. Raises InputError naming the file and line."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise InputError(f"{path}: is larger than {_LARGEST:_} bytes; name a recipe (YAML)")
+        text = data.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
     except (OSError, ValueError) as error:

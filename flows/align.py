@@ -10,6 +10,7 @@ from data.store import Store
 from flows.fingerprint import engine_of
 from flows.inputs import gather
 from flows.logged import distill_from_logs, import_logs
+from flows.preflight import check_inputs
 from flows.round import State, align_round
 from flows.summarize import Book
 from tasks import machine
@@ -64,6 +65,7 @@ def align(
         The folder of the run.
     """
     started = monotonic()
+    check_inputs(recipe)
     with Progress(quiet=quiet) as progress:
         run = open_run(recipe, store, progress)
         book = Book(recipe, Path(runs_dir) / recipe.run, run)

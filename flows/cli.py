@@ -8,14 +8,21 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from data.errors import TsAlignError
+from data.errors import InputError, TsAlignError
 
 DESCRIPTION = "Teacher-student iterative alignment of language models."
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as for any other bad input."""
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+
 def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(prog="tsalign", description=DESCRIPTION)
+    root = _Parser(prog="tsalign", description=DESCRIPTION)
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     align = commands.add_parser("align", help="run a recipe, or what is missing of it")
@@ -56,8 +63,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's error is one line on stderr and exit status 2."""
-    args = parser().parse_args(argv)
     try:
+        args = parser().parse_args(argv)
         args.call(args)
     except TsAlignError as error:
         sys.stderr.write(f"tsalign: error: {error}\n")

@@ -2,13 +2,14 @@
 
 import logging
 import os
+import tempfile
 from pathlib import Path
 from time import monotonic
 
 from rich.console import Console
 
 from data.artifacts import Artifact
-from data.errors import ArtifactError
+from data.errors import ArtifactError, InputError
 from data.recipe import Recipe
 from data.store import Store
 from data.summary import Summary, read_summary, write_summary
@@ -31,13 +32,15 @@ def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -
     """Run the recipe, unless its run is complete and every artifact of it is in order."""
     console = Console(quiet=quiet, highlight=False)
     folder = runs_dir / recipe.run
-    done = finished(recipe, folder, Store(store))
+    artifacts = Store(store)
+    done = finished(recipe, folder, artifacts)
     if done:
         write_summary(folder / "summary.json", done)
         console.print(f"{recipe.run}: nothing to do, every stage is cached.")
     else:
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
+        check(recipe, artifacts, folder)
         from flows.align import align
 
         # Prefect would print a traceback of what the command line says in one line.
@@ -46,17 +49,42 @@ def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -
     headline(console, read_summary(folder / "summary.json"), folder)
 
 
+def check(recipe: Recipe, store: Store, folder: Path) -> None:
+    """Whatever can be refused is refused here, before Prefect takes its time to start."""
+    from flows.preflight import check_inputs
+
+    check_inputs(recipe)
+    check_writable("--runs-dir", folder)
+    check_writable("--store", store.root)
+    store.check_remote()
+
+
+def check_writable(option: str, folder: Path) -> None:
+    """InputError unless files can be written into the folder, which is made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{option}: '{folder}' cannot be written ({error.strerror}); name another folder"
+        ) from error
+
+
 def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
     """The summary of a complete run with every stage marked cached, or None if work is left.
 
     Every artifact is hashed again: a damaged one is work left.
     """
-    from flows.fingerprint import run_digest
-
     started, path = monotonic(), folder / "summary.json"
     if not path.is_file() or not (folder / "report.html").is_file():
         return None
-    summary = read_summary(path)
+    from flows.fingerprint import run_digest
+
+    try:
+        summary = read_summary(path)
+    except InputError:  # damaged, or of another version: it will be written again
+        return None
     if summary.run_digest != run_digest(recipe) or summary.finished is None:
         return None
     try:

@@ -10,8 +10,8 @@ from prefect import flow
 
 from data.artifacts import Artifact
 from data.logged import logged_digest
-from data.recipe import LoggedConfig, Recipe
-from flows.inputs import own_models
+from data.recipe import FRESH, LoggedConfig, Recipe
+from flows.inputs import external_models
 from tasks.distill import distill
 from tasks.gate import agreement
 from tasks.logged import (
@@ -28,7 +28,6 @@ from tasks.mine import mine
 from tasks.score import score
 from tasks.stage import Model, Run
 
-FRESH = "fresh"  # the student.model that is made from the logged texts
 VOCABULARY = 4_096
 
 
@@ -90,7 +89,7 @@ def import_logs(run: Run, config: LoggedConfig) -> Logs:
 def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
     """The student to distill: the recipe's, or one made from the texts to learn from."""
     if recipe.student.model != FRESH:
-        return own_models(recipe)["student.model"]
+        return external_models(recipe)["student.model"]
     return fresh_student(
         run,
         prompts=logs.train,

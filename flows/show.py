@@ -1,10 +1,12 @@
 """What the command line prints of runs that are on disk. Loads neither torch nor Prefect."""
 
+import re
 from pathlib import Path
 
 from rich.console import Console
 
 from data.errors import InputError
+from data.recipe import RUN_NAME
 from data.store import Store
 from data.summary import StageRecord, Summary, read_summary
 from tasks.status import format_status, result_line
@@ -18,11 +20,19 @@ def headline(console: Console, summary: Summary, folder: Path) -> None:
 
 def show_run(runs_dir: Path, name: str) -> None:
     console = Console(highlight=False)
-    summary = read_summary(runs_dir / name / "summary.json")
+    folder = run_folder(runs_dir, name)
+    summary = read_summary(folder / "summary.json")
     console.print(f"bootstrap: {stage_counts(summary.bootstrap)}")
     for entry in summary.rounds:
         console.print(f"round {entry.round}: {stage_counts(entry.stages)}")
-    headline(console, summary, runs_dir / name)
+    headline(console, summary, folder)
+
+
+def run_folder(runs_dir: Path, name: str) -> Path:
+    """Where a run keeps its summary and report. Raises InputError for a name that is a path."""
+    if not re.fullmatch(RUN_NAME, name):
+        raise InputError(f"{name!r} is no name of a run; `tsalign status` lists the runs")
+    return runs_dir / name
 
 
 def stage_counts(stages: list[StageRecord]) -> str:
@@ -49,7 +59,7 @@ def write_report_again(runs_dir: Path, name: str, store: str) -> None:
     """
     from tasks.report import write_report
 
-    folder = runs_dir / name
+    folder = run_folder(runs_dir, name)
     summary = read_summary(folder / "summary.json")
     if not summary.rounds:
         raise InputError(f"{name}: no round is finished; run its recipe first")

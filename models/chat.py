@@ -39,6 +39,12 @@ def render_prompt(tokenizer: Tokenizer, messages: Messages) -> list[int]:
     return _encode(tokenizer, _render(tokenizer, messages, generation_prompt=True))
 
 
+def render_prompts(tokenizer: Tokenizer, conversations: Sequence[Messages]) -> list[list[int]]:
+    """`render_prompt` of many conversations, several times as fast."""
+    texts = [_render(tokenizer, messages, generation_prompt=True) for messages in conversations]
+    return [list(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
 def render_conversation(tokenizer: Tokenizer, messages: Messages, completion: str) -> list[int]:
     """Token ids of the template's full rendering, nothing cut: what a reward model reads."""
     return _encode(tokenizer, _render(tokenizer, _answered(messages, completion)))
@@ -124,6 +130,18 @@ def check_chat_template(tokenizer: Tokenizer, name: str, sample_messages: Messag
         raise InputError(f"{name}: the chat template writes {n_bos} BOS tokens; leave at most one")
 
 
+def check_vocabulary(tokenizer: Tokenizer, name: str, rows: int | None) -> None:
+    """InputError if the tokenizer has words that the model, of `rows` embeddings, does not have.
+
+    Tokens added to a tokenizer for other members of a model family may lie beyond.
+    """
+    if rows is not None and tokenizer.vocab_size > rows:
+        raise InputError(
+            f"{name}: the tokenizer has {tokenizer.vocab_size} tokens, the model embeddings for "
+            f"{rows}; use the tokenizer that the model was trained with"
+        )
+
+
 def _answered(messages: Messages, completion: str) -> list[Mapping[str, str]]:
     return [*messages, {"role": "assistant", "content": completion}]
 
@@ -137,7 +155,7 @@ def _render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = 
             tokenize=False,
             add_generation_prompt=generation_prompt,
         )
-    except TemplateError as error:
+    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
         roles = ", ".join(message["role"] for message in messages)
         raise InputError(
             f"the chat template refuses a conversation of roles {roles}: {_one_line(error)}; "

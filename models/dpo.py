@@ -158,6 +158,7 @@ def make_trainer(
     loss_types, loss_weights = check_losses(config, runtime)
     model = AutoModelForCausalLM.from_pretrained(
         str(policy),
+        use_safetensors=True,
         dtype=training_dtype(stored_dtype(policy, runtime), runtime, frozen=lora),
         trust_remote_code=runtime.trust_remote_code,
     )

@@ -44,7 +44,10 @@ def sequence_logps(
         )
     device = device_of(runtime)
     model = AutoModelForCausalLM.from_pretrained(
-        str(model_dir), dtype=dtype_of(runtime), trust_remote_code=runtime.trust_remote_code
+        str(model_dir),
+        use_safetensors=True,
+        dtype=dtype_of(runtime),
+        trust_remote_code=runtime.trust_remote_code,
     ).to(device)
     model.eval()
     sums = np.zeros(len(pairs), np.float64)

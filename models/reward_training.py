@@ -155,6 +155,7 @@ def _loaded(
         stored = stored_dtype(model, runtime)
         model = AutoModelForSequenceClassification.from_pretrained(
             str(model),
+            use_safetensors=True,
             dtype=training_dtype(stored, runtime, frozen),
             trust_remote_code=runtime.trust_remote_code,
         )
@@ -231,6 +232,7 @@ def check_saved(
     """
     model, info = AutoModelForSequenceClassification.from_pretrained(
         str(out),
+        use_safetensors=True,
         dtype=dtype,
         trust_remote_code=runtime.trust_remote_code,
         output_loading_info=True,

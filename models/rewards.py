@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from data.errors import InputError, TrainingError
+from data.errors import TrainingError
 from data.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import Messages, load_tokenizer, render_conversation
-from models.checkpoints import weight_shapes
+from models.checkpoints import check_reward_model
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.silence import quiet
@@ -33,31 +33,6 @@ class Scorer(Protocol):
 
     def close(self) -> None:
         """Free what the model holds. Idempotent."""
-
-
-def check_reward_model(model_dir: Path, field: str = "model") -> None:
-    """InputError unless the model has one label and its head's weights, read without loading it.
-
-    A model without head weights would be given a random head and score at random.
-    """
-    try:
-        config = json.loads((Path(model_dir) / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{field}: '{model_dir}' has no readable config.json; name a Hugging Face directory"
-        ) from error
-    architecture = (config.get("architectures") or ["unknown"])[0]
-    labels = len(config["id2label"]) if "id2label" in config else config.get("num_labels", 2)
-    if labels != 1:
-        raise InputError(
-            f"{field}: '{model_dir}' ({architecture}) has {labels} labels, a reward model has one; "
-            "train it with num_labels=1"
-        )
-    if not any(_is_head(name, shape) for name, shape in weight_shapes(model_dir, field).items()):
-        raise InputError(
-            f"{field}: '{model_dir}' has no classification head (score or classifier) in its "
-            "weights; save the head with the model"
-        )
 
 
 def load_scorer(
@@ -179,16 +154,13 @@ def check_finite(rewards: np.ndarray) -> np.ndarray:
     return rewards
 
 
-def _is_head(name: str, shape: tuple[int, ...]) -> bool:
-    """One output row, under the name decoders (`score`) or encoders (`classifier`) give it."""
-    names = {"score", "classifier", "classification_head"}
-    return shape[:1] == (1,) and bool(names & set(name.split(".")))
-
-
 @quiet()
 def _load(model_dir: Path, runtime: RuntimeConfig) -> Any:
     model = AutoModelForSequenceClassification.from_pretrained(
-        str(model_dir), dtype=dtype_of(runtime), trust_remote_code=runtime.trust_remote_code
+        str(model_dir),
+        use_safetensors=True,
+        dtype=dtype_of(runtime),
+        trust_remote_code=runtime.trust_remote_code,
     )
     return model.to(device_of(runtime)).eval()
 

@@ -59,7 +59,10 @@ def train_sft(
     else:
         stored = stored_dtype(model, runtime)
         model = AutoModelForCausalLM.from_pretrained(
-            str(model), dtype="float32", trust_remote_code=runtime.trust_remote_code
+            str(model),
+            use_safetensors=True,
+            dtype="float32",
+            trust_remote_code=runtime.trust_remote_code,
         )
     with input_errors("sft"):
         trainer = _Trainer(

@@ -165,7 +165,7 @@ def train_teacher(
     """Reward model on the trunk's backbone, as reward models usually start from an SFT model."""
     set_seed(seed)
     model = AutoModelForSequenceClassification.from_pretrained(
-        str(trunk), num_labels=1, dtype="float32"
+        str(trunk), use_safetensors=True, num_labels=1, dtype="float32"
     )
     model.score.weight.data.mul_(0.1)  # start near no preference at all
     meta = train_reward_model(

@@ -113,7 +113,9 @@ def sample_answers(
 ) -> list[str]:
     """One answer to each question, in order. Seeded for the whole call."""
     tokenizer = load_tokenizer(model_dir)
-    model = AutoModelForCausalLM.from_pretrained(str(model_dir), dtype="float32").eval()
+    model = AutoModelForCausalLM.from_pretrained(
+        str(model_dir), use_safetensors=True, dtype="float32"
+    ).eval()
     torch.manual_seed(seed)
     prompts = [
         render_prompt(tokenizer, [{"role": "user", "content": question.prompt}])

@@ -278,6 +278,7 @@ class Stage:
                 kind=artifact.kind,
                 key=artifact.key,
                 artifact=artifact.digest,
+                counts={k: n for k, n in artifact.meta.items() if type(n) is int},
                 shards=len(call.parts),
                 shards_reused=len(reused),
                 resumed_from_step=artifact.meta.get("resumed_from_step", 0) * call.computed,

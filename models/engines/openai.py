@@ -140,10 +140,15 @@ class OpenAIEngine:
         if answer.is_client_error:
             raise InputError(
                 f"generate.engine: the server at {self._url} refuses a request: "
-                f"{' '.join(answer.text.split())[:300]}"
+                f"{self._without_key(answer.text)}"
             )
         choice: dict[str, Any] = answer.raise_for_status().json()["choices"][0]
         return choice
+
+    def _without_key(self, text: str) -> str:
+        """A server's answer on one line; some repeat the key in it."""
+        key = self._client.headers.get("Authorization", "").removeprefix("Bearer ")
+        return " ".join(text.split()).replace(key or "\0", "***")[:300]
 
     def _read(self, model_dir: Path) -> None:
         """Have the server read other weights from disk and forget what it cached of the old."""

@@ -108,6 +108,7 @@ class TransformersEngine:
         try:
             model = AutoModelForCausalLM.from_pretrained(
                 str(model_dir),
+                use_safetensors=True,
                 dtype=dtype_of(self._runtime),
                 trust_remote_code=self._runtime.trust_remote_code,
             )

@@ -163,6 +163,7 @@ def start_vllm(
     on_gpu = device_of(runtime).type == "cuda"
     arguments = {
         "model": str(model_dir),
+        "load_format": "safetensors",
         "dtype": str(dtype_of(runtime)).removeprefix("torch."),
         "max_model_len": max_model_len,
         "trust_remote_code": runtime.trust_remote_code,

@@ -63,6 +63,11 @@ def test_the_teacher_is_called_on_two_completions_of_every_mined_prompt(first):
         assert entry["teacher_calls"] == 2 * entry["ledger"]["mined"]
 
 
+def test_prompts_that_are_dropped_are_counted(first):
+    read = next(s for s in first[0]["bootstrap"] if s["stage"] == "read prompts.path")
+    assert read["counts"] == {"read": 62, "kept": 60, "duplicate": 2}
+
+
 def test_the_ledger_starts_from_all_prompts_and_completions(first):
     for entry in first[0]["rounds"]:
         assert entry["ledger"]["asked"] == 10

@@ -119,7 +119,9 @@ def test_a_classifier_of_two_labels_is_refused(reward_dir: Path) -> None:
 
 
 def test_a_language_model_is_refused(policy_dir: Path) -> None:
-    with pytest.raises(InputError, match=r"^student\.model: .*LlamaForCausalLM.* 2 labels"):
+    with pytest.raises(
+        InputError, match=r"^student\.model: .*LlamaForCausalLM, not a reward model"
+    ):
         load_scorer(policy_dir, RuntimeConfig(), 200, field="student.model")
 
 

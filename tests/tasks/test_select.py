@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
+from data.prompts import split_prompts
 from data.schemas import PROMPTS
-from tasks.prompts import split_table
 from tasks.select import take_slice
 
 
@@ -32,7 +32,7 @@ def test_an_exhausted_pool_says_what_to_change():
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 50), st.integers(0, 99))
 def test_a_split_is_a_partition(dev, test, rest, seed):
     table = pool(dev + test + rest)
-    parts = split_table(table, dev, test, seed)
+    parts = split_prompts(table, dev, test, seed)
     ids = [p for part in parts.values() for p in part["prompt_id"].to_pylist()]
     assert sorted(ids) == sorted(table["prompt_id"].to_pylist())
     assert (len(parts["dev"]), len(parts["test"])) == (dev, test)
@@ -40,4 +40,4 @@ def test_a_split_is_a_partition(dev, test, rest, seed):
 
 def test_too_few_prompts_to_hold_any_out():
     with pytest.raises(InputError, match="too few to hold out 5 \\+ 5"):
-        split_table(pool(10), 5, 5, 0)
+        split_prompts(pool(10), 5, 5, 0)
