@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from data.digests import canonical_json, digest_of, file_digest, is_hidden, tree_files
 from data.errors import ArtifactError, InputError
@@ -137,28 +137,18 @@ def read_record(folder: Path, kind: str, key: str, *, fresh: bool = False) -> Re
     """
     found = examine(folder, kind, key, fresh=fresh)
     if found.foreign:
-        raise InputError(f"{folder}/{found.foreign[0]}")
+        raise InputError(f"{folder}: {found.foreign[0]}")
     if found.record is None or found.damage:
-        raise ArtifactError(f"{folder}/{found.damage[0]}; run its stage again")
+        raise ArtifactError(f"{folder}: {found.damage[0]}; run its stage again")
     return found.record
 
 
 def examine(folder: Path, kind: str, key: str, *, fresh: bool = True) -> Examination:
     """Everything that is wrong with the artifact in `folder`."""
     try:
-        record = _parse((folder / RECORD).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return Examination(None, [f"{RECORD}: missing" if folder.is_dir() else "not in the store"])
-    except (OSError, ValueError, RecursionError, InputError):
-        return Examination(None, [f"{RECORD}: not a readable record"])
-    artifact = record.artifact
-    sums = {name: file.sha256 for name, file in record.files.items()}
-    if artifact.kind != kind or artifact.key != key or digest_of(record.key) != key:
-        return Examination(None, [f"{RECORD}: records another key than its place"])
-    if artifact.digest != digest_of(sums):
-        return Examination(None, [f"{RECORD}: digest does not match its files"])
-    if outside := [name for name in record.files if _outside(name)]:
-        return Examination(None, [f"{RECORD}: names a file outside its folder: {outside[0]!r}"])
+        record = load_record(folder, kind, key)
+    except ArtifactError as error:
+        return Examination(None, [str(error)])
     damage = [
         f"{name}: {wrong}"
         for name, file in record.files.items()
@@ -169,6 +159,30 @@ def examine(folder: Path, kind: str, key: str, *, fresh: bool = True) -> Examina
         f"{name}: not part of the artifact; move it away" for name in others if not is_hidden(name)
     ]
     return Examination(record, damage, foreign)
+
+
+def load_record(folder: Path, kind: str, key: str) -> Record:
+    """The record in `folder`, of this kind and key, before a look at any file.
+
+    Raises:
+        ArtifactError: "artifact.json: what is wrong with it".
+    """
+    try:
+        record = _parse((folder / RECORD).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        what = f"{RECORD}: missing" if folder.is_dir() else "not in the store"
+        raise ArtifactError(what) from None
+    except (OSError, ValueError, RecursionError, InputError) as error:
+        raise ArtifactError(f"{RECORD}: not a readable record") from error
+    artifact = record.artifact
+    sums = {name: file.sha256 for name, file in record.files.items()}
+    if artifact.kind != kind or artifact.key != key or digest_of(record.key) != key:
+        raise ArtifactError(f"{RECORD}: records another key than its place")
+    if artifact.digest != digest_of(sums):
+        raise ArtifactError(f"{RECORD}: digest does not match its files")
+    if outside := [name for name in record.files if _outside(name)]:
+        raise ArtifactError(f"{RECORD}: names a file outside its folder: {outside[0]!r}")
+    return record
 
 
 def _parse(raw: bytes) -> Record:

@@ -112,6 +112,21 @@ class Store:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
+    def leftovers(self) -> list[Path]:
+        """Temporary folders whose process, on this host, has ended."""
+        parent, own_host = self.root / _TEMPORARY, _owner(os.getpid()).split("-")[0]
+        found = []
+        for folder in parent.iterdir() if parent.is_dir() else ():
+            host, pid, *_ = [*folder.name.split("-"), "", ""]
+            if host == own_host and pid.isdecimal() and not _alive(int(pid), folder.name):
+                found.append(folder)
+        return found
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the store is a folder of this machine, not a mirror of one elsewhere."""
+        return self._remote is None
+
     @contextmanager
     def used(self) -> Iterator[None]:
         """A run is using the store: nothing may be removed from it. Any number may at once."""
@@ -231,7 +246,8 @@ class Store:
         parent = self.root / _TEMPORARY
         parent.mkdir(parents=True, exist_ok=True)
         if not self._cleaned:
-            _remove_leftovers(parent)
+            for left in self.leftovers():
+                shutil.rmtree(left, ignore_errors=True)
             self._cleaned = True
         folder = parent / f"{_owner(os.getpid())}-{secrets.token_hex(6)}"
         folder.mkdir()
@@ -253,15 +269,6 @@ def _stat(pid: int) -> tuple[str, str]:
         return fields[0], fields[19]
     except (OSError, IndexError):
         return "", "0"
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Delete temporary folders whose process, on this host, has ended."""
-    own_host = _owner(os.getpid()).split("-")[0]
-    for folder in parent.iterdir():
-        host, pid, *_ = [*folder.name.split("-"), "", ""]
-        if host == own_host and pid.isdecimal() and not _alive(int(pid), folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _alive(pid: int, name: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.cli import main
 from tests.models.conftest import (  # noqa: F401
     bert_reward_dir,
     llama_reward_dir,
@@ -69,3 +70,14 @@ def write_recipe(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    prefect: None, tiny_recipe: dict[str, Any], write_recipe: Any, tmp_path_factory: Any
+) -> Path:
+    """A folder with the store and the runs of one finished run; damage only copies of it."""
+    folder: Path = tmp_path_factory.mktemp("tiny")
+    where = ["--store", str(folder / "store"), "--runs-dir", str(folder / "runs")]
+    assert main(["align", str(write_recipe(tiny_recipe)), "--quiet", *where]) == 0
+    return folder

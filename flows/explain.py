@@ -1,0 +1,182 @@
+"""`tsalign explain`: why each stage of a run was found or had to be computed.
+
+A stage is found when its key has an artifact. The key is kept beside every artifact, so for one
+that was computed the nearest earlier artifact of the same stage tells which fields had changed.
+Loads neither torch nor Prefect.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from data.artifacts import Record
+from data.errors import InputError
+from data.inventory import Place, records
+from data.store import Store
+from data.summary import StageRecord, Summary, read_summary
+
+PREPARATION = 0  # the "round" of what comes before the first
+Difference = tuple[str, Any, Any]  # path of a field, its value in the neighbour, its value here
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
+
+
+def differences(old: Any, new: Any, path: str = "") -> Iterator[Difference]:
+    """The fields in which two keys differ, as far down as both have the same shape."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted(old.keys() | new.keys()):
+            inner = f"{path}.{name}" if path else name
+            yield from differences(old.get(name, ABSENT), new.get(name, ABSENT), inner)
+    elif isinstance(old, list) and isinstance(new, list):
+        for i, (a, b) in enumerate(zip_longest(old, new, fillvalue=ABSENT)):
+            yield from differences(a, b, f"{path}[{i}]")
+    elif type(old) is not type(new) or old != new:  # 1, 1.0 and true are three values of a key
+        yield path, old, new
+
+
+def nearest(record: Record, others: list[Record]) -> tuple[Record, list[Difference]] | None:
+    """The earlier artifact whose key differs in the fewest fields; of several, the latest."""
+    earlier = [other for other in others if other.created < record.created]
+    compared = [(other, list(differences(other.key, record.key))) for other in earlier]
+    compared.sort(key=lambda pair: pair[0].created, reverse=True)
+    return min(compared, key=lambda pair: len(pair[1]), default=None)
+
+
+def staged(summary: Summary) -> Iterator[tuple[int, StageRecord]]:
+    """Every stage call of a run with the number of its round."""
+    yield from ((PREPARATION, record) for record in summary.bootstrap)
+    for entry in summary.rounds:
+        yield from ((entry.round, record) for record in entry.stages)
+
+
+class Names:
+    """Which stage made a content or an artifact; those of other runs carry the run's name."""
+
+    def __init__(self, runs: dict[str, Summary], own: str | None = None) -> None:
+        self._contents: dict[str, str] = {}
+        self._places: dict[Place, str] = {}
+        for name in sorted(runs, key=lambda name: name != own):
+            for number, record in staged(runs[name]):
+                title = record.stage + (f" (round {number})" if number else "")
+                title += "" if name == own else f" of {name}"
+                self._contents.setdefault(record.artifact, title)
+                self._places.setdefault((record.kind, record.key), title)
+
+    def place(self, kind: str, key: str) -> str:
+        return self._places.get((kind, key)) or f"{kind} {short(key)}, of no run here"
+
+    def change(self, old: Any, new: Any) -> str:
+        """ "old -> new", contents by the stage that made them, or in short if that is unknown."""
+        shown = [self._contents.get(v) if is_digest(v) else None for v in (old, new)]
+        same = shown[0] == shown[1]
+        return " -> ".join(
+            f"{name} {short(value)}" if name and same else name or text(value)
+            for name, value in zip(shown, (old, new), strict=True)
+        )
+
+
+def is_digest(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("sha256:")
+
+
+def short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:12]
+
+
+def text(value: Any) -> str:
+    if value is ABSENT:
+        return "absent"
+    return short(value) if is_digest(value) else json.dumps(value, ensure_ascii=False)
+
+
+def explain(
+    store: Store,
+    runs_dir: Path,
+    name: str,
+    *,
+    round_number: int | None = None,
+    stage: str | None = None,
+) -> None:
+    """Print for each stage of the run whether it was found, and if not, what differs.
+
+    Raises:
+        InputError: no such run, or no such round or stage in it.
+    """
+    summary = read_summary(runs_dir / name / "summary.json")
+    known = {(r.artifact.kind, r.artifact.key): r for r in records(store) if "shard" not in r.key}
+    chosen = [
+        (number, record)
+        for number, record in staged(summary)
+        if round_number in (None, number) and stage in (None, *_names(record, known))
+    ]
+    if not chosen:
+        raise InputError(f"{name}: {_nothing(summary, round_number, stage)}")
+    names = Names(_readable(runs_dir), own=name)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    hits = sum(record.cached for _, record in chosen)
+    console.print(f"{name}: {len(chosen)} stages, {hits} hits, {len(chosen) - hits} misses")
+    section = None
+    for number, record in chosen:
+        if number != section:
+            console.print(f"round {number}" if number else "preparation")
+            section = number
+        for line in _explained(record, known, names):
+            console.print(line)
+
+
+def _readable(runs_dir: Path) -> dict[str, Summary]:
+    """The runs whose summaries can be read; they only lend their names."""
+    found = {}
+    for path in runs_dir.glob("*/summary.json"):
+        with suppress(InputError):
+            found[path.parent.name] = read_summary(path)
+    return found
+
+
+def _names(record: StageRecord, known: dict[Place, Record]) -> list[str]:
+    """The title of a call and the name of its stage."""
+    made = known.get((record.kind, record.key))
+    return [record.stage, str(made.key.get("stage")) if made else record.stage]
+
+
+def _nothing(summary: Summary, number: int | None, stage: str | None) -> str:
+    rounds = [entry.round for entry in summary.rounds]
+    if number not in (None, PREPARATION, *rounds):
+        return f"has no round {number}; there are {len(rounds)}, 0 is the preparation"
+    titles = dict.fromkeys(r.stage for n, r in staged(summary) if number in (None, n))
+    return f"has no stage '{stage}' there; its stages are {', '.join(titles) or 'none yet'}"
+
+
+def _explained(record: StageRecord, known: dict[Place, Record], names: Names) -> Iterator[str]:
+    if record.cached:
+        yield f"  hit   {record.stage}"
+        return
+    made = known.get((record.kind, record.key))
+    if made is None:
+        yield f"  miss  {record.stage}: its artifact is not in this store any more"
+        return
+    kin = [
+        other
+        for (kind, _), other in known.items()
+        if kind == record.kind and other.key.get("stage") == made.key.get("stage")
+    ]
+    found = nearest(made, kin)
+    if found is None:
+        yield f"  miss  {record.stage}: the first of its stage in this store"
+        return
+    neighbour, changes = found
+    title = names.place(record.kind, neighbour.artifact.key)
+    yield f"  miss  {record.stage}: differs from {title} in"
+    for path, old, new in changes:
+        yield f"          {path}: {names.change(old, new)}"
