@@ -6,11 +6,12 @@ Loads neither torch nor Prefect.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -22,6 +23,14 @@ from data.summary import StageRecord, Summary, read_summary
 
 PREPARATION = 0  # the "round" of what comes before the first
 Difference = tuple[str, Any, Any]  # path of a field, its value in the neighbour, its value here
+
+
+class Call(NamedTuple):
+    """The place of a stage call in a run."""
+
+    round: int
+    title: str
+    nth: int = 0  # of this title in the round
 
 
 class _Absent:
@@ -45,19 +54,35 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[Difference]:
         yield path, old, new
 
 
-def nearest(record: Record, others: list[Record]) -> tuple[Record, list[Difference]] | None:
-    """The earlier artifact whose key differs in the fewest fields; of several, the latest."""
+def nearest(
+    record: Record, others: list[Record], call: Call, calls: dict[Place, set[Call]]
+) -> tuple[Record, list[Difference]] | None:
+    """The earlier artifact whose key differs in the fewest fields; of several, the latest.
+
+    A stage may have calls of several titles, and for one of them the others are no neighbours: the
+    dev prompts are split off like the test prompts, whatever changed. So what runs know only under
+    other titles comes last, and of equally near ones that of the same round first.
+    """
+
+    def rank(pair: tuple[Record, list[Difference]]) -> tuple[bool, int, bool]:
+        made_as = calls.get((pair[0].artifact.kind, pair[0].artifact.key), set())
+        elsewhere = bool(made_as) and call.title not in {other.title for other in made_as}
+        return elsewhere, len(pair[1]), call not in made_as
+
     earlier = [other for other in others if other.created < record.created]
     compared = [(other, list(differences(other.key, record.key))) for other in earlier]
     compared.sort(key=lambda pair: pair[0].created, reverse=True)
-    return min(compared, key=lambda pair: len(pair[1]), default=None)
+    return min(compared, key=rank, default=None)
 
 
-def staged(summary: Summary) -> Iterator[tuple[int, StageRecord]]:
-    """Every stage call of a run with the number of its round."""
-    yield from ((PREPARATION, record) for record in summary.bootstrap)
-    for entry in summary.rounds:
-        yield from ((entry.round, record) for record in entry.stages)
+def staged(summary: Summary) -> Iterator[tuple[Call, StageRecord]]:
+    """Every stage call of a run, in order."""
+    rounds = [(PREPARATION, summary.bootstrap), *((r.round, r.stages) for r in summary.rounds)]
+    for number, stages in rounds:
+        seen: Counter[str] = Counter()
+        for record in stages:
+            yield Call(number, record.stage, seen[record.stage]), record
+            seen[record.stage] += 1
 
 
 class Names:
@@ -66,12 +91,15 @@ class Names:
     def __init__(self, runs: dict[str, Summary], own: str | None = None) -> None:
         self._contents: dict[str, str] = {}
         self._places: dict[Place, str] = {}
+        self.calls: dict[Place, set[Call]] = {}
         for name in sorted(runs, key=lambda name: name != own):
-            for number, record in staged(runs[name]):
-                title = record.stage + (f" (round {number})" if number else "")
+            for call, record in staged(runs[name]):
+                place = record.kind, record.key
+                self.calls.setdefault(place, set()).add(call)
+                title = call.title + (f" (round {call.round})" if call.round else "")
                 title += "" if name == own else f" of {name}"
                 self._contents.setdefault(record.artifact, title)
-                self._places.setdefault((record.kind, record.key), title)
+                self._places.setdefault(place, title)
 
     def place(self, kind: str, key: str) -> str:
         return self._places.get((kind, key)) or f"{kind} {short(key)}, of no run here"
@@ -116,9 +144,9 @@ def explain(
     summary = read_summary(runs_dir / name / "summary.json")
     known = {(r.artifact.kind, r.artifact.key): r for r in records(store) if "shard" not in r.key}
     chosen = [
-        (number, record)
-        for number, record in staged(summary)
-        if round_number in (None, number) and stage in (None, *_names(record, known))
+        (call, record)
+        for call, record in staged(summary)
+        if round_number in (None, call.round) and stage in (None, *_names(record, known))
     ]
     if not chosen:
         raise InputError(f"{name}: {_nothing(summary, round_number, stage)}")
@@ -127,11 +155,11 @@ def explain(
     hits = sum(record.cached for _, record in chosen)
     console.print(f"{name}: {len(chosen)} stages, {hits} hits, {len(chosen) - hits} misses")
     section = None
-    for number, record in chosen:
-        if number != section:
-            console.print(f"round {number}" if number else "preparation")
-            section = number
-        for line in _explained(record, known, names):
+    for call, record in chosen:
+        if call.round != section:
+            console.print(f"round {call.round}" if call.round else "preparation")
+            section = call.round
+        for line in _explained(call, record, known, names):
             console.print(line)
 
 
@@ -154,11 +182,13 @@ def _nothing(summary: Summary, number: int | None, stage: str | None) -> str:
     rounds = [entry.round for entry in summary.rounds]
     if number not in (None, PREPARATION, *rounds):
         return f"has no round {number}; there are {len(rounds)}, 0 is the preparation"
-    titles = dict.fromkeys(r.stage for n, r in staged(summary) if number in (None, n))
+    titles = dict.fromkeys(c.title for c, _ in staged(summary) if number in (None, c.round))
     return f"has no stage '{stage}' there; its stages are {', '.join(titles) or 'none yet'}"
 
 
-def _explained(record: StageRecord, known: dict[Place, Record], names: Names) -> Iterator[str]:
+def _explained(
+    call: Call, record: StageRecord, known: dict[Place, Record], names: Names
+) -> Iterator[str]:
     if record.cached:
         yield f"  hit   {record.stage}"
         return
@@ -171,7 +201,7 @@ def _explained(record: StageRecord, known: dict[Place, Record], names: Names) ->
         for (kind, _), other in known.items()
         if kind == record.kind and other.key.get("stage") == made.key.get("stage")
     ]
-    found = nearest(made, kin)
+    found = nearest(made, kin, call, names.calls)
     if found is None:
         yield f"  miss  {record.stage}: the first of its stage in this store"
         return
