@@ -68,6 +68,7 @@ def arguments(
     """The arguments all of TRL's trainers take: quiet, seeded, nothing written but the model."""
     on_cuda = device_of(runtime).type == "cuda"
     dtype = dtype_of(runtime)
+    planned = planned_steps(n_rows, config)
     return {
         "output_dir": str(out),
         "num_train_epochs": config.epochs,
@@ -75,7 +76,8 @@ def arguments(
         "gradient_accumulation_steps": 1,
         "learning_rate": config.learning_rate,
         "lr_scheduler_type": config.scheduler,
-        "warmup_steps": math.ceil(planned_steps(n_rows, config) * config.warmup_ratio),
+        # The first step of a warm-up has rate 0: a single step must not be one.
+        "warmup_steps": min(math.ceil(planned * config.warmup_ratio), planned - 1),
         "seed": seed,
         "data_seed": seed,
         "use_cpu": not on_cuda,
