@@ -61,7 +61,7 @@ def nearest(
 
     A stage may have calls of several titles, and for one of them the others are no neighbours: the
     dev prompts are split off like the test prompts, whatever changed. So what runs know only under
-    other titles comes last, and of equally near ones that of the same round first.
+    other titles comes last, and of equally near ones the same call of another run comes first.
     """
 
     def rank(pair: tuple[Record, list[Difference]]) -> tuple[bool, int, bool]:
@@ -153,7 +153,7 @@ def explain(
     names = Names(_readable(runs_dir), own=name)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     hits = sum(record.cached for _, record in chosen)
-    console.print(f"{name}: {len(chosen)} stages, {hits} hits, {len(chosen) - hits} misses")
+    console.print(f"{name}: {len(chosen)} stages, {hits} hit, {len(chosen) - hits} missed")
     section = None
     for call, record in chosen:
         if call.round != section:

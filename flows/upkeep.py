@@ -5,6 +5,7 @@ Loads neither torch nor Prefect, unless `verify --repair` has something to compu
 
 import time
 from collections import Counter
+from collections.abc import Sized
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ def _check(console: Console, store: Store, runs: dict[str, Summary]) -> list[Fin
         for what in finding.damage + finding.other:
             console.print(f"  {what}")
     wrong = f"{len(found)} damaged" if found else "all in order"
-    console.print(f"{len(runs)} runs, {count} artifacts: {wrong}")
+    console.print(f"{_runs(runs)}, {count} artifacts: {wrong}")
     return found
 
 
@@ -138,6 +139,10 @@ def collect(store: Store, runs_dirs: list[Path], *, older_than: float, delete: b
         for kind in counts:
             console.print(f"{kind:<20}{counts[kind]:>8}{decimal(sizes[kind]):>12}")
         console.print(f"{'total':<20}{len(entries):>8}{decimal(sizes.total()):>12}")
-    rule = f"in use by none of {len(runs)} runs, older than {older_than:g} hours (--older-than)"
+    rule = f"needed by none of {_runs(runs)}, older than {older_than:g} hours (--older-than)"
     last = "removed" if delete else "to remove it, add --delete"
     console.print(f"{rule}: {last if entries else 'nothing'}")
+
+
+def _runs(runs: Sized) -> str:
+    return "1 run" if len(runs) == 1 else f"{len(runs)} runs"
