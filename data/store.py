@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from data.artifacts import RECORD, TABLE, Artifact, Record, describe, read_recor
 from data.digests import canonical_json, digest_of, tree_files
 from data.errors import ArtifactError, InputError, StoreFullError, out_of_space
 from data.locks import LockedError, OnWait, alone, locked, shared
+from data.processes import alive, owner
 from data.remote import Remote, local_folder
 from data.schemas import TABLES
 from data.tables import read_table
@@ -119,11 +119,11 @@ class Store:
 
     def leftovers(self) -> list[Path]:
         """Temporary folders whose process, on this host, has ended."""
-        parent, own_host = self.root / _TEMPORARY, _owner(os.getpid()).split("-")[0]
+        parent, own_host = self.root / _TEMPORARY, owner(os.getpid()).split("-")[0]
         found = []
         for folder in parent.iterdir() if parent.is_dir() else ():
             host, pid, *_ = [*folder.name.split("-"), "", ""]
-            if host == own_host and pid.isdecimal() and not _alive(int(pid), folder.name):
+            if host == own_host and pid.isdecimal() and not alive(int(pid), folder.name):
                 found.append(folder)
         return found
 
@@ -258,37 +258,9 @@ class Store:
             for left in self.leftovers():
                 shutil.rmtree(left, ignore_errors=True)
             self._cleaned = True
-        folder = parent / f"{_owner(os.getpid())}-{secrets.token_hex(6)}"
+        folder = parent / f"{owner(os.getpid())}-{secrets.token_hex(6)}"
         folder.mkdir()
         return folder
-
-
-def _owner(pid: int) -> str:
-    """Name of a process that neither another host nor a later process with its pid shares."""
-    host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
-    _, started = _stat(pid)
-    return f"{host}-{pid}-{started}"
-
-
-def _stat(pid: int) -> tuple[str, str]:
-    """State letter and start time of a process, "" and "0" where the system does not tell."""
-    try:
-        # Counted behind the command name, which may itself hold spaces.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return fields[0], fields[19]
-    except (OSError, IndexError):
-        return "", "0"
-
-
-def _alive(pid: int, name: str) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    # A zombie has ended; its parent has only not asked yet.
-    return _stat(pid)[0] != "Z" and name.startswith(_owner(pid) + "-")
 
 
 def _sync_tree(folder: Path) -> None:

@@ -18,6 +18,7 @@ from tasks.progress import Progress
 from tasks.redo import Redo
 from tasks.residents import Residents
 from tasks.stage import Context, Model, Run
+from tasks.ui import UiProgress
 
 
 def open_run(recipe: Recipe, store: str, progress: Progress, redo: Redo | None) -> Run:
@@ -58,7 +59,7 @@ def run_recipe(
     """The whole of an alignment, within a flow. Returns the folder of the run."""
     started = monotonic()
     check_inputs(recipe)
-    with Progress(quiet=quiet) as progress:
+    with UiProgress(quiet=quiet) as progress:
         run = open_run(recipe, store, progress, redo)
         book = Book(recipe, Path(runs_dir) / recipe.run, run)
         try:

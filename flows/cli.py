@@ -73,14 +73,33 @@ def parser() -> argparse.ArgumentParser:
     )
     gc.set_defaults(call=_gc)
 
-    for command in (align, report, explain, verify, gc):
+    again = commands.add_parser("rerun", help="make a stage of a round again and what follows")
+    again.add_argument("run", metavar="RUN")
+    again.add_argument("--round", type=int, required=True, metavar="N")
+    again.add_argument("--stage", default="generate", metavar="S", help="default: generate")
+    again.add_argument("--quiet", action="store_true", help="print errors only")
+    again.set_defaults(call=_rerun)
+
+    operate = commands.add_parser("operate", help="Prefect server, worker and deployments, here")
+    operate.add_argument("action", choices=("start", "stop"))
+    operate.add_argument("--port", type=int, default=4200, help="of the server (default: 4200)")
+    operate.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(".tsalign/operate"),
+        metavar="DIR",
+        help="database and logs (default: .tsalign/operate)",
+    )
+    operate.set_defaults(call=_operate)
+
+    for command in (align, report, explain, verify, gc, again):
         command.add_argument(
             "--store",
             default=os.environ.get("TSALIGN_STORE", ".tsalign/store"),
             metavar="URL",
             help="where artifacts are kept (default: $TSALIGN_STORE or .tsalign/store)",
         )
-    for command in (align, status, report, explain, verify):
+    for command in (align, status, report, explain, verify, again):
         command.add_argument(
             "--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs"
         )
@@ -143,6 +162,23 @@ def _gc(args: argparse.Namespace) -> None:
 
     runs_dirs = args.runs_dirs or [Path("runs")]
     collect(Store(args.store), runs_dirs, older_than=args.older_than, delete=args.delete)
+
+
+def _rerun(args: argparse.Namespace) -> None:
+    from flows.launch import launch_rerun
+
+    places = {"store": args.store, "runs_dir": args.runs_dir}
+    launch_rerun(args.run, args.round, args.stage, **places, quiet=args.quiet)
+
+
+def _operate(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from flows.operate import Operation
+
+    operation = Operation(args.folder, args.port)
+    do = operation.start if args.action == "start" else operation.stop
+    do(Console(highlight=False))
 
 
 if __name__ == "__main__":

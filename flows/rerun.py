@@ -2,21 +2,14 @@
 
 from datetime import UTC
 from pathlib import Path
-from typing import Literal
 
 from prefect import flow
 from prefect.context import FlowRunContext
 
 from data.errors import InputError
-from data.recipe import Recipe
-from data.summary import read_summary
 from flows.align import run_recipe
-from tasks.redo import Redo, now
-
-StageName = Literal[
-    "select", "generate", "score", "mine", "relabel", "distill", "reference", "optimize",
-    "gate", "evaluate", "drift",
-]  # fmt: skip
+from flows.launch import recipe_of
+from tasks.redo import Redo, StageName, now
 
 
 @flow(name="rerun-round", flow_run_name="{run} / round {round} from {stage}", persist_result=False)
@@ -43,7 +36,7 @@ def rerun_round(
     Returns:
         The folder of the run.
     """
-    recipe = recipe_of(Path(runs_dir), run)
+    recipe = recipe_of(Path(runs_dir) / run)
     if not 1 <= round <= recipe.rounds:
         raise InputError(f"round: {run} has the rounds 1 to {recipe.rounds}; choose one of them")
     # A retry of this flow run keeps what its first try has made.
@@ -51,9 +44,3 @@ def rerun_round(
     created = context.flow_run.created if context and context.flow_run else None
     since = created.astimezone(UTC).isoformat(timespec="microseconds") if created else now()
     return run_recipe(recipe, store, runs_dir, quiet, Redo(round, stage, since))
-
-
-def recipe_of(runs_dir: Path, run: str) -> Recipe:
-    """The recipe a run was started with. Raises InputError."""
-    summary = read_summary(runs_dir / run / "summary.json")
-    return Recipe.model_validate(summary.config)

@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from data.artifacts import Artifact
 from data.errors import ArtifactError
 from data.store import Store
+
+StageName = Literal[
+    "select", "generate", "score", "mine", "relabel", "distill", "reference", "optimize",
+    "gate", "evaluate", "drift",
+]  # fmt: skip
 
 
 def now() -> str:

@@ -311,6 +311,7 @@ class Stage:
             retry_delay_seconds=2,
         )(call.key, call)
         call.artifact = hit or result
+        call.run.progress.log(f"{title}: {_line(call.result, call.computed)}")
         return call.result
 
     def _shards(self, title: str, call: _Call) -> list[_Call]:
@@ -329,6 +330,19 @@ class Stage:
             self._compute(f"{title} {number}/{len(pieces)}", part)
             parts.append(part)
         return parts
+
+
+def _line(artifact: Artifact, computed: bool) -> str:
+    """Counts and rate of a finished stage or shard, for the log."""
+    counts = [f"{n:,} {name}" for name, n in artifact.meta.items() if type(n) is int and n]
+    rows, seconds = artifact.rows, artifact.seconds
+    if not computed:
+        spent = f"cached, saved {seconds:.1f} s"
+    elif rows and seconds:
+        spent = f"{rows:,} rows in {seconds:.1f} s ({rows / seconds:,.0f}/s)"
+    else:
+        spent = f"{seconds:.1f} s"
+    return "; ".join([spent, ", ".join(counts)] if counts else [spent])
 
 
 def stage(
