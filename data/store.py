@@ -206,7 +206,7 @@ class Store:
         kind, key = record.artifact.kind, record.artifact.key
         final = self._folder(kind, key)
         (work / RECORD).write_bytes(record.dump())
-        _sync_tree(work)
+        sync_tree(work)
         final.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(8):
             try:
@@ -263,7 +263,8 @@ class Store:
         return folder
 
 
-def _sync_tree(folder: Path) -> None:
+def sync_tree(folder: Path) -> None:
+    """Have the disk hold every file and folder below `folder` before this returns."""
     for name in tree_files(folder):
         _sync(folder / name)
     for parent, _, _ in os.walk(folder, topdown=False):

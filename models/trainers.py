@@ -30,7 +30,7 @@ from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig, TrainConfig
 from models.batching import LengthGroups, Row
 from models.hardware import device_of, dtype_of
-from models.resume import Checkpoints, binding
+from models.resume import Checkpoints, binding, load_weights, save_weights
 
 OnProgress = Callable[[int, int], None]
 
@@ -134,6 +134,13 @@ class PartsTrainer(Trainer):
         """Not counted: walking over all parameters costs a small model 2 % of a step."""
         return 0
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Only ever called for a checkpoint: artifacts are saved by `save_model`."""
+        save_weights(self.model, Path(output_dir or self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights(self.model, Path(resume_from_checkpoint))
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None beside a checkpoint: it is scratch."""
 
@@ -187,10 +194,12 @@ def run(
     runtime: RuntimeConfig,
     on_progress: OnProgress | None,
     checkpoints: Path | None,
+    **settings: Any,
 ) -> dict[str, Any]:
     """Train to the end: steps, loss history and the means of TRL's own metrics over the last epoch.
 
-    Goes on from the last checkpoint in the folder `checkpoints`, if there is one of this training.
+    Goes on from the last checkpoint in the folder `checkpoints`, if there is one of this training;
+    `settings` are what makes it this training besides rows, weights and `config`.
 
     Raises TrainingError for a loss, gradient or weight that is not finite and for missing steps.
     """
@@ -200,7 +209,8 @@ def run(
     trainer.add_callback(watch)
     if checkpoints:
         trainer.args.output_dir = str(checkpoints)
-        bound_to = binding(rows, config, trainer.args.seed)
+        settings |= config.model_dump(mode="json", exclude=set(config.not_in_key))
+        bound_to = binding(rows, trainer.model, settings | {"seed": trainer.args.seed})
         saving = Checkpoints(checkpoints, runtime.checkpoint_minutes, bound_to)
         trainer.add_callback(saving)
         resumed = saving.latest(planned)
