@@ -244,8 +244,7 @@ def test_a_chat_template_that_was_saved_otherwise_fails_the_training(
 
     def save_and_change(model: Any, tokenizer: Any, out: Path, dtype: torch.dtype) -> None:
         save(model, tokenizer, out, dtype)
-        template = out / "chat_template.jinja"
-        template.write_text("Dear all, " + template.read_text())
+        (out / "chat_template.jinja").write_text("Dear all, " + tokenizer.chat_template)
 
     monkeypatch.setattr(reward_training, "save_model", save_and_change)
     with pytest.raises(TrainingError, match="renders conversations differently"):
