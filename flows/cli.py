@@ -43,8 +43,18 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("run", nargs="?", metavar="RUN", help="a run (default: all runs)")
     status.set_defaults(call=_status)
 
-    report = commands.add_parser("report", help="write the HTML report of a run again")
-    report.add_argument("run", metavar="RUN")
+    report = commands.add_parser("report", help="write the HTML report of a run, or of two")
+    which = report.add_mutually_exclusive_group(required=True)
+    which.add_argument("run", nargs="?", metavar="RUN", help="write its report again")
+    which.add_argument(
+        "--compare", nargs=2, metavar=("RUN_A", "RUN_B"), help="write both side by side"
+    )
+    report.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: report.html of RUN, or RUN_A-vs-RUN_B.html, in the runs' folder",
+    )
     report.set_defaults(call=_report)
 
     explain = commands.add_parser("explain", help="why each stage was found or computed")
@@ -137,9 +147,12 @@ def _status(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    from flows.show import write_report_again
+    from flows.show import compare_runs, write_report_again
 
-    write_report_again(args.runs_dir, args.run, args.store)
+    if args.compare:
+        compare_runs(args.runs_dir, args.compare, args.store, args.out)
+    else:
+        write_report_again(args.runs_dir, args.run, args.store, args.out)
 
 
 def _explain(args: argparse.Namespace) -> None:

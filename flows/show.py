@@ -1,6 +1,8 @@
 """What the command line prints of runs that are on disk. Loads neither torch nor Prefect."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -51,17 +53,48 @@ def show_runs(runs_dir: Path) -> None:
         console.print(f"{name}: {result_line(summary)}", markup=False)
 
 
-def write_report_again(runs_dir: Path, name: str, store: str) -> None:
-    """Write runs/NAME/report.html from the summary and the stored evaluation.
+def write_report_again(runs_dir: Path, name: str, store: str, out: Path | None) -> None:
+    """Write the report, by default runs/NAME/report.html, from summary and stored evaluation.
 
     Raises:
-        InputError: the run did not finish.
+        InputError: no round of the run is finished, or the file cannot be written.
     """
     from tasks.report import write_report
 
-    folder = run_folder(runs_dir, name)
-    summary = read_summary(folder / "summary.json")
+    out = out or run_folder(runs_dir, name) / "report.html"
+    summary = _with_a_round(runs_dir, name)
+    with _writing(out):
+        write_report(summary, Store(store), out)
+    Console(highlight=False, soft_wrap=True).print(f"Report: {out}", markup=False)
+
+
+def compare_runs(runs_dir: Path, names: list[str], store: str, out: Path | None) -> None:
+    """Write the page of two runs side by side, by default runs/A-vs-B.html.
+
+    Raises:
+        InputError: no round of one of the runs is finished, or the file cannot be written.
+    """
+    from tasks.report_compare import write_comparison
+
+    a, b = (_with_a_round(runs_dir, name) for name in names)
+    out = out or runs_dir / f"{names[0]}-vs-{names[1]}.html"
+    with _writing(out):
+        write_comparison(a, b, Store(store), out)
+    Console(highlight=False, soft_wrap=True).print(f"Comparison: {out}", markup=False)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{out}: cannot be written ({error.strerror}); choose another --out"
+        ) from error
+
+
+def _with_a_round(runs_dir: Path, name: str) -> Summary:
+    summary = read_summary(run_folder(runs_dir, name) / "summary.json")
     if not summary.rounds:
         raise InputError(f"{name}: no round is finished; run its recipe first")
-    write_report(summary, Store(store), folder / "report.html")
-    Console(highlight=False).print(f"Report: {folder / 'report.html'}", markup=False)
+    return summary

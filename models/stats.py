@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 Interval = tuple[float, float]
 Z_95 = 1.959963984540054
+MOST_DRAWN = 4_000_000  # counts held at once by a bootstrap
 
 
 def win_rate(
@@ -32,26 +33,61 @@ def win_rate(
             f"need one data set per outcome and at least one outcome, "
             f"got {len(outcomes)} outcomes and {len(datasets)} data sets"
         )
-    values, groups = np.asarray(outcomes, float), np.asarray(datasets)
+    values = np.asarray(outcomes, float)
     if not np.isin(values, (0.0, 0.5, 1.0)).all():
         raise ValueError("outcomes are 1, 0.5 or 0")
+    found = dataset_mean(outcomes, datasets, samples, seed)
+    by_dataset = {
+        name: {"win_rate": entry["mean"], "ci95": entry["ci95"], "n": entry["n"]}
+        for name, entry in found["by_dataset"].items()
+    }
+    return {
+        "win_rate": found["mean"],
+        "ci95": found["ci95"],
+        "wins": int((values == 1).sum()),
+        "ties": int((values == 0.5).sum()),
+        "losses": int((values == 0).sum()),
+        "by_dataset": by_dataset,
+    }
+
+
+def dataset_mean(
+    values: Sequence[float], datasets: Sequence[str], samples: int = 2_000, seed: int = 0
+) -> dict[str, Any]:
+    """Mean over data sets of the mean value, with a 95 % percentile interval.
+
+    Prompts are resampled within each data set. Differences of two policies' scores on the same
+    prompts make it a paired bootstrap.
+
+    Args:
+        values: One per prompt.
+        datasets: The data set of each prompt.
+        samples: Bootstrap resamples.
+
+    Returns:
+        mean, ci95, n, and by_dataset: name -> mean, ci95, n.
+    """
+    if not len(values) or len(values) != len(datasets):
+        raise ValueError(
+            f"need one data set per value and at least one value, "
+            f"got {len(values)} values and {len(datasets)} data sets"
+        )
+    array, groups = np.asarray(values, float), np.asarray(datasets)
     rng = np.random.default_rng(seed)
     by_dataset, resampled = {}, []
     for name in sorted(set(datasets)):
-        part = values[groups == name]
+        part = array[groups == name]
         means = bootstrap_means(part, samples, rng)
         resampled.append(means)
         by_dataset[name] = {
-            "win_rate": float(part.mean()),
+            "mean": float(part.mean()),
             "ci95": percentile_interval(means),
             "n": len(part),
         }
     return {
-        "win_rate": float(np.mean([entry["win_rate"] for entry in by_dataset.values()])),
+        "mean": float(np.mean([entry["mean"] for entry in by_dataset.values()])),
         "ci95": percentile_interval(np.mean(resampled, axis=0)),
-        "wins": int((values == 1).sum()),
-        "ties": int((values == 0.5).sum()),
-        "losses": int((values == 0).sum()),
+        "n": len(array),
         "by_dataset": by_dataset,
     }
 
@@ -72,11 +108,13 @@ def bootstrap_means(
     """Means of `samples` resamples with replacement; shape (samples,).
 
     Drawing n values with replacement is drawing how often each distinct value comes up, which
-    takes memory for the distinct values only.
+    takes memory for the distinct values only; of many, a few resamples are drawn at a time.
     """
     distinct, counts = np.unique(values, return_counts=True)
-    drawn = rng.multinomial(len(values), counts / len(values), size=samples)
-    return np.asarray(drawn @ distinct / len(values))
+    shares, step = counts / len(values), max(1, MOST_DRAWN // len(distinct))
+    sizes = [min(step, samples - start) for start in range(0, samples, step)]
+    drawn = [rng.multinomial(len(values), shares, size=size) @ distinct for size in sizes]
+    return np.asarray(np.concatenate(drawn) / len(values))
 
 
 def percentile_interval(means: NDArray[np.float64]) -> Interval:

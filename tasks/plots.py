@@ -74,6 +74,7 @@ def chart(
     labels: Sequence[str],
     *,
     axis: str = "round",
+    unit: str = "",
     line: float | None = None,
     percent: bool = False,
     size: tuple[int, int] = (360, 220),
@@ -82,6 +83,8 @@ def chart(
 
     Args:
         title: Read by screen readers.
+        axis: Names the x axis.
+        unit: Names the y axis, above it.
         line: Where to draw a dashed horizontal line, such as 0.5 for a win rate.
         size: Width and height of the drawing in pixels at scale one; it scales with the page.
     """
@@ -91,7 +94,7 @@ def chart(
     low, high = _range(series, line)
     marks = ticks(max(low, 0.0), min(high, 1.0)) if percent else ticks(low, high)
     low, high = marks[0], marks[-1]
-    left, right, top, bottom = 48, 12, 16, 38
+    left, right, top, bottom = 48, 12, 30 if unit else 16, 38
 
     def at_x(place: float) -> float:
         return left + (width - left - right) * (place + 0.5) / len(labels)
@@ -110,6 +113,8 @@ def chart(
             parts.append(f'<text class="tick" {at}>{escape(label)}</text>')
     middle = (left + width - right) / 2
     parts.append(f'<text class="axis" x="{middle:.1f}" y="{height - 4}">{escape(axis)}</text>')
+    if unit:
+        parts.append(f'<text class="unit" x="0" y="11">{escape(unit)}</text>')
     numbers = len(series) == 1 and len(series[0].points) <= MAX_NUMBERS
     for one in series:
         places = [(at_x(p.x + one.shift), at_y(p.value)) for p in one.points]

@@ -1,17 +1,20 @@
 """The HTML report: one self-contained file, no scripts, no requests."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from data.summary import Round, Summary, write_text
-from models.drift import drift_warnings
 from tasks import report_text as text
 from tasks import report_view as view
 from tasks.plots import Point, Series, chart, interval_bar
+from tasks.report_rules import warnings
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 DRIFT = {
     "kl_to_base": ("KL to the base", "nats per answer"),
@@ -21,7 +24,6 @@ DRIFT = {
     "teacher_reward": ("Teacher's reward", "mean"),
     "judge_score": ("Judge's score", "mean"),
 }
-LONGEST = 1_500  # characters of a sample's text that are shown
 
 
 def render_report(
@@ -40,62 +42,62 @@ def render_report(
 
 def report_html(summary: Summary, samples: Sequence[dict[str, Any]], recipe_text: str) -> str:
     """The report as a page. All text of models and users is escaped."""
+    logged = text.is_logged(summary)
+    base = view.base_drift(summary, samples)
+    rounds = summary.rounds
+    who = text.judge_name(summary) if logged else "the teacher"
+    trained = "the student" if logged else "the policy"
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            logged=logged,
+            headline=text.headline(summary),
+            judge=text.judge_name(summary),
+            who=who,
+            trained=trained,
+            final=text.result(summary),
+            last_student=text.last_student(summary) if rounds else None,
+            win_chart=win_chart([rounds]),
+            agreement_chart=agreement_chart(rounds),
+            logged_rows=view.logged_rows(rounds[-1].student) if logged else [],
+            base=base,
+            drift_charts=drift_charts([(rounds, base)]),
+            warnings=warnings(base, rounds),
+            precision=view.precision_rows(rounds),
+            precision_interval=view.precision_interval,
+            levels=partial(view.ledger_levels, who=who, trained=trained),
+            problem=view.ledger_problem,
+            teacher_work=view.teacher_work,
+            groups=view.sample_groups(samples),
+            recipe_text=recipe_text,
+        )
+    )
+
+
+@cache
+def environment() -> "Environment":
+    """Templates of this folder; what they insert is escaped, and must be there."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {
+    made.filters |= {
         "percent": text.percent,
         "interval": text.interval,
         "duration": text.duration,
         "short": text.short,
-        "clip": clip,
         "score": score,
         "signed": signed,
     }
-    logged = text.is_logged(summary)
-    base = view.base_drift(summary, samples)
-    rounds = summary.rounds
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        logged=logged,
-        headline=text.headline(summary),
-        judge=text.judge_name(summary),
-        final=text.result(summary),
-        last_student=text.last_student(summary) if rounds else None,
-        win_chart=win_chart(rounds),
-        agreement_chart=agreement_chart(rounds),
-        logged_rows=view.logged_rows(rounds[-1].student) if logged else [],
-        base=base,
-        drift_charts=drift_charts(rounds, base),
-        drift_warnings=drift_warnings(base, rounds),
-        label_warnings=text.label_warnings(rounds),
-        precision=view.precision_rows(rounds),
-        precision_interval=view.precision_interval,
-        steps=partial(
-            view.ledger_steps,
-            who=text.judge_name(summary) if logged else "the teacher",
-            trained="the student" if logged else "the policy",
-        ),
-        problem=view.ledger_problem,
-        parts=view.completion_parts,
-        totals=view.stage_totals,
-        groups=view.sample_groups(samples),
-        bar=interval_bar,
-        recipe_text=recipe_text,
-    )
-
-
-def clip(content: str) -> str:
-    """The beginning of a long text, saying how much is left out."""
-    if len(content) <= LONGEST:
-        return content
-    return f"{content[:LONGEST]} … ({len(content) - LONGEST:,} more characters)"
+    made.globals |= {"totals": view.stage_totals, "bar": interval_bar}
+    return made
 
 
 def score(value: float | None) -> str:
@@ -110,15 +112,30 @@ def names(rounds: Sequence[Round]) -> list[str]:
     return [str(entry.round) for entry in rounds]
 
 
-def win_chart(rounds: Sequence[Round]) -> Markup:
-    points = [
-        Point(place, entry.policy.win_rate, entry.policy.ci95, hollow=not entry.adopted)
-        for place, entry in enumerate(rounds)
-        if entry.policy
+def win_chart(runs: Sequence[Sequence[Round]], labels: Sequence[str] = ("",)) -> Markup:
+    """Of one run, or of two side by side, whose names are the labels."""
+    series = [
+        Series(
+            f"{label} win rate after round".strip(),
+            [
+                Point(place, entry.policy.win_rate, entry.policy.ci95, hollow=not entry.adopted)
+                for place, entry in enumerate(rounds)
+                if entry.policy
+            ],
+            **look,
+        )
+        for rounds, label, look in zip(runs, labels, looks(len(runs)), strict=True)
     ]
-    series = [Series("win rate after round", points)]
     title = "Win rate over the base policy after every round, with 95 % intervals"
-    return chart(title, series, names(rounds), line=0.5, percent=True)
+    longest = names(max(runs, key=len))
+    return chart(title, series, longest, unit="win rate", line=0.5, percent=True)
+
+
+def looks(count: int) -> list[dict[str, Any]]:
+    """Colour and place of one series, or of two that share a chart."""
+    if count == 1:
+        return [{}]
+    return [{"style": "second", "shift": -0.1}, {"style": "first", "shift": 0.1}]
 
 
 def agreement_chart(rounds: Sequence[Round]) -> Markup:
@@ -138,23 +155,32 @@ def agreement_chart(rounds: Sequence[Round]) -> Markup:
         Series("after, round", sides["after"], shift=0.12),
     ]
     title = "Student's agreement with the judge on held-out pairs, before and after every round"
-    return chart(title, series, names(rounds), percent=True)
+    return chart(title, series, names(rounds), unit="agreement", percent=True)
 
 
-def drift_charts(rounds: Sequence[Round], base: dict[str, float]) -> list[dict[str, Any]]:
-    """One small chart per drift value, from the base policy (if known) to the last round."""
-    entries = [entry for entry in rounds if entry.drift]
-    if not entries:
+def drift_charts(
+    runs: Sequence[tuple[Sequence[Round], dict[str, float]]], labels: Sequence[str] = ("",)
+) -> list[dict[str, Any]]:
+    """One small chart per drift value, from the base policy (if known) to the last round.
+
+    Args:
+        runs: Rounds and base values of one run, or of two side by side, whose names are `labels`.
+    """
+    drifted = [[entry for entry in rounds if entry.drift] for rounds, _ in runs]
+    if not any(drifted):
         return []
-    labels = ["base", *names(entries)]
+    places = ["base", *names(max(drifted, key=len))]
     charts = []
     for name, (title, unit) in DRIFT.items():
-        points = [Point(0, base[name])] if name in base else []
-        for place, entry in enumerate(entries, start=1):
-            value = getattr(entry.drift, name)
-            points.append(Point(place, value, hollow=not entry.adopted))
-        drawn = chart(
-            f"{title}, {unit}, by round", [Series(title, points)], labels, size=(260, 170)
-        )
-        charts.append({"title": title, "unit": unit, "svg": drawn})
+        series = []
+        for entries, (_, base), label, look in zip(
+            drifted, runs, labels, looks(len(runs)), strict=True
+        ):
+            points = [Point(0, base[name])] if entries and name in base else []
+            for place, entry in enumerate(entries, start=1):
+                value = getattr(entry.drift, name)
+                points.append(Point(place, value, hollow=not entry.adopted))
+            series.append(Series(f"{label} {title}".strip(), points, **look))
+        drawn = chart(f"{title}, {unit}, by round", series, places, unit=unit, size=(260, 180))
+        charts.append({"title": title, "svg": drawn})
     return charts

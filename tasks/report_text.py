@@ -1,12 +1,8 @@
 """The report in sentences, and how it writes numbers."""
 
-from collections.abc import Sequence
-
 from data.summary import Final, Round, StudentSummary, Summary
-from models.stats import wilson
 from tasks.plots import number
 
-LOW_PRECISION = 0.75
 NOT_FINISHED = "The run has not finished. Run the recipe again; it continues from here."
 
 
@@ -153,27 +149,3 @@ def _logged_headline(student: StudentSummary, judge: str) -> dict[str, str]:
         "label": "agreement of the distilled student with the judge",
         "text": text.strip(),
     }
-
-
-def label_warnings(rounds: Sequence[Round]) -> list[str]:
-    """What a careful reader would ask about the labels."""
-    found = []
-    for entry in rounds:
-        share = entry.label_precision
-        if share is not None and share < LOW_PRECISION:
-            found.append(
-                f"Round {entry.round}: the oracle contradicts {1 - share:.0%} of the teacher's "
-                "labels; look below for the data sets where the teacher fails."
-            )
-        ledger = entry.ledger
-        if ledger.mined and wilson(ledger.swapped, ledger.mined)[0] > 0.5:
-            found.append(
-                f"Round {entry.round}: the teacher reversed {entry.swap_rate:.0%} of the student's "
-                "pairs; the student's picks are worse than chance."
-            )
-        if not entry.student.adopted:
-            found.append(
-                f"Round {entry.round}: distillation lowered the student's agreement with the "
-                "teacher; the next round kept the earlier student."
-            )
-    return found

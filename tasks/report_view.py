@@ -2,63 +2,89 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from data.errors import CardinalityError
 from data.summary import Ledger, Round, StageRecord, StudentSummary, Summary, check_ledger
 from models.drift import distinct_2
 from models.stats import wilson
 
-WINS, LOSSES = 3, 3  # samples shown per data set
+WINS, LOSSES = 4, 4  # samples shown per data set
 DATASETS = 24  # at most so many data sets get samples
 
 
-def ledger_steps(ledger: Ledger, who: str, trained: str) -> list[dict[str, Any]]:
-    """From asked to trained: what is left at each step, what dropped out and why.
+class Part(NamedTuple):
+    name: str
+    n: int
+    share: float  # of its level
+    kept: bool  # goes on to the next level
+
+
+class Level(NamedTuple):
+    """One count of the ledger and what it splits into; what is kept is the next level's count."""
+
+    title: str
+    total: int
+    parts: list[Part]  # those that are not zero, and the kept one
+
+
+def ledger_levels(ledger: Ledger, who: str, trained: str) -> list[Level]:
+    """From asked to trained: what each level splits into.
 
     Args:
         who: Labels the pairs, such as "the teacher".
         trained: Learns from them, such as "the policy".
     """
     x = ledger
-    steps: list[tuple[str, int, str, list[tuple[int, str]]]] = [
-        ("prompts asked", x.asked, "", []),
+    levels: list[tuple[str, int, list[tuple[str, int]]]] = [
         (
-            "pairs picked by the student",
+            f"answers to {x.asked:,} prompts",
+            x.generated,
+            [
+                ("usable", x.usable),
+                ("said before", x.duplicate),
+                ("cut off", x.truncated),
+                ("too long for the student", x.unscored),
+                ("empty", x.empty),
+            ],
+        ),
+        (
+            "prompts",
+            x.asked,
+            [
+                ("gave a best and a worst answer", x.mined),
+                ("had fewer than two usable answers", x.no_candidates),
+                ("all answers alike to the student", x.tied),
+            ],
+        ),
+        (
+            "pairs shown to " + who,
             x.mined,
-            "the best and the worst of a prompt's usable answers",
             [
-                (x.no_candidates, "prompts with fewer than two usable answers"),
-                (x.tied, "prompts whose answers the student could not tell apart"),
+                ("labelled", x.labelled),
+                ("scored too close", x.below_margin),
+                ("dropped as disputed", x.dropped_disagreement),
+                ("scored equal", x.teacher_tied),
+                ("too long for " + who, x.unjudged),
             ],
         ),
         (
-            f"preferences labelled by {who}",
+            "pairs labelled",
             x.labelled,
-            f"{who} agreed with the student on {x.agreed:,} pairs, reversed {x.swapped:,}",
-            [
-                (x.teacher_tied, f"pairs that {who} scored equal"),
-                (x.unjudged, f"pairs too long for {who}"),
-                (x.dropped_disagreement, "pairs dropped because the two disagreed"),
-                (x.below_margin, f"pairs that {who} separated by too little"),
-            ],
-        ),
-        (
-            f"pairs {trained} was trained on",
-            x.trained,
-            "",
-            [(x.too_long, "pairs too long for training")],
+            [(f"trained {trained}", x.trained), ("too long for training", x.too_long)],
         ),
     ]
     return [
-        {
-            "label": label,
-            "count": count,
-            "note": note,
-            "share": count / x.asked if x.asked else 0.0,
-            "out": [(lost, why) for lost, why in out if lost],
-        }
-        for label, count, note, out in steps
+        Level(
+            title,
+            total,
+            [
+                Part(name, count, count / total if total else 0.0, place == 0)
+                for place, (name, count) in enumerate(parts)
+                if count or place == 0
+            ],
+        )
+        for title, total, parts in levels
     ]
 
 
@@ -69,13 +95,6 @@ def ledger_problem(ledger: Ledger) -> str:
     except CardinalityError as error:
         return str(error)
     return ""
-
-
-def completion_parts(ledger: Ledger) -> list[tuple[str, int, float]]:
-    """(what, count, share of all completions), usable first."""
-    names = ("usable", "duplicate", "truncated", "unscored", "empty")
-    counts = [(name, getattr(ledger, name)) for name in names]
-    return [(name, n, n / ledger.generated if ledger.generated else 0.0) for name, n in counts]
 
 
 def precision_rows(rounds: Sequence[Round]) -> list[dict[str, Any]]:
@@ -135,6 +154,12 @@ def _gain(row: dict[str, Any]) -> float | None:
     return None if base is None or policy is None else policy - base
 
 
+def teacher_work(rounds: Sequence[Round]) -> dict[str, int]:
+    """Teacher calls made to label pairs, and saved against labelling every answer."""
+    made = sum(entry.teacher_calls for entry in rounds)
+    return {"made": made, "saved": sum(entry.ledger.generated for entry in rounds) - made}
+
+
 def stage_totals(records: Sequence[StageRecord]) -> dict[str, Any]:
     """Calls, how many were reused, seconds now, when first computed, and saved by reuse."""
     return {
@@ -142,6 +167,7 @@ def stage_totals(records: Sequence[StageRecord]) -> dict[str, Any]:
         "cached": sum(record.cached for record in records),
         "seconds": sum(record.seconds for record in records),
         "computed": sum(record.computed_seconds for record in records),
+        "shards": sum(record.shards for record in records),
         "shards_reused": sum(record.shards_reused for record in records),
         "saved": sum(record.saved_seconds for record in records),
     }

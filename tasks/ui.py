@@ -75,7 +75,7 @@ def publish_round(summary: Summary, entry: Round, rows: Sequence[dict[str, Any]]
     )
     create_markdown_artifact(samples(rows), key="samples", description=f"Answers of {name}")
     create_image_artifact(
-        data_uri(str(win_chart(summary.rounds))),
+        data_uri(str(win_chart([summary.rounds]))),
         key="win-rate",
         description=f"Win rate over the base after every round, with 95 % intervals: {name}",
     )

@@ -219,7 +219,10 @@ COMMANDS = [
     Override("status ../..", "'../..' is no name of a run"),
     Override("report none", "no such run"),
     Override("report ..", "'..' is no name of a run"),
-    Override("report", "the following arguments are required: RUN"),
+    Override("report", "one of the arguments RUN --compare is required"),
+    Override("report --compare only_one", "expected 2 arguments"),
+    Override("report --compare none ..", "no such run"),
+    Override("report --compare .. none", "'..' is no name of a run"),
     Override("report /etc/passwd", "'/etc/passwd' is no name of a run"),
 ]
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.stats import Z_95, bootstrap_means, wilson, win_rate
+from models import stats
+from models.stats import Z_95, bootstrap_means, dataset_mean, wilson, win_rate
 
 OUTCOMES = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from("abc")), min_size=1)
 
@@ -91,6 +92,35 @@ def test_resampled_means_have_the_mean_and_the_spread_of_the_sample():
     means = bootstrap_means(values, 50_000, np.random.default_rng(0))
     assert means.mean() == pytest.approx(values.mean(), abs=0.005)
     assert means.std() == pytest.approx(values.std() / 2, rel=0.02)
+
+
+def test_a_mean_of_differences_counts_every_data_set_the_same():
+    found = dataset_mean([0.2, 0.4, -1.0], ["a", "a", "b"], samples=50)
+    assert found["mean"] == pytest.approx((0.3 - 1.0) / 2) and found["n"] == 3
+    assert found["by_dataset"]["a"]["mean"] == pytest.approx(0.3)
+    assert found["by_dataset"]["b"] == {"mean": -1.0, "ci95": (-1.0, -1.0), "n": 1}
+    low, high = found["ci95"]
+    assert -0.4 - 1e-9 <= low < -0.35 < high <= -0.3 + 1e-9
+
+
+def test_the_interval_of_paired_differences_has_its_nominal_width():
+    values = np.random.default_rng(1).normal(0.1, 0.5, 400)
+    low, high = dataset_mean(values.tolist(), ["a"] * 400)["ci95"]
+    half = Z_95 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.006)
+
+
+def test_drawing_a_few_resamples_at_a_time_draws_the_same(monkeypatch):
+    values = np.linspace(0, 1, 30)
+    whole = bootstrap_means(values, 100, np.random.default_rng(0))
+    monkeypatch.setattr(stats, "MOST_DRAWN", 7 * 30)
+    assert (bootstrap_means(values, 100, np.random.default_rng(0)) == whole).all()
+
+
+@pytest.mark.parametrize(("values", "datasets"), [([], []), ([1.0], ["a", "b"])])
+def test_a_mean_needs_a_data_set_for_every_value(values, datasets):
+    with pytest.raises(ValueError, match="one data set per value"):
+        dataset_mean(values, datasets)
 
 
 def test_wilson_has_its_closed_forms():

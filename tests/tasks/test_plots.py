@@ -98,3 +98,9 @@ def test_a_bar_marks_half_and_spans_its_interval():
 )
 def test_numbers_are_as_long_as_they_need_to_be(value, percent, text):
     assert number(value, percent) == text
+
+
+def test_both_axes_are_named():
+    svg = drawn([1.0, 2.0], unit="tokens <each>", axis="round")
+    texts = {t.get("class"): t.text for t in svg.iter("text")}
+    assert texts["unit"] == "tokens <each>" and texts["axis"] == "round"
