@@ -15,7 +15,7 @@ DATASETS = 24  # at most so many data sets get samples
 
 class Part(NamedTuple):
     name: str
-    count: int
+    n: int
     share: float  # of its level
     kept: bool  # goes on to the next level
 

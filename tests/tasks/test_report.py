@@ -129,13 +129,13 @@ def test_every_level_of_the_ledger_adds_up_and_what_is_kept_is_the_next_one(alig
     for entry in examples.aligned().rounds:
         levels = ledger_levels(entry.ledger, "the teacher", "the policy")
         for level in levels:
-            assert sum(part.count for part in level.parts) == level.total
+            assert sum(part.n for part in level.parts) == level.total
             assert [part.kept for part in level.parts].index(True) == 0
             for part in level.parts:
-                assert f"{part.count:,} {part.name}" in aligned.text
+                assert f"{part.n:,} {part.name}" in aligned.text
         for level, after in itertools.pairwise(levels[1:]):
-            assert level.parts[0].count == after.total
-        assert levels[-1].parts[0].count == entry.ledger.trained
+            assert level.parts[0].n == after.total
+        assert levels[-1].parts[0].n == entry.ledger.trained
     assert "do not add up" not in aligned.text
 
 
