@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.installed-$(STACK)
 # uv 0.9 or later is only needed to write the lock files again.
 UV     ?= uv
 
-.PHONY: install align test test-all faults lint lock clean
+.PHONY: install align test test-all operate stop faults lint lock clean
 
 install: $(STAMP)
 
@@ -31,6 +31,13 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest
+
+# Prefect's server, a worker and the deployments on this machine; `make stop` ends them.
+operate: install
+	@$(BIN)/tsalign operate start
+
+stop:
+	@$(BIN)/tsalign operate stop
 
 # Kills a small run thirty times and compares what is left with an undisturbed one.
 faults: install

@@ -1,18 +1,20 @@
 """What an artifact is: the reference that passes between stages and the record beside its files."""
 
+import json
 import os
 import platform
 import socket
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from data.digests import canonical_json, digest_of, file_digest, tree_files
-from data.errors import ArtifactError
+from data.digests import canonical_json, digest_of, file_digest, is_hidden, tree_files
+from data.errors import ArtifactError, InputError
 from data.schemas import TABLES
 from data.tables import check_schema
 
@@ -49,7 +51,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    format: int = 1
+    format: int = 2  # 1 had no checksum
     artifact: Artifact
     key: dict[str, JsonValue]
     files: dict[str, FileRecord]
@@ -57,7 +59,10 @@ class Record(BaseModel):
     computed_by: dict[str, str]
 
     def dump(self) -> bytes:
-        return canonical_json(self.model_dump(mode="json"))
+        """The bytes of artifact.json, with a checksum: a stage's metadata is in no file's."""
+        content = self.model_dump(mode="json")
+        checksum = {"checksum": digest_of(content)} if self.format > 1 else {}
+        return canonical_json(content | checksum)
 
 
 def describe(folder: Path, kind: str, key: dict, meta: dict, seconds: float) -> Record:
@@ -85,7 +90,7 @@ def describe(folder: Path, kind: str, key: dict, meta: dict, seconds: float) -> 
         artifact=artifact,
         key=key,
         files=files,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),
         computed_by={
             "host": socket.gethostname(),
             "pid": str(os.getpid()),
@@ -116,44 +121,87 @@ def _rows(path: Path, kind: str) -> int:
     return int(rows)
 
 
-def read_record(folder: Path, kind: str, key: str) -> Record:
-    """The record in `folder`, checked to be of this kind and key, with its files of their sizes.
+@dataclass(frozen=True)
+class Examination:
+    """What a folder of the store holds: each finding is "file: what is wrong with it"."""
 
-    Reads no file's bytes; see `check_bytes`. Raises ArtifactError naming what is wrong.
+    record: Record | None  # None if it cannot be relied on
+    damage: list[str]
+    foreign: list[str] = field(default_factory=list)  # files that someone else put there
+
+
+def read_record(folder: Path, kind: str, key: str, *, fresh: bool = False) -> Record:
+    """The record in `folder`, of this kind and key, once every file is as it was written.
+
+    Bytes are hashed at their first use in a process and, with `fresh`, again.
+
+    Raises:
+        ArtifactError: naming the first damaged file.
+        InputError: a foreign file is there, which a model's loader might take for its own.
     """
-    path = folder / RECORD
+    found = examine(folder, kind, key, fresh=fresh)
+    if found.foreign:
+        raise InputError(f"{folder}: {found.foreign[0]}")
+    if found.record is None or found.damage:
+        raise ArtifactError(f"{folder}: {found.damage[0]}; run its stage again")
+    return found.record
+
+
+def examine(folder: Path, kind: str, key: str, *, fresh: bool = True) -> Examination:
+    """Everything that is wrong with the artifact in `folder`."""
     try:
-        record = Record.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise ArtifactError(f"{kind} {key}: not in the store; run its stage again") from None
-    except (OSError, ValidationError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not a readable record; run its stage again") from error
+        record = load_record(folder, kind, key)
+    except ArtifactError as error:
+        return Examination(None, [str(error)])
+    damage = [
+        f"{name}: {wrong}"
+        for name, file in record.files.items()
+        if (wrong := _damage(folder / name, file, fresh))
+    ]
+    others = sorted(set(tree_files(folder)) - set(record.files) - {RECORD})
+    foreign = [
+        f"{name}: not part of the artifact; move it away" for name in others if not is_hidden(name)
+    ]
+    return Examination(record, damage, foreign)
+
+
+def load_record(folder: Path, kind: str, key: str) -> Record:
+    """The record in `folder`, of this kind and key, before a look at any file.
+
+    Raises:
+        ArtifactError: "artifact.json: what is wrong with it".
+    """
+    try:
+        record = _parse((folder / RECORD).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        what = f"{RECORD}: missing" if folder.is_dir() else "not in the store"
+        raise ArtifactError(what) from None
+    except (OSError, ValueError, RecursionError, InputError) as error:
+        raise ArtifactError(f"{RECORD}: not a readable record") from error
     artifact = record.artifact
     sums = {name: file.sha256 for name, file in record.files.items()}
     if artifact.kind != kind or artifact.key != key or digest_of(record.key) != key:
-        raise ArtifactError(f"{path}: records another key than its place; run its stage again")
+        raise ArtifactError(f"{RECORD}: records another key than its place")
     if artifact.digest != digest_of(sums):
-        raise ArtifactError(f"{path}: digest does not match its files; run its stage again")
-    for name, file in record.files.items():
-        _check_file(folder, name, file)
+        raise ArtifactError(f"{RECORD}: digest does not match its files")
+    for name in record.files:
+        check_file_name(name)
     return record
 
 
-def _check_file(folder: Path, name: str, file: FileRecord) -> None:
-    check_file_name(name)
-    path = folder / name
+def _parse(raw: bytes) -> Record:
+    """Raises ValueError, RecursionError or InputError for anything but a record as written."""
+    record = Record.model_validate_json(raw)
+    content = json.loads(raw)
+    if record.format > 1 and content.pop("checksum", None) != digest_of(content):
+        raise ValueError("checksum")
+    return record
+
+
+def _damage(path: Path, file: FileRecord, fresh: bool) -> str | None:
     if path.is_symlink() or not path.is_file():
-        raise ArtifactError(f"{path}: missing; run its stage again")
+        return "missing"
     size = path.stat().st_size
     if size != file.size:
-        raise ArtifactError(f"{path}: has {size} bytes, was {file.size}; run its stage again")
-
-
-def check_bytes(folder: Path, record: Record) -> None:
-    """Hash every file anew. Raises ArtifactError naming a damaged or foreign file."""
-    for name, file in record.files.items():
-        if file_digest(folder / name, fresh=True) != file.sha256:
-            raise ArtifactError(f"{folder / name}: content has changed; run its stage again")
-    foreign = sorted(set(tree_files(folder)) - set(record.files) - {RECORD})
-    if foreign:
-        raise ArtifactError(f"{folder / foreign[0]}: not part of the artifact; remove it")
+        return f"has {size} bytes, was {file.size}"
+    return "content has changed" if file_digest(path, fresh=fresh) != file.sha256 else None

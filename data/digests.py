@@ -133,11 +133,11 @@ def tree_digest(folder: str | Path) -> str:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{folder}: no such folder; give a local model directory")
-    names = [n for n in tree_files(root) if n != "artifact.json" and not _hidden(n)]
+    names = [n for n in tree_files(root) if n != "artifact.json" and not is_hidden(n)]
     if not names:
         raise InputError(f"{folder}: holds no files; give a local model directory")
     return digest_of({name: file_digest(root / name) for name in names})
 
 
-def _hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))

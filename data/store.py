@@ -3,7 +3,8 @@
 <store>/<kind>/<first two hex digits>/<key hex>/{artifact.json, data.parquet or model files}
 
 A result appears by one rename of a complete, synced folder, so a crash leaves either all of it or
-nothing. What does not match its own record counts as absent and is computed again.
+nothing. Every artifact is hashed before its first use in a process; what does not match its own
+record counts as absent and is computed again.
 """
 
 import json
@@ -11,7 +12,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +20,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.artifacts import RECORD, TABLE, Artifact, Record, check_bytes, describe, read_record
+from data.artifacts import RECORD, TABLE, Artifact, Record, describe, read_record
 from data.digests import canonical_json, digest_of, tree_files
 from data.errors import ArtifactError, InputError, StoreFullError, out_of_space
 from data.locks import LockedError, OnWait, alone, locked, shared
+from data.processes import alive, owner
 from data.remote import Remote, local_folder
 from data.schemas import TABLES
 from data.tables import read_table
@@ -44,9 +45,10 @@ class Store:
         self._cleaned = False
 
     def find(self, kind: str, key: dict) -> Artifact | None:
-        """The artifact of this kind and key, or None if it is absent, incomplete or mismatched.
+        """The artifact of this kind and key, or None if it is absent or damaged.
 
-        Files are checked by presence and size; `verify` reads their bytes.
+        Raises:
+            InputError: someone put a file of their own into its folder.
         """
         record = self._find(kind, digest_of(key))
         return record.artifact if record else None
@@ -78,7 +80,7 @@ class Store:
         return record.artifact
 
     def path(self, artifact: Artifact) -> Path:
-        """Local folder of an artifact, present and complete. Raises ArtifactError otherwise."""
+        """Local folder of an artifact, there and undamaged. Raises ArtifactError otherwise."""
         return self._folder(artifact.kind, self._record(artifact).artifact.key)
 
     def table(self, artifact: Artifact, schema: pa.Schema | None = None) -> pa.Table:
@@ -96,8 +98,39 @@ class Store:
 
     def verify(self, artifact: Artifact) -> None:
         """Read and hash every file again. Raises ArtifactError naming the first damaged one."""
-        record = self._record(artifact)
-        check_bytes(self._folder(artifact.kind, artifact.key), record)
+        self._record(artifact, fresh=True)
+
+    def place(self, artifact: Artifact) -> Path:
+        """Where an artifact is or would be on this machine, fetched but not checked."""
+        folder = self._folder(artifact.kind, artifact.key)
+        if self._remote and not (folder / RECORD).exists():
+            self._fetch(artifact.kind, artifact.key)
+        return folder
+
+    def discard(self, folder: Path) -> None:
+        """Remove an artifact, or any other folder of the store; gone at once if it goes at all."""
+        aside = self._temporary()
+        try:
+            os.rename(folder, aside / "discarded")
+        except FileNotFoundError:
+            pass  # a competitor was faster
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def leftovers(self) -> list[Path]:
+        """Temporary folders whose process, on this host, has ended."""
+        parent, own_host = self.root / _TEMPORARY, owner(os.getpid()).split("-")[0]
+        found = []
+        for folder in parent.iterdir() if parent.is_dir() else ():
+            host, pid, *_ = [*folder.name.split("-"), "", ""]
+            if host == own_host and pid.isdecimal() and not alive(int(pid), folder.name):
+                found.append(folder)
+        return found
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the store is a folder of this machine, not a mirror of one elsewhere."""
+        return self._remote is None
 
     def scratch(self, kind: str, key: dict) -> Path:
         """A local folder, not made yet, for what a stage wants to find again after a crash."""
@@ -134,11 +167,9 @@ class Store:
     def _lock(self, kind: str, key: str) -> Path:
         return self.root / _LOCKS / self._name(kind, key).replace("/", "-")
 
-    def _record(self, artifact: Artifact) -> Record:
-        folder = self._folder(artifact.kind, artifact.key)
-        if self._remote and not (folder / RECORD).exists():
-            self._fetch(artifact.kind, artifact.key)
-        record = read_record(folder, artifact.kind, artifact.key)
+    def _record(self, artifact: Artifact, fresh: bool = False) -> Record:
+        folder = self.place(artifact)
+        record = read_record(folder, artifact.kind, artifact.key, fresh=fresh)
         if record.artifact.digest != artifact.digest:
             raise ArtifactError(
                 f"{folder}: was computed again with another result; run the stage that refers to it"
@@ -175,7 +206,7 @@ class Store:
         kind, key = record.artifact.kind, record.artifact.key
         final = self._folder(kind, key)
         (work / RECORD).write_bytes(record.dump())
-        _sync_tree(work)
+        sync_tree(work)
         final.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(8):
             try:
@@ -186,22 +217,12 @@ class Store:
                 try:
                     return read_record(final, kind, key)
                 except ArtifactError:
-                    self._set_aside(final)
+                    self.discard(final)
             else:
                 for folder in (final.parent, final.parent.parent, self.root):
                     _sync(folder)
                 return record
         raise ArtifactError(f"{final}: another process keeps replacing it; run again later")
-
-    def _set_aside(self, final: Path) -> None:
-        """Move a damaged artifact out of the way, then delete it."""
-        aside = self._temporary()
-        try:
-            os.rename(final, aside / "damaged")
-        except FileNotFoundError:
-            pass  # a competitor was faster
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
 
     def _fetch(self, kind: str, key: str) -> bool:
         """Download an artifact into the local cache; False if it is absent or damaged there."""
@@ -209,9 +230,7 @@ class Store:
         work = self._temporary()
         try:
             self._remote.pull(self._name(kind, key), work)
-            record = read_record(work, kind, key)
-            check_bytes(work, record)
-            self._publish(work, record)
+            self._publish(work, read_record(work, kind, key, fresh=True))
         except ArtifactError:
             return False
         finally:
@@ -236,51 +255,16 @@ class Store:
         parent = self.root / _TEMPORARY
         parent.mkdir(parents=True, exist_ok=True)
         if not self._cleaned:
-            _remove_leftovers(parent)
+            for left in self.leftovers():
+                shutil.rmtree(left, ignore_errors=True)
             self._cleaned = True
-        folder = parent / f"{_owner(os.getpid())}-{secrets.token_hex(6)}"
+        folder = parent / f"{owner(os.getpid())}-{secrets.token_hex(6)}"
         folder.mkdir()
         return folder
 
 
-def _owner(pid: int) -> str:
-    """Name of a process that neither another host nor a later process with its pid shares."""
-    host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
-    _, started = _stat(pid)
-    return f"{host}-{pid}-{started}"
-
-
-def _stat(pid: int) -> tuple[str, str]:
-    """State letter and start time of a process, "" and "0" where the system does not tell."""
-    try:
-        # Counted behind the command name, which may itself hold spaces.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return fields[0], fields[19]
-    except (OSError, IndexError):
-        return "", "0"
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Delete temporary folders whose process, on this host, has ended."""
-    own_host = _owner(os.getpid()).split("-")[0]
-    for folder in parent.iterdir():
-        host, pid, *_ = [*folder.name.split("-"), "", ""]
-        if host == own_host and pid.isdecimal() and not _alive(int(pid), folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(pid: int, name: str) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    # A zombie has ended; its parent has only not asked yet.
-    return _stat(pid)[0] != "Z" and name.startswith(_owner(pid) + "-")
-
-
-def _sync_tree(folder: Path) -> None:
+def sync_tree(folder: Path) -> None:
+    """Have the disk hold every file and folder below `folder` before this returns."""
     for name in tree_files(folder):
         _sync(folder / name)
     for parent, _, _ in os.walk(folder, topdown=False):

@@ -15,15 +15,18 @@ from flows.round import State, align_round
 from flows.summarize import Book
 from tasks import machine
 from tasks.progress import Progress
+from tasks.redo import Redo
 from tasks.residents import Residents
 from tasks.stage import Context, Model, Run
+from tasks.ui import UiProgress
 
 
-def open_run(recipe: Recipe, store: str, progress: Progress) -> Run:
+def open_run(recipe: Recipe, store: str, progress: Progress, redo: Redo | None) -> Run:
     """The context of a run on this machine."""
     name = machine.engine_name(recipe.generate.engine)
     residents = Residents(name, recipe.runtime, recipe.max_length, recipe.seed)
-    return Run(Context(Store(store), recipe.runtime, residents), progress, engine_of(recipe))
+    context = Context(Store(store), recipe.runtime, residents)
+    return Run(context, progress, engine_of(recipe), redo=redo)
 
 
 def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
@@ -33,6 +36,7 @@ def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     state = State(policy=parts.policy, student=parts.student)
     for number in range(1, recipe.rounds + 1):
         run.progress.section(f"Round {number} of {recipe.rounds}")
+        run.round = number
         state, outcome = align_round(run, recipe.run, recipe, parts, state, number)
         book.round_done(outcome)
     return {"policy": state.policy, "student": state.student}
@@ -47,6 +51,26 @@ def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     outcome = distill_from_logs(run, recipe.run, recipe, logs)
     book.logged_done(outcome)
     return {"student": outcome.student}
+
+
+def run_recipe(
+    recipe: Recipe, store: str, runs_dir: str, quiet: bool = False, redo: Redo | None = None
+) -> str:
+    """The whole of an alignment, within a flow. Returns the folder of the run."""
+    started = monotonic()
+    check_inputs(recipe)
+    with UiProgress(quiet=quiet) as progress:
+        run = open_run(recipe, store, progress, redo)
+        book = Book(recipe, Path(runs_dir) / recipe.run, run)
+        try:
+            with run.context.store.used():
+                progress.section("Preparing")
+                loop = learn_from_logs if recipe.logged else rounds
+                models = loop(run, recipe, book)
+                book.finish(models, seconds=monotonic() - started)
+        finally:
+            run.context.residents.close()
+    return str(book.folder)
 
 
 @flow(name="align", flow_run_name="{recipe.run}", persist_result=False)
@@ -64,17 +88,4 @@ def align(
     Returns:
         The folder of the run.
     """
-    started = monotonic()
-    check_inputs(recipe)
-    with Progress(quiet=quiet) as progress:
-        run = open_run(recipe, store, progress)
-        book = Book(recipe, Path(runs_dir) / recipe.run, run)
-        try:
-            with run.context.store.used():
-                progress.section("Preparing")
-                loop = learn_from_logs if recipe.logged else rounds
-                models = loop(run, recipe, book)
-                book.finish(models, seconds=monotonic() - started)
-        finally:
-            run.context.residents.close()
-    return str(book.folder)
+    return run_recipe(recipe, store, runs_dir, quiet)

@@ -1,4 +1,4 @@
-"""The command line: `tsalign align`, `status`, `report`.
+"""The command line: `tsalign align`, `status`, `report`, `explain`, `verify`, `gc`.
 
 Importing this module loads neither torch nor Prefect; what a command needs, it imports itself.
 """
@@ -57,14 +57,59 @@ def parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(call=_report)
 
-    for command in (align, report):
+    explain = commands.add_parser("explain", help="why each stage was found or computed")
+    explain.add_argument("run", metavar="RUN")
+    explain.add_argument("--round", type=int, metavar="N", help="only this one; 0: preparation")
+    explain.add_argument("--stage", metavar="S", help="only this one, such as optimize")
+    explain.set_defaults(call=_explain)
+
+    verify = commands.add_parser("verify", help="hash every artifact that runs refer to")
+    verify.add_argument("run", nargs="?", metavar="RUN", help="a run (default: all runs)")
+    verify.add_argument("--repair", action="store_true", help="compute what is damaged again")
+    verify.set_defaults(call=_verify)
+
+    gc = commands.add_parser("gc", help="list, or delete, what no run refers to")
+    gc.add_argument("--delete", action="store_true", help="remove it (default: only list it)")
+    gc.add_argument(
+        "--older-than", type=float, default=168.0, metavar="HOURS", help="default: 168, a week"
+    )
+    gc.add_argument(
+        "--runs-dir",
+        dest="runs_dirs",
+        type=Path,
+        action="append",
+        metavar="DIR",
+        help="once for every folder of runs that use the store (default: runs)",
+    )
+    gc.set_defaults(call=_gc)
+
+    again = commands.add_parser("rerun", help="make a stage of a round again and what follows")
+    again.add_argument("run", metavar="RUN")
+    again.add_argument("--round", type=int, required=True, metavar="N")
+    again.add_argument("--stage", default="generate", metavar="S", help="default: generate")
+    again.add_argument("--quiet", action="store_true", help="print errors only")
+    again.set_defaults(call=_rerun)
+
+    operate = commands.add_parser("operate", help="Prefect server, worker and deployments, here")
+    operate.add_argument("action", choices=("start", "stop"))
+    operate.add_argument("--port", type=int, default=4200, help="of the server (default: 4200)")
+    operate.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(".tsalign/operate"),
+        metavar="DIR",
+        help="database and logs (default: .tsalign/operate)",
+    )
+    operate.set_defaults(call=_operate)
+
+    for command in (align, report, explain, verify, gc, again):
         command.add_argument(
             "--store",
             default=os.environ.get("TSALIGN_STORE", ".tsalign/store"),
             metavar="URL",
             help="where artifacts are kept (default: $TSALIGN_STORE or .tsalign/store)",
         )
-    for command in (align, status, report):
+    for command in (align, status, report, explain, verify, again):
         command.add_argument(
             "--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs"
         )
@@ -75,14 +120,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's error is one line on stderr and exit status 2."""
     try:
         args = parser().parse_args(argv)
-        args.call(args)
+        return args.call(args) or 0
     except TsAlignError as error:
         sys.stderr.write(f"tsalign: error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("tsalign: interrupted; run the same command again to continue\n")
         return 130
-    return 0
 
 
 def _align(args: argparse.Namespace) -> None:
@@ -109,6 +153,45 @@ def _report(args: argparse.Namespace) -> None:
         compare_runs(args.runs_dir, args.compare, args.store, args.out)
     else:
         write_report_again(args.runs_dir, args.run, args.store, args.out)
+
+
+def _explain(args: argparse.Namespace) -> None:
+    from data.store import Store
+    from flows.explain import explain
+
+    explain(Store(args.store), args.runs_dir, args.run, round_number=args.round, stage=args.stage)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from data.store import Store
+    from flows.upkeep import verify
+
+    return verify(Store(args.store), args.runs_dir, args.run, repair=args.repair)
+
+
+def _gc(args: argparse.Namespace) -> None:
+    from data.store import Store
+    from flows.upkeep import collect
+
+    runs_dirs = args.runs_dirs or [Path("runs")]
+    collect(Store(args.store), runs_dirs, older_than=args.older_than, delete=args.delete)
+
+
+def _rerun(args: argparse.Namespace) -> None:
+    from flows.launch import launch_rerun
+
+    places = {"store": args.store, "runs_dir": args.runs_dir}
+    launch_rerun(args.run, args.round, args.stage, **places, quiet=args.quiet)
+
+
+def _operate(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from flows.operate import Operation
+
+    operation = Operation(args.folder, args.port)
+    do = operation.start if args.action == "start" else operation.stop
+    do(Console(highlight=False))
 
 
 if __name__ == "__main__":

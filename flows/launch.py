@@ -5,6 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 from time import monotonic
+from typing import cast, get_args
 
 from rich.console import Console
 
@@ -14,6 +15,7 @@ from data.recipe import Recipe
 from data.store import Store
 from data.summary import Summary, read_summary, write_summary
 from flows.show import headline
+from tasks.redo import StageName
 
 # Only defaults: whatever the user has set wins.
 SETTINGS = {
@@ -38,15 +40,42 @@ def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -
         write_summary(folder / "summary.json", done)
         console.print(f"{recipe.run}: nothing to do, every stage is cached.")
     else:
-        for name, value in SETTINGS.items():
-            os.environ.setdefault(name, value)
+        set_defaults()
         check(recipe, artifacts, folder)
         from flows.align import align
 
-        # Prefect would print a traceback of what the command line says in one line.
-        logging.getLogger("prefect").setLevel(logging.CRITICAL)
         align(recipe, store=store, runs_dir=str(runs_dir), quiet=quiet)
     headline(console, read_summary(folder / "summary.json"), folder)
+
+
+def launch_rerun(
+    run: str, number: int, stage: str, *, store: str, runs_dir: Path, quiet: bool = False
+) -> None:
+    """Make a stage of a finished or failed round again and what follows from it."""
+    if stage not in get_args(StageName):
+        raise InputError(f"--stage: no stage {stage!r}; use {', '.join(get_args(StageName))}")
+    folder = runs_dir / run
+    set_defaults()
+    check(recipe_of(folder), Store(store), folder)
+    from flows.rerun import rerun_round
+
+    chosen = cast(StageName, stage)
+    rerun_round(run, number, chosen, store=store, runs_dir=str(runs_dir), quiet=quiet)
+    console = Console(quiet=quiet, highlight=False)
+    headline(console, read_summary(folder / "summary.json"), folder)
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe a run was started with. Raises InputError."""
+    return Recipe.model_validate(read_summary(folder / "summary.json").config)
+
+
+def set_defaults() -> None:
+    """Environment of a run from the command line; before Prefect and torch are imported."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    # Prefect would print a traceback of what the command line says in one line.
+    logging.getLogger("prefect").setLevel(logging.CRITICAL)
 
 
 def check(recipe: Recipe, store: Store, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """From the artifacts of a run to its summary, its report and the folder a user opens."""
 
+import os
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +29,7 @@ from flows.round import Outcome
 from models.stats import win_rate
 from tasks.report import write_report
 from tasks.stage import Model, Run
+from tasks.ui import publish_report, publish_round
 
 LIBRARIES = ("tsalign", "torch", "transformers", "trl", "peft", "prefect", "pyarrow")
 
@@ -176,6 +178,9 @@ class Book:
         }
         self._note(entry)
         self._write()
+        publish_round(
+            self.summary, entry, self._run.context.store.table(outcome.evaluation).to_pylist()
+        )
 
     def logged_done(self, outcome: LoggedOutcome) -> None:
         entry = logged_summary(outcome)
@@ -207,6 +212,7 @@ class Book:
                 )
         self._write()
         write_report(summary, self._run.context.store, self.folder / "report.html")
+        publish_report(summary, self.folder / "report.html")
         for name, model in models.items():
             link(self.folder / name, self._run.context.path(model))
 
@@ -224,6 +230,8 @@ class Book:
 
 
 def link(name: Path, target: Path) -> None:
-    """A symbolic link that replaces an older one."""
-    name.unlink(missing_ok=True)
-    name.symlink_to(target.resolve(), target_is_directory=True)
+    """A symbolic link that replaces an older one, also beside another run of the same name."""
+    new = name.with_name(f".{name.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target.resolve(), target_is_directory=True)
+    new.replace(name)

@@ -19,7 +19,7 @@ from data.errors import InputError, TrainingError
 from data.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models.adapters import reward_adapter, save_and_merge
 from models.batching import LengthGroups, Parts, Row
-from models.chat import Tokenizer, render_conversation
+from models.chat import Tokenizer, load_tokenizer, render_conversation
 from models.hardware import device_of, stored_dtype, training_dtype
 from models.silence import quiet
 from models.trainers import (
@@ -88,7 +88,7 @@ def train_reward_model(
     (share of pairs in the right order as they were trained on, last epoch) and counts.
 
     Raises InputError unless the model has one label; TrainingError for a loss that is not finite
-    or a saved model that scores differently.
+    or a saved model that scores or renders differently.
     """
     set_seed(seed)
     rows, too_long = tokenise_pairs(tokenizer, preferences, config.max_length)
@@ -98,12 +98,23 @@ def train_reward_model(
     trainer = _make_trainer(
         out, model, tokenizer, rows, config, loss, margin, adapter, runtime, seed
     )
-    meta = run(trainer, rows, config, runtime, on_progress, checkpoints)
+    meta = run(
+        trainer,
+        rows,
+        config,
+        runtime,
+        on_progress,
+        checkpoints,
+        loss=loss,
+        margin=margin,
+        adapter=adapter.model_dump() if adapter else None,
+    )
     canaries = canary_batch(rows, tokenizer)
     before, dtype = canary_scores(trainer.model, canaries), model.dtype
     trained = save_and_merge(trainer.model, out) if adapter else trainer.model
     save_model(trained, tokenizer, out, stored)
     check_saved(out, canaries, before, runtime, dtype)
+    check_rendering(out, tokenizer, preferences.slice(0, _CANARIES), config.max_length, runtime)
     return {**meta, "accuracy": meta["metrics"]["accuracy"], "too_long": too_long}
 
 
@@ -249,4 +260,16 @@ def check_saved(
         raise TrainingError(
             f"the saved reward model scores differ by up to {(before - after).abs().max():.3g} "
             "from those before saving; train it again and keep the saved files as they are"
+        )
+
+
+def check_rendering(
+    out: Path, tokenizer: Tokenizer, pairs: pa.Table, max_length: int, runtime: RuntimeConfig
+) -> None:
+    """TrainingError unless the tokenizer in `out` renders the pairs as they were trained on."""
+    saved = load_tokenizer(out, runtime.trust_remote_code)
+    if tokenise_pairs(saved, pairs, max_length) != tokenise_pairs(tokenizer, pairs, max_length):
+        raise TrainingError(
+            "the saved reward model's tokenizer renders conversations differently from the one it "
+            "was trained with; keep the saved chat template and tokenizer as they are"
         )

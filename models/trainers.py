@@ -30,7 +30,7 @@ from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig, TrainConfig
 from models.batching import LengthGroups, Row
 from models.hardware import device_of, dtype_of
-from models.resume import Checkpoints, binding
+from models.resume import Checkpoints, binding, load_weights, save_weights
 
 OnProgress = Callable[[int, int], None]
 
@@ -68,6 +68,7 @@ def arguments(
     """The arguments all of TRL's trainers take: quiet, seeded, nothing written but the model."""
     on_cuda = device_of(runtime).type == "cuda"
     dtype = dtype_of(runtime)
+    planned = planned_steps(n_rows, config)
     return {
         "output_dir": str(out),
         "num_train_epochs": config.epochs,
@@ -75,7 +76,8 @@ def arguments(
         "gradient_accumulation_steps": 1,
         "learning_rate": config.learning_rate,
         "lr_scheduler_type": config.scheduler,
-        "warmup_steps": math.ceil(planned_steps(n_rows, config) * config.warmup_ratio),
+        # The first step of a warm-up has rate 0: a single step must not be one.
+        "warmup_steps": min(math.ceil(planned * config.warmup_ratio), planned - 1),
         "seed": seed,
         "data_seed": seed,
         "use_cpu": not on_cuda,
@@ -132,6 +134,13 @@ class PartsTrainer(Trainer):
         """Not counted: walking over all parameters costs a small model 2 % of a step."""
         return 0
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Only ever called for a checkpoint: artifacts are saved by `save_model`."""
+        save_weights(self.model, Path(output_dir or self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights(self.model, Path(resume_from_checkpoint))
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None beside a checkpoint: it is scratch."""
 
@@ -185,10 +194,12 @@ def run(
     runtime: RuntimeConfig,
     on_progress: OnProgress | None,
     checkpoints: Path | None,
+    **settings: Any,
 ) -> dict[str, Any]:
     """Train to the end: steps, loss history and the means of TRL's own metrics over the last epoch.
 
-    Goes on from the last checkpoint in the folder `checkpoints`, if there is one of this training.
+    Goes on from the last checkpoint in the folder `checkpoints`, if there is one of this training;
+    `settings` are what makes it this training besides rows, weights and `config`.
 
     Raises TrainingError for a loss, gradient or weight that is not finite and for missing steps.
     """
@@ -198,7 +209,8 @@ def run(
     trainer.add_callback(watch)
     if checkpoints:
         trainer.args.output_dir = str(checkpoints)
-        bound_to = binding(rows, config, trainer.args.seed)
+        settings |= config.model_dump(mode="json", exclude=set(config.not_in_key))
+        bound_to = binding(rows, trainer.model, settings | {"seed": trainer.args.seed})
         saving = Checkpoints(checkpoints, runtime.checkpoint_minutes, bound_to)
         trainer.add_callback(saving)
         resumed = saving.latest(planned)

@@ -13,6 +13,7 @@ from data.tables import write_table
 from tasks.stage import SCORING, TRAINING, Context, Model, stage
 
 CANARIES = 8  # pairs on which a freshly saved policy is compared with the one before
+_ANSWER = 32  # tokens of a greedy answer to them
 
 
 def _concatenated(context: Context, tables: list[Artifact]) -> pa.Table:
@@ -79,12 +80,17 @@ def optimize(
         on_progress=context.on_progress,
         checkpoints=context.scratch,
     )
-    change = check_policy(out, context.path(policy), context, pairs.slice(0, CANARIES))
-    return meta | {"canary_change": change}
+    before = context.path(policy)
+    return meta | check_policy(out, before, context, pairs.slice(0, CANARIES), config.max_length)
 
 
-def check_policy(saved: Path, before: Path, context: Context, pairs: pa.Table) -> float:
-    """Largest change, in nats, of the log-probabilities of a few chosen completions.
+def check_policy(
+    saved: Path, before: Path, context: Context, pairs: pa.Table, max_length: int
+) -> dict[str, Any]:
+    """How much a saved policy differs from the one before, on a few pairs.
+
+    `canary_change` is the largest change, in nats, of the log-probabilities of the chosen
+    completions, `canary_answers_changed` how many of the `canary_answers` greedy answers changed.
 
     Raises TrainingError unless the saved policy loads, is finite, and differs from the one before:
     an adapter that was never merged or weights that were not saved answer as before.
@@ -100,4 +106,29 @@ def check_policy(saved: Path, before: Path, context: Context, pairs: pa.Table) -
             "the saved policy answers exactly as before its training; raise policy.learning_rate, "
             "or see whether its adapter fits the model"
         )
-    return change
+    asked, answered = (_answers(m, messages, max_length, context) for m in (before, saved))
+    changed = [a != b for a, b in zip(asked, answered, strict=True)]
+    return {
+        "canary_change": change,
+        "canary_answers": len(changed),
+        "canary_answers_changed": sum(changed),
+    }
+
+
+def _answers(model: Path, messages: list[Any], max_length: int, context: Context) -> list[str]:
+    """Greedy answers to the prompts that leave room for one."""
+    from models.chat import load_tokenizer, render_prompt
+    from models.engines import open_engine
+    from models.engines.base import Sampling
+
+    tokenizer = load_tokenizer(model, context.runtime.trust_remote_code)
+    prompts = [render_prompt(tokenizer, talk) for talk in messages]
+    prompts = [prompt for prompt in prompts if len(prompt) + _ANSWER <= max_length]
+    if not prompts:
+        return []
+    engine = open_engine("transformers", model, context.runtime, max_length + _ANSWER, seed=0)
+    try:
+        greedy = Sampling(k=1, temperature=0.0, top_p=1.0, max_tokens=_ANSWER)
+        return [output.text for (output,) in engine.generate(prompts, [0] * len(prompts), greedy)]
+    finally:
+        engine.close()

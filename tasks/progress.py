@@ -56,6 +56,9 @@ class Progress:
         """A line below the current stage."""
         self.console.print(f"    {text}", markup=False, soft_wrap=True)
 
+    def log(self, text: str) -> None:
+        """A line for the log of a run, if it has one; the terminal shows less."""
+
     def start(self, label: str) -> None:
         self._clear()
         self._bar = self._bars.add_task(label, total=None)

@@ -35,6 +35,7 @@ from data.summary import StageRecord
 from tasks import machine
 from tasks import shards as sharding
 from tasks.progress import Progress
+from tasks.redo import Redo
 from tasks.residents import Residents
 
 Body = Callable[..., dict[str, Any]]
@@ -92,6 +93,8 @@ class Run:
     engine: str  # name, version and numerics of the generation engine, for keys
     records: list[StageRecord] = field(default_factory=list)
     computed: int = 0  # stages whose body ran
+    round: int = 0  # the one at work; 0 before the first
+    redo: Redo | None = None  # what to make again although it is there
 
     def take_records(self) -> list[StageRecord]:
         """The stages recorded since the last call, oldest first."""
@@ -168,6 +171,7 @@ class _Call:
     inputs: dict[str, Any]
     only: pa.Array | None = None  # prompt ids, if this is a shard
     parts: list["_Call"] = field(default_factory=list)  # shards to join, if there are any
+    again: bool = False  # make it again although it is there
     computed: bool = False
     artifact: Artifact | None = None
 
@@ -177,7 +181,9 @@ class _Call:
         return self.artifact
 
     def find(self) -> Artifact | None:
-        return self.run.context.store.find(self.stage.kind, self.key)
+        store, redo = self.run.context.store, self.run.redo
+        found = store.find(self.stage.kind, self.key)
+        return redo.spare(store, found) if found and redo and self.again else found
 
     def __call__(self) -> Artifact:
         store = self.run.context.store
@@ -263,6 +269,9 @@ class Stage:
         started = monotonic()
         title = label or self.name
         call = _Call(self, run, self.key(run.context, inputs), inputs)
+        call.again = run.redo is not None and run.redo.concerns(
+            run.round, title, digest_of(call.key), inputs
+        )
         if call.find() is None:
             call.parts = self._shards(title, call)
         artifact = self._compute(title, call)
@@ -302,6 +311,7 @@ class Stage:
             retry_delay_seconds=2,
         )(call.key, call)
         call.artifact = hit or result
+        call.run.progress.log(f"{title}: {_line(call.result, call.computed)}")
         return call.result
 
     def _shards(self, title: str, call: _Call) -> list[_Call]:
@@ -316,10 +326,23 @@ class Stage:
         parts = []
         for number, only in enumerate(pieces, start=1):
             key = call.key | {"shard": digest_of(only.to_pylist())}
-            part = _Call(self, call.run, key, call.inputs, only)
+            part = _Call(self, call.run, key, call.inputs, only, again=call.again)
             self._compute(f"{title} {number}/{len(pieces)}", part)
             parts.append(part)
         return parts
+
+
+def _line(artifact: Artifact, computed: bool) -> str:
+    """Counts and rate of a finished stage or shard, for the log."""
+    counts = [f"{n:,} {name}" for name, n in artifact.meta.items() if type(n) is int and n]
+    rows, seconds = artifact.rows, artifact.seconds
+    if not computed:
+        spent = f"cached, saved {seconds:.1f} s"
+    elif rows and seconds:
+        spent = f"{rows:,} rows in {seconds:.1f} s ({rows / seconds:,.0f}/s)"
+    else:
+        spent = f"{seconds:.1f} s"
+    return "; ".join([spent, ", ".join(counts)] if counts else [spent])
 
 
 def stage(

@@ -146,11 +146,11 @@ def test_the_lock_of_a_killed_process_is_taken_over_at_once(store):
     def kill(owner):
         told.append(owner)
         holder.send_signal(signal.SIGKILL)
+        holder.wait()
 
     made = store.put("thing", {"a": 1}, Writing(), on_wait=kill)
     assert told == [f"process {holder.pid} on {socket.gethostname()}"]
     assert store.find("thing", {"a": 1}) == made
-    holder.communicate()
     assert leftovers(store) == [] and locks(store) == []
 
 

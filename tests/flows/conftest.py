@@ -174,3 +174,14 @@ def refuse_change(
         return refuse_recipe(yaml.safe_dump(values))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    prefect: None, tiny_recipe: dict[str, Any], write_recipe: Any, tmp_path_factory: Any
+) -> Path:
+    """A folder with the store and the runs of one finished run; damage only copies of it."""
+    folder: Path = tmp_path_factory.mktemp("tiny")
+    where = ["--store", str(folder / "store"), "--runs-dir", str(folder / "runs")]
+    assert main(["align", str(write_recipe(tiny_recipe)), "--quiet", *where]) == 0
+    return folder

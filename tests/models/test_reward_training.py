@@ -236,6 +236,21 @@ def test_an_adapter_without_the_head_fails_the_training(
         train(tmp_path / "out", llama_reward_dir, adapter=ADAPTER)
 
 
+def test_a_chat_template_that_was_saved_otherwise_fails_the_training(
+    tmp_path: Path, reward_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ids of the other canaries were made before saving, so they would not tell."""
+    save = reward_training.save_model
+
+    def save_and_change(model: Any, tokenizer: Any, out: Path, dtype: torch.dtype) -> None:
+        save(model, tokenizer, out, dtype)
+        (out / "chat_template.jinja").write_text("Dear all, " + tokenizer.chat_template)
+
+    monkeypatch.setattr(reward_training, "save_model", save_and_change)
+    with pytest.raises(TrainingError, match="renders conversations differently"):
+        train(tmp_path / "out", reward_dir)
+
+
 def test_an_undamaged_model_passes_the_check(reward_dir: Path) -> None:
     tokenizer = load_tokenizer(reward_dir)
     rows, _ = tokenise_pairs(tokenizer, PAIRS, 1024)

@@ -1,0 +1,189 @@
+"""Operate on one machine: Prefect's server, the work pool, the crash automation, one worker.
+
+Everything is kept in one folder and listens on loopback. Starting again finds what runs already.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from rich.console import Console
+
+from data.errors import InputError
+from data.processes import alive, owner
+
+POOL = "tsalign"
+CRASHED = "tsalign: a run without a heartbeat has crashed"
+HEARTBEAT_SECONDS = 30  # the least that Prefect allows
+SILENT_SECONDS = 90  # without a heartbeat, until a run counts as crashed
+PROJECT = Path(__file__).parents[1]
+_START_SECONDS, _STOP_SECONDS = 120.0, 20.0
+
+
+class Operation:
+    """The processes of one folder, found again by the files they left there."""
+
+    def __init__(self, folder: Path, port: int = 4200) -> None:
+        self.folder = folder.absolute()
+        self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of everything started here; what the user has set about Prefect's home wins."""
+        return {
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            **os.environ,
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+        }
+
+    def start(self, console: Console) -> None:
+        """Start what does not run yet, and deploy. Raises InputError where that fails."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.healthy():
+            address = ("--host", "127.0.0.1", "--port", str(self.port))
+            self._spawn("server", "server", "start", *address)
+            self._await_server()
+        os.environ.update(self.environment)
+        prepare_server()
+        self._deploy()
+        if not self.running("worker"):
+            self._spawn("worker", "worker", "start", "--pool", POOL, "--name", "local")
+        console.print(f"UI: {self.url}/dashboard")
+        console.print(f"Logs: {self.folder}/*.log", markup=False, soft_wrap=True)
+
+    def stop(self, console: Console) -> None:
+        """End the worker, with the run it is at, and then the server."""
+        for name in ("worker", "server"):
+            if self.running(name):
+                self._end(name)
+                console.print(f"{name} stopped")
+            (self.folder / f"{name}.pid").unlink(missing_ok=True)
+
+    def healthy(self) -> bool:
+        with suppress(OSError), urlopen(f"{self.url}/api/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    def running(self, name: str) -> bool:
+        """Whether the process started here under that name still runs."""
+        process = self._process(name)
+        return process is not None and alive(*process)
+
+    def _process(self, name: str) -> tuple[int, str] | None:
+        try:
+            pid, identity = (self.folder / f"{name}.pid").read_text().split()
+            return int(pid), identity
+        except (OSError, ValueError):
+            return None
+
+    def _spawn(self, name: str, *command: str) -> None:
+        log = (self.folder / f"{name}.log").open("ab")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", *command],
+            cwd=PROJECT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        (self.folder / f"{name}.pid").write_text(f"{process.pid} {owner(process.pid)}")
+
+    def _await_server(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.healthy():
+            if not self.running("server") or time.monotonic() > deadline:
+                raise InputError(
+                    f"the Prefect server did not start on {urlsplit(self.url).netloc}; "
+                    f"see {self.folder / 'server.log'}, or choose another --port"
+                )
+            time.sleep(0.2)
+
+    def _deploy(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+            cwd=PROJECT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+            raise InputError(f"prefect deploy --all failed: {' '.join(last)}")
+
+    def _end(self, name: str) -> None:
+        process = self._process(name)
+        assert process is not None
+        pid, identity = process
+        # A worker that is told once waits for its run; told twice it ends.
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(pid, number)
+            deadline = time.monotonic() + _STOP_SECONDS / 2
+            while alive(pid, identity) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            if not alive(pid, identity):
+                return
+
+
+def prepare_server() -> None:
+    """The work pool, one run at a time, and the automation that notices dead runs."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
+
+    pool = WorkPoolCreate(
+        name=POOL,
+        type="process",
+        base_job_template=ProcessWorker.get_default_base_job_template(),
+        concurrency_limit=1,  # two runs never share a GPU
+    )
+    with get_client(sync_client=True) as client:
+        with suppress(ObjectAlreadyExists):
+            client.create_work_pool(pool)
+        if not client.read_automations_by_name(CRASHED):
+            client.create_automation(crash_automation())
+
+
+def crash_automation() -> Any:
+    """Mark a run as crashed that has stopped to send heartbeats: its process was killed."""
+    from datetime import timedelta
+
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+    from prefect.states import StateType
+
+    ended = [f"prefect.flow-run.{s}" for s in ("Completed", "Failed", "Cancelled", "Crashed")]
+    return AutomationCore(
+        name=CRASHED,
+        description="The worker or the machine died; Retry continues from the artifacts.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *ended},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=SILENT_SECONDS),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"No heartbeat for {SILENT_SECONDS} s: its process was killed. Retry it: "
+                "finished stages are found in the store.",
+            )
+        ],
+    )

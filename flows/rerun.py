@@ -1,0 +1,46 @@
+"""Run a round again from a stage: that stage and what follows is made anew, the rest is found."""
+
+from datetime import UTC
+from pathlib import Path
+
+from prefect import flow
+from prefect.context import FlowRunContext
+
+from data.errors import InputError
+from flows.align import run_recipe
+from flows.launch import recipe_of
+from tasks.redo import Redo, StageName, now
+
+
+@flow(name="rerun-round", flow_run_name="{run} / round {round} from {stage}", persist_result=False)
+def rerun_round(
+    run: str,
+    round: int,
+    stage: StageName = "generate",
+    store: str = ".tsalign/store",
+    runs_dir: str = "runs",
+    quiet: bool = False,
+) -> str:
+    """Make a stage of a run's round again, and everything that follows from it.
+
+    What does not depend on that stage is found in the store. A run that failed goes on from there.
+
+    Args:
+        run: Name of the run, a folder of the runs.
+        round: The round, from 1.
+        stage: Where to start in that round.
+        store: Folder or URL of the artifacts.
+        runs_dir: Folder of the summaries and reports.
+        quiet: No progress on the terminal.
+
+    Returns:
+        The folder of the run.
+    """
+    recipe = recipe_of(Path(runs_dir) / run)
+    if not 1 <= round <= recipe.rounds:
+        raise InputError(f"round: {run} has the rounds 1 to {recipe.rounds}; choose one of them")
+    # A retry of this flow run keeps what its first try has made.
+    context = FlowRunContext.get()
+    created = context.flow_run.created if context and context.flow_run else None
+    since = created.astimezone(UTC).isoformat(timespec="microseconds") if created else now()
+    return run_recipe(recipe, store, runs_dir, quiet, Redo(round, stage, since))

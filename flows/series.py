@@ -1,0 +1,91 @@
+"""A series of runs on a growing file of prompts: each goes on from the one before.
+
+Run N of the series NAME is NAME-00N. What it was given is frozen in its own folder before it
+starts, so a run that failed is continued on the same prompts, whatever has arrived since.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from data.errors import InputError
+from data.prompts import read_prompt_file, split_prompts, without_prompts
+from data.recipe import WORLD, Recipe
+from data.schemas import PROMPTS
+from data.summary import read_summary
+from data.tables import read_table, write_table
+
+_PARTS = ("prompts", "dev", "test")
+
+
+def next_run(recipe: Recipe, runs_dir: Path) -> Recipe | None:
+    """The recipe of the next run of the series `recipe.run`; None where no prompt is new.
+
+    The first run holds out dev and test prompts, and all later ones are judged on the same. Later
+    runs start from the policy and the student the last finished one ended with.
+
+    Raises:
+        InputError: the prompts are not in a file, or there are too few to start with.
+    """
+    if recipe.prompts.path == WORLD:
+        raise InputError("prompts.path: a series needs a file of prompts that can grow; name one")
+    finished = finished_runs(recipe.run, runs_dir)
+    name = f"{recipe.run}-{len(finished) + 1:03d}"
+    folder = runs_dir / name
+    if not (folder / "prompts.parquet").exists():
+        parts = new_prompts(recipe, [runs_dir / run for run in finished])
+        if not len(parts["prompts"]):
+            return None
+        for part, table in reversed(parts.items()):  # prompts last: with it the rest is there
+            freeze(folder / f"{part}.parquet", table)
+    return going_on(recipe, name, folder, runs_dir / finished[-1] if finished else None)
+
+
+def finished_runs(series: str, runs_dir: Path) -> list[str]:
+    """Names of the finished runs of a series, in order, up to the first that is not."""
+    names: list[str] = []
+    while True:
+        name = f"{series}-{len(names) + 1:03d}"
+        path = runs_dir / name / "summary.json"
+        if not path.is_file() or read_summary(path).finished is None:
+            return names
+        names.append(name)
+
+
+def new_prompts(recipe: Recipe, earlier: list[Path]) -> dict[str, pa.Table]:
+    """Prompts that no earlier run was given, with the held-out ones of the first run."""
+    config = recipe.prompts
+    found = read_prompt_file(config.path).table
+    if not earlier:
+        parts = split_prompts(found, config.dev_size, config.test_size, recipe.seed)
+        return {"prompts": parts["pool"], "dev": parts["dev"], "test": parts["test"]}
+    held_out = {part: read_table(earlier[0] / f"{part}.parquet", PROMPTS) for part in _PARTS[1:]}
+    seen = [read_table(folder / "prompts.parquet", PROMPTS) for folder in earlier]
+    return {"prompts": without_prompts(found, [*seen, *held_out.values()]), **held_out}
+
+
+def freeze(path: Path, table: pa.Table) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".writing")
+    write_table(temporary, table, PROMPTS)
+    temporary.replace(path)
+
+
+def going_on(recipe: Recipe, name: str, folder: Path, last: Path | None) -> Recipe:
+    """The recipe on the frozen prompts, from where the last run ended."""
+    values = recipe.model_dump(exclude_unset=True) | {"run": name}
+    available = len(read_table(folder / "prompts.parquet", PROMPTS))
+    per_round = min(recipe.prompts.per_round, available)
+    values["rounds"] = min(recipe.rounds, available // per_round)
+    values["prompts"] = values.get("prompts", {}) | {
+        "path": str(folder / "prompts.parquet"),
+        "dev_path": str(folder / "dev.parquet"),
+        "test_path": str(folder / "test.parquet"),
+        "per_round": per_round,
+    }
+    if last:
+        for part in ("policy", "student"):
+            # Not the link: the folder it means today, named by its content.
+            model = str((last / part).resolve(strict=True))
+            values[part] = values.get(part, {}) | {"model": model}
+    return Recipe.model_validate(values)

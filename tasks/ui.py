@@ -1,0 +1,146 @@
+"""What Prefect's UI shows of a run: artifacts of every round, progress of long stages, log lines.
+
+Artifacts have the same keys in every run, so that the UI keeps their history over rounds and runs.
+None of this is a stage: it is cheap, never cached, and changes no result.
+"""
+
+import base64
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.exceptions import MissingContextError
+
+from data.summary import Round, Summary
+from tasks.progress import Progress
+from tasks.report_html import win_chart
+
+SAMPLES = 3  # best wins and worst losses shown
+_LONG_SECONDS = 5.0  # a stage gets a progress bar after that, renewed as often
+# The report's charts take their colours from its page; alone they need some.
+_STYLE = (
+    "<style>text{font:12px sans-serif;text-anchor:middle;fill:#333}.y{text-anchor:end}"
+    "path{fill:none;stroke:#888}.grid{stroke:#ddd}.even{stroke-dasharray:4}"
+    ".first,.first path{stroke:#2563eb}circle{fill:#2563eb}.hollow circle{fill:#fff;stroke:#2563eb}"
+    "</style>"
+)
+
+
+class UiProgress(Progress):
+    """Progress on the terminal and, for stages that take long, in Prefect's UI."""
+
+    _stage, _began, _shown, _artifact = "", 0.0, 0.0, None
+
+    def start(self, label: str) -> None:
+        super().start(label)
+        self._stage, self._artifact = label, None
+        self._began = self._shown = monotonic()
+
+    def update(self, done: int, total: int) -> None:
+        super().update(done, total)
+        if monotonic() - self._shown < _LONG_SECONDS or not total:
+            return
+        self._shown = monotonic()
+        percent = 100 * done / total
+        with suppress(MissingContextError):
+            if isinstance(self._artifact, UUID):
+                update_progress_artifact(self._artifact, percent)
+            else:
+                self._artifact = create_progress_artifact(
+                    percent, key="progress", description=self._stage
+                )
+
+    def log(self, text: str) -> None:
+        with suppress(MissingContextError):
+            get_run_logger().info(text)
+
+
+def publish_round(summary: Summary, entry: Round, rows: Sequence[dict[str, Any]]) -> None:
+    """The round's artifacts: table of rounds so far, samples, plot. `rows` are EVALUATION rows."""
+    name = f"{summary.run}, round {entry.round}"
+    create_table_artifact(
+        [round_row(one) for one in summary.rounds], key="rounds", description=f"After {name}"
+    )
+    create_markdown_artifact(samples(rows), key="samples", description=f"Answers of {name}")
+    create_image_artifact(
+        data_uri(str(win_chart([summary.rounds]))),
+        key="win-rate",
+        description=f"Win rate over the base after every round, with 95 % intervals: {name}",
+    )
+
+
+def publish_report(summary: Summary, path: Path) -> None:
+    """A link to the report of a finished run; it opens where the runs' folder is mounted."""
+    create_link_artifact(
+        path.resolve().as_uri(), f"Report of {summary.run}", key="report", description=str(path)
+    )
+
+
+def round_row(entry: Round) -> dict[str, Any]:
+    """A line of the table of rounds."""
+    ledger, student = entry.ledger, entry.student
+    row = {
+        "round": entry.round,
+        "prompts": ledger.asked,
+        "completions": ledger.generated,
+        "pairs mined": ledger.mined,
+        "swapped": f"{entry.swap_rate:.0%}",
+        "pairs trained": ledger.trained,
+        "student agrees": f"{_share(student.agreement_before)} → {_share(student.agreement_after)}",
+        "labels right": _share(entry.label_precision),
+    }
+    if entry.policy:
+        low, high = entry.policy.ci95
+        row["win rate"] = f"{entry.policy.win_rate:.1%} ({low:.1%} to {high:.1%})"
+        row["adopted"] = "yes" if entry.adopted else "no"
+    row["seconds"] = round(sum(stage.seconds for stage in entry.stages), 1)
+    row["stages reused"] = f"{sum(s.cached for s in entry.stages)} of {len(entry.stages)}"
+    return row
+
+
+def samples(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown: where the policy gained most over the base, and where it lost most."""
+    judged = [r for r in rows if None not in (r["base_score"], r["policy_score"])]
+    judged.sort(key=lambda row: row["base_score"] - row["policy_score"])
+    won = [row for row in judged if row["policy_score"] > row["base_score"]][:SAMPLES]
+    lost = [row for row in judged[::-1] if row["policy_score"] < row["base_score"]][:SAMPLES]
+    parts = []
+    for title, chosen in (("Best wins", won), ("Worst losses", lost)):
+        parts.append(f"## {title}\n" + ("" if chosen else "\nNone.\n"))
+        parts += [_sample(row) for row in chosen]
+    return "\n".join(parts)
+
+
+def _sample(row: dict[str, Any]) -> str:
+    sides = [
+        f"{side} ({row[f'{side}_score']:.2f}):\n\n{_quoted(row[f'{side}_completion'])}\n"
+        for side in ("base", "policy")
+    ]
+    return f"### {row['dataset']}: `{row['prompt_id']}`\n\n" + "\n".join(sides)
+
+
+def _quoted(text: str) -> str:
+    """As code, so that nothing in an answer is taken for markup."""
+    return "\n".join(f"    {line}" for line in text.splitlines() or [""])
+
+
+def data_uri(svg: str) -> str:
+    alone = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="720" ', 1)
+    alone = alone.replace(">", f">{_STYLE}", 1)
+    return "data:image/svg+xml;base64," + base64.b64encode(alone.encode()).decode()
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"

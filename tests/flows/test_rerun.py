@@ -1,0 +1,62 @@
+"""A round run again from a stage: that stage and what follows is made anew, nothing before."""
+
+import json
+
+import pytest
+
+from data.errors import InputError
+from flows.cli import main
+
+pytestmark = pytest.mark.usefixtures("prefect")
+
+
+@pytest.fixture
+def finished(tmp_path, tiny_recipe, write_recipe):
+    recipe = write_recipe(tiny_recipe)
+    where = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
+    assert main(["align", str(recipe), "--quiet", *where]) == 0
+    return tmp_path
+
+
+def rerun(folder, **choice):
+    from flows.rerun import rerun_round
+
+    places = {"store": str(folder / "store"), "runs_dir": str(folder / "runs")}
+    rerun_round("tiny", **choice, **places, quiet=True)
+    return json.loads((folder / "runs" / "tiny" / "summary.json").read_text())
+
+
+def computed(stages):
+    return [stage["stage"] for stage in stages if not stage["cached"]]
+
+
+def test_from_optimize_the_policy_and_what_reads_it_are_made_again(finished):
+    before = json.loads((finished / "runs" / "tiny" / "summary.json").read_text())
+    after = rerun(finished, round=2, stage="optimize")
+    assert computed(after["bootstrap"] + after["rounds"][0]["stages"]) == []
+    again = computed(after["rounds"][1]["stages"])
+    assert again[0] == "optimize" and {"gate", "evaluate", "drift"} <= set(again)
+    assert not {"generate", "distill", "relabel", "agreement (after)"} & set(again)
+    assert after["final"] == before["final"]
+
+
+def test_from_a_stage_of_the_first_round_the_later_rounds_follow(finished):
+    after = rerun(finished, round=1, stage="mine")
+    first, second = (computed(entry["stages"]) for entry in after["rounds"])
+    assert first[0] == "mine" and "relabel" in first and "optimize" in first
+    assert "generate" not in first and "generate" in second
+
+
+def test_a_failed_round_goes_on_from_the_stage(finished, monkeypatch):
+    monkeypatch.setattr("models.dpo.train_dpo", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        rerun(finished, round=2, stage="optimize")
+    monkeypatch.undo()
+    after = rerun(finished, round=2, stage="optimize")
+    assert computed(after["rounds"][0]["stages"]) == []
+    assert "optimize" in computed(after["rounds"][1]["stages"])
+
+
+def test_a_round_that_does_not_exist_is_refused(finished):
+    with pytest.raises(InputError, match="tiny has the rounds 1 to 2"):
+        rerun(finished, round=3, stage="optimize")
