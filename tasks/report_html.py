@@ -11,7 +11,7 @@ from data.summary import Round, Summary, write_text
 from tasks import report_text as text
 from tasks import report_view as view
 from tasks.plots import Point, Series, chart, interval_bar
-from tasks.report_rules import warnings
+from tasks.report_rules import LOW_PRECISION, warnings
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -66,6 +66,7 @@ def report_html(summary: Summary, samples: Sequence[dict[str, Any]], recipe_text
             drift_charts=drift_charts([(rounds, base)]),
             warnings=warnings(base, rounds),
             precision=view.precision_rows(rounds),
+            low_precision=LOW_PRECISION,
             precision_interval=view.precision_interval,
             levels=partial(view.ledger_levels, who=who, trained=trained),
             problem=view.ledger_problem,
@@ -100,12 +101,12 @@ def environment() -> "Environment":
     return made
 
 
-def score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+def score(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def signed(value: float | None) -> str:
-    return "" if value is None else ("+" if value > 0 else "") + score(value)
+def signed(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else ("+" if value > 0 else "") + score(value, digits)
 
 
 def names(rounds: Sequence[Round]) -> list[str]:

@@ -219,17 +219,16 @@ def _over_long(seen: Seen) -> str:
 
 RULES = (
     Rule("cut_short", "ledger", _cut_short,
-         "What is learned comes from short answers only; raise `generate.max_tokens` or the "
-         "student's `max_length`."),
+         "What is learned comes from short answers only; raise generate.max_tokens or the "
+         "student's max_length."),
     Rule("over_long", "ledger", _over_long,
-         "Long answers go untaught; raise the `max_length` of policy or student, or shorten the "
+         "Long answers go untaught; raise the max_length of policy or student, or shorten the "
          "prompts."),
     Rule("few_pairs", "ledger", _few_pairs,
-         "The training repeats few examples; the counts below say where the prompts "
+         "The training repeats few examples; the ledger says where the prompts "
          "were lost."),
     Rule("wrong_labels", "labels", _wrong_labels,
-         "The policy learns these mistakes; the table shows the data sets where the teacher "
-         "fails."),
+         "The policy learns these mistakes; see which data sets they come from."),
     Rule("many_swaps", "labels", _many_swaps,
          "Pairs picked at random would serve as well: use a better student, or distill longer."),
     Rule("student_refused", "labels", _student_refused,
@@ -244,7 +243,7 @@ RULES = (
          "Such policies tend to exploit their teacher; read some answers."),
     Rule("further_for_nothing", "drift", _further_for_nothing,
          "What it gave up of the base bought nothing; stop a round earlier or raise "
-         "`policy.beta`."),
+         "policy.beta."),
     Rule("teacher_exploited", "drift", _teacher_exploited,
          "It may be learning what the teacher likes rather than better answers."),
     Rule("student_exploited", "drift", _student_exploited,

@@ -65,7 +65,7 @@ def test_swapping_the_runs_mirrors_the_result():
 )
 def test_the_verdict_follows_the_paired_interval(gain, said):
     shown = page(*runs(), answers(), answers(gain))
-    assert said in shown.text and "On 35 prompts that both answered" in shown.text
+    assert said in shown.text and "On 35 prompts that both answered, B (round 3)" in shown.text
 
 
 def test_an_answer_the_judge_could_not_read_is_a_tie_without_a_difference():
