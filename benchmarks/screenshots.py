@@ -18,7 +18,7 @@ def shoot(browser: str, address: str, name: str, width: int, height: int) -> Non
         subprocess.run(
             [
                 *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-                *(f"--user-data-dir={profile}", "--virtual-time-budget=20000"),
+                *(f"--user-data-dir={profile}", "--virtual-time-budget=60000"),
                 *(f"--window-size={width},{height}", f"--screenshot={IMAGES / name}", address),
             ],
             check=True,
@@ -39,7 +39,7 @@ def main() -> None:
         raise SystemExit("no chromium or google-chrome on the PATH; install one")
     IMAGES.mkdir(exist_ok=True)
     shoot(browser, f"{args.ui}/runs/flow-run/{args.flow_run}", "flow-run.png", 1280, 900)
-    shoot(browser, f"{args.ui}/artifacts/key/rounds", "artifact-rounds.png", 1280, 700)
+    shoot(browser, f"{args.ui}/artifacts", "artifacts.png", 1280, 420)
     shoot(browser, (args.run / "report.html").resolve().as_uri(), "report.png", 1280, 1700)
 
 
