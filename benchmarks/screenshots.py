@@ -1,6 +1,6 @@
 """Pictures of the UI and of a report, for the docs; needs Chromium and `tsalign operate start`.
 
-    python -m benchmarks.screenshots FLOW_RUN_ID RUN_FOLDER [--ui http://127.0.0.1:4200]
+python -m benchmarks.screenshots FLOW_RUN_ID RUN_FOLDER [--ui http://127.0.0.1:4200]
 """
 
 import argparse

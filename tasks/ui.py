@@ -84,7 +84,10 @@ def publish_round(summary: Summary, entry: Round, rows: Sequence[dict[str, Any]]
 def publish_report(summary: Summary, path: Path) -> None:
     """A link to the report of a finished run; it opens where the runs' folder is mounted."""
     create_link_artifact(
-        path.resolve().as_uri(), f"Report of {summary.run}", key="report", description=f"Of {summary.run}"
+        path.resolve().as_uri(),
+        f"Report of {summary.run}",
+        key="report",
+        description=f"Of {summary.run}",
     )
 
 
