@@ -1,0 +1,50 @@
+"""What Prefect's UI is given of a round."""
+
+import base64
+from xml.etree import ElementTree
+
+from tasks.report_html import win_chart
+from tasks.ui import SAMPLES, data_uri, round_row, samples
+from tests.tasks import report_examples as examples
+
+
+def row(number, base, policy, text="fine"):
+    return {
+        "prompt_id": f"p{number}",
+        "dataset": "sums",
+        "base_completion": "base " + text,
+        "policy_completion": "policy " + text,
+        "base_score": base,
+        "policy_score": policy,
+    }
+
+
+def test_samples_begin_with_the_largest_gain_and_then_the_largest_loss():
+    rows = [row(1, 0.5, 0.6), row(2, 0.1, 1.0), row(3, 0.9, 0.2), row(4, 0.5, 0.4), row(5, 1, None)]
+    shown = samples(rows)
+    order = [shown.index(f"`p{number}`") for number in (2, 1, 3, 4)]
+    assert order == sorted(order) and "`p5`" not in shown
+
+
+def test_at_most_a_few_are_shown_and_none_where_there_is_none():
+    shown = samples([row(number, 0.0, 1.0) for number in range(20)])
+    assert shown.count("###") == SAMPLES and "None." in shown.split("Worst losses")[1]
+
+
+def test_an_answer_cannot_pass_for_markup():
+    shown = samples([row(1, 0.0, 1.0, "\n# heading\n<script>")])
+    assert "\n    # heading\n    <script>" in shown
+
+
+def test_a_row_says_what_became_of_a_round():
+    entry = examples.aligned().rounds[0]
+    shown = round_row(entry)
+    assert shown["round"] == entry.round and shown["pairs trained"] == entry.ledger.trained
+    assert shown["win rate"].startswith(f"{entry.policy.win_rate:.1%} (")
+
+
+def test_the_plot_is_an_image_of_its_own():
+    uri = data_uri(str(win_chart([examples.aligned().rounds])))
+    head, _, body = uri.partition(",")
+    assert head == "data:image/svg+xml;base64"
+    assert ElementTree.fromstring(base64.b64decode(body)).tag == "{http://www.w3.org/2000/svg}svg"
