@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from data.artifacts import Record
 from data.digests import digest_of
@@ -104,6 +107,46 @@ def test_the_text_of_a_prompt(compare, tiny_recipe, prompts_file, tmp_path):
     assert re.fullmatch(rf"pool: {IMPORT} of \S+ -> {IMPORT}", change)
 
 
+def respaced(path):
+    """The same JSON in other bytes."""
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=3))
+
+
+def retitled(path):
+    """The same weights in other bytes."""
+    save_file(load_file(path), path, metadata={"format": "pt", "title": "another"})
+
+
+@pytest.mark.parametrize(
+    "field, file, change, readers",
+    [
+        ("policy", "tokenizer.json", respaced, {"generate", "reference", "optimize"}),
+        (
+            "policy",
+            "chat_template.jinja",
+            lambda path: path.write_text(path.read_text() + "{# nothing #}"),
+            {"generate", "answer dev prompts", "reference", "optimize", "drift"},
+        ),
+        ("teacher", "model.safetensors", retitled, {"relabel", "teacher scores dev"}),
+        (
+            "student",
+            "model.safetensors",
+            retitled,
+            {"score", "distill"} | DEV - {"agreement (before)"},
+        ),
+    ],
+)
+def test_the_bytes_of_a_models_file(compare, tiny_recipe, tmp_path, field, file, change, readers):
+    """Those that read the model run again; what they make is the same, so nothing else does."""
+    copy = Path(shutil.copytree(tiny_recipe[field]["model"], tmp_path / "model"))
+    change(copy / file)
+    calls = compare(recipe=tiny_recipe | {field: tiny_recipe[field] | {"model": str(copy)}})
+    missed = set(calls) - hits(calls)
+    assert readers <= missed
+    unread = {"policy": {"score", "relabel", "distill"}, "teacher": {"generate", "score", "mine"}}
+    assert not missed & unread.get(field, {"generate", "relabel", "reference", "gate"})
+
+
 def test_the_version_of_a_stage_alone(compare, monkeypatch):
     """Its result is the same, so nothing after it runs again."""
     monkeypatch.setattr(loop, "mine", replace(loop.mine, version="99"))
@@ -128,7 +171,9 @@ def test_name_place_and_speed_of_a_run_do_not_matter(compare, tiny_run, monkeypa
     moved = tiny_run / "moved"
     moved.symlink_to(tiny_run / "store", target_is_directory=True)
     monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "DEBUG")
-    calls = compare("--set", "runtime.token_budget=512", store="moved")
+    speed = ("token_budget=512", "shard_prompts=3", "checkpoint_minutes=0")
+    changes = [part for setting in speed for part in ("--set", f"runtime.{setting}")]
+    calls = compare(*changes, store="moved")
     assert hits(calls) == set(calls)
 
 
