@@ -127,9 +127,18 @@ def run_isolated(
 
 
 def _serve(pipe: connection.Connection) -> None:
-    """The child's life: make the object, then answer calls until the pipe closes."""
+    """The child's life: answer calls until the pipe closes, and leave nothing of its group."""
     os.setpgid(0, 0)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        _answer(pipe)
+    finally:
+        # The watching thread may not come to it any more: it ends with the process.
+        os.killpg(0, signal.SIGKILL)
+
+
+def _answer(pipe: connection.Connection) -> None:
+    """Make the object, then call its methods as asked."""
     served = None
     while True:
         try:
