@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import suppress
 from uuid import UUID
 
 import pytest
@@ -98,14 +99,11 @@ def test_a_killed_run_is_marked_crashed_and_its_retry_reuses_what_was_finished(
         assert time.monotonic() < deadline, "round 1 never came to distill"
         time.sleep(0.02)
     pid, _ = operation._process("worker")
-    children = [
-        int(p.name)
-        for p in os.scandir("/proc")
-        if p.name.isdecimal() and _parent(int(p.name)) == pid
-    ]
+    of_run = descendants(pid)
     os.killpg(pid, signal.SIGKILL)
-    for child in children:  # the flow run, in a group of its own
-        os.kill(child, signal.SIGKILL)
+    for child in of_run:  # the flow run, in a group of its own
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     wait(client, run, "Crashed", seconds=SILENT_SECONDS + 60)
     finished = len(list(store.glob("*/??/*/artifact.json")))
 
@@ -119,6 +117,21 @@ def test_a_killed_run_is_marked_crashed_and_its_retry_reuses_what_was_finished(
     assert [s["artifact"] for s in done] == [
         s["artifact"] for s in stages(tmp_path / "calm", "tiny")
     ]
+
+
+@pytest.mark.vllm
+def test_a_cancelled_run_leaves_no_engine_running(operation, client, tmp_path, tiny_recipe):
+    from prefect.states import Cancelling
+
+    engine = tiny_recipe["generate"] | {"engine": "vllm"}
+    recipe = tiny_recipe | {"run": "cancelled", "generate": engine}
+    run = start_run(client, "align/align", recipe=recipe, **places(tmp_path))
+    worker, _ = operation._process("worker")
+    wait_for(lambda: len(descendants(worker)) >= 3)  # the run, the engine's child, its core
+    of_run = descendants(worker)
+    client.set_flow_run_state(run, Cancelling(), force=True)  # what Cancel in the UI does
+    assert wait(client, run, "Cancelled") == "Cancelled"
+    wait_for(lambda: not any(map(running, of_run)), seconds=30)
 
 
 def test_a_round_is_run_again_from_a_stage(operation, client, tmp_path, tiny_recipe):
@@ -184,9 +197,25 @@ def wait_for(condition, seconds=240):
         time.sleep(0.5)
 
 
-def _parent(pid):
+def descendants(pid):
+    """Processes that a process has started, and theirs."""
+    parents = {int(p.name): stat(int(p.name))[1] for p in os.scandir("/proc") if p.name.isdecimal()}
+    found, new = set(), {pid}
+    while new:
+        found |= new
+        new = {child for child, parent in parents.items() if parent in new}
+    return found - {pid}
+
+
+def running(pid):
+    return stat(pid)[0] not in ("", "Z")
+
+
+def stat(pid):
+    """State letter and parent of a process; "" where it has gone."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return int(file.read().rpartition(")")[2].split()[1])
+            fields = file.read().rpartition(")")[2].split()
+        return fields[0], int(fields[1])
     except (OSError, IndexError):
-        return 0
+        return "", 0
