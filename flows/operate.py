@@ -18,6 +18,7 @@ from rich.console import Console
 
 from data.errors import InputError
 from data.processes import alive, owner
+from flows.launch import SETTINGS
 
 POOL = "tsalign"
 CRASHED = "tsalign: a run without a heartbeat has crashed"
@@ -37,13 +38,15 @@ class Operation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of everything started here; what the user has set about Prefect's home wins."""
-        return {
+        """Of everything started here; what the user has set wins, but for address and heartbeat."""
+        defaults = SETTINGS | {
             "PREFECT_HOME": str(self.folder / "prefect"),
+            "PREFECT_LOGGING_LEVEL": "INFO",  # the UI shows a line per stage
+        }
+        return {
+            **defaults,
             **os.environ,
             "PREFECT_API_URL": f"{self.url}/api",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         }
 

@@ -7,6 +7,7 @@ from prefect import flow
 from prefect.context import FlowRunContext
 
 from data.errors import InputError
+from data.store import Store
 from flows.align import run_recipe
 from flows.launch import recipe_of
 from tasks.redo import Redo, StageName, now
@@ -39,6 +40,8 @@ def rerun_round(
     recipe = recipe_of(Path(runs_dir) / run)
     if not 1 <= round <= recipe.rounds:
         raise InputError(f"round: {run} has the rounds 1 to {recipe.rounds}; choose one of them")
+    if not Store(store).is_local:  # what is removed here would be fetched from there
+        raise InputError(f"--store: '{store}' is no folder; a round is made again in local stores")
     # A retry of this flow run keeps what its first try has made.
     context = FlowRunContext.get()
     created = context.flow_run.created if context and context.flow_run else None

@@ -60,3 +60,11 @@ def test_a_failed_round_goes_on_from_the_stage(finished, monkeypatch):
 def test_a_round_that_does_not_exist_is_refused(finished):
     with pytest.raises(InputError, match="tiny has the rounds 1 to 2"):
         rerun(finished, round=3, stage="optimize")
+
+
+def test_a_store_elsewhere_is_refused(finished):
+    from flows.rerun import rerun_round
+
+    places = {"store": "memory://somewhere", "runs_dir": str(finished / "runs")}
+    with pytest.raises(InputError, match="a round is made again in local stores"):
+        rerun_round("tiny", 1, "mine", **places, quiet=True)
