@@ -36,6 +36,7 @@ def _preference(row: dict[str, Any], place: str, dataset: str, number: int) -> d
     messages = as_messages(row["prompt"], place)
     name = f"{prompt_id(messages)}-{number}"  # one prompt may have several pairs
     return {
+        "pair_id": name,
         "prompt_id": name,
         "messages": messages,
         "dataset": check_text(row.get("dataset") or dataset, place, "dataset"),
@@ -43,6 +44,9 @@ def _preference(row: dict[str, Any], place: str, dataset: str, number: int) -> d
         "rejected": _answer(row.get("rejected"), place, "rejected"),
         "chosen_id": f"{name}/chosen",
         "rejected_id": f"{name}/rejected",
+        "chosen_model": "given",
+        "rejected_model": "given",
+        "source": "given",
         "margin": 0.0,
         "weight": 1.0,
         "swapped": False,

@@ -6,22 +6,16 @@ Everything that can change a result is here and enters a cache key through the s
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from data.config import Config
+from data.recipe_methods import DualClipConfig, MatrixConfig, PairWeightConfig, RefreshConfig
 from data.secrets import find_secret
 
-
-class Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    # Fields a stage does not read itself: what they name reaches it as an artifact, by content.
-    not_in_key: ClassVar[frozenset[str]] = frozenset()
-
-
-# TRL's DPO losses that this project's batches feed correctly.
+# TRL's DPO losses, and this project's dual_clip.
 DpoLoss = Literal[
-    "sigmoid", "hinge", "ipo", "robust", "nca_pair", "bco_pair", "sppo_hard", "aot",
-    "aot_unpaired", "apo_zero", "apo_down", "discopop", "sigmoid_norm",
+    "sigmoid", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "bco_pair", "sppo_hard", "aot",
+    "aot_unpaired", "apo_zero", "apo_down", "discopop", "sigmoid_norm", "dual_clip",
 ]  # fmt: skip
 
 # transformers' schedules of the learning rate that need no further settings.
@@ -35,6 +29,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 WORLD = "world"  # a model or prompt source of this name is made by the embedded world
+SMALL = "world-small"  # a smaller policy of the embedded world
+NONE = "none"  # no student at all, where the teacher or the matrix labels
 FRESH = "fresh"  # a student of this name is made from the logged texts
 
 
@@ -59,6 +55,7 @@ class PromptsConfig(Config):
     test_size: int = Field(500, ge=2, description="Without test_path: so many prompts of the pool")
     per_round: int = Field(1_000, ge=1, description="Prompts drawn for each round")
     max_tokens: int = Field(512, ge=1, description="Longest prompt, in policy tokens")
+    refresh: RefreshConfig | None = None
 
 
 class DecodingConfig(Config):
@@ -97,9 +94,12 @@ class TrainConfig(Config):
 class StudentConfig(TrainConfig):
     """The student reward model and how it is distilled from the teacher's labels."""
 
-    not_in_key = frozenset({"model", "replay_path"})
+    not_in_key = frozenset({"model", "replay_path", "update"})
 
-    model: str = Field(WORLD, description="Hugging Face directory or hub id, one label")
+    model: str = Field(
+        WORLD, description="Hugging Face directory or hub id, one label; 'none' where none labels"
+    )
+    update: bool = Field(True, description="Distill it in every round; false: it stays as it is")
     loss: Literal["bradley_terry", "margin_ranking"] = "bradley_terry"
     margin: float = Field(1.0, gt=0, description="Margin of the ranking loss")
     learning_rate: float = Field(1e-3, gt=0)
@@ -120,6 +120,12 @@ class TeacherConfig(Config):
 
 
 class MineConfig(Config):
+    pairs: Literal["best_worst", "best_random", "top2_bottom2"] = Field(
+        "best_worst", description="Which completions of a prompt make its pair or pairs"
+    )
+    length_penalty: float = Field(
+        0.0, ge=0, description="Reward taken off per 100 characters when pairs are chosen"
+    )
     min_margin: float = Field(0.0, ge=0, description="Student margins at or below this are ties")
     drop_truncated: bool = Field(True, description="An unfinished completion is never a candidate")
 
@@ -127,7 +133,7 @@ class MineConfig(Config):
 class PolicyConfig(TrainConfig):
     """The policy and how DPO tunes it."""
 
-    not_in_key = frozenset({"model", "reference", "replay"})
+    not_in_key = frozenset({"model", "reference", "average_decay", "replay", "replay_share"})
 
     model: str = Field(WORLD, description="Hugging Face directory or hub id of the base policy")
     method: Literal["full", "lora"] = "lora"
@@ -136,12 +142,27 @@ class PolicyConfig(TrainConfig):
     losses: dict[DpoLoss, Annotated[float, Field(ge=0)]] = Field(
         {"sigmoid": 1.0}, description="TRL DPO losses by name, with weights"
     )
-    sft_weight: float = Field(0.0, ge=0, description="gamma of the auxiliary SFT term")
-    reference: Literal["initial", "previous"] = Field(
-        "previous", description="The base policy, or the policy at the start of the round"
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="Of the losses robust, exo_pair (there > 0), aot"
     )
-    replay: Literal["none", "all"] = Field(
-        "none", description="Also train on earlier rounds' pairs"
+    margin_offset: float = Field(
+        0.0, ge=0, description="Of the loss sigmoid: by how much the chosen reward is to be higher"
+    )
+    pair_weight: PairWeightConfig = PairWeightConfig()
+    dual_clip: DualClipConfig = DualClipConfig()
+    sft_weight: float = Field(0.0, ge=0, description="gamma of the auxiliary SFT term")
+    reference: Literal["initial", "previous", "average"] = Field(
+        "previous",
+        description="The base policy, the policy at the start of the round, or a moving average",
+    )
+    average_decay: float = Field(
+        0.5, gt=0, lt=1, description="Weight of the average so far when a policy joins it"
+    )
+    replay: Literal["none", "all", "share"] = Field(
+        "none", description="Also train on earlier rounds' pairs: all, or a random share"
+    )
+    replay_share: float = Field(
+        0.5, gt=0, lt=1, description="Of replay share: earlier pairs among all, where there are"
     )
     adapter: AdapterConfig = AdapterConfig()
 
@@ -158,6 +179,9 @@ class EvaluateConfig(Config):
     top_p: float = Field(1.0, gt=0, le=1)
     dev_samples: int = Field(4, ge=2, description="Completions of each dev prompt")
     bootstrap_samples: int = Field(2_000, ge=100)
+    every: int = Field(
+        1, ge=1, description="Evaluate every so many rounds and at the end; no gate in between"
+    )
 
 
 class LoggedFields(Config):
@@ -210,7 +234,9 @@ class RuntimeConfig(Config):
 
 
 class Recipe(Config):
-    recipe: Literal["ts-align"] = "ts-align"
+    recipe: Literal["ts-align", "optune", "tso"] = Field(
+        "ts-align", description="The method's name; the other fields make it what it is"
+    )
     run: str = Field(pattern=RUN_NAME)
     seed: Seed = 0
     rounds: int = Field(3, ge=1)
@@ -219,6 +245,12 @@ class Recipe(Config):
     policy: PolicyConfig = PolicyConfig()
     student: StudentConfig = StudentConfig()
     teacher: TeacherConfig = TeacherConfig()
+    labels: Literal["student+teacher", "student", "teacher", "matrix"] = Field(
+        "student+teacher",
+        description="Who orders the completions: the student and, of its pairs, the teacher; one "
+        "of them alone; or their place in the model matrix",
+    )
+    matrix: MatrixConfig | None = None
     generate: GenerateConfig = GenerateConfig()
     mine: MineConfig = MineConfig()
     gate: GateConfig = GateConfig()

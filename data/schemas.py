@@ -35,10 +35,14 @@ SCORES = pa.schema(
     ]
 )
 
-# The student's best and worst completion of a prompt, before the teacher has seen them.
+# Two completions of a prompt in a presumed order, before the labeller has seen them: the
+# student's best and worst, or answers of two cells of the model matrix (then without rewards).
 MINED = pa.schema(
     [
         ("prompt_id", pa.string()),
+        ("source", pa.string()),  # rule that made the pair: "best_worst", "matrix:version", ...
+        ("best_model", pa.string()),
+        ("worst_model", pa.string()),
         ("best_id", pa.string()),
         ("worst_id", pa.string()),
         ("best_completion", pa.string()),
@@ -51,6 +55,7 @@ MINED = pa.schema(
 # Preferences carry what the trainers need, so that training reads one table.
 PREFERENCES = pa.schema(
     [
+        ("pair_id", pa.string()),  # unique; a prompt may have several pairs
         ("prompt_id", pa.string()),
         ("messages", MESSAGES),
         ("dataset", pa.string()),
@@ -58,7 +63,10 @@ PREFERENCES = pa.schema(
         ("rejected", pa.string()),
         ("chosen_id", pa.string()),
         ("rejected_id", pa.string()),
-        ("margin", pa.float64()),  # labeller's reward of chosen minus rejected, >= 0
+        ("chosen_model", pa.string()),  # "policy", or a cell of the model matrix
+        ("rejected_model", pa.string()),
+        ("source", pa.string()),  # as in MINED; "given" for preferences a user brought
+        ("margin", pa.float64()),  # labeller's reward of chosen minus rejected; null: none known
         ("weight", pa.float64()),
         ("swapped", pa.bool_()),  # the teacher reversed the student's order
         ("round", pa.int32()),  # 0: preferences from before the first round
@@ -67,7 +75,7 @@ PREFERENCES = pa.schema(
 
 REFERENCE_LOGPS = pa.schema(
     [
-        ("prompt_id", pa.string()),
+        ("pair_id", pa.string()),
         ("chosen_logp", pa.float64()),  # summed over completion tokens, nats
         ("rejected_logp", pa.float64()),
     ]

@@ -45,14 +45,18 @@ class Ledger(Entry):
     duplicate: int = 0
     no_candidates: int = 0  # prompts with fewer than two usable completions
     tied: int = 0  # prompts whose best and worst the student cannot tell apart
+    paired: int = 0  # prompts with at least one pair
     mined: int = 0  # pairs
     agreed: int = 0  # the teacher confirms the student's order
     swapped: int = 0  # the teacher reverses it
     teacher_tied: int = 0
+    inconsistent: int = 0  # the judge's verdict turned with the order of the two answers
     unjudged: int = 0  # longer than the teacher can read
     dropped_disagreement: int = 0
     below_margin: int = 0
+    kept_unsure: int = 0  # of the tied and inconsistent: kept in the matrix's order all the same
     labelled: int = 0  # preferences
+    reused: int = 0  # preferences of earlier rounds that were trained on again
     too_long: int = 0
     trained: int = 0
 
@@ -69,16 +73,19 @@ def check_ledger(ledger: Ledger) -> None:
             x.generated,
             x.usable + x.empty + x.truncated + x.unscored + x.duplicate,
         ),
-        "asked = no_candidates + tied + mined": (x.asked, x.no_candidates + x.tied + x.mined),
-        "mined = agreed + swapped + teacher_tied + unjudged": (
+        "asked = no_candidates + tied + paired": (x.asked, x.no_candidates + x.tied + x.paired),
+        "mined = agreed + swapped + teacher_tied + inconsistent + unjudged": (
             x.mined,
-            x.agreed + x.swapped + x.teacher_tied + x.unjudged,
+            x.agreed + x.swapped + x.teacher_tied + x.inconsistent + x.unjudged,
         ),
-        "mined = labelled + teacher_tied + unjudged + dropped_disagreement + below_margin": (
-            x.mined,
-            x.labelled + x.teacher_tied + x.unjudged + x.dropped_disagreement + x.below_margin,
+        "mined + kept_unsure = labelled + teacher_tied + inconsistent + unjudged "
+        "+ dropped_disagreement + below_margin": (
+            x.mined + x.kept_unsure,
+            x.labelled
+            + (x.teacher_tied + x.inconsistent + x.unjudged)
+            + (x.dropped_disagreement + x.below_margin),
         ),
-        "labelled = trained + too_long": (x.labelled, x.trained + x.too_long),
+        "labelled + reused = trained + too_long": (x.labelled + x.reused, x.trained + x.too_long),
     }
     for equation, (left, right) in sums.items():
         if left != right:

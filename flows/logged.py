@@ -136,7 +136,13 @@ def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> Logged
 
     old = first_student(run, recipe, logs)
     scored = scores(old, "logged", "before")
-    mined = mine(run, completions=logs.train_completions, scores=scored, config=recipe.mine)
+    mined = mine(
+        run,
+        completions=logs.train_completions,
+        scores=scored,
+        config=recipe.mine,
+        seed=recipe.seed,
+    )
     preferences = relabel_recorded(
         run,
         mined=mined,

@@ -149,7 +149,7 @@ def label(
         completions=completions,
         max_length=recipe.max_length,
     )
-    mined = mine(run, completions=completions, scores=scores, config=recipe.mine)
+    mined = mine(run, completions=completions, scores=scores, config=recipe.mine, seed=recipe.seed)
     preferences = relabel(
         run,
         mined=mined,

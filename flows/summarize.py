@@ -44,7 +44,7 @@ def versions() -> dict[str, str]:
 def ledger(outcome: Outcome | LoggedOutcome, too_long: int) -> Ledger:
     """What became of every completion, prompt and pair of a round; it adds up."""
     counts: dict[str, Any] = {"asked": outcome.asked.rows, "generated": outcome.completions.rows}
-    counts |= outcome.mined.meta | outcome.preferences.meta
+    counts |= {"reused": 0} | outcome.mined.meta | outcome.preferences.meta
     counts |= {"too_long": too_long, "trained": counts["labelled"] - too_long}
     result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
     check_ledger(result)

@@ -78,12 +78,12 @@ def train_dpo(
 ) -> dict[str, Any]:
     """Train `policy` on PREFERENCES given its REFERENCE_LOGPS; save a plain model in `out`.
 
-    Columns in: prompt_id, messages, chosen, rejected; prompt_id, chosen_logp, rejected_logp (nats).
+    Columns in: pair_id, messages, chosen, rejected; pair_id, chosen_logp, rejected_logp (nats).
     A LoRA adapter is merged into the model and kept in `out/adapter`. A pair with a side longer
     than `config.max_length` is left out and counted in `too_long`. Returns steps, losses, accuracy
     (share of pairs whose chosen side has the higher implicit reward, last epoch) and counts.
 
-    Raises CardinalityError unless the tables hold the same prompt ids, each once; InputError for
+    Raises CardinalityError unless the tables hold the same pair ids, each once; InputError for
     losses that cannot be combined; TrainingError for a loss that is not finite.
     """
     check_losses(config, runtime)
@@ -117,12 +117,12 @@ def check_losses(config: PolicyConfig, runtime: RuntimeConfig) -> tuple[list[str
 def tokenise_pairs(
     tokenizer: Tokenizer, preferences: pa.Table, reference: pa.Table, max_length: int
 ) -> tuple[list[Row], int]:
-    """TRL's columns, joined by prompt_id, and how many pairs were too long."""
-    assert_same_ids(preferences, reference, "prompt_id")
-    at = index_by(reference, "prompt_id")
+    """TRL's columns, joined by pair_id, and how many pairs were too long."""
+    assert_same_ids(preferences, reference, "pair_id")
+    at = index_by(reference, "pair_id")
     chosen_logps = reference["chosen_logp"].to_pylist()
     rejected_logps = reference["rejected_logp"].to_pylist()
-    columns = preferences.select(["prompt_id", "messages", "chosen", "rejected"])
+    columns = preferences.select(["pair_id", "messages", "chosen", "rejected"])
     rows: list[Row] = []
     too_long = 0
     for pair in columns.to_pylist():
@@ -131,7 +131,7 @@ def tokenise_pairs(
         if len(prompt) + max(len(chosen), len(rejected)) > max_length:
             too_long += 1
             continue
-        row = at[pair["prompt_id"]]
+        row = at[pair["pair_id"]]
         rows.append(
             {
                 "prompt_ids": prompt,

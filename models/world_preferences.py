@@ -86,6 +86,7 @@ def _pairs(
     pairs = [(a, b) for a in answers for b in answers if scores[a] > scores[b]]
     return [
         {
+            "pair_id": f"{name}-{k}",
             "prompt_id": f"{name}-{k}",
             "messages": messages,
             "dataset": question.family,
@@ -93,6 +94,9 @@ def _pairs(
             "rejected": rejected,
             "chosen_id": f"{name}-{k}-chosen",
             "rejected_id": f"{name}-{k}-rejected",
+            "chosen_model": "given",
+            "rejected_model": "given",
+            "source": "given",
             "margin": scores[chosen] - scores[rejected],
             "weight": 1.0,
             "swapped": False,

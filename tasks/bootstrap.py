@@ -71,7 +71,7 @@ def base_policy(
     )
 
 
-@stage("preferences", version="2", libraries=TRAINING, isolated=True)
+@stage("preferences", version="3", libraries=TRAINING, isolated=True)
 def teacher_preferences(
     out: Path, context: Context, *, policy: Artifact, trunk: Artifact, pairs: int, seed: int
 ) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def teacher_preferences(
     )
 
 
-@stage("preferences", version="2", libraries=TRAINING, isolated=True)
+@stage("preferences", version="3", libraries=TRAINING, isolated=True)
 def student_preferences(
     out: Path, context: Context, *, policy: Artifact, pairs: int, seed: int
 ) -> dict[str, Any]:

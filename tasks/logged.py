@@ -77,7 +77,7 @@ def candidates(
     return {"completions": len(kept), "unjudged": unjudged}
 
 
-@stage("preferences", version="1")
+@stage("preferences", version="2")
 def relabel_recorded(
     out: Path,
     context: Context,

@@ -1,6 +1,8 @@
-"""Mine: the student's best and worst completion of every prompt (TS-Align, step 3)."""
+"""Mine: the pairs of completions worth a judgment (TS-Align, step 3: the best and the worst)."""
 
+import random
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,14 @@ from tasks.stage import Context, stage
 
 COUNTS = (
     *("usable", "empty", "truncated", "unscored", "duplicate"),  # completions
-    *("no_candidates", "tied", "mined"),  # prompts
+    *("no_candidates", "tied", "paired"),  # prompts
+    "mined",  # pairs
 )
 
+Row = dict[str, Any]
 
-def usable(
-    rows: list[dict[str, Any]], drop_truncated: bool, counts: dict[str, int]
-) -> list[dict[str, Any]]:
+
+def usable(rows: list[Row], drop_truncated: bool, counts: dict[str, int]) -> list[Row]:
     """Candidates of one prompt: no empty, unfinished, unscored or repeated completion.
 
     Adds to `counts` what became of each.
@@ -43,13 +46,76 @@ def usable(
     return kept
 
 
-def best_and_worst(
-    completions: pa.Table, scores: pa.Table, config: MineConfig
-) -> tuple[pa.Table, dict[str, int]]:
-    """One MINED row for each prompt whose candidates the student can tell apart.
+def best_worst(ranked: list[Row], rng: random.Random) -> list[tuple[Row, Row]]:
+    return [(ranked[0], ranked[-1])]
 
-    A prompt with fewer than two candidates, or whose best and worst differ by no more than
-    `config.min_margin`, yields no row and is counted. Equal rewards fall to the lower sample.
+
+def best_random(ranked: list[Row], rng: random.Random) -> list[tuple[Row, Row]]:
+    return [(ranked[0], rng.choice(ranked[1:]))]
+
+
+def top2_bottom2(ranked: list[Row], rng: random.Random) -> list[tuple[Row, Row]]:
+    """Best and worst, and of four or more candidates also second best and second worst."""
+    pairs = [(ranked[0], ranked[-1])]
+    return pairs + [(ranked[1], ranked[-2])] if len(ranked) > 3 else pairs
+
+
+# Pairs of two or more candidates, best first, by the names of `mine.pairs`.
+RULES: dict[str, Callable[[list[Row], random.Random], list[tuple[Row, Row]]]] = {
+    "best_worst": best_worst,
+    "best_random": best_random,
+    "top2_bottom2": top2_bottom2,
+}
+
+
+def penalized(row: Row, penalty: float) -> float:
+    """The reward less `penalty` for every 100 characters."""
+    return float(row["reward"] - penalty * len(row["completion"]) / 100)
+
+
+def pairs_of(rows: list[Row], config: MineConfig, seed: int) -> list[tuple[Row, Row]]:
+    """The pairs of one prompt's candidates (two or more), ties left out.
+
+    Rows come back with the rewards that ordered them, penalized; equal ones fall to the lower
+    sample.
+    """
+    priced = [row | {"reward": penalized(row, config.length_penalty)} for row in rows]
+    ranked = sorted(priced, key=lambda row: (-row["reward"], row["sample"]))
+    # Of equally bad candidates the lowest sample is the worst, as of equally good ones the best.
+    low = ranked[-1]["reward"]
+    worst = min((row for row in ranked if row["reward"] == low), key=lambda row: row["sample"])
+    ranked = [row for row in ranked if row is not worst] + [worst]
+    rng = random.Random(f"{seed}/{rows[0]['prompt_id']}")
+    return [
+        (best, worst)
+        for best, worst in RULES[config.pairs](ranked, rng)
+        if best["reward"] - worst["reward"] > config.min_margin
+    ]
+
+
+def mined_row(best: Row, worst: Row, source: str, models: tuple[str, str]) -> Row:
+    """A MINED row; `models` gave the best and the worst completion."""
+    return {
+        "prompt_id": best["prompt_id"],
+        "source": source,
+        "best_model": models[0],
+        "worst_model": models[1],
+        "best_id": best["completion_id"],
+        "worst_id": worst["completion_id"],
+        "best_completion": best["completion"],
+        "worst_completion": worst["completion"],
+        "best_reward": best["reward"],
+        "worst_reward": worst["reward"],
+    }
+
+
+def mine_pairs(
+    completions: pa.Table, scores: pa.Table, config: MineConfig, seed: int
+) -> tuple[pa.Table, dict[str, int]]:
+    """MINED rows for each prompt whose candidates the scorer can tell apart.
+
+    A prompt with fewer than two candidates, or whose pairs all differ by no more than
+    `config.min_margin`, yields no row and is counted.
 
     Raises:
         CardinalityError: the two tables do not hold the same completions.
@@ -63,35 +129,26 @@ def best_and_worst(
     mined = []
     for prompt_id in sorted(by_prompt):
         rows = usable(by_prompt[prompt_id], config.drop_truncated, counts)
-        if len(rows) < 2:
-            counts["no_candidates"] += 1
-            continue
-        best = max(rows, key=lambda row: (row["reward"], -row["sample"]))
-        worst = min(rows, key=lambda row: (row["reward"], row["sample"]))
-        if best["reward"] - worst["reward"] <= config.min_margin:
-            counts["tied"] += 1
-            continue
-        counts["mined"] += 1
-        mined.append(
-            {
-                "prompt_id": prompt_id,
-                "best_id": best["completion_id"],
-                "worst_id": worst["completion_id"],
-                "best_completion": best["completion"],
-                "worst_completion": worst["completion"],
-                "best_reward": best["reward"],
-                "worst_reward": worst["reward"],
-            }
-        )
+        pairs = pairs_of(rows, config, seed) if len(rows) > 1 else []
+        outcome = "no_candidates" if len(rows) < 2 else "paired" if pairs else "tied"
+        counts[outcome] += 1
+        counts["mined"] += len(pairs)
+        mined += [mined_row(*pair, config.pairs, ("policy", "policy")) for pair in pairs]
     return pa.Table.from_pylist(mined, MINED), counts
 
 
-@stage("mined", version="1")
+@stage("mined", version="2")
 def mine(
-    out: Path, context: Context, *, completions: Artifact, scores: Artifact, config: MineConfig
+    out: Path,
+    context: Context,
+    *,
+    completions: Artifact,
+    scores: Artifact,
+    config: MineConfig,
+    seed: int,
 ) -> dict[str, Any]:
-    """In: COMPLETIONS, SCORES. Out: MINED, at most one row per prompt."""
+    """In: COMPLETIONS, SCORES. Out: MINED. The seed matters to the rule "best_random" only."""
     store = context.store
-    table, counts = best_and_worst(store.table(completions), store.table(scores), config)
+    table, counts = mine_pairs(store.table(completions), store.table(scores), config, seed)
     write_table(out / "data.parquet", table, MINED)
     return counts

@@ -22,7 +22,7 @@ def _concatenated(context: Context, tables: list[Artifact]) -> pa.Table:
 
 @stage(
     "reference_logps",
-    version="1",
+    version="2",
     libraries=SCORING,
     isolated=True,
     shards="preferences",
@@ -45,7 +45,7 @@ def reference(
     )
     result = pa.table(
         {
-            "prompt_id": table["prompt_id"],
+            "pair_id": table["pair_id"],
             "chosen_logp": pa.array(logps[: len(table)], pa.float64()),
             "rejected_logp": pa.array(logps[len(table) :], pa.float64()),
         }

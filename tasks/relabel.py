@@ -14,8 +14,8 @@ from tasks.score import score_rows
 from tasks.stage import SCORING, Context, Model, stage
 
 COUNTS = (
-    *("agreed", "swapped", "teacher_tied", "unjudged"),
-    *("below_margin", "dropped_disagreement", "labelled"),
+    *("agreed", "swapped", "teacher_tied", "inconsistent", "unjudged"),
+    *("below_margin", "dropped_disagreement", "kept_unsure", "labelled"),
 )
 
 
@@ -63,8 +63,9 @@ def preference(
     pair: dict[str, Any], prompt: dict[str, Any], margin: float, round_number: int
 ) -> dict[str, Any]:
     """A PREFERENCES row from a mined pair and the labeller's signed margin best minus worst."""
-    chosen, rejected = ("best", "worst") if margin > 0 else ("worst", "best")
+    chosen, rejected = ("best", "worst") if margin >= 0 else ("worst", "best")
     return {
+        "pair_id": f"{pair['best_id']}>{pair['worst_id']}",
         "prompt_id": pair["prompt_id"],
         "messages": prompt["messages"],
         "dataset": prompt["dataset"],
@@ -72,6 +73,9 @@ def preference(
         "rejected": pair[f"{rejected}_completion"],
         "chosen_id": pair[f"{chosen}_id"],
         "rejected_id": pair[f"{rejected}_id"],
+        "chosen_model": pair[f"{chosen}_model"],
+        "rejected_model": pair[f"{rejected}_model"],
+        "source": pair["source"],
         "margin": abs(margin),
         "weight": 1.0,
         "swapped": margin < 0,
@@ -79,7 +83,7 @@ def preference(
     }
 
 
-@stage("preferences", version="1", libraries=SCORING, shards="mined", retries=1)
+@stage("preferences", version="2", libraries=SCORING, shards="mined", retries=1)
 def relabel(
     out: Path,
     context: Context,
@@ -105,3 +109,28 @@ def relabel(
     )
     write_table(out / "data.parquet", table, PREFERENCES)
     return counts | {"teacher_calls": len(items)}
+
+
+@stage("preferences", version="1")
+def take_order(
+    out: Path,
+    context: Context,
+    *,
+    mined: Artifact,
+    prompts: Artifact,
+    config: TeacherConfig,
+    round_number: int,
+    teacher_calls: int,
+) -> dict[str, Any]:
+    """In: MINED, PROMPTS. Out: PREFERENCES in the order of those who scored the completions.
+
+    `teacher_calls`: how many completions the teacher has scored for it, 0 if the student did.
+    """
+    pairs = context.store.table(mined)
+    rewards: dict[str, float | None] = {}
+    for side in ("best", "worst"):
+        columns = (pairs[f"{side}_{name}"].to_pylist() for name in ("id", "reward"))
+        rewards |= dict(zip(*columns, strict=True))
+    table, counts = order_pairs(pairs, context.store.table(prompts), rewards, config, round_number)
+    write_table(out / "data.parquet", table, PREFERENCES)
+    return counts | {"teacher_calls": teacher_calls}

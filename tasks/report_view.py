@@ -52,7 +52,7 @@ def ledger_levels(ledger: Ledger, who: str, trained: str) -> list[Level]:
             "prompts",
             x.asked,
             [
-                ("gave a best and a worst answer", x.mined),
+                ("gave a pair or more", x.paired),
                 ("had fewer than two usable answers", x.no_candidates),
                 ("all answers alike to the student", x.tied),
             ],
@@ -65,12 +65,13 @@ def ledger_levels(ledger: Ledger, who: str, trained: str) -> list[Level]:
                 ("scored too close", x.below_margin),
                 ("dropped as disputed", x.dropped_disagreement),
                 ("scored equal", x.teacher_tied),
+                ("judged differently when turned round", x.inconsistent),
                 ("too long for " + who, x.unjudged),
             ],
         ),
         (
-            "pairs labelled",
-            x.labelled,
+            "pairs labelled, and reused from earlier rounds" if x.reused else "pairs labelled",
+            x.labelled + x.reused,
             [(f"trained {trained}", x.trained), ("too long for training", x.too_long)],
         ),
     ]

@@ -129,12 +129,15 @@ def ledgers(draw):
     """Ledgers that add up, from what became of every completion, prompt and pair."""
     x = {name: draw(COUNT) for name in Ledger.model_fields}
     x["labelled"] = x["trained"] + x["too_long"]
-    out = ("teacher_tied", "unjudged", "dropped_disagreement", "below_margin")
-    x["mined"] = x["labelled"] + sum(x[name] for name in out)
-    ordered = x["mined"] - x["teacher_tied"] - x["unjudged"]
+    x["reused"] = draw(st.integers(0, x["labelled"]))
+    x["labelled"] -= x["reused"]
+    x["kept_unsure"] = draw(st.integers(0, min(x["labelled"], x["teacher_tied"])))
+    out = ("teacher_tied", "inconsistent", "unjudged", "dropped_disagreement", "below_margin")
+    x["mined"] = x["labelled"] + sum(x[name] for name in out) - x["kept_unsure"]
+    ordered = x["mined"] - x["teacher_tied"] - x["inconsistent"] - x["unjudged"]
     x["swapped"] = draw(st.integers(0, ordered))
     x["agreed"] = ordered - x["swapped"]
-    x["asked"] = x["no_candidates"] + x["tied"] + x["mined"]
+    x["asked"] = x["no_candidates"] + x["tied"] + x["paired"]
     completions = ("usable", "empty", "truncated", "unscored", "duplicate")
     x["generated"] = sum(x[name] for name in completions)
     return Ledger(**x)

@@ -36,7 +36,7 @@ def config(**changes: Any) -> PolicyConfig:
 
 def own_reference(policy: Path, pairs: pa.Table) -> pa.Table:
     """REFERENCE_LOGPS under the policy itself."""
-    columns = {"prompt_id": pairs["prompt_id"]}
+    columns = {"pair_id": pairs["pair_id"]}
     for side in ("chosen", "rejected"):
         items = list(zip(pairs["messages"].to_pylist(), pairs[side].to_pylist(), strict=True))
         columns[f"{side}_logp"] = pa.array(sequence_logps(policy, items, runtime=RUNTIME)[0])
@@ -230,7 +230,7 @@ def test_equal_runs_give_equal_bytes(tmp_path: Path, policy_dir: Path, method: s
 def test_reference_that_does_not_join_one_to_one_is_refused(
     out: Path, policy_dir: Path, table: pa.Table
 ) -> None:
-    with pytest.raises(CardinalityError, match="prompt_id 'p0'"):
+    with pytest.raises(CardinalityError, match="pair_id 'p0'"):
         train(out, policy_dir, reference=table)
 
 

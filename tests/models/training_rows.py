@@ -20,6 +20,7 @@ def preferences(n: int, seed: int = 0) -> pa.Table:
     rng = random.Random(seed)
     rows = [
         {
+            "pair_id": f"p{i}",
             "prompt_id": f"p{i}",
             "messages": [{"role": "user", "content": text(rng, 12)}],
             "dataset": "fruit",
@@ -27,6 +28,9 @@ def preferences(n: int, seed: int = 0) -> pa.Table:
             "rejected": "no " + text(rng, 6),
             "chosen_id": f"p{i}-0",
             "rejected_id": f"p{i}-1",
+            "chosen_model": "policy",
+            "rejected_model": "policy",
+            "source": "best_worst",
             "margin": 1.0,
             "weight": 1.0,
             "swapped": False,
@@ -42,11 +46,11 @@ def reference(pairs: pa.Table, seed: int = 0) -> pa.Table:
     rng = random.Random(seed)
     rows = [
         {
-            "prompt_id": i,
+            "pair_id": i,
             "chosen_logp": rng.uniform(-90, -50),
             "rejected_logp": rng.uniform(-90, -50),
         }
-        for i in pairs["prompt_id"].to_pylist()
+        for i in pairs["pair_id"].to_pylist()
     ]
     return pa.Table.from_pylist(rows, schema=REFERENCE_LOGPS)
 

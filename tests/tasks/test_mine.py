@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from data.errors import CardinalityError
 from data.recipe import MineConfig
 from data.schemas import COMPLETIONS, SCORES
-from tasks.mine import best_and_worst
+from tasks.mine import mine_pairs
 
 
 def tables(rewards, texts=None, reasons=None, prompt="p"):
@@ -22,11 +22,18 @@ def tables(rewards, texts=None, reasons=None, prompt="p"):
     return completions, pa.table([ids, [prompt] * n, rewards], schema=SCORES)
 
 
+def best_and_worst(completions, scores, config):
+    return mine_pairs(completions, scores, config, seed=0)
+
+
 def test_best_and_worst_are_the_extremes_of_the_rewards():
     mined, counts = best_and_worst(*tables([0.1, 2.0, -3.0, 0.5]), MineConfig())
     assert mined.to_pylist() == [
         {
             "prompt_id": "p",
+            "source": "best_worst",
+            "best_model": "policy",
+            "worst_model": "policy",
             "best_id": "p/1",
             "worst_id": "p/2",
             "best_completion": "answer 1",

@@ -16,6 +16,9 @@ PAIR = pa.Table.from_pylist(
     [
         {
             "prompt_id": "p",
+            "source": "best_worst",
+            "best_model": "policy",
+            "worst_model": "policy",
             "best_id": "b",
             "worst_id": "w",
             "best_completion": "best",
@@ -37,6 +40,7 @@ def test_the_students_order_stands_where_the_teacher_agrees():
     rows, counts = relabel(3.0, 1.0)
     assert rows == [
         {
+            "pair_id": "b>w",
             "prompt_id": "p",
             "messages": [{"role": "user", "content": "Hi"}],
             "dataset": "d",
@@ -44,6 +48,9 @@ def test_the_students_order_stands_where_the_teacher_agrees():
             "rejected": "worst",
             "chosen_id": "b",
             "rejected_id": "w",
+            "chosen_model": "policy",
+            "rejected_model": "policy",
+            "source": "best_worst",
             "margin": 2.0,
             "weight": 1.0,
             "swapped": False,

@@ -148,7 +148,7 @@ def test_an_empty_ledger_is_drawn_without_dividing_by_nothing():
 def test_a_ledger_that_does_not_add_up_is_shown_with_a_warning():
     summary = examples.aligned()
     summary.rounds[1].ledger.trained += 1
-    assert "These numbers do not add up: ledger: labelled = trained" in page(summary).text
+    assert "These numbers do not add up: ledger: labelled + reused = trained" in page(summary).text
 
 
 def test_best_wins_and_worst_losses_come_first_with_both_answers(aligned):
