@@ -9,7 +9,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from data.config import Config
-from data.recipe_methods import DualClipConfig, MatrixConfig, PairWeightConfig, RefreshConfig
+from data.recipe_methods import (
+    CellConfig,
+    DualClipConfig,
+    MatrixConfig,
+    PairWeightConfig,
+    RefreshConfig,
+)
 from data.secrets import find_secret
 
 # TRL's DPO losses, and this project's dual_clip.
@@ -279,6 +285,7 @@ class Recipe(Config):
             "teacher.model": self.teacher.model,
             "prompts.path": self.prompts.path,
         }
+        sources |= {f"matrix cell {cell.name}": cell.source for cell in self.cells}
         if self.logged:  # nothing is generated, and the teacher has already spoken
             if self.student.model == WORLD:
                 raise ValueError(f"student.model: name your own, or '{FRESH}' for a new one")
@@ -286,7 +293,7 @@ class Recipe(Config):
         elif self.student.model == FRESH:
             raise ValueError(f"student.model: '{FRESH}' learns from logged completions only")
         for field, value in sources.items():
-            if value == WORLD and self.world is None:
+            if value in (WORLD, SMALL) and self.world is None:
                 raise ValueError(
                     f"{field}: name your own, or add 'world: {{}}' to use the embedded one"
                 )
@@ -305,6 +312,7 @@ class Recipe(Config):
             raise ValueError(
                 f"prompts.{held_out[0]}: the world's prompts bring their own; name prompts.path too"
             )
+        self._slots()
         if self.logged and self.rounds != 1 and "rounds" in self.model_fields_set:
             raise ValueError("rounds: logged completions are learnt from in one round; set it to 1")
         if not (any(losses.values()) or self.policy.sft_weight):
@@ -314,6 +322,32 @@ class Recipe(Config):
         if self.runtime.train_micro_batch and any(name.startswith("aot") for name in losses):
             raise ValueError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
         return self
+
+    def _slots(self) -> None:
+        """Who labels, on what, and what is trained fit each other."""
+        refresh, student = self.prompts.refresh, self.student.model
+        if student == NONE and self.labels.startswith("student"):
+            raise ValueError(f"student.model: labels: {self.labels} needs one; name it")
+        if (self.labels == "matrix") != (self.matrix is not None):
+            raise ValueError("matrix: goes with 'labels: matrix'; set both or neither")
+        if refresh and self.labels == "matrix":
+            raise ValueError("prompts.refresh: the matrix has no rewards to choose prompts by")
+        if refresh and self.policy.replay != "none":
+            raise ValueError(
+                "policy.replay: must be none with prompts.refresh, which keeps earlier pairs itself"
+            )
+        weight = self.policy.pair_weight.form
+        if self.matrix and self.matrix.correction.judge == NONE and weight != "none":
+            raise ValueError("policy.pair_weight: the matrix has no margins without a judge")
+
+    @property
+    def cells(self) -> tuple[CellConfig, ...]:
+        """The samplers of the model matrix, if there is one."""
+        return self.matrix.cells if self.matrix else ()
+
+    def evaluated(self, number: int) -> bool:
+        """Whether round `number` ends with a gate and an evaluation."""
+        return number % self.evaluate.every == 0 or number >= self.rounds
 
     @property
     def max_length(self) -> int:

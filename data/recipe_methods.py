@@ -67,6 +67,11 @@ class CellConfig(Config):
     )
     scale: float = Field(1, gt=0, description="Higher is larger, such as billions of parameters")
 
+    @property
+    def source(self) -> str:
+        """Where its answers come from: a model's name or a file."""
+        return self.model or self.path or ""
+
     @model_validator(mode="after")
     def _one_source(self) -> "CellConfig":
         if self.human and self.model not in (None, "world"):

@@ -134,7 +134,7 @@ class Drift(Entry):
     kl_to_base: float
     mean_tokens: float
     distinct_2: float
-    student_reward: float
+    student_reward: float | None = None  # without a student
     teacher_reward: float
     judge_score: float
 

@@ -11,7 +11,8 @@ from flows.fingerprint import engine_of
 from flows.inputs import gather
 from flows.logged import distill_from_logs, import_logs
 from flows.preflight import check_inputs
-from flows.round import State, align_round
+from flows.round import align_round
+from flows.state import State
 from flows.summarize import Book
 from tasks import machine
 from tasks.progress import Progress
@@ -33,13 +34,13 @@ def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     """The loop: every round starts from the models the one before left."""
     parts = gather(run, recipe)
     book.prepared()
-    state = State(policy=parts.policy, student=parts.student)
+    state = State(policy=parts.policy, student=parts.student, average=parts.policy)
     for number in range(1, recipe.rounds + 1):
         run.progress.section(f"Round {number} of {recipe.rounds}")
         run.round = number
         state, outcome = align_round(run, recipe.run, recipe, parts, state, number)
         book.round_done(outcome)
-    return {"policy": state.policy, "student": state.student}
+    return {"policy": state.policy} | ({"student": state.student} if state.student else {})
 
 
 def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from prefect import flow
 
 from data.artifacts import Artifact
-from data.recipe import WorldConfig
+from data.recipe import SMALL, WorldConfig
 from tasks import bootstrap as stages
 from tasks.stage import Run
 
@@ -21,18 +21,19 @@ class World:
     dev: Artifact
     test: Artifact
     preferences: Artifact  # what the student has learnt from
+    small: Artifact | None  # a smaller policy, where one is asked for
 
     def models(self) -> dict[str, Artifact]:
-        """The models by the recipe's fields that may name them "world"."""
+        """By the recipe's fields that may name them "world", and by a name of their own."""
         return {
             "policy.model": self.policy,
             "student.model": self.student,
             "teacher.model": self.teacher,
-        }
+        } | ({SMALL: self.small} if self.small else {})
 
 
 @flow(name="bootstrap", flow_run_name="bootstrap", persist_result=False, validate_parameters=False)
-def bootstrap(run: Run, world: WorldConfig) -> World:
+def bootstrap(run: Run, world: WorldConfig, small: bool = False) -> World:
     """Prompts, tokenizer, policy, teacher and student of the embedded world."""
     seed = world.seed
     sizes = {"pool": world.prompts, "dev": world.dev_prompts, "test": world.test_prompts}
@@ -60,4 +61,11 @@ def bootstrap(run: Run, world: WorldConfig) -> World:
         run, "student's preferences", policy=policy, pairs=world.student_pairs, seed=seed
     )
     student = stages.student(run, tokenizer=tokenizer, preferences=known, seed=seed)
-    return World(policy, student, teacher, pool, dev, test, preferences=known)
+    smaller = (
+        stages.small_policy(
+            run, "small policy", tokenizer=tokenizer, examples=world.policy_examples, seed=seed
+        )
+        if small
+        else None
+    )
+    return World(policy, student, teacher, pool, dev, test, preferences=known, small=smaller)

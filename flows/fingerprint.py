@@ -31,6 +31,8 @@ def input_digests(recipe: Recipe) -> dict[str, str]:
         recipe.prompts.path,
         recipe.prompts.dev_path,
         recipe.prompts.test_path,
+        *(cell.source for cell in recipe.cells),
+        recipe.matrix.correction.judge if recipe.matrix else None,
     ]
     digests = {}
     for path in (Path(name) for name in named if name):

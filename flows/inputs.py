@@ -7,36 +7,49 @@ from pathlib import Path
 
 from data.artifacts import Artifact
 from data.digests import file_digest, tree_digest
-from data.recipe import WORLD, Recipe
+from data.recipe import NONE, SMALL, WORLD, Recipe
 from flows.bootstrap import bootstrap
-from flows.preflight import held_out_sizes, own_models
-from flows.round import Parts
+from flows.preflight import cell_field, held_out_sizes, own_models
+from flows.state import Parts
 from tasks.prompts import import_preferences, import_prompts, split, without
-from tasks.stage import External, Run
-
-MODEL_FIELDS = ("policy.model", "student.model", "teacher.model")
+from tasks.stage import External, Model, Run
 
 
 def gather(run: Run, recipe: Recipe) -> Parts:
     """Models, prompts and earlier preferences of the recipe, ready for the first round."""
     models = external_models(recipe)
     prompts = own_prompts(run, recipe)
-    world = bootstrap(run, recipe.world) if recipe.world and uses_world(recipe) else None
-    made = {} if world is None else world.models()
+    used = world_sources(recipe)
+    world = bootstrap(run, recipe.world, small=SMALL in used) if recipe.world and used else None
+    made = world.models() if world else {}
     replay = own_replay(run, recipe) or (world.preferences if world else None)
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
-    policy, student, teacher = (models.get(field) or made[field] for field in MODEL_FIELDS)
-    return Parts(policy, student, teacher, pool, dev, test, replay)
 
+    def model(field: str, name: str) -> Model:
+        return models[field] if field in models else made[field if name == WORLD else name]
 
-def uses_world(recipe: Recipe) -> bool:
-    """Whether anything the run needs comes from the embedded world."""
-    return WORLD in (
-        recipe.policy.model,
-        recipe.student.model,
-        recipe.teacher.model,
-        recipe.prompts.path,
+    student = recipe.student.model
+    return Parts(
+        policy=model("policy.model", recipe.policy.model),
+        student=None if student == NONE else model("student.model", student),
+        teacher=model("teacher.model", recipe.teacher.model),
+        pool=pool,
+        dev=dev,
+        test=test,
+        replay=replay,
+        samplers={
+            cell.name: model(cell_field(cell), cell.source)
+            for cell in recipe.cells
+            if cell.model not in (None, "policy", WORLD)
+        },
+        judge=models.get("matrix.correction.judge"),
     )
+
+
+def world_sources(recipe: Recipe) -> set[str]:
+    """What the run needs of the embedded world: nothing, its models and prompts, a small policy."""
+    named = {recipe.policy.model, recipe.student.model, recipe.teacher.model, recipe.prompts.path}
+    return (named | {cell.source for cell in recipe.cells}) & {WORLD, SMALL}
 
 
 def external_models(recipe: Recipe) -> dict[str, External]:

@@ -15,7 +15,8 @@ from data.logged import held_out_split, judged_only, read_logged
 from data.logged_pairs import judged_pairs
 from data.preference_reading import read_preferences
 from data.prompts import Messages, read_prompt_file, split_prompts, without_prompts
-from data.recipe import FRESH, WORLD, LoggedConfig, PromptsConfig, Recipe
+from data.recipe import FRESH, NONE, SMALL, WORLD, LoggedConfig, PromptsConfig, Recipe
+from data.recipe_methods import CellConfig
 from data.secrets import has_userinfo
 from models.checkpoints import (
     check_policy,
@@ -27,6 +28,9 @@ from models.checkpoints import (
     weight_shapes,
 )
 from tasks import machine
+
+# Names of models that are no folder of the user's.
+NO_FOLDER = (WORLD, SMALL, FRESH, NONE, "policy", "teacher")
 
 
 class Prompt(NamedTuple):
@@ -74,11 +78,19 @@ def own_models(recipe: Recipe) -> dict[str, Path]:
         "student.model": recipe.student.model,
         "teacher.model": recipe.teacher.model,
     }
+    names |= {cell_field(cell): cell.model for cell in recipe.cells if cell.model}
+    if recipe.matrix:
+        names["matrix.correction.judge"] = recipe.matrix.correction.judge
     return {
         field: model_path(field, name)
         for field, name in names.items()
-        if name not in (WORLD, FRESH) and (field == "student.model" or not recipe.logged)
+        if name not in NO_FOLDER and (field == "student.model" or not recipe.logged)
     }
+
+
+def cell_field(cell: CellConfig) -> str:
+    """How messages name the model of a cell."""
+    return f"matrix cell {cell.name}"
 
 
 def model_path(field: str, name: str) -> Path:
@@ -114,7 +126,7 @@ def check_models(recipe: Recipe) -> dict[str, Path]:
     """The user's models by field, as far as files tell without loading weights."""
     models = own_models(recipe)
     for field, path in models.items():
-        if field == "policy.model":
+        if field == "policy.model" or field.startswith("matrix"):
             check_policy(path, field)
             check_context(recipe, path)
         else:
@@ -182,7 +194,8 @@ def check_prompts(recipe: Recipe) -> list[Prompt]:
 
 def check_pool(recipe: Recipe, available: int) -> None:
     """Enough prompts for all rounds, said before the first."""
-    needed = recipe.rounds * recipe.prompts.per_round
+    refreshed = recipe.prompts.refresh is not None  # the same prompts in every round
+    needed = recipe.prompts.per_round * (1 if refreshed else recipe.rounds)
     if needed > available:
         raise InputError(
             f"prompts.per_round: {recipe.rounds} rounds of {recipe.prompts.per_round} need "

@@ -1,77 +1,21 @@
-"""One round of TS-Align, as a sub-flow: every line is a stage, every value an artifact."""
+"""One round, as a sub-flow: every line is a stage, every value an artifact.
 
-from dataclasses import dataclass
+The first half, from prompts to preferences, is in `flows.label`.
+"""
 
 from prefect import flow
 
 from data.artifacts import Artifact
 from data.recipe import Recipe
+from flows.label import label
+from flows.state import Agreement, Answers, Judged, Labelled, Outcome, Parts, State, Tuned
 from tasks.distill import distill
 from tasks.evaluate import drift, evaluate, precision
 from tasks.gate import agreement, gate
 from tasks.generate import generate
-from tasks.mine import mine
-from tasks.optimize import optimize, reference
-from tasks.relabel import relabel
+from tasks.optimize import average, optimize, reference, sample_earlier
 from tasks.score import score
-from tasks.select import select
 from tasks.stage import Model, Run
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run starts from: the recipe's models and prompts, brought or bootstrapped."""
-
-    policy: Model
-    student: Model
-    teacher: Model
-    pool: Artifact
-    dev: Artifact
-    test: Artifact
-    replay: Artifact | None  # preferences from before the first round
-
-
-@dataclass(frozen=True)
-class State:
-    """What one round hands to the next."""
-
-    policy: Model
-    student: Model
-    preferences: tuple[Artifact, ...] = ()
-    too_long: int = 0  # of these, pairs that do not fit policy.max_length
-
-
-@dataclass(frozen=True)
-class Answers:
-    """A policy's completions of one set of prompts, with the teacher's rewards of them."""
-
-    completions: Artifact
-    rewards: Artifact
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The artifacts of a finished round."""
-
-    number: int
-    asked: Artifact
-    completions: Artifact
-    mined: Artifact
-    preferences: Artifact
-    student: Artifact
-    policy: Artifact
-    agreement_before: Artifact
-    agreement_after: Artifact
-    gate: Artifact
-    evaluation: Artifact
-    drift: Artifact
-    base_completions: Artifact
-    base_rewards: Artifact
-    student_rewards: Artifact
-    teacher_rewards: Artifact
-    precision: Artifact | None
-    student_adopted: bool
-    too_long: int
 
 
 def answer(run: Run, recipe: Recipe, parts: Parts, policy: Model, held_out: str) -> Answers:
@@ -121,66 +65,37 @@ def student_agreement(
     )
 
 
-def label(
-    run: Run, recipe: Recipe, parts: Parts, state: State, number: int
-) -> tuple[Artifact, Artifact, Artifact, Artifact]:
-    """Prompts of the round, completions, the student's pairs, and the teacher's preferences."""
-    asked = select(
-        run,
-        pool=parts.pool,
-        size=recipe.prompts.per_round,
-        round_number=number,
-        seed=recipe.seed,
-    )
-    completions = generate(
-        run,
-        policy=state.policy,
-        prompts=asked,
-        k=recipe.generate.k,
-        decoding=recipe.generate.decoding,
-        engine=run.engine,
-        stream=f"round-{number}",
-        seed=recipe.seed,
-    )
-    scores = score(
-        run,
-        model=state.student,
-        prompts=asked,
-        completions=completions,
-        max_length=recipe.max_length,
-    )
-    mined = mine(run, completions=completions, scores=scores, config=recipe.mine, seed=recipe.seed)
-    preferences = relabel(
-        run,
-        mined=mined,
-        prompts=asked,
-        teacher=parts.teacher,
-        config=recipe.teacher,
-        round_number=number,
-        max_length=recipe.max_length,
-    )
-    return asked, completions, mined, preferences
+def training_pairs(
+    run: Run, recipe: Recipe, state: State, labelled: Labelled
+) -> tuple[list[Artifact], int]:
+    """The tables of pairs to train on, this round's last, and how many pairs are older ones."""
+    new, replay = labelled.preferences, recipe.policy.replay
+    if labelled.stored:
+        pairs = labelled.stored.preferences
+        return [pairs], pairs.meta["reused"] if pairs is not new else 0
+    earlier = list(state.preferences)
+    if replay == "none" or not earlier:
+        return [new], 0
+    if replay == "share":
+        share = recipe.policy.replay_share
+        earlier = [
+            sample_earlier(run, "replay", earlier=earlier, new=new, share=share, seed=recipe.seed)
+        ]
+    return [*earlier, new], sum(table.rows or 0 for table in earlier)
 
 
-def tune(
-    run: Run, recipe: Recipe, parts: Parts, state: State, preferences: Artifact
-) -> tuple[Artifact, Artifact]:
-    """The student distilled from, and the policy optimized on, the round's preferences."""
-    earlier = ([parts.replay] if parts.replay else []) + list(state.preferences)
-    student = distill(
-        run,
-        student=state.student,
-        preferences=preferences,
-        replay=earlier,
-        config=recipe.student,
-        seed=recipe.seed,
-    )
-    pairs = [*state.preferences, preferences] if recipe.policy.replay == "all" else [preferences]
+def tune_policy(
+    run: Run, recipe: Recipe, parts: Parts, state: State, labelled: Labelled
+) -> tuple[Artifact, int]:
+    """The policy optimized on the pairs, and how many of these are of earlier rounds."""
+    pairs, reused = training_pairs(run, recipe, state, labelled)
+    against = {"initial": parts.policy, "previous": state.policy, "average": state.average}
+    earlier = "pairs of round {}" if recipe.policy.replay == "all" else "replay"
     logps = [
         reference(
             run,
-            "reference" if table is preferences else f"reference (pairs of round {number})",
-            policy=parts.policy if recipe.policy.reference == "initial" else state.policy,
+            "reference" if table is pairs[-1] else f"reference ({earlier.format(number)})",
+            policy=against[recipe.policy.reference],
             preferences=table,
         )
         for number, table in enumerate(pairs, start=1)
@@ -193,7 +108,83 @@ def tune(
         config=recipe.policy,
         seed=recipe.seed,
     )
-    return student, policy
+    return policy, reused
+
+
+def tune(run: Run, recipe: Recipe, parts: Parts, state: State, labelled: Labelled) -> Tuned:
+    """The student distilled from, and the policy optimized on, the preferences."""
+    student = None
+    if state.student and recipe.student.update:
+        student = distill(
+            run,
+            student=state.student,
+            preferences=labelled.preferences,
+            replay=([parts.replay] if parts.replay else []) + list(state.preferences),
+            config=recipe.student,
+            seed=recipe.seed,
+        )
+    policy, reused = tune_policy(run, recipe, parts, state, labelled)
+    return Tuned(student, policy, reused)
+
+
+def judge(run: Run, recipe: Recipe, parts: Parts, state: State, tuned: Tuned) -> Judged:
+    """Gate on the dev prompts, win rate and drift on the test prompts."""
+    policy = tuned.policy
+    previous = answer(run, recipe, parts, state.policy, "dev")
+    candidate = answer(run, recipe, parts, policy, "dev")
+    verdict = gate(run, before=previous.rewards, after=candidate.rewards, config=recipe.gate)
+    base = answer(run, recipe, parts, parts.policy, "test")
+    test = answer(run, recipe, parts, policy, "test")
+    student = tuned.student or state.student
+    return Judged(
+        gate=verdict,
+        evaluation=evaluate(
+            run,
+            prompts=parts.test,
+            base=base.completions,
+            policy=test.completions,
+            base_rewards=base.rewards,
+            policy_rewards=test.rewards,
+            judge=recipe.evaluate.judge,
+        ),
+        drift=drift(
+            run,
+            prompts=parts.test,
+            completions=test.completions,
+            policy=policy,
+            base=parts.policy,
+        ),
+        base=base,
+        policy=test,
+        student_rewards=score(
+            run,
+            "student scores test",
+            model=student,
+            prompts=parts.test,
+            completions=test.completions,
+            max_length=recipe.max_length,
+        )
+        if student
+        else None,
+    )
+
+
+def following(run: Run, recipe: Recipe, state: State, outcome: Outcome) -> State:
+    """What the next round starts from."""
+    policy, mean, older = state.policy, state.average, state.older
+    if outcome.adopted:
+        older, policy = (state.policy, *older), outcome.tuned.policy
+        if recipe.policy.reference == "average":
+            mean = average(run, average=mean, policy=policy, decay=recipe.policy.average_decay)
+    student = outcome.tuned.student if outcome.student_adopted else None
+    return State(
+        policy=policy,
+        student=student or state.student,
+        average=mean,
+        older=older,
+        preferences=(*state.preferences, outcome.labelled.preferences),
+        stored=outcome.labelled.stored,
+    )
 
 
 @flow(
@@ -205,72 +196,27 @@ def tune(
 def align_round(
     run: Run, name: str, recipe: Recipe, parts: Parts, state: State, number: int
 ) -> tuple[State, Outcome]:
-    """Label with student and teacher, tune both models, adopt the policy if the teacher agrees."""
-    base = answer(run, recipe, parts, parts.policy, "dev")
-    before = student_agreement(run, recipe, parts, state.student, base, "before")
-    asked, completions, mined, preferences = label(run, recipe, parts, state, number)
-    student, policy = tune(run, recipe, parts, state, preferences)
-    after = student_agreement(run, recipe, parts, student, base, "after")
-    better_student = after.meta["agreement"] >= before.meta["agreement"]
-    # Trained with replay, the policy saw earlier pairs too: those were counted in their round.
-    too_long = policy.meta["too_long"]
-    if recipe.policy.replay == "all":
-        too_long -= state.too_long
-
-    previous = answer(run, recipe, parts, state.policy, "dev")
-    candidate = answer(run, recipe, parts, policy, "dev")
-    verdict = gate(run, before=previous.rewards, after=candidate.rewards, config=recipe.gate)
-
-    base_test = answer(run, recipe, parts, parts.policy, "test")
-    test = answer(run, recipe, parts, policy, "test")
+    """Label, tune both models, adopt the policy if the teacher agrees."""
+    evaluated = recipe.evaluated(number)
+    if state.student and evaluated:
+        base = answer(run, recipe, parts, parts.policy, "dev")
+        before = student_agreement(run, recipe, parts, state.student, base, "before")
+    labelled = label(run, recipe, parts, state, number)
+    tuned = tune(run, recipe, parts, state, labelled)
+    measured = None
+    if state.student and evaluated:
+        after = before
+        if tuned.student:
+            after = student_agreement(run, recipe, parts, tuned.student, base, "after")
+        measured = Agreement(before, after)
     outcome = Outcome(
         number=number,
-        asked=asked,
-        completions=completions,
-        mined=mined,
-        preferences=preferences,
-        student=student,
-        policy=policy,
-        agreement_before=before,
-        agreement_after=after,
-        gate=verdict,
-        evaluation=evaluate(
-            run,
-            prompts=parts.test,
-            base=base_test.completions,
-            policy=test.completions,
-            base_rewards=base_test.rewards,
-            policy_rewards=test.rewards,
-            judge=recipe.evaluate.judge,
-        ),
-        drift=drift(
-            run,
-            prompts=parts.test,
-            completions=test.completions,
-            policy=policy,
-            base=parts.policy,
-        ),
-        student_rewards=score(
-            run,
-            "student scores test",
-            model=student,
-            prompts=parts.test,
-            completions=test.completions,
-            max_length=recipe.max_length,
-        ),
-        teacher_rewards=test.rewards,
-        base_completions=base_test.completions,
-        base_rewards=base_test.rewards,
-        precision=precision(run, preferences=preferences)
+        labelled=labelled,
+        tuned=tuned,
+        judged=judge(run, recipe, parts, state, tuned) if evaluated else None,
+        agreement=measured,
+        precision=precision(run, preferences=labelled.preferences)
         if recipe.evaluate.judge == "oracle"
         else None,
-        student_adopted=better_student,
-        too_long=too_long,
     )
-    state = State(
-        policy=policy if verdict.meta["adopted"] else state.policy,
-        student=student if better_student else state.student,
-        preferences=(*state.preferences, preferences),
-        too_long=state.too_long + too_long,
-    )
-    return state, outcome
+    return following(run, recipe, state, outcome), outcome

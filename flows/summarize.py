@@ -1,6 +1,7 @@
 """From the artifacts of a run to its summary, its report and the folder a user opens."""
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +26,7 @@ from data.summary import (
 )
 from flows.fingerprint import run_digest
 from flows.logged import LoggedOutcome
-from flows.round import Outcome
+from flows.state import Judged, Outcome
 from models.stats import win_rate
 from tasks.report import write_report
 from tasks.stage import Model, Run
@@ -41,11 +42,20 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
-def ledger(outcome: Outcome | LoggedOutcome, too_long: int) -> Ledger:
+def ledger(
+    asked: Artifact,
+    completions: Sequence[Artifact],
+    mined: Artifact,
+    preferences: Artifact,
+    *,
+    too_long: int,
+    reused: int = 0,
+) -> Ledger:
     """What became of every completion, prompt and pair of a round; it adds up."""
-    counts: dict[str, Any] = {"asked": outcome.asked.rows, "generated": outcome.completions.rows}
-    counts |= {"reused": 0} | outcome.mined.meta | outcome.preferences.meta
-    counts |= {"too_long": too_long, "trained": counts["labelled"] - too_long}
+    counts: dict[str, Any] = {"asked": asked.rows}
+    counts |= {"generated": sum(table.rows or 0 for table in completions)}
+    counts |= mined.meta | preferences.meta | {"too_long": too_long, "reused": reused}
+    counts["trained"] = counts["labelled"] + reused - too_long
     result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
     check_ledger(result)
     return result
@@ -81,46 +91,71 @@ def policy_summary(store: Store, recipe: Recipe, evaluation: Artifact) -> Policy
     return PolicySummary(**rates, by_dataset=by_dataset, judge=recipe.evaluate.judge)
 
 
-def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
-    counts = ledger(outcome, outcome.too_long)
-    before, distilled = outcome.agreement_before.meta, outcome.agreement_after.meta
+def student_summary(outcome: Outcome) -> StudentSummary:
+    """Agreement with the teacher, as far as it was measured."""
+    if outcome.agreement is None:
+        return StudentSummary(adopted=outcome.tuned.student is not None)
+    before, distilled = outcome.agreement.before.meta, outcome.agreement.after.meta
     after = distilled if outcome.student_adopted else before
+    return StudentSummary(
+        agreement_before=before["agreement"],
+        agreement_after=after["agreement"],
+        ci95_before=before["ci95"],
+        ci95_after=after["ci95"],
+        pairs=after["pairs"],
+        agreement_distilled=distilled["agreement"],
+        adopted=outcome.student_adopted,
+    )
+
+
+def drift_summary(judged: Judged) -> Drift:
+    drift, student = judged.drift.meta, judged.student_rewards
+    return Drift(
+        kl_to_base=drift["kl_to_base"],
+        mean_tokens=drift["mean_tokens"],
+        distinct_2=drift["distinct_2"],
+        student_reward=mean_reward(student) if student else None,
+        teacher_reward=mean_reward(judged.policy.rewards),
+        judge_score=mean_score(judged.evaluation, "policy"),
+    )
+
+
+def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
+    labelled, tuned, judged = outcome.labelled, outcome.tuned, outcome.judged
+    counts = ledger(
+        labelled.asked,
+        labelled.completions,
+        labelled.mined,
+        labelled.preferences,
+        too_long=tuned.policy.meta["too_long"],
+        reused=tuned.reused,
+    )
     precision = outcome.precision.meta if outcome.precision else {}
-    drift = outcome.drift.meta
     return Round(
         round=outcome.number,
         ledger=counts,
-        teacher_calls=outcome.preferences.meta["teacher_calls"],
+        teacher_calls=labelled.preferences.meta["teacher_calls"],
         swap_rate=counts.swapped / counts.mined if counts.mined else 0.0,
         label_precision=precision.get("precision"),
         label_precision_by_dataset=precision.get("by_dataset", {}),
-        student=StudentSummary(
-            agreement_before=before["agreement"],
-            agreement_after=after["agreement"],
-            ci95_before=before["ci95"],
-            ci95_after=after["ci95"],
-            pairs=after["pairs"],
-            agreement_distilled=distilled["agreement"],
-            adopted=outcome.student_adopted,
-        ),
-        policy=policy_summary(store, recipe, outcome.evaluation),
-        drift=Drift(
-            kl_to_base=drift["kl_to_base"],
-            mean_tokens=drift["mean_tokens"],
-            distinct_2=drift["distinct_2"],
-            student_reward=mean_reward(outcome.student_rewards),
-            teacher_reward=mean_reward(outcome.teacher_rewards),
-            judge_score=mean_score(outcome.evaluation, "policy"),
-        ),
-        gate=Gate(**outcome.gate.meta),
-        adopted=outcome.gate.meta["adopted"],
-        tokens=outcome.completions.meta["tokens"],
+        student=student_summary(outcome),
+        policy=policy_summary(store, recipe, judged.evaluation) if judged else None,
+        drift=drift_summary(judged) if judged else None,
+        gate=Gate(**judged.gate.meta) if judged else None,
+        adopted=outcome.adopted,
+        tokens=labelled.tokens,
     )
 
 
 def logged_summary(outcome: LoggedOutcome) -> Round:
     """A round over logged completions: no policy, the student against the recorded judge."""
-    result = ledger(outcome, outcome.student.meta["too_long"])
+    result = ledger(
+        outcome.asked,
+        [outcome.completions],
+        outcome.mined,
+        outcome.preferences,
+        too_long=outcome.student.meta["too_long"],
+    )
     before, after, longer = outcome.before.meta, outcome.after.meta, outcome.longer.meta
     return Round(
         round=1,
@@ -170,17 +205,19 @@ class Book:
         entry = round_summary(self._run.context.store, self.recipe, outcome)
         entry.stages = self._run.take_records()
         self.summary.rounds.append(entry)
-        base = outcome.base_completions
-        self.summary.base = {
-            "judge_score": mean_score(outcome.evaluation, "base"),
-            "teacher_reward": mean_reward(outcome.base_rewards),
-            "mean_tokens": base.meta["tokens"] / base.meta["generated"],
-        }
+        judged = outcome.judged
+        if judged:
+            base = judged.base.completions
+            self.summary.base = {
+                "judge_score": mean_score(judged.evaluation, "base"),
+                "teacher_reward": mean_reward(judged.base.rewards),
+                "mean_tokens": base.meta["tokens"] / base.meta["generated"],
+            }
         self._note(entry)
         self._write()
-        publish_round(
-            self.summary, entry, self._run.context.store.table(outcome.evaluation).to_pylist()
-        )
+        store = self._run.context.store
+        rows = store.table(judged.evaluation).to_pylist() if judged else []
+        publish_round(self.summary, entry, rows)
 
     def logged_done(self, outcome: LoggedOutcome) -> None:
         entry = logged_summary(outcome)
@@ -220,13 +257,15 @@ class Book:
         write_summary(self.folder / "summary.json", self.summary)
 
     def _note(self, entry: Round) -> None:
-        assert entry.policy is not None
-        low, high = entry.policy.ci95
-        self._run.progress.note(
-            f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}], "
+        note = (
             f"{entry.ledger.trained} pairs trained, {entry.swap_rate:.0%} swapped by the teacher, "
             f"{'adopted' if entry.adopted else 'not adopted'}"
         )
+        if entry.policy:
+            low, high = entry.policy.ci95
+            rate = f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}]"
+            note = f"{rate}, {note}"
+        self._run.progress.note(note)
 
 
 def link(name: Path, target: Path) -> None:

@@ -45,6 +45,7 @@ CHAT_TEMPLATE = (
 # Small steps in great number: a model this small learns to look things up in its prompt only
 # after some thousand steps, whatever their size.
 TRUNK = TrainConfig(learning_rate=1.5e-3, batch_size=8, max_length=MAX_LENGTH)
+SMALL_POLICY = TrainConfig(learning_rate=3e-3, batch_size=16, epochs=2, max_length=MAX_LENGTH)
 POLICY = TrainConfig(learning_rate=1e-3, batch_size=16, max_length=MAX_LENGTH)
 TEACHER = TrainConfig(learning_rate=6e-4, batch_size=8, max_length=MAX_LENGTH)
 STUDENT = TrainConfig(learning_rate=1e-3, epochs=4, batch_size=16, max_length=MAX_LENGTH)
@@ -100,16 +101,48 @@ def train_trunk(
     **reporting: Any,
 ) -> dict[str, Any]:
     """A Llama of 0.9M parameters from scratch, on good answers only."""
+    return _from_scratch(
+        out, tokenizer, conversations, TRUNK, runtime, seed, width=128, layers=4, **reporting
+    )
+
+
+def train_small_policy(
+    out: Path,
+    *,
+    tokenizer: Path,
+    conversations: Sequence[Messages],
+    runtime: RuntimeConfig,
+    seed: int,
+    **reporting: Any,
+) -> dict[str, Any]:
+    """A Llama of a fifth of the trunk's parameters, on the base policy's mixed answers alone."""
+    return _from_scratch(
+        out, tokenizer, conversations, SMALL_POLICY, runtime, seed, width=64, layers=2, **reporting
+    )
+
+
+def _from_scratch(
+    out: Path,
+    tokenizer: Path,
+    conversations: Sequence[Messages],
+    config: TrainConfig,
+    runtime: RuntimeConfig,
+    seed: int,
+    *,
+    width: int,
+    layers: int,
+    **reporting: Any,
+) -> dict[str, Any]:
     set_seed(seed)
     tok = load_tokenizer(tokenizer)
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tok),
-            hidden_size=128,
-            intermediate_size=336,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=4,
+            hidden_size=width,
+            intermediate_size=width * 21 // 8,
+            num_hidden_layers=layers,
+            num_attention_heads=width // 32,
+            num_key_value_heads=width // 32,
             max_position_embeddings=256,
             tie_word_embeddings=True,
             initializer_range=0.05,
@@ -123,7 +156,7 @@ def train_trunk(
         model=model,
         tokenizer=tok,
         conversations=conversations,
-        config=TRUNK,
+        config=config,
         runtime=runtime,
         seed=seed,
         **reporting,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.artifacts import Artifact
-from data.schemas import PROMPTS
+from data.schemas import COMPLETIONS, PROMPTS
 from data.tables import write_table
 from data.world import generate
 from tasks.stage import TRAINING, Context, stage
@@ -69,6 +69,38 @@ def base_policy(
         on_progress=context.on_progress,
         checkpoints=context.scratch,
     )
+
+
+@stage("policy", version="1", libraries=TRAINING, isolated=True)
+def small_policy(
+    out: Path, context: Context, *, tokenizer: Artifact, examples: int, seed: int
+) -> dict[str, Any]:
+    """Out: a smaller policy, for the model matrix and for transfer."""
+    from models.world_models import train_small_policy
+
+    return train_small_policy(
+        out,
+        tokenizer=context.path(tokenizer),
+        conversations=generate.demonstrations(examples, seed),
+        runtime=context.runtime,
+        seed=seed,
+        on_progress=context.on_progress,
+        checkpoints=context.scratch,
+    )
+
+
+@stage("completions", version="1")
+def people(
+    out: Path, context: Context, *, prompts: Artifact, cell: str, size: int, seed: int
+) -> dict[str, Any]:
+    """Out: COMPLETIONS, one good answer to each of these prompts of the pool, as people wrote it.
+
+    They come from the generator, not from the oracle. `size` is that of the pool.
+    """
+    asked = set(context.store.table(prompts)["prompt_id"].to_pylist())
+    table = generate.written_answers("pool", size, seed, asked, cell)
+    write_table(out / "data.parquet", table, COMPLETIONS)
+    return {"generated": len(table)}
 
 
 @stage("preferences", version="3", libraries=TRAINING, isolated=True)

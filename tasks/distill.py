@@ -20,10 +20,15 @@ def with_replay(new: pa.Table, earlier: list[pa.Table], share: float, seed: int)
     """
     if not earlier or share == 0:
         return new
+    return pa.concat_tables([new, earlier_sample(earlier, len(new), share, seed)])
+
+
+def earlier_sample(earlier: list[pa.Table], n_new: int, share: float, seed: int) -> pa.Table:
+    """So many earlier rows, at random, that they are `share` of all beside `n_new` new ones."""
     pool = pa.concat_tables(earlier)
-    wanted = min(len(pool), round(len(new) * share / (1 - share)))
+    wanted = min(len(pool), round(n_new * share / (1 - share)))
     rows = np.random.default_rng(seed).choice(len(pool), size=wanted, replace=False)
-    return pa.concat_tables([new, pool.take(pa.array(np.sort(rows)))])
+    return pool.take(pa.array(np.sort(rows)))
 
 
 @stage("student", version="1", libraries=TRAINING, isolated=True)

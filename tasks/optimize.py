@@ -8,8 +8,9 @@ import pyarrow as pa
 from data.artifacts import Artifact
 from data.errors import TrainingError
 from data.recipe import PolicyConfig
-from data.schemas import REFERENCE_LOGPS
+from data.schemas import PREFERENCES, REFERENCE_LOGPS
 from data.tables import write_table
+from tasks.distill import earlier_sample
 from tasks.stage import SCORING, TRAINING, Context, Model, stage
 
 CANARIES = 8  # pairs on which a freshly saved policy is compared with the one before
@@ -52,6 +53,33 @@ def reference(
     )
     write_table(out / "data.parquet", result, REFERENCE_LOGPS)
     return {"pairs": len(result)}
+
+
+@stage("policy", version="1", libraries=SCORING, isolated=True)
+def average(
+    out: Path, context: Context, *, average: Model, policy: Model, decay: float
+) -> dict[str, Any]:
+    """Out: the moving average of the policies, `policy` having joined it."""
+    from models.averaging import average_models
+
+    return average_models(
+        out,
+        average=context.path(average),
+        policy=context.path(policy),
+        decay=decay,
+        runtime=context.runtime,
+    )
+
+
+@stage("preferences", version="1")
+def sample_earlier(
+    out: Path, context: Context, *, earlier: list[Artifact], new: Artifact, share: float, seed: int
+) -> dict[str, Any]:
+    """In: PREFERENCES of earlier rounds. Out: so many of them as make `share` of the data."""
+    tables = [context.store.table(artifact) for artifact in earlier]
+    table = earlier_sample(tables, new.rows or 0, share, seed)
+    write_table(out / "data.parquet", table, PREFERENCES)
+    return {"pairs": len(table)}
 
 
 @stage("policy", version="1", libraries=TRAINING, isolated=True)

@@ -180,7 +180,8 @@ def drift_charts(
             points = [Point(0, base[name])] if entries and name in base else []
             for place, entry in enumerate(entries, start=1):
                 value = getattr(entry.drift, name)
-                points.append(Point(place, value, hollow=not entry.adopted))
+                if value is not None:
+                    points.append(Point(place, value, hollow=not entry.adopted))
             series.append(Series(f"{label} {title}".strip(), points, **look))
         drawn = chart(f"{title}, {unit}, by round", series, places, unit=unit, size=(260, 180))
         charts.append({"title": title, "svg": drawn})

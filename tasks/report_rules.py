@@ -155,6 +155,8 @@ def _student_exploited(seen: Seen) -> str:
     if not (seen.before and seen.before.drift and seen.entry.drift):
         return ""
     old, new = seen.before.drift, seen.entry.drift
+    if old.student_reward is None or new.student_reward is None:
+        return ""
     if new.student_reward <= old.student_reward or new.teacher_reward > old.teacher_reward:
         return ""
     return (

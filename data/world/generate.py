@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data.errors import InputError
 from data.recipe import WorldConfig
-from data.schemas import PROMPTS
+from data.schemas import COMPLETIONS, PROMPTS
 from data.world.answers import GOOD, MIXED, Quality, draw_answer
 from data.world.questions import FAMILIES, Question
 
@@ -81,13 +81,37 @@ def prompt_table(split: str, n: int, seed: int) -> pa.Table:
     """PROMPTS of `n` different questions of a split; dataset is the family."""
     rows = [
         {
-            "prompt_id": f"{question.family}-{_digest(question.prompt)[:16]}",
+            "prompt_id": prompt_id(question),
             "messages": [{"role": "user", "content": question.prompt}],
             "dataset": question.family,
         }
         for question in draw_questions(split, n, seed, unique=True)
     ]
     return pa.Table.from_pylist(rows, schema=PROMPTS)
+
+
+def written_answers(split: str, n: int, seed: int, asked: set[str], source: str) -> pa.Table:
+    """COMPLETIONS: a good answer to each prompt of `prompt_table(split, n, seed)` in `asked`."""
+    rng = _rng(f"people-{split}", seed)
+    rows = []
+    for question in draw_questions(split, n, seed, unique=True):
+        text = draw_answer(question, GOOD, rng)
+        if prompt_id(question) in asked:
+            rows.append(
+                {
+                    "completion_id": f"{prompt_id(question)}/{source}/0",
+                    "prompt_id": prompt_id(question),
+                    "sample": 0,
+                    "completion": text,
+                    "finish_reason": "stop",
+                    "n_tokens": None,
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=COMPLETIONS)
+
+
+def prompt_id(question: Question) -> str:
+    return f"{question.family}-{_digest(question.prompt)[:16]}"
 
 
 def draw_questions(

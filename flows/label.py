@@ -1,0 +1,140 @@
+"""The first half of a round: which prompts, who answers, who labels. A method is a choice here.
+
+Every function in LABELLERS takes the round's prompts to its preferences; `Recipe.labels` names it.
+"""
+
+from collections.abc import Callable
+
+from data.artifacts import Artifact
+from data.recipe import Recipe
+from flows.state import Labelled, Parts, State, Stored
+from tasks.generate import generate
+from tasks.mine import mine
+from tasks.refresh import choose, renew_preferences, renew_scores
+from tasks.relabel import relabel, take_order
+from tasks.score import score
+from tasks.select import select
+from tasks.stage import Model, Run
+
+
+def ask(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Artifact:
+    """The prompts to answer: the next slice of the pool, or what is to be refreshed."""
+    refresh, stored = recipe.prompts.refresh, state.stored
+    if refresh and stored:
+        return choose(
+            run,
+            "select",
+            prompts=stored.prompts,
+            scores=stored.scores,
+            preferences=stored.preferences,
+            initial=stored.initial,
+            config=refresh,
+            round_number=number,
+            seed=recipe.seed,
+        )
+    return select(
+        run,
+        pool=parts.pool,
+        size=recipe.prompts.per_round,
+        round_number=1 if refresh else number,
+        seed=recipe.seed,
+    )
+
+
+def sample(
+    run: Run, recipe: Recipe, policy: Model, asked: Artifact, number: int, cell: str = ""
+) -> Artifact:
+    """A policy's completions: K of the run's own policy, one of a cell of the matrix."""
+    return generate(
+        run,
+        f"generate {cell}".strip(),
+        policy=policy,
+        prompts=asked,
+        k=1 if cell else recipe.generate.k,
+        decoding=recipe.generate.decoding,
+        engine=run.engine,
+        stream=f"round-{number}{'-' * bool(cell)}{cell}",
+        seed=recipe.seed,
+    )
+
+
+def screened(
+    run: Run, recipe: Recipe, parts: Parts, state: State, number: int, scorer: Model
+) -> tuple[Artifact, Artifact, Artifact, Artifact]:
+    """Prompts, the policy's completions, the scorer's rewards of all, and its pairs."""
+    asked = ask(run, recipe, parts, state, number)
+    completions = sample(run, recipe, state.policy, asked, number)
+    scores = score(
+        run,
+        model=scorer,
+        prompts=asked,
+        completions=completions,
+        max_length=recipe.max_length,
+    )
+    mined = mine(run, completions=completions, scores=scores, config=recipe.mine, seed=recipe.seed)
+    return asked, completions, scores, mined
+
+
+def by_student_and_teacher(
+    run: Run, recipe: Recipe, parts: Parts, state: State, number: int
+) -> Labelled:
+    """TS-Align: the student screens K completions, the teacher judges the pairs it picks."""
+    assert state.student is not None
+    asked, completions, scores, mined = screened(run, recipe, parts, state, number, state.student)
+    preferences = relabel(
+        run,
+        mined=mined,
+        prompts=asked,
+        teacher=parts.teacher,
+        config=recipe.teacher,
+        round_number=number,
+        max_length=recipe.max_length,
+    )
+    return Labelled(asked, (completions,), mined, preferences, scores)
+
+
+def by_one(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Labelled:
+    """The student alone, or the teacher alone on all K: the pairs keep the order of the scores."""
+    teacher = recipe.labels == "teacher"
+    scorer = parts.teacher if teacher else state.student
+    assert scorer is not None
+    asked, completions, scores, mined = screened(run, recipe, parts, state, number, scorer)
+    preferences = take_order(
+        run,
+        "relabel",
+        mined=mined,
+        prompts=asked,
+        config=recipe.teacher,
+        round_number=number,
+        teacher_calls=completions.rows if teacher else 0,
+    )
+    return Labelled(asked, (completions,), mined, preferences, scores)
+
+
+Labeller = Callable[[Run, Recipe, Parts, State, int], Labelled]
+LABELLERS: dict[str, Labeller] = {
+    "student+teacher": by_student_and_teacher,
+    "student": by_one,
+    "teacher": by_one,
+}
+
+
+def label(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Labelled:
+    """This round's preferences, and with them the stored ones where prompts are refreshed."""
+    new = LABELLERS[recipe.labels](run, recipe, parts, state, number)
+    if recipe.prompts.refresh is None:
+        return new
+    assert new.scores is not None
+    if state.stored is None:
+        stored = Stored(new.asked, new.scores, new.preferences, new.scores)
+    else:
+        old, again = state.stored, new.asked
+        stored = Stored(
+            old.prompts,
+            renew_scores(run, "renew scores", old=old.scores, new=new.scores, again=again),
+            renew_preferences(
+                run, "renew pairs", old=old.preferences, new=new.preferences, again=again
+            ),
+            old.initial,
+        )
+    return Labelled(new.asked, new.completions, new.mined, new.preferences, new.scores, stored)
