@@ -54,7 +54,7 @@ def reference(
     return {"pairs": len(result)}
 
 
-@stage("policy", version="1", libraries=TRAINING, isolated=True)
+@stage("policy", version="2", libraries=TRAINING, isolated=True)
 def optimize(
     out: Path,
     context: Context,
