@@ -173,14 +173,10 @@ class PolicyConfig(TrainConfig):
         names = set(self.losses)
         if not (any(self.losses.values()) or self.sft_weight):
             return "policy.losses: no loss has a weight above 0; give one, as sigmoid: 1.0"
-        for field, used, takers in (
-            ("pair_weight", self.pair_weight.form != "none", WEIGHTED),
-            ("margin_offset", self.margin_offset > 0, WEIGHTED),
-        ):
-            if used and names - takers:
-                return f"policy.{field}: {min(names - takers)} has none; leave out one of the two"
-            if used and not names:
-                return f"policy.{field}: is of a loss between pairs; give one, as sigmoid: 1.0"
+        used = {"pair_weight": self.pair_weight.form != "none", "margin_offset": self.margin_offset}
+        for field, value in used.items():
+            if value and not (names and names <= WEIGHTED):
+                return f"policy.{field}: goes with the losses sigmoid and dual_clip only; use these"
         if self.margin_offset and "sigmoid" not in names:
             return "policy.margin_offset: only the loss sigmoid has it; set it to 0"
         if self.pair_weight.form == "linear" and not self.pair_weight.beta_2:

@@ -4,8 +4,8 @@
     r = log pi(y|x) - log pi_ref(y|x), summed over the tokens of the completion.
 
 L_SFT is the mean negative log-likelihood of the chosen completions' tokens (TS-Align's auxiliary
-term). log pi_ref comes precomputed from a table, so no reference model is in memory. Losses that TRL
-does not have (models.preference_losses) are added to TRL's, of the same forward pass.
+term). log pi_ref comes precomputed from a table, so no reference model is in memory. Losses that
+TRL lacks (models.preference_losses) are added to its own, of the same forward pass.
 """
 
 import math
