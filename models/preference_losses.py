@@ -2,7 +2,7 @@
 
 Rewards are implicit: beta * (log pi - log pi_ref), summed over a completion's tokens, no unit. Only
 that OPTune multiplies DPO by a weight that grows with the reward gap, and that TSO clips both
-rewards, is published; each formula here is a reconstruction (docs/method.md).
+rewards, is published; the formulas of both are a reconstruction (docs/method.md).
 """
 
 import torch
