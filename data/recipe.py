@@ -23,6 +23,8 @@ DpoLoss = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "bco_pair", "sppo_hard", "aot",
     "aot_unpaired", "apo_zero", "apo_down", "discopop", "sigmoid_norm", "dual_clip",
 ]  # fmt: skip
+WEIGHTED = {"sigmoid", "dual_clip"}  # losses that pair_weight and margin_offset go with
+SMOOTHED = {"robust", "exo_pair", "aot", "aot_unpaired"}  # losses that use label_smoothing
 
 # transformers' schedules of the learning rate that need no further settings.
 Scheduler = Literal[
@@ -172,6 +174,25 @@ class PolicyConfig(TrainConfig):
     )
     adapter: AdapterConfig = AdapterConfig()
 
+    def loss_error(self) -> str | None:
+        """What is wrong with the losses and their settings, in one line; None: nothing."""
+        names = set(self.losses)
+        if not (any(self.losses.values()) or self.sft_weight):
+            return "policy.losses: no loss has a weight above 0; give one, as sigmoid: 1.0"
+        used = {"pair_weight": self.pair_weight.form != "none", "margin_offset": self.margin_offset}
+        for field, value in used.items():
+            if value and not (names and names <= WEIGHTED):
+                return f"policy.{field}: goes with the losses sigmoid and dual_clip only; use these"
+        if self.margin_offset and "sigmoid" not in names:
+            return "policy.margin_offset: only the loss sigmoid has it; set it to 0"
+        if self.pair_weight.form == "linear" and not self.pair_weight.beta_2:
+            return "policy.pair_weight.beta_2: every linear weight would be 0; give more than 0"
+        if "exo_pair" in names and not self.label_smoothing:
+            return "policy.label_smoothing: exo_pair needs it above 0, such as 0.001"
+        if self.label_smoothing and not names & SMOOTHED:
+            return f"policy.label_smoothing: only {', '.join(sorted(SMOOTHED))} use it; set it to 0"
+        return None
+
 
 class GateConfig(Config):
     """A new policy is adopted when the teacher prefers it on the dev prompts."""
@@ -315,10 +336,8 @@ class Recipe(Config):
         self._slots()
         if self.logged and self.rounds != 1 and "rounds" in self.model_fields_set:
             raise ValueError("rounds: logged completions are learnt from in one round; set it to 1")
-        if not (any(losses.values()) or self.policy.sft_weight):
-            raise ValueError(
-                "policy.losses: no loss has a weight above 0; give one, as sigmoid: 1.0"
-            )
+        if error := self.policy.loss_error():
+            raise ValueError(error)
         if self.runtime.train_micro_batch and any(name.startswith("aot") for name in losses):
             raise ValueError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
         return self

@@ -4,13 +4,16 @@
     r = log pi(y|x) - log pi_ref(y|x), summed over the tokens of the completion.
 
 L_SFT is the mean negative log-likelihood of the chosen completions' tokens (TS-Align's auxiliary
-term). log pi_ref comes precomputed from a table, so no reference model is in memory.
+term). log pi_ref comes precomputed from a table, so no reference model is in memory. Losses that
+TRL lacks (models.preference_losses) are added to its own, of the same forward pass.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, set_seed
 from trl import DPOConfig, DPOTrainer
@@ -18,11 +21,13 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from data.errors import InputError
 from data.recipe import PolicyConfig, RuntimeConfig
+from data.recipe_methods import PairWeightConfig
 from data.tables import assert_same_ids, index_by
 from models.adapters import policy_adapter, save_and_merge
 from models.batching import LengthGroups, Parts, Row
 from models.chat import Tokenizer, load_tokenizer, render_completion
 from models.hardware import stored_dtype, training_dtype
+from models.preference_losses import clipped, dual_clip_loss, offset_sigmoid, pair_weights
 from models.silence import quiet
 from models.trainers import (
     OnProgress,
@@ -38,11 +43,66 @@ from models.trainers import (
 _SORTING = {"aot", "aot_unpaired"}  # compare the pairs of a batch with each other
 
 
+class _WeightedParts(Parts):
+    """Parts with the weight of every pair, which the whole batch decides: whatever the cut is."""
+
+    def __init__(self, weight: PairWeightConfig, *args: Any) -> None:
+        super().__init__(*args)
+        self.weight = weight
+
+    def __call__(self, rows: list[Row]) -> dict[str, list[Any]]:
+        batch = super().__call__(rows)
+        if self.weight.form != "none":
+            weights = pair_weights(torch.tensor([row["gap"] for row in rows]), self.weight)
+            size = self.size or len(rows)
+            for part, of_part in zip(batch["parts"], torch.split(weights, size), strict=True):
+                part["pair_weights"] = of_part
+        return batch
+
+
 class _Trainer(PartsTrainer, DPOTrainer):
     """TRL's trainer on rows of token ids that already carry the reference log-probabilities."""
 
     loss_types: list[str]
     loss_weights: list[float]
+    config: PolicyConfig
+    own_losses: dict[str, float]  # by weight; not among `loss_types`, which TRL computes
+
+    def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
+        if not self.own_losses:
+            return super()._compute_loss(model, inputs, return_outputs)
+        inputs = dict(inputs)
+        weights = inputs.pop("pair_weights", 1.0)  # TRL would hand it to the model
+        seen: list[Any] = []
+
+        def forward(**kwargs: Any) -> Any:
+            seen.append(model(**kwargs))
+            return seen[-1]
+
+        loss = super()._compute_loss(forward, inputs, return_outputs=False)
+        # As TRL does it: prompt tokens have log-probability 0 here, and the first token has none.
+        logps = seen[0].log_probs[:, 1 - inputs["input_ids"].size(1) :].sum(dim=1)
+        chosen, rejected = logps.chunk(2)
+        return loss + self._pair_loss(
+            chosen - inputs["ref_chosen_logps"], rejected - inputs["ref_rejected_logps"], weights
+        )
+
+    def _pair_loss(self, chosen: Any, rejected: Any, weights: Any) -> Any:
+        """Weighted mean over pairs of log-ratios, in nats, of the losses that TRL does not have."""
+        beta, config = self.beta, self.config
+        losses = 0.0
+        for name, weight in self.own_losses.items():
+            if name == "sigmoid":
+                of_pairs = offset_sigmoid(chosen - rejected, beta, config.margin_offset)
+            else:
+                rewards = beta * chosen, beta * rejected
+                of_pairs = dual_clip_loss(*rewards, config.dual_clip)
+                metrics = self._metrics["train" if self.model.training else "eval"]
+                masks = clipped(*rewards, config.dual_clip)
+                for side, mask in zip(("chosen", "rejected"), masks, strict=True):
+                    metrics[f"clipped/{side}"].append(mask.float().mean().item())
+            losses = losses + weight * (weights * of_pairs).mean()
+        return losses
 
     def part_loss(self, model: Any, part: Any, row_share: float, token_share: float) -> Any:
         # TRL averages the SFT term over tokens and the others over pairs.
@@ -84,9 +144,16 @@ def train_dpo(
     (share of pairs whose chosen side has the higher implicit reward, last epoch) and counts.
 
     Raises CardinalityError unless the tables hold the same pair ids, each once; InputError for
-    losses that cannot be combined; TrainingError for a loss that is not finite.
+    losses that cannot be combined and for weights of pairs without a margin; TrainingError for a
+    loss that is not finite.
     """
     check_losses(config, runtime)
+    missing = preferences["margin"].null_count
+    if config.pair_weight.form != "none" and missing:
+        raise InputError(
+            f"policy.pair_weight: {missing} of {len(preferences)} pairs have no margin, and it "
+            "needs a judge's margins; set its form to none, or label with a reward model"
+        )
     set_seed(seed)
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
     rows, too_long = tokenise_pairs(tokenizer, preferences, reference, config.max_length)
@@ -102,27 +169,34 @@ def train_dpo(
     return {**meta, "accuracy": meta["metrics"]["rewards/accuracies"], "too_long": too_long}
 
 
-def check_losses(config: PolicyConfig, runtime: RuntimeConfig) -> tuple[list[str], list[float]]:
-    """TRL's loss names and weights, the SFT term last. Raises InputError."""
-    names, weights = [str(name) for name in config.losses], list(config.losses.values())
-    if config.sft_weight:
-        names, weights = [*names, "sft"], [*weights, config.sft_weight]
-    if not any(weights):
-        raise InputError("policy.losses: no loss has a weight above 0; give one, as sigmoid: 1.0")
-    if runtime.train_micro_batch and _SORTING & set(names):
+def check_losses(
+    config: PolicyConfig, runtime: RuntimeConfig
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Weights of TRL's losses, the SFT term last, and of our own. Raises InputError."""
+    if error := config.loss_error():
+        raise InputError(error)
+    if runtime.train_micro_batch and _SORTING & set(config.losses):
         raise InputError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
-    return names, weights
+    own_names = {"dual_clip"}
+    if config.pair_weight.form != "none" or config.margin_offset:
+        own_names.add("sigmoid")
+    of_trl = {str(name): w for name, w in config.losses.items() if name not in own_names}
+    if config.sft_weight:
+        of_trl["sft"] = config.sft_weight
+    return of_trl, {str(name): w for name, w in config.losses.items() if name in own_names}
 
 
 def tokenise_pairs(
     tokenizer: Tokenizer, preferences: pa.Table, reference: pa.Table, max_length: int
 ) -> tuple[list[Row], int]:
-    """TRL's columns, joined by pair_id, and how many pairs were too long."""
+    """TRL's columns, joined by pair_id, with the judge's `gap` (nan: none is known), and how many
+    pairs were too long.
+    """
     assert_same_ids(preferences, reference, "pair_id")
     at = index_by(reference, "pair_id")
     chosen_logps = reference["chosen_logp"].to_pylist()
     rejected_logps = reference["rejected_logp"].to_pylist()
-    columns = preferences.select(["pair_id", "messages", "chosen", "rejected"])
+    columns = preferences.select(["pair_id", "messages", "chosen", "rejected", "margin"])
     rows: list[Row] = []
     too_long = 0
     for pair in columns.to_pylist():
@@ -139,6 +213,7 @@ def tokenise_pairs(
                 "rejected_ids": rejected,
                 "ref_chosen_logps": chosen_logps[row],
                 "ref_rejected_logps": rejected_logps[row],
+                "gap": math.nan if pair["margin"] is None else pair["margin"],
             }
         )
     return rows, too_long
@@ -155,7 +230,7 @@ def make_trainer(
 ) -> _Trainer:
     """TRL's DPOTrainer over `rows`; for LoRA the model gets a fresh adapter, seeded."""
     lora = config.method == "lora"
-    loss_types, loss_weights = check_losses(config, runtime)
+    of_trl, own = check_losses(config, runtime)
     model = AutoModelForCausalLM.from_pretrained(
         str(policy),
         use_safetensors=True,
@@ -163,26 +238,30 @@ def make_trainer(
         trust_remote_code=runtime.trust_remote_code,
     )
     remove_dropout(model)
+    parts = _WeightedParts(
+        config.pair_weight,
+        DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id or 0),
+        runtime.train_micro_batch,
+        lambda row: len(row["chosen_ids"]),
+    )
     with input_errors("policy"):
         trainer = _Trainer(
             model=model,
             args=DPOConfig(
                 **arguments(out, len(rows), config, runtime, seed),
                 beta=config.beta,
-                loss_type=loss_types,
-                loss_weights=loss_weights,
+                loss_type=list(of_trl),
+                loss_weights=list(of_trl.values()),
+                label_smoothing=config.label_smoothing,
                 precompute_ref_log_probs=True,
                 disable_dropout=False,  # the backbone has none left; the adapter's is the recipe's
             ),
-            data_collator=Parts(
-                DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id or 0),
-                runtime.train_micro_batch,
-                lambda row: len(row["chosen_ids"]),
-            ),
+            data_collator=parts,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             peft_config=policy_adapter(config.adapter) if lora else None,
         )
+    trainer.config, trainer.own_losses = config, own
     trainer.sampler = LengthGroups(
         [
             len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))

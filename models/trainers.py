@@ -35,6 +35,8 @@ from models.resume import Checkpoints, binding, load_weights, save_weights
 OnProgress = Callable[[int, int], None]
 
 _HISTORY = 50  # points of the loss history that are kept
+# Metrics of a training on pairs whose history is kept too: implicit rewards, shares clipped.
+_CURVES = ("rewards/chosen", "rewards/rejected", "clipped/chosen", "clipped/rejected")
 
 
 @contextmanager
@@ -236,21 +238,29 @@ def run(
 
 
 def _history(logs: list[dict[str, float]], per_epoch: int) -> dict[str, Any]:
-    """At most 50 means of consecutive losses; the other metrics as means over the last epoch."""
-    losses = [log["loss"] for log in logs]
-    width = math.ceil(len(losses) / _HISTORY)
+    """At most 50 means of consecutive losses; the other metrics as means over the last epoch.
+
+    `history`, of a training on pairs: means of the same entries, beside the `step` of their last.
+    """
+    width = math.ceil(len(logs) / _HISTORY)
+    points = [logs[i : i + width] for i in range(0, len(logs), width)]
     last = logs[-per_epoch:]
     skip = {"loss", "learning_rate", "epoch", "num_tokens", "step"}
-    metrics = {
-        name: sum(log[name] for log in last) / len(last) for name in last[0] if name not in skip
+    losses = _means(points, "loss")
+    result = {
+        "losses": losses,
+        "first_loss": logs[0]["loss"],
+        "final_loss": losses[-1],
+        "metrics": {name: _means([last], name)[0] for name in last[0] if name not in skip},
     }
-    points = [losses[i : i + width] for i in range(0, len(losses), width)]
-    return {
-        "losses": [sum(point) / len(point) for point in points],
-        "first_loss": losses[0],
-        "final_loss": sum(points[-1]) / len(points[-1]),
-        "metrics": metrics,
-    }
+    curves = {name: _means(points, name) for name in _CURVES if name in logs[0]}
+    if curves:
+        result["history"] = {"step": [point[-1]["step"] for point in points], **curves}
+    return result
+
+
+def _means(points: list[list[dict[str, float]]], name: str) -> list[float]:
+    return [sum(log[name] for log in point) / len(point) for point in points]
 
 
 def remove_dropout(model: PreTrainedModel) -> None:
