@@ -50,22 +50,27 @@ class DualClipConfig(Config):
     )
 
 
-class CellConfig(Config):
-    """One sampler of the model matrix, with its place in it."""
-
-    not_in_key = frozenset({"model", "path"})
+class Place(Config):
+    """Where a sampler stands in the model matrix; see data.matrix for the order."""
 
     name: str = Field(pattern=CELL_NAME, description="Names the sampler in pairs and counts")
-    model: str | None = Field(
-        None, description="'policy' (this run's), 'world-small', or a Hugging Face directory"
-    )
-    path: str | None = Field(None, description="Recorded answers: AlpacaEval outputs of one model")
     human: bool = Field(False, description="Recorded answers of people, above every model")
     family: str = Field("policy", description="Only cells of one family are compared")
     version: float = Field(
         0, description="Higher is newer; of 'policy', 0 is the newest and -1 a round earlier"
     )
     scale: float = Field(1, gt=0, description="Higher is larger, such as billions of parameters")
+
+
+class CellConfig(Place):
+    """One sampler of the model matrix: its place in it, and where its answers come from."""
+
+    not_in_key = frozenset({"model", "path"})
+
+    model: str | None = Field(
+        None, description="'policy' (this run's), 'world-small', or a Hugging Face directory"
+    )
+    path: str | None = Field(None, description="Recorded answers: AlpacaEval outputs of one model")
 
     @property
     def source(self) -> str:
