@@ -69,8 +69,9 @@ def pairwise_log_odds(
     if readable:
         sums, _ = sequence_logps(model_dir, readable, runtime=runtime, on_progress=on_progress)
         logps[fits] = sums.reshape(-1, 2, 2)
-    for_a = logps[:, :, 0] - logps[:, :, 1]
-    return for_a * np.array([1.0, -1.0])
+    for_a: np.ndarray = logps[:, :, 0] - logps[:, :, 1]
+    for_a[:, 1] *= -1  # the first answer was B
+    return for_a
 
 
 def _fits(
@@ -80,4 +81,5 @@ def _fits(
     tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
     limit = min(tokenizer.model_max_length, context_length(model_dir, "judge") or np.inf)
     lengths = [sum(map(len, render_completion(tokenizer, *item))) for item in asked]
-    return np.array(lengths, np.int64) <= limit
+    fits: np.ndarray = np.array(lengths, np.int64) <= limit
+    return fits
