@@ -117,7 +117,9 @@ def test_flat_counts_are_nested_by_axis():
     assert by_axis({"scale_pairs": 3, "scale_swapped": 1, "version_pairs": 0, "other": 9}) == {
         "scale": {
             **dict.fromkeys(("agreed", "tied", "inconsistent", "unjudged", "dropped"), 0),
-            "pairs": 3, "swapped": 1, "labelled": 0,
+            "pairs": 3,
+            "swapped": 1,
+            "labelled": 0,
         }
     }
 

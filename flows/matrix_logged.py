@@ -1,0 +1,86 @@
+"""A model matrix of recorded answers: pairs by the places of the models, nothing is generated.
+
+At most a judge is asked to correct the presumed order. No policy and no student are trained; the
+result is a table of pairs, each with both models and the axis of the matrix that sets them apart.
+"""
+
+from dataclasses import dataclass
+
+from prefect import flow
+
+from data.artifacts import Artifact
+from data.recipe import NONE, Recipe
+from flows.inputs import external_file, external_models
+from tasks.matrix import correct, keep_order, pair_up
+from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
+from tasks.stage import Run
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The prompts that anyone answered, and the answers of each cell."""
+
+    prompts: Artifact
+    completions: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True)
+class MatrixOutcome:
+    asked: Artifact
+    completions: tuple[Artifact, ...]
+    mined: Artifact
+    preferences: Artifact
+    pairs: Artifact
+
+
+def read_cells(run: Run, recipe: Recipe) -> Cells:
+    """The recorded answers of every cell of the matrix."""
+    files = [external_file(cell.source) for cell in recipe.cells]
+    prompts = import_cell_prompts(run, cells=files)
+    completions = [
+        read_cell(run, f"answers of {cell.name}", prompts=prompts, source=file, name=cell.name)
+        for cell, file in zip(recipe.cells, files, strict=True)
+    ]
+    return Cells(prompts, tuple(completions))
+
+
+def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact:
+    """The preferences: in the matrix's order, or in that of a judge."""
+    assert recipe.matrix is not None
+    config = recipe.matrix.correction
+    if config.judge == NONE:
+        return keep_order(run, mined=mined, prompts=cells.prompts, round_number=1)
+    field = "teacher.model" if config.judge == "teacher" else "matrix.correction.judge"
+    return correct(
+        run,
+        mined=mined,
+        prompts=cells.prompts,
+        judge=external_models(recipe)[field],
+        config=config,
+        min_margin=recipe.teacher.min_margin,
+        round_number=1,
+        max_length=recipe.max_length,
+    )
+
+
+@flow(
+    name="matrix",
+    flow_run_name="{name} / matrix",
+    persist_result=False,
+    validate_parameters=False,
+)
+def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOutcome:
+    """One round without generation and training."""
+    assert recipe.matrix is not None
+    mined = pair_up(
+        run,
+        prompts=cells.prompts,
+        completions=list(cells.completions),
+        places=list(recipe.cells),
+        config=recipe.matrix,
+        drop_truncated=recipe.mine.drop_truncated,
+        seed=recipe.seed,
+    )
+    preferences = ordered(run, recipe, cells, mined)
+    pairs = pair_table(run, preferences=preferences, places=list(recipe.cells))
+    return MatrixOutcome(cells.prompts, cells.completions, mined, preferences, pairs)
