@@ -202,7 +202,7 @@ def matrix_summary(outcome: MatrixOutcome) -> Round:
         ledger=counts,
         teacher_calls=outcome.preferences.meta["teacher_calls"],
         swap_rate=counts.swapped / counts.mined if counts.mined else 0.0,
-        student=StudentSummary(adopted=False),
+        student=StudentSummary(),
         matrix=axis_summaries(outcome.preferences, outcome.pairs),
     )
 
