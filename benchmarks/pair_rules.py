@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of shuffle, random scorer, bootstrap")
     parser.add_argument("--run", type=Path, help="folder of a finished run of recipes/logged.yaml")
     parser.add_argument("--store", default=".tsalign/store", help="artifacts of that run")
-    parser.add_argument("--penalties", type=float, nargs="*", default=[0.05, 0.1, 0.2])
+    parser.add_argument("--penalties", type=float, nargs="*", default=[1e-5, 3e-5, 1e-4, 3e-4])
     args = parser.parse_args()
     logged = read_logged(
         LoggedConfig(
@@ -55,7 +55,7 @@ def main() -> None:
     out = sys.stdout.write
     out(f"Seed {args.seed}, {len(logged.prompts)} prompts, {len(candidates)} judged answers.\n")
     for name, scores in scorers(candidates, args):
-        out(f"\n{name}, {len(set(scores['prompt_id'].to_pylist()))} prompts:\n\n{HEAD}\n")
+        out(f"\n{name}, {spread(scores)}:\n\n{HEAD}\n")
         for title, config in rules(name, args.penalties):
             out(line(title, rule_pairs(candidates, scores, config, args.seed), judge, args.seed))
     out(f"\nPicks of the best of 16, where the pick is among the judged 11:\n\n{HEAD}\n")
@@ -80,13 +80,23 @@ def scorers(candidates: pa.Table, args: argparse.Namespace) -> Iterator[tuple[st
             yield f"Student {when} distillation, held out", Store(args.store).table(artifact)
 
 
+def spread(scores: pa.Table) -> str:
+    """How many prompts, and how far apart the rewards of one prompt's answers are."""
+    rewards: dict[str, list[float]] = {}
+    for row in scores.to_pylist():
+        if row["reward"] is not None:
+            rewards.setdefault(row["prompt_id"], []).append(row["reward"])
+    mean = sum(max(known) - min(known) for known in rewards.values()) / len(rewards)
+    return f"{len(rewards)} prompts, best minus worst reward {mean:.2g} on average"
+
+
 def rules(scorer: str, penalties: list[float]) -> Iterator[tuple[str, MineConfig]]:
     for rule in RULES:
         yield rule, MineConfig(pairs=rule)  # type: ignore[arg-type]
     # A penalty on length leaves the order by length as it is, or turns it round.
     for penalty in penalties if scorer.startswith("Student") else []:
         config = MineConfig(pairs="best_worst", length_penalty=penalty)
-        yield f"best_worst, {penalty:g} off per 100 characters", config
+        yield f"best_worst, {penalty:.5f} off per 100 characters", config
 
 
 def rule_pairs(candidates: pa.Table, scores: pa.Table, config: MineConfig, seed: int) -> pa.Table:
