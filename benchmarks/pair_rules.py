@@ -77,7 +77,11 @@ def scorers(candidates: pa.Table, args: argparse.Namespace) -> Iterator[tuple[st
             title = f"student scores held-out ({when})"
             found = next(record for record in stages if record.stage == title)
             artifact = Artifact(kind=found.kind, key=found.key, digest=found.artifact)
-            yield f"Student {when} distillation, held out", Store(args.store).table(artifact)
+            scores = Store(args.store).table(artifact)
+            yield f"Student {when} distillation, held out", scores
+        read = set(scores.filter(scores["reward"].is_valid())["completion_id"].to_pylist())
+        same = candidates.filter([i in read for i in candidates["completion_id"].to_pylist()])
+        yield "Longer is better, of the answers that the student read", longer_answer_scores(same)
 
 
 def spread(scores: pa.Table) -> str:
