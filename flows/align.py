@@ -10,7 +10,6 @@ from data.store import Store
 from flows.fingerprint import engine_of
 from flows.inputs import gather
 from flows.logged import distill_from_logs, import_logs
-from flows.matrix_logged import pair_recorded, read_cells
 from flows.preflight import check_inputs
 from flows.round import align_round
 from flows.state import State
@@ -55,15 +54,6 @@ def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     return {"student": outcome.student}
 
 
-def pair_a_matrix(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
-    """Pairs of a model matrix of recorded answers, for use elsewhere."""
-    cells = read_cells(run, recipe)
-    book.prepared()
-    run.progress.section("Model matrix")
-    book.matrix_done(pair_recorded(run, recipe.run, recipe, cells))
-    return {}
-
-
 def run_recipe(
     recipe: Recipe, store: str, runs_dir: str, quiet: bool = False, redo: Redo | None = None
 ) -> str:
@@ -77,7 +67,6 @@ def run_recipe(
             with run.context.store.used():
                 progress.section("Preparing")
                 loop = learn_from_logs if recipe.logged else rounds
-                loop = pair_a_matrix if recipe.recorded_matrix else loop
                 models = loop(run, recipe, book)
                 book.finish(models, seconds=monotonic() - started)
         finally:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 from prefect import flow
 
-from data.artifacts import Artifact
+from data.artifacts import TABLE, Artifact
+from data.matrix import by_axis
 from data.recipe import NONE, Recipe
+from data.summary import AxisSummary, Round, StudentSummary
 from flows.inputs import external_file, external_models
+from flows.summarize import Book, ledger, link
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
-from tasks.stage import Run
+from tasks.stage import Model, Run
 
 
 @dataclass(frozen=True)
@@ -84,3 +87,41 @@ def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOu
     preferences = ordered(run, recipe, cells, mined)
     pairs = pair_table(run, preferences=preferences, places=list(recipe.cells))
     return MatrixOutcome(cells.prompts, cells.completions, mined, preferences, pairs)
+
+
+def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict[str, AxisSummary]:
+    """What became of the pairs of a model matrix, by axis; lengths where a pair table has them."""
+    lengths = pairs.meta["by_axis"] if pairs else {}
+    return {
+        axis: AxisSummary(**fates, **lengths.get(axis, {}))
+        for axis, fates in by_axis(preferences.meta).items()
+    }
+
+
+def matrix_summary(outcome: MatrixOutcome) -> Round:
+    """Pairs of recorded answers: no policy, no student."""
+    counts = ledger(
+        outcome.asked, outcome.completions, outcome.mined, outcome.preferences, too_long=0
+    )
+    return Round(
+        round=1,
+        ledger=counts,
+        teacher_calls=outcome.preferences.meta["teacher_calls"],
+        swap_rate=counts.swapped / counts.mined if counts.mined else 0.0,
+        student=StudentSummary(),
+        matrix=axis_summaries(outcome.preferences, outcome.pairs),
+    )
+
+
+def pair_a_matrix(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
+    """Pairs of a recorded model matrix, linked into the run's folder; no models come of it."""
+    cells = read_cells(run, recipe)
+    book.prepared()
+    run.progress.section("Model matrix")
+    outcome = pair_recorded(run, recipe.run, recipe, cells)
+    entry = matrix_summary(outcome)
+    entry.stages = run.take_records()
+    book.summary.rounds.append(entry)
+    run.progress.note(f"{entry.ledger.labelled:,} pairs of {entry.ledger.asked:,} prompts")
+    link(book.folder / "pairs.parquet", run.context.store.path(outcome.pairs) / TABLE)
+    return {}

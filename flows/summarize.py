@@ -7,13 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data.artifacts import TABLE, Artifact
-from data.matrix import by_axis
+from data.artifacts import Artifact
 from data.recipe import Recipe
 from data.recipe_loading import config_digest
 from data.store import Store
 from data.summary import (
-    AxisSummary,
     DatasetResult,
     Drift,
     Final,
@@ -28,7 +26,6 @@ from data.summary import (
 )
 from flows.fingerprint import run_digest
 from flows.logged import LoggedOutcome
-from flows.matrix_logged import MatrixOutcome
 from flows.state import Judged, Outcome
 from models.stats import win_rate
 from tasks.report import write_report
@@ -183,30 +180,6 @@ def logged_summary(outcome: LoggedOutcome) -> Round:
     )
 
 
-def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict[str, AxisSummary]:
-    """What became of the pairs of a model matrix, by axis; lengths where a pair table has them."""
-    lengths = pairs.meta["by_axis"] if pairs else {}
-    return {
-        axis: AxisSummary(**fates, **lengths.get(axis, {}))
-        for axis, fates in by_axis(preferences.meta).items()
-    }
-
-
-def matrix_summary(outcome: MatrixOutcome) -> Round:
-    """Pairs of recorded answers: no policy, no student."""
-    counts = ledger(
-        outcome.asked, outcome.completions, outcome.mined, outcome.preferences, too_long=0
-    )
-    return Round(
-        round=1,
-        ledger=counts,
-        teacher_calls=outcome.preferences.meta["teacher_calls"],
-        swap_rate=counts.swapped / counts.mined if counts.mined else 0.0,
-        student=StudentSummary(),
-        matrix=axis_summaries(outcome.preferences, outcome.pairs),
-    )
-
-
 class Book:
     """Keeps the summary of a run as it grows, on disk after every round."""
 
@@ -258,18 +231,6 @@ class Book:
         )
         self._write()
 
-    def matrix_done(self, outcome: MatrixOutcome) -> None:
-        """Also links the pairs into the run's folder."""
-        entry = matrix_summary(outcome)
-        entry.stages = self._run.take_records()
-        self.summary.rounds.append(entry)
-        self._run.progress.note(
-            f"{entry.ledger.labelled:,} pairs of {entry.ledger.asked:,} prompts"
-        )
-        self._write()
-        table = self._run.context.store.path(outcome.pairs) / TABLE
-        link(self.folder / "pairs.parquet", table)
-
     def finish(self, models: dict[str, Model], seconds: float) -> None:
         """Final result, report, and links to the aligned models."""
         summary = self.summary
@@ -311,5 +272,5 @@ def link(name: Path, target: Path) -> None:
     """A symbolic link that replaces an older one, also beside another run of the same name."""
     new = name.with_name(f".{name.name}.{os.getpid()}")
     new.unlink(missing_ok=True)
-    new.symlink_to(target.resolve(), target_is_directory=target.is_dir())
+    new.symlink_to(target.resolve(), target_is_directory=True)
     new.replace(name)
