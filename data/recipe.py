@@ -143,7 +143,11 @@ class PolicyConfig(TrainConfig):
 
     not_in_key = frozenset({"model", "reference", "average_decay", "replay", "replay_share"})
 
-    model: str = Field(WORLD, description="Hugging Face directory or hub id of the base policy")
+    model: str = Field(
+        WORLD,
+        description="Hugging Face directory or hub id of the base policy; 'none' where only pairs "
+        "are made, of a matrix of recorded answers",
+    )
     method: Literal["full", "lora"] = "lora"
     learning_rate: float = Field(5e-6, gt=0)
     beta: float = Field(0.1, gt=0)
@@ -313,6 +317,9 @@ class Recipe(Config):
             sources = {}
         elif self.student.model == FRESH:
             raise ValueError(f"student.model: '{FRESH}' learns from logged completions only")
+        elif self.recorded_matrix:  # nothing is generated; at most the teacher corrects the order
+            asked = self.matrix is not None and self.matrix.correction.judge == "teacher"
+            sources = {"teacher.model": self.teacher.model} if asked else {}
         for field, value in sources.items():
             if value in (WORLD, SMALL) and self.world is None:
                 raise ValueError(
@@ -358,6 +365,23 @@ class Recipe(Config):
         weight = self.policy.pair_weight.form
         if self.matrix and self.matrix.correction.judge == NONE and weight != "none":
             raise ValueError("policy.pair_weight: the matrix has no margins without a judge")
+
+    @model_validator(mode="after")
+    def _without_policy(self) -> "Recipe":
+        if self.policy.model == NONE and not self.logged:
+            if not (self.cells and all(cell.path for cell in self.cells)):
+                raise ValueError(
+                    f"policy.model: '{NONE}' makes pairs of recorded answers and trains nothing; "
+                    "give every cell of matrix a path, or name a policy"
+                )
+            if self.rounds != 1 and "rounds" in self.model_fields_set:
+                raise ValueError("rounds: recorded answers are paired in one round; set it to 1")
+        return self
+
+    @property
+    def recorded_matrix(self) -> bool:
+        """Whether the run only makes pairs of a matrix of recorded answers: no policy is named."""
+        return self.policy.model == NONE and not self.logged
 
     @property
     def cells(self) -> tuple[CellConfig, ...]:

@@ -3,12 +3,14 @@
 What the papers say and what is this project's choice is in docs/method.md.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from data.config import Config
 
+# YAML has no tuples, and recipes are read strictly.
+_FROM_LIST = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 CELL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -50,22 +52,27 @@ class DualClipConfig(Config):
     )
 
 
-class CellConfig(Config):
-    """One sampler of the model matrix, with its place in it."""
-
-    not_in_key = frozenset({"model", "path"})
+class Place(Config):
+    """Where a sampler stands in the model matrix; see data.matrix for the order."""
 
     name: str = Field(pattern=CELL_NAME, description="Names the sampler in pairs and counts")
-    model: str | None = Field(
-        None, description="'policy' (this run's), 'world-small', or a Hugging Face directory"
-    )
-    path: str | None = Field(None, description="Recorded answers: AlpacaEval outputs of one model")
     human: bool = Field(False, description="Recorded answers of people, above every model")
     family: str = Field("policy", description="Only cells of one family are compared")
     version: float = Field(
         0, description="Higher is newer; of 'policy', 0 is the newest and -1 a round earlier"
     )
     scale: float = Field(1, gt=0, description="Higher is larger, such as billions of parameters")
+
+
+class CellConfig(Place):
+    """One sampler of the model matrix: its place in it, and where its answers come from."""
+
+    not_in_key = frozenset({"model", "path"})
+
+    model: str | None = Field(
+        None, description="'policy' (this run's), 'world-small', or a Hugging Face directory"
+    )
+    path: str | None = Field(None, description="Recorded answers: AlpacaEval outputs of one model")
 
     @property
     def source(self) -> str:
@@ -110,11 +117,11 @@ class MatrixConfig(Config):
 
     not_in_key = frozenset({"cells", "correction"})
 
-    cells: tuple[CellConfig, ...] = Field(min_length=2)
+    cells: Annotated[tuple[CellConfig, ...], _FROM_LIST] = Field(min_length=2)
     positives: Literal["maximal", "any", "human"] = Field(
         "maximal", description="Chosen from unbeaten cells, from any that beats another, or people"
     )
-    axes: tuple[Literal["version", "scale", "both", "human"], ...] = Field(
+    axes: Annotated[tuple[Literal["version", "scale", "both", "human"], ...], _FROM_LIST] = Field(
         ("version", "scale", "both", "human"), description="What chosen and rejected may differ in"
     )
     per_prompt: int = Field(0, ge=0, description="Most pairs of a prompt, at random; 0: all")

@@ -115,6 +115,29 @@ JUDGED_PAIRS = pa.schema(
     ]
 )
 
+# Preferences of the model matrix with the places of both models, for use outside of this project.
+MATRIX_PAIRS = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("instruction", pa.string()),  # the user's last message
+        ("dataset", pa.string()),
+        ("chosen", pa.string()),
+        ("rejected", pa.string()),
+        ("chosen_model", pa.string()),
+        ("rejected_model", pa.string()),
+        ("chosen_version", pa.float64()),
+        ("chosen_scale", pa.float64()),
+        ("rejected_version", pa.float64()),
+        ("rejected_scale", pa.float64()),
+        ("family", pa.string()),  # of a pair with people: the model's
+        ("axis", pa.string()),  # what the presumed order rests on: "version", "scale", ...
+        ("source", pa.string()),  # as in PREFERENCES
+        ("margin", pa.float64()),
+        ("swapped", pa.bool_()),
+    ]
+)
+
 # Schema of an artifact's data.parquet by the artifact's kind; the store checks these.
 TABLES = {
     "prompts": PROMPTS,
@@ -126,4 +149,5 @@ TABLES = {
     "evaluation": EVALUATION,
     "judgments": JUDGMENTS,
     "judged_pairs": JUDGED_PAIRS,
+    "matrix_pairs": MATRIX_PAIRS,
 }

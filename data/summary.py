@@ -54,7 +54,7 @@ class Ledger(Entry):
     unjudged: int = 0  # longer than the teacher can read
     dropped_disagreement: int = 0
     below_margin: int = 0
-    kept_unsure: int = 0  # of the tied and inconsistent: kept in the matrix's order all the same
+    kept_unsure: int = 0  # tied, inconsistent, too close or unjudged, in the matrix's order kept
     labelled: int = 0  # preferences
     reused: int = 0  # preferences of earlier rounds that were trained on again
     too_long: int = 0
@@ -90,6 +90,24 @@ def check_ledger(ledger: Ledger) -> None:
     for equation, (left, right) in sums.items():
         if left != right:
             raise CardinalityError(f"ledger: {equation} does not hold: {left} is not {right}")
+
+
+class AxisSummary(Entry):
+    """Pairs of the model matrix whose cells differ on one axis, and what a judge made of them.
+
+    pairs = labelled + dropped = agreed + swapped + tied + inconsistent + unjudged.
+    """
+
+    pairs: int
+    agreed: int
+    swapped: int
+    tied: int
+    inconsistent: int
+    unjudged: int  # too long for the judge, or there is none
+    dropped: int
+    labelled: int
+    chosen_longer: float | None = None  # share of the labelled pairs
+    length_ratio: float | None = None  # median, characters of chosen over rejected
 
 
 class StudentSummary(Entry):
@@ -157,6 +175,7 @@ class Round(Entry):
     student: StudentSummary
     policy: PolicySummary | None = None
     drift: Drift | None = None
+    matrix: dict[str, AxisSummary] = {}  # by axis
     gate: Gate | None = None
     adopted: bool = True
     tokens: int = 0

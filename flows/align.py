@@ -10,6 +10,7 @@ from data.store import Store
 from flows.fingerprint import engine_of
 from flows.inputs import gather
 from flows.logged import distill_from_logs, import_logs
+from flows.matrix_logged import pair_a_matrix
 from flows.preflight import check_inputs
 from flows.round import align_round
 from flows.state import State
@@ -67,6 +68,7 @@ def run_recipe(
             with run.context.store.used():
                 progress.section("Preparing")
                 loop = learn_from_logs if recipe.logged else rounds
+                loop = pair_a_matrix if recipe.recorded_matrix else loop
                 models = loop(run, recipe, book)
                 book.finish(models, seconds=monotonic() - started)
         finally:

@@ -13,10 +13,12 @@ from typing import NamedTuple
 from data.errors import InputError
 from data.logged import held_out_split, judged_only, read_logged
 from data.logged_pairs import judged_pairs
+from data.matrix import cell_pairs
 from data.preference_reading import read_preferences
 from data.prompts import Messages, read_prompt_file, split_prompts, without_prompts
 from data.recipe import FRESH, NONE, SMALL, WORLD, LoggedConfig, PromptsConfig, Recipe
 from data.recipe_methods import CellConfig
+from data.recorded_cells import read_answers
 from data.secrets import has_userinfo
 from models.checkpoints import (
     check_policy,
@@ -48,7 +50,9 @@ def check_inputs(recipe: Recipe) -> None:
     """
     check_machine(recipe)
     models = check_models(recipe)
-    prompts = check_logs(recipe.logged) if recipe.logged else check_prompts(recipe)
+    prompts = check_cells(recipe)
+    if not recipe.recorded_matrix:
+        prompts += check_logs(recipe.logged) if recipe.logged else check_prompts(recipe)
     prompts += check_replay(recipe)
     if models and prompts:
         check_rendering(recipe, models, prompts)
@@ -57,7 +61,7 @@ def check_inputs(recipe: Recipe) -> None:
 def check_machine(recipe: Recipe) -> None:
     """The device and the engine that the recipe asks for are there."""
     machine.device(recipe.runtime)
-    if recipe.logged:
+    if recipe.logged or recipe.recorded_matrix:
         return
     machine.engine_name(recipe.generate.engine)
     if recipe.generate.engine == "openai":
@@ -207,11 +211,30 @@ def check_pool(recipe: Recipe, available: int) -> None:
 def check_replay(recipe: Recipe) -> list[Prompt]:
     """The prompts of earlier preferences, which the student reads too."""
     path = recipe.student.replay_path
-    if path is None or recipe.logged:
+    if path is None or recipe.logged or recipe.recorded_matrix:
         return []
     check_named_file("student.replay_path", path)
     table, _ = read_preferences(path)
     return [Prompt(path, messages) for messages in table["messages"].to_pylist()]
+
+
+def check_cells(recipe: Recipe) -> list[Prompt]:
+    """The prompts of a recorded matrix; the matrix gives pairs, and its files can be read."""
+    if recipe.matrix is None:
+        return []
+    pairs = cell_pairs(recipe.cells, recipe.matrix)
+    if not pairs:
+        raise InputError(
+            "matrix.cells: no cell beats another as matrix.positives and matrix.axes ask; "
+            "compare cells of one family, of different version or scale"
+        )
+    answers = {cell.name: read_answers(cell.path) for cell in recipe.cells if cell.path}
+    if not recipe.recorded_matrix:
+        return []
+    if not any(answers[a.name].keys() & answers[b.name].keys() for a, b, _ in pairs):
+        raise InputError("matrix.cells: no two cells that make a pair answer the same prompt")
+    kinds = {key: row for rows in answers.values() for key, row in rows.items()}
+    return [Prompt(row.place, row.messages) for row in kinds.values()]
 
 
 def check_logs(config: LoggedConfig) -> list[Prompt]:

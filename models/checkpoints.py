@@ -92,6 +92,11 @@ def check_policy(model_dir: Path, field: str = "policy.model") -> None:
     check_embeddings(model_dir, field)
 
 
+def is_causal(model_dir: Path, field: str = "model") -> bool:
+    """Whether it is a causal language model by its name. Raises InputError without config.json."""
+    return _architecture(read_json(Path(model_dir) / "config.json", field)).endswith(_CAUSAL)
+
+
 def check_reward_model(model_dir: Path, field: str = "model") -> None:
     """InputError unless the model has one label and its head's weights, read without loading it.
 

@@ -35,7 +35,7 @@ def usable(rows: list[Row], drop_truncated: bool, counts: dict[str, int]) -> lis
             counts["empty"] += 1
         elif drop_truncated and row["finish_reason"] == "length":
             counts["truncated"] += 1
-        elif row["reward"] is None:
+        elif row.get("reward", 0.0) is None:  # answers of the model matrix have none at all
             counts["unscored"] += 1
         elif text in seen:
             counts["duplicate"] += 1
@@ -104,8 +104,8 @@ def mined_row(best: Row, worst: Row, source: str, models: tuple[str, str]) -> Ro
         "worst_id": worst["completion_id"],
         "best_completion": best["completion"],
         "worst_completion": worst["completion"],
-        "best_reward": best["reward"],
-        "worst_reward": worst["reward"],
+        "best_reward": best.get("reward"),
+        "worst_reward": worst.get("reward"),
     }
 
 

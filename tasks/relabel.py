@@ -60,10 +60,14 @@ def order_pairs(
 
 
 def preference(
-    pair: dict[str, Any], prompt: dict[str, Any], margin: float, round_number: int
+    pair: dict[str, Any], prompt: dict[str, Any], margin: float | None, round_number: int
 ) -> dict[str, Any]:
-    """A PREFERENCES row from a mined pair and the labeller's signed margin best minus worst."""
-    chosen, rejected = ("best", "worst") if margin >= 0 else ("worst", "best")
+    """A PREFERENCES row from a mined pair and the labeller's signed margin best minus worst.
+
+    Without a margin the presumed order stands.
+    """
+    swapped = margin is not None and margin < 0
+    chosen, rejected = ("worst", "best") if swapped else ("best", "worst")
     return {
         "pair_id": f"{pair['best_id']}>{pair['worst_id']}",
         "prompt_id": pair["prompt_id"],
@@ -76,9 +80,9 @@ def preference(
         "chosen_model": pair[f"{chosen}_model"],
         "rejected_model": pair[f"{rejected}_model"],
         "source": pair["source"],
-        "margin": abs(margin),
+        "margin": None if margin is None else abs(margin),
         "weight": 1.0,
-        "swapped": margin < 0,
+        "swapped": swapped,
         "round": round_number,
     }
 

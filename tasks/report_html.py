@@ -47,12 +47,15 @@ def report_html(summary: Summary, samples: Sequence[dict[str, Any]], recipe_text
     rounds = summary.rounds
     who = text.judge_name(summary) if logged else "the teacher"
     trained = "the student" if logged else "the policy"
+    if text.pairs_only(summary):
+        trained = "elsewhere, if at all"
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             summary=summary,
             logged=logged,
+            pairs_only=text.pairs_only(summary),
             headline=text.headline(summary),
             judge=text.judge_name(summary),
             who=who,

@@ -213,7 +213,8 @@ def _cut_short(seen: Seen) -> str:
 
 def _over_long(seen: Seen) -> str:
     ledger = seen.entry.ledger
-    lost = ledger.unjudged + ledger.too_long
+    without_judge = ledger.unjudged == ledger.kept_unsure == ledger.mined
+    lost = ledger.unjudged * (not without_judge) + ledger.too_long
     if not ledger.mined or lost <= OVER_LONG * ledger.mined:
         return ""
     return f"{lost / ledger.mined:.1%} of the pairs were too long for the teacher or for training"

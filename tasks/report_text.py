@@ -60,8 +60,16 @@ def is_logged(summary: Summary) -> bool:
     return bool(summary.rounds) and all(entry.policy is None for entry in summary.rounds)
 
 
+def pairs_only(summary: Summary) -> bool:
+    """Whether this is a run that made pairs of a recorded model matrix and trained nothing."""
+    config = summary.config
+    return config.get("policy", {}).get("model") == "none" and "logged" not in config
+
+
 def headline(summary: Summary) -> dict[str, str]:
     """number, interval, label, kind (a colour) and sentences of the result."""
+    if summary.rounds and pairs_only(summary):
+        return _matrix_headline(summary)
     if is_logged(summary):
         return _logged_headline(summary.rounds[-1].student, judge_name(summary))
     entry, final = result_round(summary), result(summary)
@@ -75,6 +83,9 @@ def headline(summary: Summary) -> dict[str, str]:
 
 
 def judge_name(summary: Summary) -> str:
+    if pairs_only(summary):
+        judge = summary.config["matrix"].get("correction", {}).get("judge", "teacher")
+        return "no judge" if judge == "none" else "the judge"
     logged = summary.config.get("logged") or {}
     return str(logged.get("judge", "recorded judge")) if is_logged(summary) else "teacher"
 
@@ -122,6 +133,26 @@ def _win_headline(final: Final, entry: Round) -> dict[str, str]:
         "interval": interval(final.ci95),
         "label": "win rate over the base policy, ties counting half",
         "text": text.strip(),
+    }
+
+
+def _matrix_headline(summary: Summary) -> dict[str, str]:
+    entry = summary.rounds[-1]
+    x, cells = entry.ledger, len(summary.config["matrix"]["cells"])
+    text = f"Recorded answers of {cells} models to {x.asked:,} prompts gave {x.mined:,} pairs. "
+    if x.agreed + x.swapped:
+        text += (
+            f"The judge confirmed the presumed order of {x.agreed:,}, reversed {x.swapped:,}, and "
+            f"gave verdicts that turn with the order of the answers on {x.inconsistent:,}."
+        )
+    else:
+        text += "Nobody has judged them: their order is what the places of the models presume."
+    return {
+        "kind": "unclear",
+        "number": f"{x.labelled:,}",
+        "interval": "",
+        "label": "pairs of a model matrix",
+        "text": text,
     }
 
 

@@ -36,6 +36,14 @@ def ledger_levels(ledger: Ledger, who: str, trained: str) -> list[Level]:
         trained: Learns from them, such as "the policy".
     """
     x = ledger
+    unsure = [
+        ("scored too close", x.below_margin),
+        ("scored equal", x.teacher_tied),
+        ("judged differently when turned round", x.inconsistent),
+        ("too long for " + who, x.unjudged),
+    ]
+    if x.kept_unsure:  # which of them is not known by kind
+        unsure = [("unsure or not judged", sum(n for _, n in unsure) - x.kept_unsure)]
     levels: list[tuple[str, int, list[tuple[str, int]]]] = [
         (
             f"answers to {x.asked:,} prompts",
@@ -62,11 +70,8 @@ def ledger_levels(ledger: Ledger, who: str, trained: str) -> list[Level]:
             x.mined,
             [
                 ("labelled", x.labelled),
-                ("scored too close", x.below_margin),
                 ("dropped as disputed", x.dropped_disagreement),
-                ("scored equal", x.teacher_tied),
-                ("judged differently when turned round", x.inconsistent),
-                ("too long for " + who, x.unjudged),
+                *unsure,
             ],
         ),
         (

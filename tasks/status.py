@@ -3,7 +3,14 @@
 from typing import TYPE_CHECKING
 
 from data.summary import Round, Summary
-from tasks.report_text import NOT_FINISHED, headline, is_logged, judge_name, percent
+from tasks.report_text import (
+    NOT_FINISHED,
+    headline,
+    is_logged,
+    judge_name,
+    pairs_only,
+    percent,
+)
 from tasks.report_text import result as result_of
 
 if TYPE_CHECKING:
@@ -37,7 +44,7 @@ def result_line(summary: Summary) -> str:
         who = f"judged by the {final.judge}, round {final.round}"
         line = f"Win rate over the base: {result['number']} ({result['interval']}), {who}"
         return line if summary.final else f"{line}. {NOT_FINISHED}"
-    if is_logged(summary):
+    if is_logged(summary) and not pairs_only(summary):
         student = summary.rounds[-1].student
         return (
             f"Student agrees with {judge_name(summary)}: {percent(student.agreement_before)} → "

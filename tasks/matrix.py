@@ -1,0 +1,247 @@
+"""The model matrix: pairs from the places of their samplers, and a judge who corrects them (TSO).
+
+That older and smaller models give the candidate negatives, and that people or models correct the
+order, is published; the judge, its wording and what becomes of a wrong pair are reconstructions.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data.artifacts import Artifact
+from data.errors import CardinalityError
+from data.matrix import SOURCE, axis_counts, axis_of, best_placed_first, cell_pairs
+from data.recipe_methods import CorrectionConfig, MatrixConfig, Place
+from data.schemas import MINED, PREFERENCES
+from data.tables import index_by, mapping, write_table
+from models.checkpoints import is_causal
+from tasks import machine, mine
+from tasks.mine import Row, mined_row, usable
+from tasks.relabel import COUNTS, preference
+from tasks.score import score_rows
+from tasks.stage import SCORING, Context, Model, stage
+
+# The judge's margin, best minus worst, with the best shown first and shown second.
+Odds = tuple[float, float]
+
+
+def answers_by_prompt(tables: Sequence[pa.Table], places: Sequence[Place]) -> dict[str, list[Row]]:
+    """{prompt_id: completions of all cells, each with its `cell`}, the best placed cells first.
+
+    Raises CardinalityError for a completion_id that two cells share.
+    """
+    index_by(pa.concat_tables(tables), "completion_id")
+    found: dict[str, list[Row]] = defaultdict(list)
+    for rank, cell in enumerate(best_placed_first(places)):
+        for row in tables[cell].to_pylist():
+            # Sorted by `sample` later: a text that two cells gave belongs to the better placed.
+            row |= {"cell": places[cell].name, "sample": (rank, row["sample"])}
+            found[row["prompt_id"]].append(row)
+    return found
+
+
+def pair_cells(
+    tables: Sequence[pa.Table],
+    places: Sequence[Place],
+    prompt_ids: Sequence[str],
+    config: MatrixConfig,
+    drop_truncated: bool,
+    seed: int,
+) -> tuple[pa.Table, dict[str, int]]:
+    """MINED rows, without rewards: one for each prompt and pair of cells that both answered it.
+
+    A cell answers with its first usable completion. A prompt with two usable completions whose
+    cells the matrix does not compare is counted as tied.
+
+    Args:
+        tables: COMPLETIONS of each cell, in the order of `places`.
+        prompt_ids: What was asked.
+
+    Raises:
+        CardinalityError: an answer to another prompt, or two completions of one id.
+    """
+    answers = answers_by_prompt(tables, places)
+    unasked = answers.keys() - set(prompt_ids)
+    if unasked:
+        raise CardinalityError(f"prompt_id {min(unasked)!r}: answered but not asked")
+    wanted = cell_pairs(places, config)
+    counts = dict.fromkeys(mine.COUNTS, 0)
+    rows = []
+    for prompt_id in prompt_ids:
+        kept = usable(answers.get(prompt_id, []), drop_truncated, counts)
+        first = {row["cell"]: row for row in reversed(kept)}
+        pairs = [p for p in wanted if p.better.name in first and p.worse.name in first]
+        counts["no_candidates" if len(kept) < 2 else "paired" if pairs else "tied"] += 1
+        if 0 < config.per_prompt < len(pairs):
+            pairs = random.Random(f"{seed}/{prompt_id}").sample(pairs, config.per_prompt)
+        for better, worse, way in pairs:
+            models = better.name, worse.name
+            rows.append(mined_row(first[models[0]], first[models[1]], SOURCE + way, models))
+    counts["mined"] = len(rows)
+    return pa.Table.from_pylist(rows, MINED), counts
+
+
+@stage("mined", version="1")
+def pair_up(
+    out: Path,
+    context: Context,
+    *,
+    prompts: Artifact,
+    completions: list[Artifact],
+    places: list[Place],
+    config: MatrixConfig,
+    drop_truncated: bool,
+    seed: int,
+) -> dict[str, Any]:
+    """In: PROMPTS, COMPLETIONS of each cell in the order of `places`. Out: MINED, no rewards."""
+    store = context.store
+    tables = [store.table(artifact) for artifact in completions]
+    asked = store.table(prompts)["prompt_id"].to_pylist()
+    table, counts = pair_cells(tables, places, asked, config, drop_truncated, seed)
+    write_table(out / "data.parquet", table, MINED)
+    return counts
+
+
+def verdict(odds: Odds | None) -> tuple[str, float | None]:
+    """What the judge says of the presumed order, and its margin, best minus worst.
+
+    A margin is the mean over both orders. There is none for a pair that the judge could not read,
+    for a tie, and for a verdict that turns with the order.
+    """
+    if odds is None:
+        return "unjudged", None
+    low, high = sorted(odds)
+    if low == high == 0:
+        return "teacher_tied", None
+    if low <= 0 <= high:
+        return "inconsistent", None
+    return ("agreed" if low > 0 else "swapped"), (low + high) / 2
+
+
+def correct_pairs(
+    mined: pa.Table,
+    prompts: pa.Table,
+    odds: Sequence[Odds | None] | None,
+    config: CorrectionConfig,
+    min_margin: float,
+    round_number: int,
+) -> tuple[pa.Table, dict[str, int]]:
+    """Preferences in the judge's order, with what became of every pair, also by axis.
+
+    Where the judge is unsure (a tie, a margin below `min_margin`, a verdict that turns with the
+    order) the pair is dropped, or keeps the matrix's order without a margin, as configured. What
+    the judge could not read is dropped.
+
+    Args:
+        odds: Of each row of `mined`, None where the judge could not read it. None for all: there
+            is no judge, and every pair keeps the matrix's order.
+    """
+    prompt_of = {row["prompt_id"]: row for row in prompts.to_pylist()}
+    counts = dict.fromkeys((*COUNTS, *axis_counts()), 0)
+    rows = []
+    for number, pair in enumerate(mined.to_pylist()):
+        said, margin = verdict(odds[number] if odds is not None else None)
+        unsure = margin is None or abs(margin) < min_margin
+        stays = odds is None or (config.on_unsure == "keep" and said != "unjudged")
+        disputed = not unsure and said == "swapped" and config.on_reversed == "drop"
+        kept = stays if unsure else not disputed
+        counts[said] += 1
+        counts["below_margin"] += unsure and margin is not None
+        counts["kept_unsure"] += unsure and kept
+        counts["dropped_disagreement"] += disputed
+        counts["labelled"] += kept
+        for fate in ("pairs", said.removeprefix("teacher_"), "labelled" if kept else "dropped"):
+            counts[f"{axis_of(pair['source'])}_{fate}"] += 1
+        if kept:
+            prompt = prompt_of[pair["prompt_id"]]
+            rows.append(preference(pair, prompt, None if unsure else margin, round_number))
+    return pa.Table.from_pylist(rows, PREFERENCES), counts
+
+
+@stage("preferences", version="1", libraries=SCORING, shards="mined", retries=1)
+def correct(
+    out: Path,
+    context: Context,
+    *,
+    mined: Artifact,
+    prompts: Artifact,
+    judge: Model,
+    config: CorrectionConfig,
+    min_margin: float,
+    round_number: int,
+    max_length: int,
+) -> dict[str, Any]:
+    """In: MINED, PROMPTS. Out: PREFERENCES in the judge's order.
+
+    A reward model reads every answer once, of at most `max_length` tokens with its prompt; the
+    order of two answers cannot matter to it. A causal language model is asked which of two is
+    better, in both orders, as far as its context goes; `min_margin` is then in nats.
+    """
+    pairs, asked = context.table(mined), context.table(prompts)
+    if is_causal(context.path(judge)):
+        odds, calls = pairwise(context, judge, pairs, asked), 4 * len(pairs)
+    else:
+        odds, calls = pointwise(context, judge, pairs, asked, max_length)
+    table, counts = correct_pairs(pairs, asked, odds, config, min_margin, round_number)
+    write_table(out / "data.parquet", table, PREFERENCES)
+    return counts | {"teacher_calls": calls}
+
+
+def pointwise(
+    context: Context, judge: Model, pairs: pa.Table, prompts: pa.Table, max_length: int
+) -> tuple[list[Odds | None], int]:
+    """Margins of a reward model, the same in both orders, and how many answers it read."""
+    messages = mapping(prompts, "prompt_id", "messages")
+    rows = pairs.to_pylist()
+    answers = {
+        row[f"{side}_id"]: (messages[row["prompt_id"]], row[f"{side}_completion"])
+        for row in rows
+        for side in ("best", "worst")
+    }
+    scores = score_rows(context, judge, list(answers.values()), max_length)
+    rewards = dict(zip(answers, scores, strict=True))
+    odds: list[Odds | None] = []
+    for row in rows:
+        best, worst = rewards[row["best_id"]], rewards[row["worst_id"]]
+        odds.append(None if best is None or worst is None else (best - worst, best - worst))
+    return odds, len(answers)
+
+
+def pairwise(
+    context: Context, judge: Model, pairs: pa.Table, prompts: pa.Table
+) -> list[Odds | None]:
+    """Log-odds of a language model's verdicts, with the best answer shown first and second."""
+    from models.isolation import run_isolated
+    from models.pairwise_judge import pairwise_log_odds
+
+    messages = mapping(prompts, "prompt_id", "messages")
+    items = [
+        (messages[row["prompt_id"]], row["best_completion"], row["worst_completion"])
+        for row in pairs.to_pylist()
+    ]
+    context.residents.release()
+    odds = run_isolated(
+        pairwise_log_odds,
+        context.path(judge),
+        items,
+        runtime=context.runtime,
+        device=machine.device(context.runtime),
+        on_progress=context.on_progress,
+    )
+    return [None if isnan(first) else (first, second) for first, second in odds.tolist()]
+
+
+@stage("preferences", version="1")
+def keep_order(
+    out: Path, context: Context, *, mined: Artifact, prompts: Artifact, round_number: int
+) -> dict[str, Any]:
+    """In: MINED, PROMPTS. Out: PREFERENCES in the matrix's order, without a judge or margins."""
+    pairs, asked = context.store.table(mined), context.store.table(prompts)
+    table, counts = correct_pairs(pairs, asked, None, CorrectionConfig(), 0.0, round_number)
+    write_table(out / "data.parquet", table, PREFERENCES)
+    return counts | {"teacher_calls": 0}
