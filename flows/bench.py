@@ -1,5 +1,6 @@
 """`tsalign bench`: recipes on the embedded world, or any other, at equal budgets over seeds."""
 
+import os
 import re
 import shlex
 import signal
@@ -50,10 +51,10 @@ def bench(
     jobs = plan(variants, parse_seeds(seeds), name, overrides)
     places = Places(store, runs_dir, equal)
     folder = runs_dir / name
+    workers = min(number_of_workers(workers, jobs[0].recipe), len(jobs))
     set_defaults()
     check(jobs, places, folder)
-    workers = min(number_of_workers(workers, jobs[0].recipe), len(jobs))
-    threads = max(1, cores() // workers)
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // workers))
     schedule = Schedule(jobs, wait_for_baseline=equal != "prompts")
     pool = Pool(schedule, places, budgets(jobs, schedule, places), folder, threads)
     console = Console(stderr=True, quiet=quiet, highlight=False)
@@ -67,7 +68,7 @@ def bench(
         name=name,
         command=command_line(recipes, seeds, equal, name, overrides),
         seconds=round(monotonic() - began, 1),
-        workers={"workers": str(workers), "threads of each": str(threads)},
+        workers={"workers": str(workers), "threads of each": threads},
     )
     from tasks.bench_report import bench_html, bench_markdown, bench_table, write_text
 
@@ -75,6 +76,8 @@ def bench(
     write_text(folder / "bench.md", bench_markdown(result))
     write_text(folder / "bench.html", bench_html(result))
     out = Console(quiet=quiet, highlight=False)
+    if not out.is_terminal:  # in a file nothing is too wide
+        out = Console(quiet=quiet, highlight=False, width=200)
     out.print(bench_table(result))
     for failure in result.failures:
         Console(stderr=True, highlight=False, soft_wrap=True).print(

@@ -20,6 +20,9 @@ from flows.bench_jobs import Job, Places, carry_out, complete
 from models.isolation import Child
 
 BudgetOf = Callable[[Job], float | None]
+# Of the process that Python starts with the first child: it would complain about locks that killed
+# children leave, after it has removed them.
+_SILENT = {"PYTHONWARNINGS": "ignore:resource_tracker"}
 
 
 class Server:
@@ -29,7 +32,6 @@ class Server:
         from flows.launch import set_defaults
 
         set_defaults()
-        self._made = None
 
     def url(self) -> str | None:
         """Of the server that was made here; None where the user has set one."""
@@ -39,10 +41,9 @@ class Server:
             return None
         from prefect.server.api.server import SubprocessASGIServer
 
-        if self._made is None:
-            self._made = SubprocessASGIServer()
-            self._made.start()
-        return str(self._made.api_url)
+        server = SubprocessASGIServer()  # one for the process: it is a singleton
+        server.start()  # at the first call
+        return server.api_url
 
 
 class Worker:
@@ -123,11 +124,11 @@ class Pool:
     """Carries out the runs of a schedule in so many workers."""
 
     def __init__(
-        self, schedule: Schedule, places: Places, budget_of: BudgetOf, logs: Path, threads: int
+        self, schedule: Schedule, places: Places, budget_of: BudgetOf, logs: Path, threads: str
     ) -> None:
         self._schedule, self._places, self._budget_of = schedule, places, budget_of
         self._logs = logs
-        self._environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}
+        self._environment = {"OMP_NUM_THREADS": threads}
         self._children: dict[object, Child] = {}
         self._starting = threading.Lock()
         self._stopped = False
@@ -164,7 +165,7 @@ class Pool:
         # One at a time: the environment of a child is for a moment that of this process.
         with self._starting:
             if "server" not in self._children:
-                self._start("server", Child(Server))
+                self._start("server", Child(Server, environment=_SILENT))
             url = self._children["server"].call("url")
             if number not in self._children:
                 log = self._logs / f"worker-{number + 1}.log"

@@ -39,7 +39,8 @@ def points(value: float, digits: int = 1) -> str:
 
 def win_rate(recipe: BenchRecipe) -> str:
     ends = recipe.win_rate.ci95
-    return percent(recipe.win_rate.mean) + (f" [{interval(ends)}]" if ends else "")
+    around = f" [{interval(ends)}]".replace("-", "\N{MINUS SIGN}") if ends else ""
+    return percent(recipe.win_rate.mean) + around
 
 
 def difference(recipe: BenchRecipe) -> str:
@@ -94,9 +95,8 @@ def rows(bench: Bench, columns: dict[str, Callable[[BenchRecipe], str]]) -> list
 
 def stage_rows(bench: Bench) -> list[tuple[str, list[float]]]:
     """(stage, mean seconds of every recipe) in the order of a round; what measures comes last."""
-    names = list(
-        dict.fromkeys(s for r in bench.recipes for run in r.runs for s in run.stage_seconds)
-    )
+    runs = [run for recipe in bench.recipes for run in recipe.runs]
+    names = list(dict.fromkeys(name for run in runs for name in run.stage_seconds))
     names.sort(key=lambda name: not is_method(name))
     return [
         (

@@ -13,7 +13,8 @@ from data.errors import InputError
         ("base=a/b.yaml", Variant("base", "a/b.yaml")),
         ("a.yaml:policy.beta=0.2", Variant("a-policy.beta-0.2", "a.yaml", ("policy.beta=0.2",))),
         ("x=a.yaml:b=1,c.d=2", Variant("x", "a.yaml", ("b=1", "c.d=2"))),
-        ("x=a.yaml:b=[1, 2],c={d: 1, e: 2}", Variant("x", "a.yaml", ("b=[1, 2]", "c={d: 1, e: 2}"))),
+        ("x=a.yaml:b=[1, 2],c={d: 1}", Variant("x", "a.yaml", ("b=[1, 2]", "c={d: 1}"))),
+        ("x=a.yaml:b={c: 1, d: 2}", Variant("x", "a.yaml", ("b={c: 1, d: 2}",))),
         ("x=a.yaml:b=u:v=w", Variant("x", "a.yaml", ("b=u:v=w",))),
     ],
 )  # fmt: skip

@@ -111,6 +111,7 @@ def test_one_seed_is_compared_over_prompts(finished, recipe):
     assert low <= other["difference"]["mean"] <= high
 
 
+@pytest.mark.slow
 def test_equal_tokens_adds_rounds_until_the_budget_is_spent(finished, recipe):
     """Half the completions for each prompt: about twice the rounds for the same tokens."""
     assert main([*arguments(finished, recipe, changes="generate.k=2"), "--equal", "tokens"]) == 0
@@ -139,6 +140,7 @@ def test_a_failed_run_is_named_and_the_others_go_on(finished, recipe, capfd):
     assert "b-other-s0 failed: " in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_is_killed_leaves_no_process_and_goes_on_where_it_stopped(
     api, recipe, tmp_path, number
@@ -161,9 +163,16 @@ def test_what_is_killed_leaves_no_process_and_goes_on_where_it_stopped(
     while any(alive(*child) for child in children):
         assert time.monotonic() < deadline, "a worker outlived its bench"
         time.sleep(0.1)
-    made = {path.name for path in (tmp_path / "store").rglob("data.parquet")}
+    made = written(tmp_path)
     assert main(arguments(tmp_path, recipe)) == 0
-    assert made and not result(tmp_path)["failures"]
+    assert not result(tmp_path)["failures"] and len(result(tmp_path)["recipes"][1]["runs"]) == 2
+    after = written(tmp_path)
+    assert made and {path: after[path] for path in made} == made and len(after) > len(made)
+
+
+def written(folder):
+    """When each artifact was written, what was in the making left out."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "store").glob("*/??/*")}
 
 
 def descendants(pid):
