@@ -80,13 +80,14 @@ SHORT: dict[str, Callable[[BenchRecipe], str]] = {
     "difference, points": difference,
     "verdict": verdict,
 }
-COLUMNS = SHORT | {
+BEHAVIOUR: dict[str, Callable[[BenchRecipe], str]] = {
     "could have shown": smallest,
     "labels right": lambda recipe: percent(mean(recipe.runs, "label_precision")),
     "KL": averaged("kl_to_base", 2),
     "tokens per answer": averaged("mean_tokens", 1),
     "teacher reward": averaged("teacher_reward", 2),
 }
+COLUMNS = SHORT | BEHAVIOUR
 
 
 def rows(bench: Bench, columns: dict[str, Callable[[BenchRecipe], str]]) -> list[list[str]]:
@@ -158,7 +159,7 @@ def bench_table(bench: Bench) -> Table:
 
 def bench_markdown(bench: Bench) -> str:
     """Tables with everything that is needed to repeat them."""
-    stages = [[name, *(plain(value, 1) for value in values)] for name, values in stage_rows(bench)]
+    stages = [[name, *(plain(value, 2) for value in values)] for name, values in stage_rows(bench)]
     labels = [recipe.label for recipe in bench.recipes]
     parts = [
         f"# {bench.name}",
@@ -186,8 +187,10 @@ def bench_html(bench: Bench) -> str:
     longest = max((sum(values) for values in zip(*(v for _, v in stages), strict=True)), default=0)
     return page.render(
         bench=bench,
-        columns=list(COLUMNS),
-        rows=rows(bench, COLUMNS),
+        tables=[
+            {"columns": list(columns), "rows": rows(bench, columns)}
+            for columns in (SHORT, {"recipe": SHORT["recipe"]} | BEHAVIOUR)
+        ],
         notes=notes(bench),
         facts=facts(bench),
         forest=_forest(bench),

@@ -10,7 +10,10 @@ import time
 import pytest
 
 from data.processes import alive, owner
+from data.recipe_loading import load_recipe
+from flows.bench import yardstick
 from flows.cli import main
+from tests.flows.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -138,6 +141,15 @@ def test_a_failed_run_is_named_and_the_others_go_on(finished, recipe, capfd):
     assert [one["run"] for one in found["failures"]] == ["b-other-s0", "b-other-s1"]
     assert len(found["recipes"][0]["runs"]) == 2
     assert "b-other-s0 failed: " in capfd.readouterr().err
+
+
+def test_the_tunnel_is_in_the_world_of_make_align():
+    """Its bootstrap is shared, and it can be compared with variants of itself."""
+    tunnel, embedded = (
+        load_recipe(ROOT / "recipes" / f"{name}.yaml") for name in ("tunnel", "embedded")
+    )
+    assert tunnel.world == embedded.world and yardstick(tunnel) == yardstick(embedded)
+    assert tunnel.generate.engine == "transformers" and tunnel.evaluate.judge == "oracle"
 
 
 @pytest.mark.slow
