@@ -58,13 +58,16 @@ def method_seconds(rounds: Sequence[Round]) -> list[float]:
     ]
 
 
-def costs(summary: Summary, equal: Equal) -> list[float]:
-    """What every round of a run cost, in the unit that is to be equal."""
+def totals(summary: Summary, equal: Equal) -> list[float]:
+    """What a run had cost after every round, in the unit that is to be equal.
+
+    Budgets are such totals, added up in the same order: equal runs compare as equal to the bit.
+    """
     if equal == "seconds":
-        return method_seconds(summary.rounds)
+        return list(accumulate(method_seconds(summary.rounds)))
     if equal == "tokens":
-        return [float(entry.tokens) for entry in summary.rounds]
-    return [float(entry.ledger.asked) for entry in summary.rounds]
+        return list(accumulate(float(entry.tokens) for entry in summary.rounds))
+    return list(accumulate(float(entry.ledger.asked) for entry in summary.rounds))
 
 
 def judged(summary: Summary, equal: Equal, budget: float) -> Judged:
@@ -76,14 +79,23 @@ def judged(summary: Summary, equal: Equal, budget: float) -> Judged:
     evaluated = [place for place, entry in enumerate(summary.rounds) if entry.policy]
     if not evaluated:
         raise ValueError(f"{summary.run}: no round was evaluated")
-    totals = list(accumulate(costs(summary, equal)))
-    within = [place for place in evaluated if totals[place] <= budget]
+    spent = totals(summary, equal)
+    within = [place for place in evaluated if spent[place] <= budget]
     last = within[-1] if within else evaluated[0]
     rounds = summary.rounds[: last + 1]
     adopted = [entry for entry in rounds if entry.policy and entry.adopted]
     return Judged(rounds, adopted[-1] if adopted else None, not within)
 
 
-def affords_another(spent: Sequence[float], budget: float) -> bool:
-    """Whether one more round as dear as the last stays within the budget."""
-    return spent[-1] > 0 and sum(spent) + spent[-1] <= budget
+def worth_another(spent: Sequence[float], budget: float) -> bool:
+    """Whether a round more may stay within the budget: at least half a round's cost is left.
+
+    What it really costs is known only afterwards, and `judged` leaves it out if it was too dear.
+    Asking for the whole cost of the last round would stop a recipe that equals the baseline, where
+    rounds become a little cheaper.
+
+    Args:
+        spent: `totals` of the run so far.
+    """
+    last = spent[-1] - (spent[-2] if len(spent) > 1 else 0.0)
+    return last > 0 and spent[-1] + last / 2 <= budget

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from data.bench import Variant, parse_seeds, parse_variants, write_bench
-from data.budgets import Equal, costs
+from data.budgets import Equal, totals
 from data.errors import InputError
 from data.recipe import RUN_NAME, Recipe
 from data.recipe_loading import load_recipe
@@ -163,7 +163,7 @@ def budgets(jobs: Sequence[Job], schedule: Schedule, places: Places) -> Any:
         baseline = baselines[job.seed]
         if schedule.done[baseline.run] is not None:
             raise InputError(f"no budget, as {baseline.run} failed")
-        return sum(costs(places.summary(baseline), places.equal))
+        return totals(places.summary(baseline), places.equal)[-1]
 
     return budget
 

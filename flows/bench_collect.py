@@ -18,7 +18,7 @@ from data.bench import (
     Variant,
     Verdict,
 )
-from data.budgets import Judged, costs, is_method, judged, stage_seconds
+from data.budgets import Judged, is_method, judged, stage_seconds, totals
 from data.errors import InputError
 from data.store import Store
 from data.summary import Round, Summary
@@ -46,7 +46,7 @@ class Finished:
         jobs = [job for job in self.jobs if job.seed == seed]
         if self.equal != "prompts":
             jobs = [job for job in jobs if job.baseline]
-        return min(sum(costs(self.summaries[job.run], self.equal)) for job in jobs)
+        return min(totals(self.summaries[job.run], self.equal)[-1] for job in jobs)
 
     def judged(self, job: Job) -> Judged:
         return judged(self.summaries[job.run], self.equal, self.budget(job.seed))

@@ -1,15 +1,16 @@
 """The runs of a bench: what is left to do of one, and doing it. Loads neither torch nor Prefect
 until there is something to run.
 
-A run with a budget is its recipe with as many rounds as the budget pays for, found by running it
-with one round more at a time: earlier rounds are then in the store, so only the new one is
-computed, and what comes out is what `tsalign align` gives for that many rounds.
+A run with a budget is its recipe with the rounds that the budget pays for, found by running it with
+one round more at a time; the last may turn out too dear and is then not judged. Earlier rounds are
+in the store, so only the new one is computed, and what comes out is what `tsalign align` gives for
+that many rounds.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.budgets import Equal, affords_another, costs
+from data.budgets import Equal, totals, worth_another
 from data.errors import InputError
 from data.recipe import Recipe
 from data.recipe_loading import config_digest
@@ -65,7 +66,7 @@ def first_recipe(job: Job, places: Places, budget: float | None) -> Recipe:
 def next_recipe(job: Job, places: Places, budget: float | None) -> Recipe | None:
     """After a run: the recipe with a round more, if the budget and the prompts allow for it."""
     summary = places.summary(job)
-    if budget is None or not affords_another(costs(summary, places.equal), budget):
+    if budget is None or not worth_another(totals(summary, places.equal), budget):
         return None
     longer = with_rounds(job.recipe, len(summary.rounds) + 1)
     return longer if enough_prompts(longer) else None

@@ -70,10 +70,19 @@ class Worker:
                 stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
             sys.stderr.write(f"{job.run}\n")
             try:
+                load_libraries()
                 carry_out(job, self._places, budget)
             except Exception:
                 traceback.print_exc()  # into the log; the bench says it in one line
                 raise
+
+
+def load_libraries() -> None:
+    """Import what stages import, so that the first to need it is not charged for that: seconds of
+    stages are compared."""
+    import models.dpo
+    import models.engines.transformers
+    import models.reward_training  # noqa: F401
 
 
 class Schedule:

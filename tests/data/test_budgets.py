@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.budgets import affords_another, costs, judged, method_seconds, stage_seconds
+from data.budgets import judged, method_seconds, stage_seconds, totals, worth_another
 from tests.tasks import report_examples as examples
 
 
@@ -54,16 +54,16 @@ def test_seconds_are_the_methods_own_and_of_what_was_once_computed():
     assert measured > 0
     assert method_seconds(summary.rounds)[0] == pytest.approx(sum(parts.values()) - measured)
     cached = summary.all_cached(seconds=0.1)
-    assert costs(cached, "seconds") == costs(summary, "seconds")
+    assert totals(cached, "seconds") == totals(summary, "seconds")
 
 
 def test_an_artifact_counts_once_in_a_run():
     summary = run()
-    before = costs(summary, "seconds")
+    before = totals(summary, "seconds")
     again = summary.rounds[0].stages[0]
     summary.rounds[0].stages.append(again.model_copy(update={"stage": "previous answers"}))
     summary.rounds[1].stages.append(again)
-    assert costs(summary, "seconds") == before
+    assert totals(summary, "seconds") == before
 
 
 @given(st.lists(st.integers(1, 50), min_size=3, max_size=3), st.integers(1, 200))
@@ -73,6 +73,21 @@ def test_a_larger_budget_never_judges_an_earlier_round(tokens, budget):
     assert sum(tokens[: rounds[0]]) <= budget or judged(run(tokens), "tokens", budget).over_budget
 
 
-def test_another_round_must_fit_by_the_cost_of_the_last():
-    assert affords_another([10, 20], 50) and not affords_another([10, 20], 49.9)
-    assert not affords_another([0.0], 5)  # would go on for ever
+def test_another_round_is_tried_while_half_of_its_cost_is_left():
+    assert worth_another([10, 30], 40) and not worth_another([10, 30], 39.9)
+    assert not worth_another([0.0], 5)  # would go on for ever
+
+
+@pytest.mark.parametrize("equal", ["prompts", "tokens", "seconds"])
+@given(st.lists(st.floats(0.51, 1.0), min_size=3, max_size=3))
+def test_a_recipe_that_equals_the_baseline_gets_its_rounds(equal, factors):
+    """Whether its rounds become dearer or cheaper, and however sums are rounded."""
+    summary = run([round(1000 * factor) for factor in factors])
+    for entry, factor in zip(summary.rounds, factors, strict=True):
+        entry.ledger.asked = round(1000 * factor)
+        for record in entry.stages:
+            record.computed_seconds = 10 * factor
+    spent = totals(summary, equal)
+    budget = spent[-1]
+    assert [worth_another(spent[:n], budget) for n in (1, 2, 3)] == [True, True, False]
+    assert len(judged(summary, equal, budget).rounds) == 3
