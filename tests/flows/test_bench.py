@@ -126,6 +126,7 @@ def test_equal_tokens_adds_rounds_until_the_budget_is_spent(finished, recipe):
         assert mine["tokens"] + 2 * last > mine["budget"] or 10 * (mine["rounds"] + 1) > 34
 
 
+@pytest.mark.slow
 def test_equal_tokens_stops_before_the_recipe_ends(finished, recipe):
     """Twice the completions: one round for the tokens of two."""
     changes = "generate.k=7,mine.drop_truncated=false"
@@ -134,6 +135,7 @@ def test_equal_tokens_stops_before_the_recipe_ends(finished, recipe):
         assert run["rounds"] == 1 and len(run["curve"]) == 1
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_named_and_the_others_go_on(finished, recipe, capfd):
     bad = "policy.learning_rate=1e30"
     assert main(arguments(finished, recipe, changes=bad)) == 1
