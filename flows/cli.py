@@ -1,4 +1,4 @@
-"""The command line: `tsalign align`, `status`, `report`, `explain`, `verify`, `gc`.
+"""The command line: `tsalign align`, `bench`, `status`, `report`, `explain`, `verify`, `gc`.
 
 Importing this module loads neither torch nor Prefect; what a command needs, it imports itself.
 """
@@ -38,6 +38,37 @@ def parser() -> argparse.ArgumentParser:
     )
     align.add_argument("--quiet", action="store_true", help="print errors only")
     align.set_defaults(call=_align)
+
+    bench = commands.add_parser("bench", help="compare recipes at equal budgets, over seeds")
+    bench.add_argument(
+        "recipes",
+        nargs="+",
+        metavar="RECIPE",
+        help="[LABEL=]FILE[:key=value,...]; the first is what the others are compared with",
+    )
+    bench.add_argument(
+        "--seeds", default="5", metavar="N", help="how many, or which, as 0,1,2 (default: 5)"
+    )
+    bench.add_argument(
+        "--equal",
+        choices=("prompts", "tokens", "seconds"),
+        default="prompts",
+        help="what every recipe may spend as much of (default: prompts)",
+    )
+    bench.add_argument("--name", default="bench", help="of the bench (default: bench)")
+    bench.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one value of every recipe; may be repeated",
+    )
+    bench.add_argument(
+        "--workers", type=int, metavar="N", help="runs at a time (default: one per core)"
+    )
+    bench.add_argument("--quiet", action="store_true", help="print errors only")
+    bench.set_defaults(call=_bench)
 
     status = commands.add_parser("status", help="what ran, round by round")
     status.add_argument("run", nargs="?", metavar="RUN", help="a run (default: all runs)")
@@ -102,14 +133,14 @@ def parser() -> argparse.ArgumentParser:
     )
     operate.set_defaults(call=_operate)
 
-    for command in (align, report, explain, verify, gc, again):
+    for command in (align, bench, report, explain, verify, gc, again):
         command.add_argument(
             "--store",
             default=os.environ.get("TSALIGN_STORE", ".tsalign/store"),
             metavar="URL",
             help="where artifacts are kept (default: $TSALIGN_STORE or .tsalign/store)",
         )
-    for command in (align, status, report, explain, verify, again):
+    for command in (align, bench, status, report, explain, verify, again):
         command.add_argument(
             "--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs"
         )
@@ -135,6 +166,13 @@ def _align(args: argparse.Namespace) -> None:
 
     recipe = load_recipe(args.recipe, args.overrides, run=args.run)
     launch(recipe, store=args.store, runs_dir=args.runs_dir, quiet=args.quiet)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from flows.bench import bench
+
+    options = {name: value for name, value in vars(args).items() if name not in ("command", "call")}
+    return bench(**options)
 
 
 def _status(args: argparse.Namespace) -> None:

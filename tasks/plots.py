@@ -39,6 +39,17 @@ class Series:
     shift: float = 0.0  # along x, in widths of a place, so that intervals do not overlap
 
 
+@dataclass(frozen=True)
+class Effect:
+    """A row of a forest plot."""
+
+    name: str
+    mean: float
+    interval: tuple[float, float] | None
+    values: Sequence[float] = ()  # what it is the mean of
+    style: str = "first"
+
+
 def number(value: float, percent: bool) -> str:
     """A value as the report writes it: 61.5 %, 1,234, 12.3, 0.123."""
     if percent:
@@ -178,6 +189,47 @@ def interval_bar(value: float, interval: tuple[float, float], style: str = "firs
         f'<circle cx="{x:.1f}" cy="10" r="2.5"/></g>',
     ]
     return _svg(text, 180, 20, parts)
+
+
+def forest(title: str, rows: Sequence[Effect], unit: str) -> Markup:
+    """Effects below each other, each with its interval and its single values, around a line at 0.
+
+    Args:
+        title: Read by screen readers.
+        unit: Names the x axis.
+    """
+    width, height, left, right, bottom = 720, 30 * len(rows) + 44, 230, 20, 40
+    ends = [end for row in rows for end in (row.mean, *(row.interval or ()), *row.values)]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    marks = ticks(low, high, 6) if high > low else [-1.0, 0.0, 1.0]
+
+    def at(value: float) -> float:
+        return left + (width - left - right) * (value - marks[0]) / (marks[-1] - marks[0])
+
+    parts = []
+    for mark in marks:
+        x, kind = at(mark), "grid" if abs(mark) > 1e-9 else "even"
+        parts.append(f'<path class="{kind}" d="M{x:.1f} 4V{height - bottom}"/>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 22}">{mark + 0.0:+g}</text>')
+    middle = (left + width - right) / 2
+    parts.append(f'<text class="axis" x="{middle:.1f}" y="{height - 4}">{escape(unit)}</text>')
+    for place, row in enumerate(rows):
+        y = 20 + 30 * place
+        text = f"{row.name}: {row.mean:+.2f}"
+        whisker = ""
+        if row.interval:
+            start, end = (at(value) for value in row.interval)
+            text += f" ({row.interval[0]:+.2f} to {row.interval[1]:+.2f})"
+            whisker = f'<path class="whisker" d="M{start:.1f} {y}H{end:.1f}"/>'
+        dots = "".join(
+            f'<path class="join" d="M{at(value):.1f} {y - 6}v12"/>' for value in row.values
+        )
+        parts.append(
+            f'<text x="0" y="{y + 4}">{escape(row.name)}</text>'
+            f'<g class="{row.style}"><title>{escape(text)}</title>{dots}{whisker}'
+            f'<circle cx="{at(row.mean):.1f}" cy="{y}" r="4"/></g>'
+        )
+    return _svg(title, width, height, parts)
 
 
 def _svg(title: str, width: int, height: int, parts: Sequence[str]) -> Markup:

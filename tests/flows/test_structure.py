@@ -55,7 +55,9 @@ def test_the_loops_stages_do_not_load_the_oracle():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("command", [["--help"], ["align", "--help"], ["status"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["align", "--help"], ["bench", "--help"], ["status"]]
+)
 def test_light_commands_load_no_torch_and_no_prefect(command, tmp_path):
     code = (
         "import sys\n"
