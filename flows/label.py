@@ -6,10 +6,15 @@ Every function in LABELLERS takes the round's prompts to its preferences; `Recip
 from collections.abc import Callable
 
 from data.artifacts import Artifact
-from data.recipe import Recipe
+from data.recipe import NONE, Recipe
+from data.recipe_methods import CellConfig
+from flows.inputs import external_file
 from flows.state import Labelled, Parts, State, Stored
+from tasks.bootstrap import people
 from tasks.generate import generate
+from tasks.matrix import correct, keep_order, pair_up
 from tasks.mine import mine
+from tasks.recorded_cells import read_cell
 from tasks.refresh import choose, renew_preferences, renew_scores
 from tasks.relabel import relabel, take_order
 from tasks.score import score
@@ -111,11 +116,85 @@ def by_one(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) ->
     return Labelled(asked, (completions,), mined, preferences, scores)
 
 
+def standing(recipe: Recipe, state: State) -> tuple[CellConfig, ...]:
+    """The cells there are: an older version of the policy only once it has been replaced."""
+    return tuple(
+        cell for cell in recipe.cells if cell.model != "policy" or -cell.version <= len(state.older)
+    )
+
+
+def cell_answers(
+    run: Run, recipe: Recipe, parts: Parts, state: State, asked: Artifact, number: int
+) -> list[Artifact]:
+    """One completion of every standing cell to every prompt, sampled, recorded or written."""
+    versions = (state.policy, *state.older)
+    answers = []
+    for cell in standing(recipe, state):
+        if cell.path:
+            source = external_file(cell.path)
+            answers.append(
+                read_cell(
+                    run, f"answers of {cell.name}", prompts=asked, source=source, name=cell.name
+                )
+            )
+        elif cell.human:
+            assert recipe.world is not None
+            size, seed = recipe.world.prompts, recipe.world.seed
+            answers.append(
+                people(
+                    run,
+                    f"answers of {cell.name}",
+                    prompts=asked,
+                    cell=cell.name,
+                    size=size,
+                    seed=seed,
+                )
+            )
+        else:
+            model = parts.samplers.get(cell.name) or versions[-int(cell.version)]
+            answers.append(sample(run, recipe, model, asked, number, cell.name))
+    return answers
+
+
+def by_matrix(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Labelled:
+    """TSO: the order of two answers is that of their cells, unless a judge corrects it."""
+    assert recipe.matrix is not None
+    asked = ask(run, recipe, parts, state, number)
+    completions = cell_answers(run, recipe, parts, state, asked, number)
+    mined = pair_up(
+        run,
+        "mine",
+        prompts=asked,
+        completions=completions,
+        places=list(standing(recipe, state)),
+        config=recipe.matrix,
+        drop_truncated=recipe.mine.drop_truncated,
+        seed=recipe.seed,
+    )
+    config = recipe.matrix.correction
+    if config.judge == NONE:
+        preferences = keep_order(run, "relabel", mined=mined, prompts=asked, round_number=number)
+    else:
+        preferences = correct(
+            run,
+            "relabel",
+            mined=mined,
+            prompts=asked,
+            judge=parts.judge or parts.teacher,
+            config=config,
+            min_margin=recipe.teacher.min_margin,
+            round_number=number,
+            max_length=recipe.max_length,
+        )
+    return Labelled(asked, tuple(completions), mined, preferences)
+
+
 Labeller = Callable[[Run, Recipe, Parts, State, int], Labelled]
 LABELLERS: dict[str, Labeller] = {
     "student+teacher": by_student_and_teacher,
     "student": by_one,
     "teacher": by_one,
+    "matrix": by_matrix,
 }
 
 

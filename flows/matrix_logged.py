@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from prefect import flow
 
 from data.artifacts import TABLE, Artifact
-from data.matrix import by_axis
 from data.recipe import NONE, Recipe
-from data.summary import AxisSummary, Round, StudentSummary
+from data.summary import Round, StudentSummary
 from flows.inputs import external_file, external_models
-from flows.summarize import Book, ledger, link
+from flows.summarize import Book, axis_summaries, ledger, link
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
 from tasks.stage import Model, Run
@@ -87,15 +86,6 @@ def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOu
     preferences = ordered(run, recipe, cells, mined)
     pairs = pair_table(run, preferences=preferences, places=list(recipe.cells))
     return MatrixOutcome(cells.prompts, cells.completions, mined, preferences, pairs)
-
-
-def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict[str, AxisSummary]:
-    """What became of the pairs of a model matrix, by axis; lengths where a pair table has them."""
-    lengths = pairs.meta["by_axis"] if pairs else {}
-    return {
-        axis: AxisSummary(**fates, **lengths.get(axis, {}))
-        for axis, fates in by_axis(preferences.meta).items()
-    }
 
 
 def matrix_summary(outcome: MatrixOutcome) -> Round:

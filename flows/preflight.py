@@ -222,11 +222,12 @@ def check_cells(recipe: Recipe) -> list[Prompt]:
     """The prompts of a recorded matrix; the matrix gives pairs, and its files can be read."""
     if recipe.matrix is None:
         return []
-    pairs = cell_pairs(recipe.cells, recipe.matrix)
+    first = [cell for cell in recipe.cells if cell.version >= 0 or cell.model != "policy"]
+    pairs = cell_pairs(first, recipe.matrix)
     if not pairs:
         raise InputError(
-            "matrix.cells: no cell beats another as matrix.positives and matrix.axes ask; "
-            "compare cells of one family, of different version or scale"
+            "matrix.cells: no cell of the first round beats another as matrix.positives and "
+            "matrix.axes ask; compare cells of one family, of different version or scale"
         )
     answers = {cell.name: read_answers(cell.path) for cell in recipe.cells if cell.path}
     if not recipe.recorded_matrix:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from data.artifacts import Artifact
+from data.matrix import by_axis
 from data.recipe import Recipe
 from data.recipe_loading import config_digest
 from data.store import Store
 from data.summary import (
+    AxisSummary,
     DatasetResult,
     Drift,
     Final,
@@ -59,6 +61,15 @@ def ledger(
     result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
     check_ledger(result)
     return result
+
+
+def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict[str, AxisSummary]:
+    """What became of the pairs of a model matrix, by axis; lengths where a pair table has them."""
+    lengths = pairs.meta["by_axis"] if pairs else {}
+    return {
+        axis: AxisSummary(**fates, **lengths.get(axis, {}))
+        for axis, fates in by_axis(preferences.meta).items()
+    }
 
 
 def mean_reward(scores: Artifact) -> float:
@@ -141,6 +152,7 @@ def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
         student=student_summary(outcome),
         policy=policy_summary(store, recipe, judged.evaluation) if judged else None,
         drift=drift_summary(judged) if judged else None,
+        matrix=axis_summaries(labelled.preferences) if recipe.matrix else {},
         gate=Gate(**judged.gate.meta) if judged else None,
         adopted=outcome.adopted,
         tokens=labelled.tokens,

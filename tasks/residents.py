@@ -5,8 +5,9 @@ longer than a small round. A reward model stays for all shards of a stage. On a 
 child processes, and at most one of them holds the GPU's memory.
 """
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.recipe import RuntimeConfig
 from tasks import machine
@@ -14,6 +15,13 @@ from tasks import machine
 if TYPE_CHECKING:
     from models.engines.base import Engine
     from models.rewards import Scorer
+
+
+def shape_of(model: Path) -> dict[str, Any]:
+    """What weights must share to be handed over: the configuration, less where it came from."""
+    config: dict[str, Any] = json.loads((model / "config.json").read_text())
+    ignored = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache")
+    return {name: value for name, value in config.items() if name not in ignored}
 
 
 class Residents:
@@ -34,6 +42,8 @@ class Residents:
     def engine(self, model: Path) -> "Engine":
         """The engine, with the weights of `model` loaded."""
         self._drop_scorer()
+        if self._engine and self._serving and shape_of(self._serving) != shape_of(model):
+            self.close()  # weights of another shape cannot be handed over
         if self._engine is None:
             from models.engines import open_engine
 
