@@ -9,7 +9,7 @@ from typing import Any
 
 from data.errors import InputError
 from data.prompts import Messages, as_messages, check_text
-from data.recipe import LoggedConfig, LoggedFields
+from data.recipe_logged import LoggedConfig, LoggedFields
 from data.rows import read_rows
 
 

@@ -4,11 +4,12 @@ Everything that can change a result is here and enters a cache key through the s
 `runtime` holds what changes only speed and enters no key.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from data.config import Config
+from data.recipe_logged import LoggedConfig, Seed
 from data.recipe_methods import (
     CellConfig,
     DualClipConfig,
@@ -32,8 +33,6 @@ Scheduler = Literal[
     "inverse_sqrt",
 ]  # fmt: skip
 
-# numpy, which the trainers seed too, takes 32 bits.
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 WORLD = "world"  # a model or prompt source of this name is made by the embedded world
@@ -213,36 +212,6 @@ class EvaluateConfig(Config):
     every: int = Field(
         1, ge=1, description="Evaluate every so many rounds and at the end; no gate in between"
     )
-
-
-class LoggedFields(Config):
-    """Names of the fields in files of format "rows"."""
-
-    prompt: str = Field("prompt", description="Text, or a list of messages")
-    completion: str = "completion"
-    sample: str = Field("sample", description="Number of the completion among its prompt's")
-    reward: str = Field("reward", description="The judge's reward of this completion")
-    dataset: str = "dataset"
-    finish_reason: str = Field("finish_reason", description='"stop" or "length"')
-
-
-class LoggedConfig(Config):
-    """Completions and a judge's rewards recorded earlier, in place of generation and teacher."""
-
-    # The files enter a key by data.logged.logged_digest.
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"completions", "judgments"})
-
-    completions: str | list[str] = Field(description="Files, globs or folders")
-    judgments: str | list[str] | None = Field(
-        None, description="Files, globs or folders; without it, rewards in the completion files"
-    )
-    format: Literal["rows", "alpaca_eval"] = Field(
-        "rows", description="One row per completion, or AlpacaEval outputs and annotations"
-    )
-    fields: LoggedFields = LoggedFields()
-    judge: str = Field("recorded", min_length=1, description="Name of the judge in the report")
-    held_out: float = Field(0.25, gt=0, lt=1, description="Share of the prompts for agreement")
-    seed: Seed = Field(0, description="Of the split and of the order of the completions")
 
 
 class RuntimeConfig(Config):

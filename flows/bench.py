@@ -133,7 +133,7 @@ def check_yardstick(job: Job, base: Job) -> None:
 
 def yardstick(recipe: Recipe) -> dict[str, Any]:
     """By field, what decides the prompts, answers of the base and judge of an evaluation."""
-    evaluate = recipe.evaluate.model_dump()
+    evaluate = recipe.evaluate.model_dump(exclude={"every"})
     world = recipe.world.model_dump() if recipe.world else {}
     prompts = ("path", "test_path", "dev_path", "test_size", "dev_size")
     return {
