@@ -34,6 +34,7 @@ Scheduler = Literal[
 ]  # fmt: skip
 
 
+LABELS = r"^(student\+teacher|student|teacher|matrix|.+\.py:[A-Za-z_][A-Za-z0-9_]*)$"
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 WORLD = "world"  # a model or prompt source of this name is made by the embedded world
 SMALL = "world-small"  # a smaller policy of the embedded world
@@ -245,10 +246,12 @@ class Recipe(Config):
     policy: PolicyConfig = PolicyConfig()
     student: StudentConfig = StudentConfig()
     teacher: TeacherConfig = TeacherConfig()
-    labels: Literal["student+teacher", "student", "teacher", "matrix"] = Field(
+    labels: str = Field(
         "student+teacher",
-        description="Who orders the completions: the student and, of its pairs, the teacher; one "
-        "of them alone; or their place in the model matrix",
+        pattern=LABELS,
+        description="Who orders the completions: 'student+teacher' (the teacher judges the pairs "
+        "the student picks), 'student' or 'teacher' alone, 'matrix' (their place in the model "
+        "matrix), or FILE.py:FUNCTION of your own (docs/new_method.md)",
     )
     matrix: MatrixConfig | None = None
     generate: GenerateConfig = GenerateConfig()
@@ -321,7 +324,12 @@ class Recipe(Config):
     def _slots(self) -> None:
         """Who labels, on what, and what is trained fit each other."""
         refresh, student = self.prompts.refresh, self.student.model
-        if student == NONE and self.labels.startswith("student"):
+        if self.own_labels and not self.runtime.trust_remote_code:
+            raise ValueError(
+                f"labels: {self.labels} runs Python code; read it, and set "
+                "runtime.trust_remote_code=true if you trust it"
+            )
+        if student == NONE and self.labels in ("student+teacher", "student"):
             raise ValueError(f"student.model: labels: {self.labels} needs one; name it")
         if (self.labels == "matrix") != (self.matrix is not None):
             raise ValueError("matrix: goes with 'labels: matrix'; set both or neither")
@@ -351,6 +359,12 @@ class Recipe(Config):
     def recorded_matrix(self) -> bool:
         """Whether the run only makes pairs of a matrix of recorded answers: no policy is named."""
         return self.policy.model == NONE and not self.logged
+
+    @property
+    def own_labels(self) -> tuple[str, str] | None:
+        """File and function that label, if they are not this project's."""
+        path, found, function = self.labels.rpartition(".py:")
+        return (f"{path}.py", function) if found else None
 
     @property
     def cells(self) -> tuple[CellConfig, ...]:

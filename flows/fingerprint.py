@@ -33,6 +33,7 @@ def input_digests(recipe: Recipe) -> dict[str, str]:
         recipe.prompts.test_path,
         *(cell.source for cell in recipe.cells),
         recipe.matrix.correction.judge if recipe.matrix else None,
+        recipe.own_labels[0] if recipe.own_labels else None,
     ]
     digests = {}
     for path in (Path(name) for name in named if name):

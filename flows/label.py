@@ -3,9 +3,15 @@
 Every function in LABELLERS takes the round's prompts to its preferences; `Recipe.labels` names it.
 """
 
+import sys
 from collections.abc import Callable
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 from data.artifacts import Artifact
+from data.errors import InputError
 from data.recipe import NONE, Recipe
 from data.recipe_methods import CellConfig
 from flows.inputs import external_file
@@ -198,9 +204,33 @@ LABELLERS: dict[str, Labeller] = {
 }
 
 
+def labeller(recipe: Recipe) -> Labeller:
+    """The function that `labels` names. Raises InputError where a file does not have it."""
+    if recipe.own_labels is None:
+        return LABELLERS[recipe.labels]
+    path, name = recipe.own_labels
+    module = load_file(Path(path))
+    found: Labeller | None = getattr(module, name, None)
+    if found is None:
+        raise InputError(f"labels: {path} has no function {name!r}; check both names")
+    return found
+
+
+@cache
+def load_file(path: Path) -> ModuleType:
+    """A user's Python file as a module, once per process. Raises InputError."""
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise InputError(f"labels: no such file '{path}'; check the path (relative to here)")
+    module = module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)  # where Prefect looks for what a stage is made of
+    spec.loader.exec_module(module)
+    return module
+
+
 def label(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Labelled:
     """This round's preferences, and with them the stored ones where prompts are refreshed."""
-    new = LABELLERS[recipe.labels](run, recipe, parts, state, number)
+    new = labeller(recipe)(run, recipe, parts, state, number)
     if recipe.prompts.refresh is None:
         return new
     assert new.scores is not None

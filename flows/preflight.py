@@ -49,6 +49,7 @@ def check_inputs(recipe: Recipe) -> None:
         InputError: one line that names the field, the file and the line, and the remedy.
     """
     check_machine(recipe)
+    check_own_labels(recipe)
     models = check_models(recipe)
     prompts = check_cells(recipe)
     if not recipe.recorded_matrix:
@@ -56,6 +57,12 @@ def check_inputs(recipe: Recipe) -> None:
     prompts += check_replay(recipe)
     if models and prompts:
         check_rendering(recipe, models, prompts)
+
+
+def check_own_labels(recipe: Recipe) -> None:
+    """The file of the user's own labeller is there; its code runs when a round needs it."""
+    if recipe.own_labels:
+        check_named_file("labels", recipe.own_labels[0])
 
 
 def check_machine(recipe: Recipe) -> None:
