@@ -11,6 +11,14 @@ from markupsafe import Markup, escape
 
 MAX_TICKS = 9  # labels on the x axis; of more rounds every second or third is named
 MAX_NUMBERS = 7  # points that get their value written beside them
+# Of a chart outside of a report.
+_STYLE = (
+    "<style>text{font:12px sans-serif;text-anchor:middle;fill:#333}.y{text-anchor:end}"
+    "path{fill:none;stroke:#888}.grid{stroke:#ddd}.even{stroke-dasharray:4}"
+    ".first,.first path{stroke:#2563eb}circle{fill:#2563eb}.hollow circle{fill:#fff;stroke:#2563eb}"
+    ".second,.second path{stroke:#c2570c}.second circle{fill:#c2570c}"
+    "</style>"
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,12 @@ class Effect:
     interval: tuple[float, float] | None
     values: Sequence[float] = ()  # what it is the mean of
     style: str = "first"
+
+
+def alone(svg: str) -> str:
+    """A chart as a file of its own, with the colours of the report."""
+    found = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="720" ', 1)
+    return found.replace(">", f">{_STYLE}", 1)
 
 
 def number(value: float, percent: bool) -> str:

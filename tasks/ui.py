@@ -24,18 +24,13 @@ from prefect.artifacts import (
 from prefect.exceptions import MissingContextError
 
 from data.summary import Round, Summary
+from tasks.plots import alone
 from tasks.progress import Progress
 from tasks.report_html import win_chart
 
 SAMPLES = 3  # best wins and worst losses shown
 _LONG_SECONDS = 5.0  # a stage gets a progress bar after that, renewed as often
 # The report's charts take their colours from its page; alone they need some.
-_STYLE = (
-    "<style>text{font:12px sans-serif;text-anchor:middle;fill:#333}.y{text-anchor:end}"
-    "path{fill:none;stroke:#888}.grid{stroke:#ddd}.even{stroke-dasharray:4}"
-    ".first,.first path{stroke:#2563eb}circle{fill:#2563eb}.hollow circle{fill:#fff;stroke:#2563eb}"
-    "</style>"
-)
 
 
 class UiProgress(Progress):
@@ -140,9 +135,7 @@ def _quoted(text: str) -> str:
 
 
 def data_uri(svg: str) -> str:
-    alone = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" width="720" ', 1)
-    alone = alone.replace(">", f">{_STYLE}", 1)
-    return "data:image/svg+xml;base64," + base64.b64encode(alone.encode()).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(alone(svg).encode()).decode()
 
 
 def _share(value: float | None) -> str:
