@@ -34,7 +34,7 @@ Scheduler = Literal[
 ]  # fmt: skip
 
 
-LABELS = r"^(student\+teacher|student|teacher|matrix|.+\.py:[A-Za-z_][A-Za-z0-9_]*)$"
+LABELS = ("student+teacher", "student", "teacher", "matrix")
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 WORLD = "world"  # a model or prompt source of this name is made by the embedded world
 SMALL = "world-small"  # a smaller policy of the embedded world
@@ -248,7 +248,6 @@ class Recipe(Config):
     teacher: TeacherConfig = TeacherConfig()
     labels: str = Field(
         "student+teacher",
-        pattern=LABELS,
         description="Who orders the completions: 'student+teacher' (the teacher judges the pairs "
         "the student picks), 'student' or 'teacher' alone, 'matrix' (their place in the model "
         "matrix), or FILE.py:FUNCTION of your own (docs/new_method.md)",
@@ -324,6 +323,8 @@ class Recipe(Config):
     def _slots(self) -> None:
         """Who labels, on what, and what is trained fit each other."""
         refresh, student = self.prompts.refresh, self.student.model
+        if self.labels not in LABELS and not self.own_labels:
+            raise ValueError(f"labels: must be {', '.join(LABELS)} or FILE.py:FUNCTION")
         if self.own_labels and not self.runtime.trust_remote_code:
             raise ValueError(
                 f"labels: {self.labels} runs Python code; read it, and set "
@@ -364,7 +365,7 @@ class Recipe(Config):
     def own_labels(self) -> tuple[str, str] | None:
         """File and function that label, if they are not this project's."""
         path, found, function = self.labels.rpartition(".py:")
-        return (f"{path}.py", function) if found else None
+        return (f"{path}.py", function) if found and path and function.isidentifier() else None
 
     @property
     def cells(self) -> tuple[CellConfig, ...]:
