@@ -76,7 +76,8 @@ def going_on(recipe: Recipe, name: str, folder: Path, last: Path | None) -> Reci
     values = recipe.model_dump(exclude_unset=True) | {"run": name}
     available = len(read_table(folder / "prompts.parquet", PROMPTS))
     per_round = min(recipe.prompts.per_round, available)
-    values["rounds"] = min(recipe.rounds, available // per_round)
+    if not recipe.prompts.refresh:  # which asks the same prompts in every round
+        values["rounds"] = min(recipe.rounds, available // per_round)
     values["prompts"] = values.get("prompts", {}) | {
         "path": str(folder / "prompts.parquet"),
         "dev_path": str(folder / "dev.parquet"),
