@@ -11,7 +11,9 @@ from typing import Literal, NamedTuple
 
 from data.summary import Round, Summary
 
-Equal = Literal["prompts", "tokens", "seconds"]
+Equal = Literal["prompts", "tokens", "seconds", "rounds"]
+# With these every run does the rounds of its recipe; the others get what the baseline spent.
+OWN_ROUNDS = ("prompts", "rounds")
 # Stages that measure the method and are no part of it, by how their titles begin.
 MEASURING = (
     "answer test",
@@ -67,6 +69,8 @@ def totals(summary: Summary, equal: Equal) -> list[float]:
         return list(accumulate(method_seconds(summary.rounds)))
     if equal == "tokens":
         return list(accumulate(float(entry.tokens) for entry in summary.rounds))
+    if equal == "rounds":
+        return [float(entry.round) for entry in summary.rounds]
     return list(accumulate(float(entry.ledger.asked) for entry in summary.rounds))
 
 

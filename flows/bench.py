@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from data.bench import Variant, parse_seeds, parse_variants, write_bench
-from data.budgets import Equal, totals
+from data.budgets import OWN_ROUNDS, Equal, totals
 from data.errors import InputError
 from data.recipe import RUN_NAME, Recipe
 from data.recipe_loading import load_recipe
@@ -55,7 +55,7 @@ def bench(
     set_defaults()
     check(jobs, places, folder)
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // workers))
-    schedule = Schedule(jobs, wait_for_baseline=equal != "prompts")
+    schedule = Schedule(jobs, wait_for_baseline=equal not in OWN_ROUNDS)
     pool = Pool(schedule, places, budgets(jobs, schedule, places), folder, threads)
     console = Console(stderr=True, quiet=quiet, highlight=False)
     with terminable(), BenchProgress(console, schedule, places, workers) as progress:
@@ -158,7 +158,7 @@ def budgets(jobs: Sequence[Job], schedule: Schedule, places: Places) -> Any:
     baselines = {job.seed: job for job in jobs if job.baseline}
 
     def budget(job: Job) -> float | None:
-        if places.equal == "prompts" or job.baseline:
+        if places.equal in OWN_ROUNDS or job.baseline:
             return None
         baseline = baselines[job.seed]
         if schedule.done[baseline.run] is not None:

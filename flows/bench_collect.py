@@ -18,7 +18,7 @@ from data.bench import (
     Variant,
     Verdict,
 )
-from data.budgets import Judged, is_method, judged, stage_seconds, totals
+from data.budgets import OWN_ROUNDS, Judged, is_method, judged, stage_seconds, totals
 from data.errors import InputError
 from data.store import Store
 from data.summary import Round, Summary
@@ -44,7 +44,7 @@ class Finished:
     def budget(self, seed: int) -> float:
         """The least that a recipe cost with this seed (prompts), or what the baseline cost."""
         jobs = [job for job in self.jobs if job.seed == seed]
-        if self.equal != "prompts":
+        if self.equal not in OWN_ROUNDS:
             jobs = [job for job in jobs if job.baseline]
         return min(totals(self.summaries[job.run], self.equal)[-1] for job in jobs)
 
@@ -142,7 +142,7 @@ def bench_recipe(
     rates = [run.win_rate for run in runs]
     mean, ci95 = mean_interval(rates)
     mine, its = (done.summaries[one[0].run] for one in (runs, base))
-    decided = {"seed"} if done.equal == "prompts" else {"seed", "rounds"}  # by the bench
+    decided = {"seed"} if done.equal in OWN_ROUNDS else {"seed", "rounds"}  # by the bench
     return BenchRecipe(
         label=variant.label,
         path=variant.path,

@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "--equal",
-        choices=("prompts", "tokens", "seconds"),
+        choices=("prompts", "tokens", "seconds", "rounds"),
         default="prompts",
         help="what every recipe may spend as much of (default: prompts)",
     )
