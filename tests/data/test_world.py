@@ -10,7 +10,14 @@ from data.errors import InputError
 from data.recipe import WorldConfig
 from data.schemas import PROMPTS
 from data.world.answers import FORMS, GOOD, MIXED, draw_answer, in_form, wrong_content
-from data.world.generate import SPLITS, draw_questions, generate_world, prompt_table, split_of
+from data.world.generate import (
+    SPLITS,
+    draw_questions,
+    generate_world,
+    prompt_table,
+    split_of,
+    written_answers,
+)
 from data.world.oracle import score
 from data.world.questions import FAMILIES
 
@@ -114,3 +121,13 @@ def test_the_generator_does_not_know_the_oracle():
             for module in [getattr(node, "module", None) or "", *(a.name for a in node.names)]
         ]
         assert not any("oracle" in module for module in modules), name
+
+
+def test_people_give_a_good_answer_to_every_prompt_they_are_asked():
+    prompts = prompt_table("pool", 70, 3).to_pylist()
+    asked = {row["prompt_id"]: row["messages"] for row in prompts[::3]}
+    answers = written_answers("pool", 70, 3, set(asked), "people").to_pylist()
+    assert sorted(row["prompt_id"] for row in answers) == sorted(asked)
+    assert all(score(asked[row["prompt_id"]], row["completion"]) == 1 for row in answers)
+    fewer = {row["prompt_id"] for row in answers[:5]}
+    assert written_answers("pool", 70, 3, fewer, "people").to_pylist() == answers[:5]

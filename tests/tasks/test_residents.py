@@ -1,6 +1,9 @@
 """Models that outlive a stage: loaded once, one at a time, loaded anew after a failure."""
 
+import shutil
+
 import pytest
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from data.recipe import RuntimeConfig
 from data.store import Store
@@ -46,3 +49,17 @@ def test_a_reward_model_that_failed_is_loaded_anew(
     with pytest.raises(ZeroDivisionError):
         score_rows(context, model, ITEMS, 64)
     assert score_rows(context, model, ITEMS, 64) == expected
+
+
+def test_weights_of_another_shape_get_an_engine_of_their_own(residents, policy_dir, tmp_path):
+    """A smaller cell of the model matrix cannot be handed over to the policy's engine."""
+    smaller = tmp_path / "smaller"
+    shutil.copytree(policy_dir, smaller)
+    config = LlamaConfig.from_pretrained(str(policy_dir))
+    config.num_hidden_layers = 1
+    LlamaForCausalLM(config).save_pretrained(smaller)
+    engine = residents.engine(policy_dir)
+    assert residents.engine(policy_dir) is engine
+    other = residents.engine(smaller)
+    assert other is not engine
+    assert residents.engine(smaller) is other
