@@ -74,10 +74,15 @@ def write_rewards(args: argparse.Namespace) -> None:
         for name, label in (("DPO", args.dpo), ("dual clip", args.clip))
     }
     steps = len(curves["DPO"]["chosen"])
-    series = [
-        Series(f"{name}, {side}", [Point(i, v) for i, v in enumerate(curve[side])], style)
+    series = [  # a line for each round, as the reference changes between them
+        Series(
+            f"{name}, {side}",
+            [Point(i, curve[side][i]) for i in range(start, start + POINTS)],
+            style,
+        )
         for (name, curve), style in zip(curves.items(), ("first", "second"), strict=True)
         for side in SIDES
+        for start in range(0, steps, POINTS)
     ]
     labels = [f"{1 + i // POINTS}" if i % POINTS == 0 else "" for i in range(steps)]
     drawn = chart(
