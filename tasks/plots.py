@@ -13,8 +13,8 @@ MAX_TICKS = 9  # labels on the x axis; of more rounds every second or third is n
 MAX_NUMBERS = 7  # points that get their value written beside them
 # Of a chart outside of a report.
 _STYLE = (
-    "<style>text{font:12px sans-serif;text-anchor:middle;fill:#333}.y{text-anchor:end}.unit{text-anchor:start}"
-    "path{fill:none;stroke:#888}.grid{stroke:#ddd}.even{stroke-dasharray:4}"
+    "<style>text{font:12px sans-serif;text-anchor:middle;fill:#333}.y{text-anchor:end}"
+    ".unit{text-anchor:start}path{fill:none;stroke:#888}.grid{stroke:#ddd}.even{stroke-dasharray:4}"
     ".first,.first path{stroke:#2563eb}circle{fill:#2563eb}.hollow circle{fill:#fff;stroke:#2563eb}"
     ".second,.second path{stroke:#c2570c}.second circle{fill:#c2570c}"
     "</style>"
