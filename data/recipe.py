@@ -340,6 +340,12 @@ class Recipe(Config):
             raise ValueError(
                 "policy.replay: must be none with prompts.refresh, which keeps earlier pairs itself"
             )
+        people = [cell.name for cell in self.cells if cell.model == WORLD]
+        if people and self.prompts.path != WORLD:
+            raise ValueError(
+                f"matrix cell {people[0]}: the world's people answer only its own prompts; "
+                "give a path"
+            )
         weight = self.policy.pair_weight.form
         if self.matrix and self.matrix.correction.judge == NONE and weight != "none":
             raise ValueError("policy.pair_weight: the matrix has no margins without a judge")

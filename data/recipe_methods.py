@@ -83,6 +83,11 @@ class CellConfig(Place):
     def _one_source(self) -> "CellConfig":
         if self.human and self.model not in (None, "world"):
             raise ValueError(f"cell {self.name}: answers of people come from a path, or 'world'")
+        if not self.human and self.model in ("world", "teacher", "fresh", "none"):
+            raise ValueError(
+                f"cell {self.name}: '{self.model}' is no sampler; name 'policy', 'world-small' or "
+                "a Hugging Face directory"
+            )
         if (self.model is None) == (self.path is None):
             raise ValueError(f"cell {self.name}: needs either a model or a path")
         if self.model == "policy" and (self.version > 0 or self.version % 1):

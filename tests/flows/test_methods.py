@@ -134,25 +134,3 @@ def test_reference_replay_and_a_student_left_alone(run):
     assert digests(left, "distill") == [] and digests(plain, "distill")
     for entry in left.rounds:
         assert entry.student.agreement_before == entry.student.agreement_after is not None
-
-
-@pytest.mark.parametrize(
-    "changes, line",
-    [
-        ({"student.model": "none"}, "student.model: labels: student+teacher needs one"),
-        ({"labels": "matrix"}, "matrix: goes with 'labels: matrix'"),
-        ({"prompts.refresh": {"share": 0.5}}, "policy.replay: must be none"),
-        ({"policy.losses": {"exo_pair": 1.0}}, "label_smoothing"),
-    ],
-)
-def test_choices_that_do_not_fit_are_refused(refuse_change, changes, line):
-    assert line in refuse_change(changes)
-
-
-def test_a_matrix_whose_first_round_has_no_pair_is_refused(refuse_change):
-    cells = [
-        {"name": "newest", "model": "policy"},
-        {"name": "older", "model": "policy", "version": -1},
-    ]
-    line = refuse_change({"labels": "matrix", "matrix": {"cells": cells}})
-    assert line.startswith("matrix.cells: no cell of the first round beats another")

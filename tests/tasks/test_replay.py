@@ -1,0 +1,65 @@
+"""Earlier rounds' pairs in the training of a policy: how many, which, and none of them twice."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data.recipe import RuntimeConfig
+from data.schemas import PREFERENCES
+from data.store import Store
+from data.tables import write_table
+from tasks.optimize import sample_earlier
+from tasks.residents import Residents
+from tasks.stage import Context
+from tests.models.training_rows import preferences
+
+
+@pytest.fixture
+def context(tmp_path):
+    runtime = RuntimeConfig(device="cpu")
+    return Context(Store(tmp_path / "store"), runtime, Residents("none", runtime))
+
+
+def named(n, name):
+    rows = [row | {"pair_id": f"{name}/{i}"} for i, row in enumerate(preferences(n).to_pylist())]
+    return pa.Table.from_pylist(rows, PREFERENCES)
+
+
+@pytest.fixture
+def sample(context, tmp_path):
+    """Pair ids of a sample of earlier rounds of 30 and of 10 pairs."""
+
+    def put(n, name):
+        def body(out):
+            write_table(out / "data.parquet", named(n, name), PREFERENCES)
+            return {}
+
+        return context.store.put("preferences", {"name": name, "n": n}, body)
+
+    def call(new, share, seed=0):
+        earlier = [put(30, "one"), put(10, "two")]
+        inputs = {"earlier": earlier, "new": put(new, "new"), "share": share, "seed": seed}
+        counts = sample_earlier.body(tmp_path, context, **inputs)
+        table = pq.read_table(tmp_path / "data.parquet")
+        assert table.schema.remove_metadata() == PREFERENCES and counts == {"pairs": len(table)}
+        return table["pair_id"].to_pylist()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "new, share, wanted", [(20, 0.5, 20), (20, 0.2, 5), (10, 0.75, 30), (30, 0.75, 40), (0, 0.5, 0)]
+)
+def test_they_are_the_share_of_all_pairs_as_far_as_there_are_so_many(sample, new, share, wanted):
+    found = sample(new, share)
+    assert len(found) == len(set(found)) == wanted
+    assert not any(pair.startswith("new") for pair in found)
+    if 0 < wanted < 40:
+        assert wanted / (wanted + new) == pytest.approx(share)
+
+
+def test_all_earlier_rounds_are_drawn_from_by_seed(sample):
+    drawn = [sample(20, 0.5, seed) for seed in range(5)]
+    assert drawn[0] == sample(20, 0.5, 0)
+    assert len({tuple(pairs) for pairs in drawn}) == 5
+    assert {pair.split("/")[0] for pairs in drawn for pair in pairs} == {"one", "two"}
