@@ -132,7 +132,10 @@ class MineConfig(Config):
         "best_worst", description="Which completions of a prompt make its pair or pairs"
     )
     length_penalty: float = Field(
-        0.0, ge=0, description="Reward taken off per 100 characters when pairs are chosen"
+        0.0,
+        ge=0,
+        description="Reward taken off per 100 characters when pairs are chosen; with labels of "
+        "one scorer alone also in the pairs' margins",
     )
     min_margin: float = Field(0.0, ge=0, description="Student margins at or below this are ties")
     drop_truncated: bool = Field(True, description="An unfinished completion is never a candidate")

@@ -206,10 +206,11 @@ def check_prompts(recipe: Recipe) -> list[Prompt]:
 def check_pool(recipe: Recipe, available: int) -> None:
     """Enough prompts for all rounds, said before the first."""
     refreshed = recipe.prompts.refresh is not None  # the same prompts in every round
-    needed = recipe.prompts.per_round * (1 if refreshed else recipe.rounds)
+    rounds = 1 if refreshed else recipe.rounds
+    needed = rounds * recipe.prompts.per_round
     if needed > available:
         raise InputError(
-            f"prompts.per_round: {recipe.rounds} rounds of {recipe.prompts.per_round} need "
+            f"prompts.per_round: {rounds} rounds of {recipe.prompts.per_round} need "
             f"{needed} prompts, there are {available}; lower prompts.per_round or rounds, "
             "or bring more"
         )
