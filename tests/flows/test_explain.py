@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from data.artifacts import Record
 from data.digests import digest_of
-from flows import round as loop
+from flows import label as loop
 from flows.cli import main
 from flows.explain import ABSENT, Call, differences, nearest
 from tasks.stage import library_versions
@@ -151,7 +151,7 @@ def test_the_version_of_a_stage_alone(compare, monkeypatch):
     """Its result is the same, so nothing after it runs again."""
     monkeypatch.setattr(loop, "mine", replace(loop.mine, version="99"))
     calls = compare()
-    assert calls.pop("mine") == [['version: "1" -> "99"']]
+    assert calls.pop("mine") == [['version: "2" -> "99"']]
     assert hits(calls) == set(calls)
 
 
