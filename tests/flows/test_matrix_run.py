@@ -109,7 +109,10 @@ def test_a_judge_corrects_the_order(align, recipe, bert_reward_dir):
             lambda r: r["matrix"]["cells"][0].update(path=None, model="policy", version=0),
             "give every cell",
         ),
-        (lambda r: r["matrix"].update(axes=["human"]), "matrix.cells: no cell beats another"),
+        (
+            lambda r: r["matrix"].update(axes=["human"]),
+            "matrix.cells: no cell of the first round beats",
+        ),
         (lambda r: r.update(rounds=2), "rounds: recorded answers are paired in one round"),
         (lambda r: r["matrix"].update(correction={"judge": "teacher"}), "teacher.model: name your"),
         (lambda r: r.update(labels="teacher"), "matrix: goes with 'labels: matrix'"),
