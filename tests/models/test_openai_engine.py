@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 
@@ -28,6 +29,7 @@ class Server(ThreadingHTTPServer):
     """A policy behind the requests that the engine makes of vLLM."""
 
     daemon_threads = True
+    request_queue_size = 64  # all that the engine sends at once
 
     def __init__(self, policy: TransformersEngine) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -36,6 +38,7 @@ class Server(ThreadingHTTPServer):
         self.takes_weights = True
         self.ignores_weights = False
         self.resets = 0
+        self.failures: list[int] = []  # HTTP statuses to answer first; 0 breaks the connection
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/version":
@@ -68,6 +71,7 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
+    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         self.reply()
@@ -79,6 +83,11 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Authorization") != f"Bearer {KEY}":
             status, answer = 401, {"error": "Unauthorized"}
+        elif self.path == "/v1/completions" and self.server.failures:
+            status, answer = self.server.failures.pop(), {"error": "not now"}
+            if not status:
+                self.close_connection = True
+                return
         else:
             with self.server.lock:
                 status, answer = self.server.answer(self.path, json.loads(body or b"{}"))
@@ -179,13 +188,44 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_messages(
     assert "wrong-key" not in str(caught.value)
 
 
+def test_it_asks_again_when_the_server_is_away_for_a_moment(
+    server: Server, policy_dir: Path, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openai_engine, "_LONGEST_PAUSE", 0.01)
+    engine = opened(policy_dir)
+    expected = engine.generate(prompts[:4], range(4), SAMPLED)
+    server.failures = [0, 503, 0, 429, 502, 0]
+    assert engine.generate(prompts[:4], range(4), SAMPLED) == expected
+    assert server.failures == []
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(0, httpx.TransportError), (503, httpx.HTTPStatusError)]
+)
+def test_a_server_that_stays_away_is_no_wrong_input(
+    server: Server,
+    policy_dir: Path,
+    prompts: list[list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    error: type[Exception],
+) -> None:
+    monkeypatch.setattr(openai_engine, "_LONGEST_PAUSE", 0.01)
+    engine = opened(policy_dir)
+    server.failures = [status] * 100
+    with pytest.raises(error):  # not InputError: the stage tries again
+        engine.generate(prompts[:1], [0], Sampling(1, 0.0, 1.0, 4))
+    assert len(server.failures) == 100 - openai_engine._ATTEMPTS
+    engine.close()
+
+
 def test_without_a_server_it_says_what_to_set(
     policy_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(InputError, match="set OPENAI_BASE_URL"):
         opened(policy_dir)
-    monkeypatch.setattr(openai_engine, "_CONNECT_RETRIES", 0)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     with pytest.raises(InputError, match="no server answers"):
         opened(policy_dir)
