@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import connection, get_context, parent_process
-from typing import Any
+from typing import Any, NoReturn
 
 OnProgress = Callable[[int, int], None]
 
@@ -51,6 +51,10 @@ class Child:
         except BaseException:
             self.close()
             raise
+
+    def __reduce__(self) -> NoReturn:
+        """No copies: one that is collected would close the pipe of the other, number by number."""
+        raise TypeError("a child process has one owner: its handle cannot be copied or pickled")
 
     @property
     def pid(self) -> int:

@@ -7,7 +7,7 @@ child processes, and at most one of them holds the GPU's memory.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from data.recipe import RuntimeConfig
 from tasks import machine
@@ -38,6 +38,14 @@ class Residents:
         self._serving: Path | None = None
         self._scorer: Scorer | None = None
         self._scoring: tuple[Path, int] | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        """Prefect copies what a flow is given, to show it, unless that is a TypeError.
+
+        A copied engine closes the connection of the real one when it is collected, and copied
+        weights fill the memory.
+        """
+        raise TypeError("the models of a run cannot be copied")
 
     def engine(self, model: Path) -> "Engine":
         """The engine, with the weights of `model` loaded."""

@@ -1,12 +1,17 @@
 """Child processes answer, carry exceptions over, and never outlive their parent."""
 
+import copy
+import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,6 +111,18 @@ def test_state_stays_in_the_child_and_its_group_ends_with_close() -> None:
     assert ends(pid)
     assert ends(grandchild)
     assert not child.alive
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_handle_has_no_copy_that_could_close_its_pipe(duplicate: Callable[[Child], Any]) -> None:
+    child = Child(Counter, 5)
+    try:
+        with pytest.raises(TypeError, match="one owner"):
+            duplicate(child)
+        gc.collect()
+        assert child.call("add", 1) == 6
+    finally:
+        child.close()
 
 
 def test_the_child_outlives_the_thread_that_started_it() -> None:

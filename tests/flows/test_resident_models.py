@@ -1,0 +1,53 @@
+"""Models that outlive a stage also outlive what Prefect does with the run that holds them."""
+
+import copy
+import gc
+
+import pytest
+
+from data.recipe import RuntimeConfig
+from data.store import Store
+from flows.cli import main
+from flows.round import align_round
+from models.engines import vllm
+from models.isolation import Child
+from tasks.residents import Residents
+from tasks.stage import Context, Run
+
+
+class Counter:
+    """What lives in a child process in place of an engine."""
+
+    value = 0
+
+    def add(self):
+        self.value += 1
+        return self.value
+
+
+def test_showing_the_run_of_a_round_leaves_its_engine_alone(tmp_path):
+    residents = Residents("vllm", RuntimeConfig())
+    residents._engine = child = Child(Counter)
+    try:
+        run = Run(Context(Store(tmp_path), RuntimeConfig(), residents), progress=None, engine="")
+        shown = align_round.serialize_parameters({"run": run, "number": 2})
+        gc.collect()
+        assert shown == {"run": "<Run>", "number": 2}
+        assert child.call("add") == 1
+    finally:
+        residents.close()
+
+
+@pytest.mark.vllm
+@pytest.mark.usefixtures("prefect")
+def test_vllm_starts_once_for_all_rounds(tmp_path, tiny_recipe, write_recipe, monkeypatch):
+    starts = []
+    start = vllm.start_vllm
+    monkeypatch.setattr(vllm, "start_vllm", lambda *a, **k: starts.append(a) or start(*a, **k))
+    values = copy.deepcopy(tiny_recipe)
+    values["generate"]["engine"] = "vllm"
+    recipe = str(write_recipe(values))
+    folders = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
+    assert main(["align", recipe, "--quiet", *folders]) == 0
+    assert values["rounds"] == 2
+    assert len(starts) == 1
