@@ -3,7 +3,8 @@
 OPENAI_BASE_URL names the server (".../v1"), OPENAI_API_KEY its key, OPENAI_MODEL the served name
 (else the first it lists). The loop changes the weights each round, so the server must take new
 ones: start `vllm serve` with VLLM_SERVER_DEV_MODE=1, on a trusted network, where it can read the
-artifact store under the same paths.
+artifact store under the same paths. Not one on a CPU for a model with tied embeddings: vLLM 0.32
+keeps the old ones in its output layer there (models/engines/vllm.py repairs its own).
 """
 
 import os

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from data.errors import InputError
 from data.recipe import RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
@@ -20,10 +22,12 @@ from models.engines.base import (
     Served,
     canary_logprobs,
     check_lengths,
+    check_parity,
     hand_over,
     make_output,
     sample_seeds,
 )
+from models.engines.transformers import TransformersEngine
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 
@@ -63,6 +67,7 @@ class VllmEngine:
             self._start(Path(model_dir))
             return
         self._served = hand_over(self, self._tokenizer, self._read, self._served, Path(model_dir))
+        self._check(self._served)
 
     def generate(
         self,
@@ -140,9 +145,16 @@ class VllmEngine:
         self._stop = stop_ids(self._tokenizer, model_dir)
         try:
             self._served = Served(model_dir, canary_logprobs(self, self._tokenizer))
+            self._check(self._served)
         except BaseException:
             self.close()
             raise
+
+    def _check(self, served: Served) -> None:
+        """On a CPU, where it costs little: vLLM answers as transformers does, whole and current."""
+        if device_of(self._runtime).type == "cpu" and dtype_of(self._runtime) == torch.float32:
+            other = TransformersEngine(served.model_dir, self._runtime, self._max_model_len)
+            check_parity(canary_logprobs(other, self._tokenizer), served.canary)
 
 
 def vllm_version() -> str:
@@ -203,6 +215,7 @@ class VllmServer:
 
         logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # no Triton on a CPU
         from vllm import LLM
+        from vllm.platforms import current_platform
 
         try:
             self._llm = LLM(**arguments)
@@ -212,6 +225,7 @@ class VllmServer:
                 f"vLLM cannot start with '{arguments['model']}': {reason}; "
                 "try generate.engine=transformers"
             ) from error
+        self._on_gpu = not current_platform.is_cpu()
         self._asleep = False
 
     def generate(
@@ -262,6 +276,8 @@ class VllmServer:
         if self._asleep:
             self._llm.wake_up(tags=["weights"])
         self._llm.collective_rpc("reload_weights", kwargs={"weights_path": model_dir})
+        if not self._on_gpu:
+            self._llm.apply_model(_pack_again)
         if self._asleep:
             self._llm.wake_up(tags=["kv_cache"])
             self._asleep = False
@@ -284,3 +300,14 @@ class VllmServer:
             if on_progress:
                 on_progress(len(finished), len(prompts))
         return sorted(finished, key=lambda output: int(output.request_id))
+
+
+def _pack_again(model: Any) -> None:
+    """Renew the copies of kept weight matrices that vLLM packs for a CPU.
+
+    vLLM 0.32 packs a layer when its weights are loaded. An output layer tied to the embeddings
+    loads none, so after a reload it would go on with the old embeddings.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "cpu_linear") and layer.weight.numel():
+            layer.quant_method.process_weights_after_loading(layer)

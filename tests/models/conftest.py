@@ -90,9 +90,13 @@ def llama_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
     )
 
 
-def save_policy(tokenizer: PreTrainedTokenizerFast, out: Path, seed: int) -> Path:
+def save_policy(
+    tokenizer: PreTrainedTokenizerFast, out: Path, seed: int, tied: bool = False
+) -> Path:
     torch.manual_seed(seed)
-    LlamaForCausalLM(llama_config(tokenizer)).save_pretrained(out)
+    config = llama_config(tokenizer)
+    config.tie_word_embeddings = tied
+    LlamaForCausalLM(config).save_pretrained(out)
     tokenizer.save_pretrained(out)
     return out
 

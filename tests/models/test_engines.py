@@ -2,11 +2,13 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks.engine_parity import parity
 from data.errors import InputError, TrainingError
@@ -16,6 +18,7 @@ from models.engines import Engine, open_engine
 from models.engines.base import Sampling, check_handover, make_output, sample_seeds
 from models.engines.transformers import pick
 from models.isolation import ChildDiedError
+from tests.models.conftest import save_policy
 
 SAMPLED = Sampling(k=4, temperature=1.0, top_p=1.0, max_tokens=24)
 GREEDY = Sampling(k=1, temperature=0.0, top_p=1.0, max_tokens=24)
@@ -121,6 +124,47 @@ def test_weights_that_vllm_does_not_take_over_are_noticed(
             vllm_engine._child, "call", lambda name, *a, **k: name == "load" or call(name, *a, **k)
         )
         with pytest.raises(TrainingError, match="still serves the old weights"):
+            vllm_engine.load(other_policy_dir)
+    vllm_engine.load(policy_dir)
+
+
+@pytest.mark.vllm
+def test_tied_embeddings_are_handed_over_to_the_output_layer_too(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, prompts: list[list[int]]
+) -> None:
+    pytest.importorskip("vllm")
+    first, second = (
+        save_policy(tokenizer, tmp_path / str(seed), seed, tied=True) for seed in (0, 1)
+    )
+    engine = open_engine("vllm", first, RuntimeConfig(), MAX_MODEL_LEN, seed=0)
+    try:
+        engine.load(second)
+        found = engine.logprobs(prompts[:5], prompts[5:10])
+    finally:
+        engine.close()
+    other = open_engine("transformers", second, RuntimeConfig(), MAX_MODEL_LEN, seed=0)
+    for got, expected in zip(found, other.logprobs(prompts[:5], prompts[5:10]), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.vllm
+def test_weights_that_vllm_takes_over_in_part_are_noticed(
+    vllm_engine: Engine, policy_dir: Path, other_policy_dir: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """The output layer stays the old one: the answers change and yet are not the new policy's."""
+    mixed = Path(shutil.copytree(other_policy_dir, tmp_path / "mixed"))
+    weights = load_file(mixed / "model.safetensors")
+    weights["lm_head.weight"] = load_file(policy_dir / "model.safetensors")["lm_head.weight"]
+    save_file(weights, mixed / "model.safetensors", metadata={"format": "pt"})
+    vllm_engine.load(policy_dir)
+    call = vllm_engine._child.call
+
+    def partial(name: str, *arguments: Any, **keywords: Any) -> Any:
+        return call(name, *((str(mixed),) if name == "load" else arguments), **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vllm_engine._child, "call", partial)
+        with pytest.raises(TrainingError, match="nats from those that transformers gives"):
             vllm_engine.load(other_policy_dir)
     vllm_engine.load(policy_dir)
 
