@@ -21,7 +21,7 @@ def prompt_seed(seed: int, stream: str, prompt_id: str) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big") & 0x7FFFFFFF
 
 
-@stage("completions", version="1", shards="prompts", retries=1)
+@stage("completions", version="2", shards="prompts", retries=1)
 def generate(
     out: Path,
     context: Context,
