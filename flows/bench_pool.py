@@ -26,11 +26,15 @@ _SILENT = {"PYTHONWARNINGS": "ignore:resource_tracker"}
 
 
 class Server:
-    """In a child process: a Prefect server for the time of a bench, unless there is one."""
+    """In a child process: a Prefect server for the time of a bench, unless there is one.
 
-    def __init__(self) -> None:
+    What it prints is in `log`: it says at length that its database was locked, and tries again.
+    """
+
+    def __init__(self, log: Path) -> None:
         from flows.launch import set_defaults
 
+        print_into(log)
         set_defaults()
 
     def url(self) -> str | None:
@@ -54,9 +58,7 @@ class Worker:
         self._temporary = server is not None
         if server:
             os.environ["PREFECT_API_URL"] = server
-        with log.open("a") as file:
-            for descriptor in (1, 2):
-                os.dup2(file.fileno(), descriptor)
+        print_into(log)
 
     def run(self, job: Job, budget: float | None) -> None:
         from flows.launch import set_defaults
@@ -75,6 +77,13 @@ class Worker:
             except Exception:
                 traceback.print_exc()  # into the log; the bench says it in one line
                 raise
+
+
+def print_into(log: Path) -> None:
+    """Have this process and those it starts print at the end of a file."""
+    with log.open("a") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
 
 
 def load_libraries() -> None:
@@ -174,7 +183,7 @@ class Pool:
         # One at a time: the environment of a child is for a moment that of this process.
         with self._starting:
             if "server" not in self._children:
-                self._start("server", Child(Server, environment=_SILENT))
+                self._start("server", Child(Server, self._logs / "server.log", environment=_SILENT))
             url = self._children["server"].call("url")
             if number not in self._children:
                 log = self._logs / f"worker-{number + 1}.log"

@@ -12,7 +12,9 @@ import pytest
 from data.processes import alive, owner
 from data.recipe_loading import load_recipe
 from flows.bench import yardstick
+from flows.bench_pool import print_into
 from flows.cli import main
+from models.isolation import Child
 from tests.flows.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -112,6 +114,25 @@ def test_one_seed_is_compared_over_prompts(finished, recipe):
     low, high = other["difference"]["ci95"]
     assert other["difference"]["over"] == "prompts" and other["win_rate"]["ci95"] is None
     assert low <= other["difference"]["mean"] <= high
+
+
+class Grandparent:
+    """As the server of a bench: what talks is a process of its own."""
+
+    def __init__(self, log):
+        print_into(log)
+
+    def talk(self):
+        subprocess.run(["sh", "-c", "echo locked >&2"], check=True)
+
+
+def test_what_the_server_says_is_in_its_log(finished, tmp_path, capfd):
+    assert (finished / "runs" / "b" / "server.log").is_file()
+    child = Child(Grandparent, tmp_path / "log")
+    child.call("talk")
+    child.close()
+    assert (tmp_path / "log").read_text() == "locked\n"
+    assert "locked" not in capfd.readouterr().err
 
 
 @pytest.mark.slow
