@@ -9,7 +9,8 @@ from data.artifacts import Artifact
 from data.digests import file_digest, tree_digest
 from data.recipe import NONE, SMALL, WORLD, Recipe
 from flows.bootstrap import bootstrap
-from flows.preflight import cell_field, held_out_sizes, own_models
+from flows.preflight import held_out_sizes
+from flows.preflight_models import cell_field, own_models
 from flows.state import Parts
 from tasks.prompts import import_preferences, import_prompts, split, without
 from tasks.stage import External, Model, Run
