@@ -40,8 +40,8 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
 
     A row has `prompt` (text or messages) or `messages`; optionally `prompt_id` and `dataset` (or
     `source`), which otherwise come from the content and from `dataset_name` or the file's name.
-    Rows that repeat another's messages are dropped and counted. Raises InputError with file and
-    line for anything that cannot be a prompt.
+    Rows that repeat another's messages, up to white space around each, are dropped and counted.
+    Raises InputError with file and line for anything that cannot be a prompt.
     """
     rows, name = _source(path)
     kept: list[dict[str, Any]] = []
@@ -51,7 +51,7 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
     for place, row in rows:
         read += 1
         prompt = _prompt(row, place, dataset_name or name)
-        content = digest_of(prompt["messages"])
+        content = content_of(prompt["messages"])
         if content in contents:
             continue
         if prompt["prompt_id"] in places:
@@ -69,10 +69,10 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
 
 
 def without_prompts(pool: pa.Table, held_out: Iterable[pa.Table]) -> pa.Table:
-    """The prompts of `pool` whose messages are in none of the `held_out` tables."""
+    """The prompts of `pool` whose content is in none of the `held_out` tables."""
     # By their text: two files may give the same prompt different ids.
-    gone = {str(m) for table in held_out for m in table["messages"].to_pylist()}
-    keep = [str(messages) not in gone for messages in pool["messages"].to_pylist()]
+    gone = {content_of(m) for table in held_out for m in table["messages"].to_pylist()}
+    keep = [content_of(messages) not in gone for messages in pool["messages"].to_pylist()]
     return pool.filter(pa.array(keep, pa.bool_()))
 
 
@@ -99,6 +99,14 @@ def split_prompts(pool: pa.Table, dev_size: int, test_size: int, seed: int) -> d
 def prompt_id(messages: Messages) -> str:
     """Id of a prompt by its content: 16 hex digits."""
     return digest_of(messages).removeprefix("sha256:")[:16]
+
+
+def content_of(messages: Messages) -> str:
+    """What makes two prompts one: digest of their messages less the white space around each.
+
+    Many chat templates trim, and then the models cannot tell such prompts apart.
+    """
+    return digest_of([message | {"content": message["content"].strip()} for message in messages])
 
 
 def as_messages(value: Any, place: str, field: str = "prompt") -> Messages:

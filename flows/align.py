@@ -60,10 +60,11 @@ def run_recipe(
 ) -> str:
     """The whole of an alignment, within a flow. Returns the folder of the run."""
     started = monotonic()
-    check_inputs(recipe)
+    notes = check_inputs(recipe)
     with UiProgress(quiet=quiet) as progress:
         run = open_run(recipe, store, progress, redo)
         book = Book(recipe, Path(runs_dir) / recipe.run, run)
+        book.summary.notes = notes
         try:
             with run.context.store.used():
                 progress.section("Preparing")

@@ -20,8 +20,10 @@ from flows.preflight_models import Prompt, check_models, check_rendering
 from tasks import machine
 
 
-def check_inputs(recipe: Recipe) -> None:
+def check_inputs(recipe: Recipe) -> list[str]:
     """Everything the recipe names: engine, models, prompts, recorded files, chat templates.
+
+    Returns notes: what is no error and yet not what one would expect, a line each.
 
     Raises:
         InputError: one line that names the field, the file and the line, and the remedy.
@@ -33,8 +35,7 @@ def check_inputs(recipe: Recipe) -> None:
     if not recipe.recorded_matrix:
         prompts += check_logs(recipe.logged) if recipe.logged else check_prompts(recipe)
     prompts += check_replay(recipe)
-    if models and prompts:
-        check_rendering(recipe, models, prompts)
+    return check_rendering(recipe, models, prompts) if models and prompts else []
 
 
 def check_own_labels(recipe: Recipe) -> None:
