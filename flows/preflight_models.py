@@ -162,7 +162,7 @@ def answer_notes(tokenizer: object | None) -> list[str]:
     if change is not None:
         notes.append(
             "policy.model: the chat template adds text to an answer or changes it "
-            f"({change[:60]!r}); the policy is trained on what it sampled, without that"
+            f"({change[:60]!r}); the policy is trained on answers without that"
         )
     lost = round_trip_change(tokenizer)
     if lost is not None:

@@ -121,10 +121,11 @@ def special_text(tokenizer: Tokenizer, messages: Messages) -> str | None:
 
 
 def answer_change(tokenizer: Tokenizer) -> str | None:
-    """What the template makes of an answer, where that is more than white space around it."""
+    """What the template makes of an answer "…", where that is more than white space around it."""
     prompt = _render(tokenizer, _QUESTION, generation_prompt=True)
     tail = _after(prompt, _render(tokenizer, _answered(_QUESTION, _PROBE)))
-    return _added_text(tokenizer, tail, _PROBE)
+    written = _added_text(tokenizer, tail, _PROBE)
+    return written and written.replace(_PROBE, "…")
 
 
 def round_trip_change(tokenizer: Tokenizer) -> str | None:
@@ -361,7 +362,10 @@ def _decode(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
 @lru_cache(maxsize=32)
 def _end_of_turn(tokenizer: Tokenizer, template: str) -> int:
     full = "".join(_render(tokenizer, _answered(_QUESTION, _ANSWER)))
-    after = _encode(tokenizer, [full.rpartition(_ANSWER)[2]])
+    start = full.lower().rfind(_ANSWER.lower())  # some templates change the case
+    if start < 0:
+        raise InputError("the chat template drops an assistant's answer; use one that writes it")
+    after = _encode(tokenizer, [full[start + len(_ANSWER) :]])
     # Some templates mark the end with a token that no one declared special, so ask added ones too.
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     for token_id in after:
