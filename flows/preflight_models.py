@@ -175,7 +175,7 @@ def answer_notes(tokenizer: object | None) -> list[str]:
 
 def special_notes(tokenizers: Mapping[str, object], prompts: Sequence[Prompt]) -> list[str]:
     """How many prompts hold text that a tokenizer would take for a special token, in a line."""
-    from models.chat import special_text
+    from models.special_text import special_text
 
     found = []
     for prompt in prompts:

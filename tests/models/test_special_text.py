@@ -19,9 +19,9 @@ from models.chat import (
     render_conversation,
     render_prompt,
     render_prompts,
-    special_text,
 )
 from models.pairwise_judge import question
+from models.special_text import special_text
 from tests.models.conftest import CHATML, SPECIAL, build_tokenizer
 from tests.models.test_sampled_tokens import METASPACE, spaced_tokenizer
 
