@@ -12,6 +12,7 @@ from data.config import Config
 from data.recipe_logged import LoggedConfig, Seed
 from data.recipe_methods import CellConfig, MatrixConfig, RefreshConfig
 from data.recipe_training import (  # noqa: F401 - a recipe's sections are imported from here
+    BY_MODELS,
     FRESH,
     NONE,
     SMALL,
@@ -49,14 +50,18 @@ class PromptsConfig(Config):
     dev_size: int = Field(200, ge=2, description="Without dev_path: so many prompts of the pool")
     test_size: int = Field(500, ge=2, description="Without test_path: so many prompts of the pool")
     per_round: int = Field(1_000, ge=1, description="Prompts drawn for each round")
-    max_tokens: int = Field(512, ge=1, description="Longest prompt, in policy tokens")
+    max_tokens: int = Field(
+        512, ge=1, description="Longest prompt, in policy tokens", json_schema_extra=BY_MODELS
+    )
     refresh: RefreshConfig | None = None
 
 
 class DecodingConfig(Config):
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(64, ge=1)
+    max_tokens: int = Field(
+        512, ge=1, description="Longest completion, in policy tokens", json_schema_extra=BY_MODELS
+    )
 
 
 class GenerateConfig(DecodingConfig):

@@ -5,7 +5,7 @@ What a recipe leaves out of them and depends on the models is filled in by `flow
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from data.config import Config
 from data.recipe_methods import DualClipConfig, PairWeightConfig
@@ -14,6 +14,9 @@ WORLD = "world"  # a model or prompt source of this name is made by the embedded
 SMALL = "world-small"  # a smaller policy of the embedded world
 NONE = "none"  # no student at all, where the teacher or the matrix labels
 FRESH = "fresh"  # a student of this name is made from the logged texts
+
+# Of fields whose default follows from the models named: `flows.fitting` fills in what is left out.
+BY_MODELS: dict[str, JsonValue] = {"by_models": True}
 
 # TRL's DPO losses, and this project's dual_clip.
 DpoLoss = Literal[
@@ -43,7 +46,12 @@ class TrainConfig(Config):
     batch_size: int = Field(32, ge=1, description="Rows per optimizer step")
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
     scheduler: Scheduler = "linear"
-    max_length: int = Field(1024, ge=8, description="Longest prompt + completion, in tokens")
+    max_length: int = Field(
+        1024,
+        ge=8,
+        description="Longest prompt + completion, in tokens",
+        json_schema_extra=BY_MODELS,
+    )
 
 
 class StudentConfig(TrainConfig):
@@ -57,7 +65,7 @@ class StudentConfig(TrainConfig):
     update: bool = Field(True, description="Distill it in every round; false: it stays as it is")
     loss: Literal["bradley_terry", "margin_ranking"] = "bradley_terry"
     margin: float = Field(1.0, gt=0, description="Margin of the ranking loss")
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, json_schema_extra=BY_MODELS)
     epochs: int = Field(2, ge=1)
     replay: float = Field(0.5, ge=0, lt=1, description="Share of earlier preferences in the data")
     replay_path: str | None = Field(
@@ -77,7 +85,7 @@ class PolicyConfig(TrainConfig):
         "are made, of a matrix of recorded answers",
     )
     method: Literal["full", "lora"] = "lora"
-    learning_rate: float = Field(5e-6, gt=0)
+    learning_rate: float = Field(1e-4, gt=0, json_schema_extra=BY_MODELS)
     beta: float = Field(0.1, gt=0)
     losses: dict[DpoLoss, Annotated[float, Field(ge=0)]] = Field(
         {"sigmoid": 1.0}, description="TRL DPO losses by name, with weights"

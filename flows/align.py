@@ -8,6 +8,7 @@ from prefect import flow
 from data.recipe import Recipe
 from data.store import Store
 from flows.fingerprint import engine_of
+from flows.fitting import filled, left_out, said
 from flows.inputs import gather
 from flows.logged import distill_from_logs, import_logs
 from flows.matrix_logged import pair_a_matrix
@@ -60,6 +61,8 @@ def run_recipe(
 ) -> str:
     """The whole of an alignment, within a flow. Returns the folder of the run."""
     started = monotonic()
+    chosen = left_out(recipe)
+    recipe = filled(recipe, chosen)
     check_inputs(recipe)
     with UiProgress(quiet=quiet) as progress:
         run = open_run(recipe, store, progress, redo)
@@ -67,6 +70,8 @@ def run_recipe(
         try:
             with run.context.store.used():
                 progress.section("Preparing")
+                if chosen:
+                    progress.note(said(chosen))
                 loop = learn_from_logs if recipe.logged else rounds
                 loop = pair_a_matrix if recipe.recorded_matrix else loop
                 models = loop(run, recipe, book)
