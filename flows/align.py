@@ -5,6 +5,7 @@ from time import monotonic
 
 from prefect import flow
 
+from data.errors import InputError
 from data.recipe import Recipe
 from data.store import Store
 from flows.fingerprint import engine_of
@@ -14,7 +15,7 @@ from flows.logged import distill_from_logs, import_logs
 from flows.matrix_logged import pair_a_matrix
 from flows.preflight import check_inputs
 from flows.round import align_round
-from flows.state import State
+from flows.state import State, Stopped
 from flows.summarize import Book
 from tasks import machine
 from tasks.progress import Progress
@@ -41,6 +42,9 @@ def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
         run.progress.section(f"Round {number} of {recipe.rounds}")
         run.round = number
         state, outcome = align_round(run, recipe.run, recipe, parts, state, number)
+        if isinstance(outcome, Stopped):
+            book.round_stopped(outcome)
+            raise InputError(outcome.reason)
         book.round_done(outcome)
     return {"policy": state.policy} | ({"student": state.student} if state.student else {})
 

@@ -183,7 +183,8 @@ def _many_swaps(seen: Seen) -> str:
 
 
 def _student_refused(seen: Seen) -> str:
-    if seen.entry.student.adopted:
+    student = seen.entry.student
+    if student.adopted or student.agreement_after is None:  # none was distilled or measured
         return ""
     return "distillation lowered the student's agreement with the teacher"
 
@@ -198,7 +199,7 @@ def _agreement_fell(seen: Seen) -> str:
 
 def _few_pairs(seen: Seen) -> str:
     ledger = seen.entry.ledger
-    if not ledger.asked or ledger.trained >= FEW_PAIRS * ledger.asked:
+    if not ledger.asked or seen.entry.stopped or ledger.trained >= FEW_PAIRS * ledger.asked:
         return ""
     return f"only {ledger.trained:,} of {ledger.asked:,} prompts gave a pair to train on"
 
