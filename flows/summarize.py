@@ -31,6 +31,7 @@ from flows.logged import LoggedOutcome
 from flows.state import Judged, Outcome, Stopped
 from models.stats import win_rate
 from tasks.report import write_report
+from tasks.report_rules import hardly_moved
 from tasks.stage import Model, Run
 from tasks.ui import publish_report, publish_round
 
@@ -302,6 +303,8 @@ class Book:
             rate = f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}]"
             note = f"{rate}, {note}"
         self._run.progress.note(note)
+        if still := hardly_moved(entry):
+            self._run.progress.note(f"warning: {still}; raise policy.learning_rate")
 
 
 def link(name: Path, target: Path) -> None:

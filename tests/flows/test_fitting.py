@@ -1,5 +1,6 @@
 """What a recipe leaves out follows from its models; what it gives stays as it is."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -9,7 +10,11 @@ import pytest
 from data.rates import TABLE, learning_rate
 from data.recipe import Recipe
 from data.recipe_loading import config_digest, load_recipe
+from data.summary import read_summary
+from flows.cli import main
 from flows.fitting import fitted, left_out, said
+from flows.launch import recipe_of as recipe_of_run
+from tasks.report_rules import NEAR, hardly_moved
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = ("prompts.max_tokens", "generate.max_tokens", "policy.max_length", "student.max_length")
@@ -110,3 +115,25 @@ def test_a_model_that_cannot_be_read_is_left_to_preflight(models, tmp_path):
     recipe = recipe_of(models())
     (tmp_path / "policy" / "config.json").write_text("{")
     assert left_out(recipe) == {}
+
+
+def test_a_run_on_defaults_says_what_it_chose_and_moves_the_policy(
+    prefect, tiny_recipe, write_recipe, tmp_path, capsys
+):
+    values = copy.deepcopy(tiny_recipe) | {"rounds": 1}
+    values["policy"] = {"model": values["policy"]["model"], "batch_size": 8, "epochs": 2}
+    values["student"] = {"model": values["student"]["model"]}
+    values["prompts"] |= {"per_round": 24, "test_size": 8}
+    values["generate"]["k"] = 2
+    values["generate"].pop("max_tokens")
+    values["prompts"].pop("max_tokens")
+    where = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
+    assert main(["align", str(write_recipe(values)), *where]) == 0
+    assert "generate.max_tokens 128, policy.max_length 256" in capsys.readouterr().err
+    summary = read_summary(tmp_path / "runs" / "tiny" / "summary.json")
+    assert summary.config["generate"]["max_tokens"] == 128
+    (entry,) = summary.rounds
+    assert entry.drift.kl_to_base > NEAR and not hardly_moved(entry)
+    assert main(["align", str(write_recipe(values)), *where]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert left_out(recipe_of_run(tmp_path / "runs" / "tiny")) == {}
