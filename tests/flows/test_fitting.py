@@ -117,14 +117,14 @@ def test_a_model_that_cannot_be_read_is_left_to_preflight(models, tmp_path):
     assert left_out(recipe) == {}
 
 
+@pytest.mark.slow
 def test_a_run_on_defaults_says_what_it_chose_and_moves_the_policy(
     prefect, tiny_recipe, write_recipe, tmp_path, capsys
 ):
     values = copy.deepcopy(tiny_recipe) | {"rounds": 1}
     values["policy"] = {"model": values["policy"]["model"], "batch_size": 8, "epochs": 2}
     values["student"] = {"model": values["student"]["model"]}
-    values["prompts"] |= {"per_round": 24, "test_size": 8}
-    values["generate"]["k"] = 2
+    values["prompts"]["per_round"] = 32
     values["generate"].pop("max_tokens")
     values["prompts"].pop("max_tokens")
     where = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
