@@ -92,7 +92,7 @@ def train_reward_model(
     """
     set_seed(seed)
     rows, too_long = tokenise_pairs(tokenizer, preferences, config.max_length)
-    require_rows(rows, too_long, "max_length")
+    require_rows(rows, too_long, "student.max_length")
     tokenizer = with_safe_padding(tokenizer, rows)
     model, stored = _loaded(model, runtime, frozen=adapter is not None)
     trainer = _make_trainer(

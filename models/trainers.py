@@ -281,10 +281,14 @@ def input_errors(field: str) -> Iterator[None]:
 
 
 def require_rows(rows: list[Row], too_long: int, field: str) -> None:
-    if not rows:
+    """InputError where nothing is left to train on, with the remedy for either reason."""
+    if not rows and too_long:
         raise InputError(
-            f"{field}: no row is left to train on ({too_long} are too long); raise it, or give rows"
+            f"{field}: no row is left to train on, all {too_long} are too long; raise it, or "
+            "shorten prompts or answers"
         )
+    if not rows:
+        raise InputError("no row is left to train on: there was no pair of two answers; give some")
 
 
 def save_model(model: PreTrainedModel, tokenizer: Any, out: Path, dtype: torch.dtype) -> None:
