@@ -111,8 +111,16 @@ def check_context(recipe: Recipe, policy: Path) -> None:
         )
 
 
-def check_rendering(recipe: Recipe, models: dict[str, Path], prompts: Sequence[Prompt]) -> None:
-    """Every model renders every kind of conversation, and the policy every prompt in its limit."""
+def check_rendering(
+    recipe: Recipe,
+    models: dict[str, Path],
+    prompts: Sequence[Prompt],
+    replay: Sequence[Prompt] = (),
+) -> None:
+    """Every model renders every kind of conversation, and the policy every prompt in its limit.
+
+    Those of `replay` only the student has to render; of what is too long, distillation keeps count.
+    """
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
     from models.architectures import check_architecture
     from models.chat import check_chat_template, check_vocabulary, load_tokenizer
@@ -123,7 +131,8 @@ def check_rendering(recipe: Recipe, models: dict[str, Path], prompts: Sequence[P
         check_architecture(path, field, trusted)
         tokenizer = load_tokenizer(path, trusted)
         check_vocabulary(tokenizer, field, embedding_rows(weight_shapes(path, field)))
-        for prompt in conversation_kinds(prompts):
+        read = [*prompts, *replay] if field == "student.model" else prompts
+        for prompt in conversation_kinds(read):
             try:
                 check_chat_template(tokenizer, field, prompt.messages)
             except InputError as error:
