@@ -91,9 +91,9 @@ def check_models(recipe: Recipe) -> dict[str, Path]:
         if field == "policy.model" or field.startswith("matrix"):
             check_policy(path, field)
             check_context(recipe, path)
-        else:
+            check_template_file(path, field)
+        else:  # one without a template reads a text pair
             check_reward_model(path, field)
-        check_template_file(path, field)
     for field, config in (("policy", recipe.policy), ("student", recipe.student)):
         trained = field == "student" or recipe.policy.method == "lora"
         if f"{field}.model" in models and trained:
