@@ -67,10 +67,11 @@ def run_recipe(
     started = monotonic()
     chosen = left_out(recipe)
     recipe = filled(recipe, chosen)
-    check_inputs(recipe)
+    notes = check_inputs(recipe)
     with UiProgress(quiet=quiet) as progress:
         run = open_run(recipe, store, progress, redo)
         book = Book(recipe, Path(runs_dir) / recipe.run, run)
+        book.summary.notes = notes
         try:
             with run.context.store.used():
                 progress.section("Preparing")

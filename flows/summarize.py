@@ -53,11 +53,13 @@ def ledger(
     *,
     too_long: int,
     reused: int = 0,
+    retokenized: int = 0,
 ) -> Ledger:
     """What became of every completion, prompt and pair of a round; it adds up."""
     counts: dict[str, Any] = {"asked": asked.rows}
     counts |= {"generated": sum(table.rows or 0 for table in completions)}
-    counts |= mined.meta | preferences.meta | {"too_long": too_long, "reused": reused}
+    counts |= mined.meta | preferences.meta
+    counts |= {"too_long": too_long, "reused": reused, "retokenized": retokenized}
     counts["trained"] = counts["labelled"] + reused - too_long
     result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
     check_ledger(result)
@@ -141,6 +143,7 @@ def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
         labelled.preferences,
         too_long=tuned.policy.meta["too_long"],
         reused=tuned.reused,
+        retokenized=tuned.policy.meta["retokenized"],
     )
     precision = outcome.precision.meta if outcome.precision else {}
     return Round(
