@@ -185,6 +185,7 @@ class Round(Entry):
     adopted: bool = True
     tokens: int = 0
     stages: list[StageRecord] = []
+    stopped: str | None = None  # why it ended before its trainings
 
 
 class Final(Entry):

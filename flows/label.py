@@ -225,7 +225,14 @@ def load_file(path: Path) -> ModuleType:
         raise InputError(f"labels: no such file '{path}'; check the path (relative to here)")
     module = module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)  # where Prefect looks for what a stage is made of
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's code raises
+        if sys.modules[path.stem] is module:
+            del sys.modules[path.stem]
+        raise InputError(
+            f"labels: {path} cannot be imported ({type(error).__name__}: {error}); correct it"
+        ) from error
     return module
 
 

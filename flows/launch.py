@@ -15,6 +15,7 @@ from data.errors import ArtifactError, InputError
 from data.recipe import Recipe
 from data.store import Store
 from data.summary import Summary, read_summary, write_summary
+from flows.fitting import fitted
 from flows.show import headline
 from tasks.redo import StageName
 
@@ -36,13 +37,14 @@ def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -
     console = Console(quiet=quiet, highlight=False)
     folder = runs_dir / recipe.run
     artifacts = Store(store)
-    done = finished(recipe, folder, artifacts)
+    whole = fitted(recipe)
+    done = finished(whole, folder, artifacts)
     if done:
         write_summary(folder / "summary.json", done)
         console.print(f"{recipe.run}: nothing to do, every stage is cached.")
     else:
         set_defaults()
-        check(recipe, artifacts, folder, quiet)
+        check(whole, artifacts, folder, quiet)
         from flows.align import align
 
         align(recipe, store=store, runs_dir=str(runs_dir), quiet=quiet)

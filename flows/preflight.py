@@ -5,17 +5,18 @@ without the command line. Files come first, in a second; chat templates last, fo
 """
 
 import os
-from pathlib import Path
 
 from data.errors import InputError
+from data.files import check_regular
 from data.logged import held_out_split, judged_only, read_logged
 from data.logged_pairs import judged_pairs
 from data.matrix import cell_pairs
 from data.preference_reading import read_preferences
-from data.prompts import read_prompt_file, split_prompts, without_prompts
-from data.recipe import WORLD, LoggedConfig, PromptsConfig, Recipe
+from data.prompts import looks_like_file, read_prompt_file, split_prompts, without_prompts
+from data.recipe import WORLD, PromptsConfig, Recipe
 from data.recorded_cells import read_answers
 from data.secrets import has_userinfo
+from flows.preflight_labels import check_own_labels
 from flows.preflight_models import Prompt, check_models, check_rendering
 from tasks import machine
 
@@ -33,15 +34,11 @@ def check_inputs(recipe: Recipe) -> list[str]:
     models = check_models(recipe)
     prompts = check_cells(recipe)
     if not recipe.recorded_matrix:
-        prompts += check_logs(recipe.logged) if recipe.logged else check_prompts(recipe)
-    prompts += check_replay(recipe)
-    return check_rendering(recipe, models, prompts) if models and prompts else []
-
-
-def check_own_labels(recipe: Recipe) -> None:
-    """The file of the user's own labeller is there; its code runs when a round needs it."""
-    if recipe.own_labels:
-        check_named_file("labels", recipe.own_labels[0])
+        prompts += check_logs(recipe) if recipe.logged else check_prompts(recipe)
+    replay = check_replay(recipe)
+    if models and (prompts or replay):
+        return check_rendering(recipe, models, prompts, replay)
+    return []
 
 
 def check_machine(recipe: Recipe) -> None:
@@ -59,15 +56,6 @@ def check_machine(recipe: Recipe) -> None:
             )
         if has_userinfo(url):
             raise InputError("OPENAI_BASE_URL: holds a user or password; use OPENAI_API_KEY")
-
-
-def check_named_file(field: str, path: str) -> None:
-    """InputError for what looks like a file and is not there; other names are `datasets` ids."""
-    if path and Path(path).is_dir():
-        raise InputError(f"{field}: '{path}' is a folder; name a file in it")
-    like_a_file = not path.strip() or Path(path).suffix or path.startswith((".", "/", "~"))
-    if like_a_file and not Path(path).is_file():
-        raise InputError(f"{field}: no such file '{path}'; check the path (relative to here)")
 
 
 def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:
@@ -89,7 +77,8 @@ def check_prompts(recipe: Recipe) -> list[Prompt]:
     for part in ("path", "dev_path", "test_path"):
         name = getattr(config, part)
         if name is not None:
-            check_named_file(f"prompts.{part}", name)
+            if looks_like_file(name):
+                check_regular(name, f"prompts.{part}")
             files[part] = read_prompt_file(name)
     rest = without_prompts(
         files["path"].table, [file.table for part, file in files.items() if part != "path"]
@@ -118,11 +107,11 @@ def check_pool(recipe: Recipe, available: int) -> None:
 
 
 def check_replay(recipe: Recipe) -> list[Prompt]:
-    """The prompts of earlier preferences, which the student reads too."""
+    """The prompts of earlier preferences, which the student alone reads."""
     path = recipe.student.replay_path
     if path is None or recipe.logged or recipe.recorded_matrix:
         return []
-    check_named_file("student.replay_path", path)
+    check_regular(path, "student.replay_path")
     table, _ = read_preferences(path)
     return [Prompt(path, messages) for messages in table["messages"].to_pylist()]
 
@@ -147,19 +136,28 @@ def check_cells(recipe: Recipe) -> list[Prompt]:
     return [Prompt(row.place, row.messages) for row in kinds.values()]
 
 
-def check_logs(config: LoggedConfig) -> list[Prompt]:
+def check_logs(recipe: Recipe) -> list[Prompt]:
     """The recorded prompts; pairs to learn from and pairs to measure agreement on."""
+    config = recipe.logged
+    assert config is not None
     logged = read_logged(config)
     candidates, _ = judged_only(logged.completions, logged.judgments)
-    paired = set(judged_pairs(candidates, logged.judgments)["prompt_id"].to_pylist())
-    for part, goal in zip(
-        held_out_split(logged.prompts, config.held_out, config.seed),
-        ("learn from", "hold out"),
-        strict=True,
-    ):
+    pairs = judged_pairs(candidates, logged.judgments, recipe.teacher.min_margin)
+    paired = set(pairs["prompt_id"].to_pylist())
+    if not paired:
+        margin = recipe.teacher.min_margin
+        raise InputError(
+            f"logged.judgments: of {len(logged.prompts)} prompts none has two completions that the "
+            "judge tells apart"
+            + (f" by more than teacher.min_margin, {margin:g}; lower it or" if margin else ";")
+            + " record rewards that differ"
+        )
+    parts = held_out_split(logged.prompts, config.held_out, config.seed)
+    for part, goal in zip(parts, ("learn from", "hold out"), strict=True):
         if not paired & set(part["prompt_id"].to_pylist()):
             raise InputError(
                 f"logged.held_out: of the {len(part)} prompts to {goal} none has two completions "
-                "that the judge tells apart; change the share or record more judgments"
+                f"that the judge tells apart, of all {len(logged.prompts)} only {len(paired)} "
+                "have; change the share or logged.seed, or record more judgments"
             )
     return [Prompt(str(config.completions), m) for m in logged.prompts["messages"].to_pylist()]

@@ -92,9 +92,9 @@ def check_models(recipe: Recipe) -> dict[str, Path]:
         if field == "policy.model" or field.startswith("matrix"):
             check_policy(path, field)
             check_context(recipe, path)
-        else:
+            check_template_file(path, field)
+        else:  # one without a template reads a text pair
             check_reward_model(path, field)
-        check_template_file(path, field)
     for field, config in (("policy", recipe.policy), ("student", recipe.student)):
         trained = field == "student" or recipe.policy.method == "lora"
         if f"{field}.model" in models and trained:
@@ -113,26 +113,36 @@ def check_context(recipe: Recipe, policy: Path) -> None:
 
 
 def check_rendering(
-    recipe: Recipe, models: dict[str, Path], prompts: Sequence[Prompt]
+    recipe: Recipe,
+    models: dict[str, Path],
+    prompts: Sequence[Prompt],
+    replay: Sequence[Prompt] = (),
 ) -> list[str]:
     """Every model renders every kind of conversation, and the policy every prompt in its limit.
 
+    Those of `replay` only the student has to render; of what is too long, distillation keeps count.
     Returns what the user should know of it, a line each.
     """
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
     from models.architectures import check_architecture
     from models.chat import check_chat_template, check_vocabulary, load_tokenizer
+    from models.text_pairs import load_reader
 
     gc.enable()
     trusted = recipe.runtime.trust_remote_code
     tokenizers = {}
     for field, path in models.items():
         check_architecture(path, field, trusted)
-        tokenizer = tokenizers[field] = load_tokenizer(path, trusted)
+        writes = field == "policy.model" or field.startswith("matrix")
+        load = load_tokenizer if writes else load_reader
+        try:
+            tokenizer = tokenizers[field] = load(path, trusted)
+        except InputError as error:
+            raise InputError(f"{field}: {error}") from error
         rows = embedding_rows(weight_shapes(path, field))
         check_vocabulary(tokenizer, field, rows)
-        writes = field == "policy.model" or field.startswith("matrix")
-        for prompt in conversation_kinds(prompts):
+        read = [*prompts, *replay] if field == "student.model" else prompts
+        for prompt in conversation_kinds(read):
             try:
                 check_chat_template(tokenizer, field, prompt.messages, writes)
             except InputError as error:

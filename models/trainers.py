@@ -281,9 +281,16 @@ def input_errors(field: str) -> Iterator[None]:
 
 
 def require_rows(rows: list[Row], too_long: int, field: str) -> None:
+    """InputError where nothing is left to train on, with what really took it."""
+    if not rows and too_long:
+        raise InputError(
+            f"{field}: no row is left to train on, all {too_long} are too long; raise it, or "
+            "shorten prompts or answers"
+        )
     if not rows:
         raise InputError(
-            f"{field}: no row is left to train on ({too_long} are too long); raise it, or give rows"
+            "there is no pair to train on: no two answers of a prompt were told apart; give "
+            "rewards that differ, or lower mine.min_margin and teacher.min_margin"
         )
 
 
