@@ -172,7 +172,7 @@ def answer_notes(tokenizer: object | None) -> list[str]:
     if change is not None:
         notes.append(
             "policy.model: the chat template adds text to an answer or changes it "
-            f"({change[:60]!r}); the policy is trained on what it sampled, without that"
+            f"({change[:60]!r}); the policy is trained on answers without that"
         )
     lost = round_trip_change(tokenizer)
     if lost is not None:
@@ -185,7 +185,7 @@ def answer_notes(tokenizer: object | None) -> list[str]:
 
 def special_notes(tokenizers: Mapping[str, object], prompts: Sequence[Prompt]) -> list[str]:
     """How many prompts hold text that a tokenizer would take for a special token, in a line."""
-    from models.chat import special_text
+    from models.special_text import special_text
 
     found = []
     for prompt in prompts:

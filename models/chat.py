@@ -9,23 +9,20 @@ template's full rendering that follows the generation prompt, up to the end-of-t
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from data.errors import InputError
+from models.special_text import Messages as Messages
+from models.special_text import Pieces, cut_special, marked
+from models.special_text import Tokenizer as Tokenizer
 
-Messages = Sequence[Mapping[str, str]]
-Tokenizer = Any  # transformers' PreTrainedTokenizerBase, which it does not type
 Completion = str | Sequence[int]  # its text, or the token ids that the policy sampled
-# A rendered conversation, cut inside every text that would be taken for a special token.
-Pieces = list[str]
 
 _QUESTION: Messages = [{"role": "user", "content": "a"}]
 _ANSWER = "qZq"  # unlikely to be part of a template
@@ -88,7 +85,7 @@ def render_completion(
     prompt_ids, end = _encode(tokenizer, prompt), end_of_turn(tokenizer)
     tail = _after(prompt, full)
     if _added_text(tokenizer, tail, completion) is not None:
-        return prompt_ids, [*_continuation(tokenizer, _cut(tokenizer, completion)), end]
+        return prompt_ids, [*_continuation(tokenizer, cut_special(tokenizer, completion)), end]
     full_ids = _encode(tokenizer, full)
     if full_ids[: len(prompt_ids)] == prompt_ids:
         completion_ids = full_ids[len(prompt_ids) :]
@@ -111,20 +108,12 @@ def decode_completion(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
     return text[len(head) :] if text.startswith(head) else _decode(tokenizer, token_ids)
 
 
-def special_text(tokenizer: Tokenizer, messages: Messages) -> str | None:
-    """The first text in the messages that the tokenizer would take for a special token."""
-    for message in messages:
-        found = _special(tokenizer, message["role"]).search(message["content"])
-        if found:
-            return str(found[1])
-    return None
-
-
 def answer_change(tokenizer: Tokenizer) -> str | None:
-    """What the template makes of an answer, where that is more than white space around it."""
+    """What the template makes of an answer "…", where that is more than white space around it."""
     prompt = _render(tokenizer, _QUESTION, generation_prompt=True)
     tail = _after(prompt, _render(tokenizer, _answered(_QUESTION, _PROBE)))
-    return _added_text(tokenizer, tail, _PROBE)
+    written = _added_text(tokenizer, tail, _PROBE)
+    return written and written.replace(_PROBE, "…")
 
 
 def round_trip_change(tokenizer: Tokenizer) -> str | None:
@@ -247,10 +236,10 @@ def _answered(messages: Messages, completion: str) -> list[Mapping[str, str]]:
 def _render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = False) -> Pieces:
     if not tokenizer.chat_template:
         raise InputError("the tokenizer has no chat template; set one and save it")
-    marked, mark = _marked(tokenizer, messages)
+    defused, mark = marked(tokenizer, messages)
     try:
         text = tokenizer.apply_chat_template(
-            marked,
+            defused,
             tokenize=False,
             add_generation_prompt=generation_prompt,
         )
@@ -261,45 +250,6 @@ def _render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = 
             "use another template or remove the role from the prompts"
         ) from error
     return str(text).split(mark) if mark else [str(text)]
-
-
-def _marked(tokenizer: Tokenizer, messages: Messages) -> tuple[list[dict[str, str]], str]:
-    """The messages with a mark inside every text that would be taken for a special token.
-
-    The mark is a character that occurs in none of them, for private use where one is left; it is
-    empty where nothing is marked. Templates see the mark, so none can put the text together again.
-    """
-    if special_text(tokenizer, messages) is None:
-        return [dict(message) for message in messages], ""
-    used = {*str(tokenizer.chat_template), *chain(*(m["content"] for m in messages))}
-    mark = next(sign for sign in map(chr, range(0xE000, 0x110000)) if sign not in used)
-    return [
-        {**m, "content": _special(tokenizer, m["role"]).sub(rf"\g<2>{mark}", m["content"])}
-        for m in messages
-    ], mark
-
-
-def _cut(tokenizer: Tokenizer, completion: str) -> Pieces:
-    (message,), mark = _marked(tokenizer, [{"role": "assistant", "content": completion}])
-    return message["content"].split(mark) if mark else [completion]
-
-
-def _special(tokenizer: Tokenizer, role: str) -> re.Pattern[str]:
-    """Matches the first character (group 2) of every text (group 1) of a special token."""
-    return _special_of(tokenizer, str(tokenizer.chat_template), role == "assistant")
-
-
-@lru_cache(maxsize=64)
-def _special_of(tokenizer: Tokenizer, template: str, assistant: bool) -> re.Pattern[str]:
-    added = tokenizer.added_tokens_decoder.values()
-    texts = {*tokenizer.all_special_tokens, *(t.content for t in added if t.special)}
-    if not assistant:
-        # Whatever the template marks turns with. In an assistant's turn templates look for the
-        # marks of reasoning, which are its own; a word, such as a role's name, marks nothing.
-        texts |= {t.content for t in added if t.content in template and not t.content.isalnum()}
-    longest_first = sorted((t for t in texts if len(t.strip()) > 1), key=len, reverse=True)
-    any_of = "|".join(map(re.escape, longest_first)) or r"(?!)"
-    return re.compile(rf"(?=({any_of}))(.)", re.DOTALL)
 
 
 def _after(prompt: Pieces, full: Pieces) -> Pieces:
@@ -361,7 +311,10 @@ def _decode(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
 @lru_cache(maxsize=32)
 def _end_of_turn(tokenizer: Tokenizer, template: str) -> int:
     full = "".join(_render(tokenizer, _answered(_QUESTION, _ANSWER)))
-    after = _encode(tokenizer, [full.rpartition(_ANSWER)[2]])
+    start = full.lower().rfind(_ANSWER.lower())  # some templates change the case
+    if start < 0:
+        raise InputError("the chat template drops an assistant's answer; use one that writes it")
+    after = _encode(tokenizer, [full[start + len(_ANSWER) :]])
     # Some templates mark the end with a token that no one declared special, so ask added ones too.
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     for token_id in after:

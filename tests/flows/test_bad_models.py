@@ -144,7 +144,7 @@ CASES = [
     Case(POLICY, "no template", NO_TEMPLATE, "the tokenizer has no chat template"),
     Case(POLICY, "template cut", template("{% for m in messages %}"), "the chat template refuses"),
     Case(POLICY, "template adds", template("{{ 1 + 'a' }}"), "the chat template refuses"),
-    Case(POLICY, "template silent", template("<s>"), "does not end this completion"),
+    Case(POLICY, "template silent", template("<s>"), "drops an assistant's answer"),
     Case(POLICY, "template ends nothing",
          template("{% for m in messages %}{{ m['content'] }}{% endfor %}"), "end-of-turn"),
     Case(POLICY, "own code", own_code, "needs Python code of its own; read it, and set runtime.tr"),
