@@ -46,7 +46,8 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
     with the prompt; optionally `prompt_id` and `dataset` (or `source`), which otherwise come from
     the content and from `dataset_name` or the file's name. Of `messages` that end with an answer,
     the answer is dropped; so are turns of the system without a word, and rows that repeat another's
-    messages; all are counted. Raises InputError with file and line for what cannot be a prompt.
+    messages, up to white space around each; all are counted. Raises InputError with file and line
+    for what cannot be a prompt.
     """
     rows, name = _source(path)
     done: list[pa.RecordBatch] = []
@@ -59,7 +60,7 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
         prompt, mended = _prompt(row, place, dataset_name or name)
         for what in mended:
             counts[what] = counts.get(what, 0) + 1
-        content = bytes.fromhex(digest_of(prompt["messages"]).removeprefix("sha256:"))
+        content = bytes.fromhex(content_of(prompt["messages"]).removeprefix("sha256:"))
         if content in contents:
             counts["duplicate"] += 1
             continue
@@ -83,10 +84,10 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
 
 
 def without_prompts(pool: pa.Table, held_out: Iterable[pa.Table]) -> pa.Table:
-    """The prompts of `pool` whose messages are in none of the `held_out` tables."""
+    """The prompts of `pool` whose content is in none of the `held_out` tables."""
     # By their text: two files may give the same prompt different ids.
-    gone = {str(m) for table in held_out for m in table["messages"].to_pylist()}
-    keep = [str(messages) not in gone for messages in pool["messages"].to_pylist()]
+    gone = {content_of(m) for table in held_out for m in table["messages"].to_pylist()}
+    keep = [content_of(messages) not in gone for messages in pool["messages"].to_pylist()]
     return pool.filter(pa.array(keep, pa.bool_()))
 
 
@@ -113,6 +114,14 @@ def split_prompts(pool: pa.Table, dev_size: int, test_size: int, seed: int) -> d
 def prompt_id(messages: Messages) -> str:
     """Id of a prompt by its content: 16 hex digits."""
     return digest_of(messages).removeprefix("sha256:")[:16]
+
+
+def content_of(messages: Messages) -> str:
+    """What makes two prompts one: digest of their messages less the white space around each.
+
+    Many chat templates trim, and then the models cannot tell such prompts apart.
+    """
+    return digest_of([message | {"content": message["content"].strip()} for message in messages])
 
 
 def as_messages(value: Any, place: str, field: str = "prompt") -> Messages:

@@ -61,6 +61,7 @@ class Ledger(Entry):
     reused: int = 0  # preferences of earlier rounds that were trained on again
     too_long: int = 0
     trained: int = 0
+    retokenized: int = 0  # of the trained: a side is known as text alone, no policy sampled it here
 
 
 def check_ledger(ledger: Ledger) -> None:
@@ -92,6 +93,10 @@ def check_ledger(ledger: Ledger) -> None:
     for equation, (left, right) in sums.items():
         if left != right:
             raise CardinalityError(f"ledger: {equation} does not hold: {left} is not {right}")
+    if x.retokenized > x.trained:
+        raise CardinalityError(
+            f"ledger: retokenized <= trained does not hold: {x.retokenized} exceeds {x.trained}"
+        )
 
 
 class AxisSummary(Entry):
@@ -182,6 +187,7 @@ class Round(Entry):
     adopted: bool = True
     tokens: int = 0
     stages: list[StageRecord] = []
+    stopped: str | None = None  # why it ended before its trainings
 
 
 class Final(Entry):
@@ -213,6 +219,7 @@ class Summary(Entry):
     bootstrap: list[StageRecord] = []
     rounds: list[Round] = []
     final: Final | None = None
+    notes: list[str] = []  # of the inputs, that are no errors
 
     def stages(self) -> list[StageRecord]:
         """Every stage call of the run, in order."""

@@ -5,15 +5,17 @@ from time import monotonic
 
 from prefect import flow
 
+from data.errors import InputError
 from data.recipe import Recipe
 from data.store import Store
 from flows.fingerprint import engine_of
+from flows.fitting import filled, left_out, said
 from flows.inputs import gather
 from flows.logged import distill_from_logs, import_logs
 from flows.matrix_logged import pair_a_matrix
 from flows.preflight import check_inputs
 from flows.round import align_round
-from flows.state import State
+from flows.state import State, Stopped
 from flows.summarize import Book
 from tasks import machine
 from tasks.progress import Progress
@@ -40,6 +42,9 @@ def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
         run.progress.section(f"Round {number} of {recipe.rounds}")
         run.round = number
         state, outcome = align_round(run, recipe.run, recipe, parts, state, number)
+        if isinstance(outcome, Stopped):
+            book.round_stopped(outcome)
+            raise InputError(outcome.reason)
         book.round_done(outcome)
     return {"policy": state.policy} | ({"student": state.student} if state.student else {})
 
@@ -60,13 +65,18 @@ def run_recipe(
 ) -> str:
     """The whole of an alignment, within a flow. Returns the folder of the run."""
     started = monotonic()
-    check_inputs(recipe)
+    chosen = left_out(recipe)
+    recipe = filled(recipe, chosen)
+    notes = check_inputs(recipe)
     with UiProgress(quiet=quiet) as progress:
         run = open_run(recipe, store, progress, redo)
         book = Book(recipe, Path(runs_dir) / recipe.run, run)
+        book.summary.notes = notes
         try:
             with run.context.store.used():
                 progress.section("Preparing")
+                if chosen:
+                    progress.note(said(chosen))
                 loop = learn_from_logs if recipe.logged else rounds
                 loop = pair_a_matrix if recipe.recorded_matrix else loop
                 models = loop(run, recipe, book)

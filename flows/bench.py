@@ -22,6 +22,7 @@ from flows.bench_collect import collect, cores
 from flows.bench_jobs import Job, Places
 from flows.bench_pool import Pool, Schedule
 from flows.bench_progress import BenchProgress
+from flows.fitting import fitted
 from flows.launch import check_writable, set_defaults
 from tasks import machine
 
@@ -98,7 +99,7 @@ def plan(
         for variant in variants:
             changes = [*overrides, *variant.overrides, f"seed={seed}"]
             run = f"{name}-{variant.label}-s{seed}"
-            recipe = load_recipe(variant.path, changes, run=run)
+            recipe = fitted(load_recipe(variant.path, changes, run=run))
             jobs.append(Job(variant.label, seed, recipe, baseline=variant is variants[0]))
     return jobs
 

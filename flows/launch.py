@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import tempfile
 from pathlib import Path
 from time import monotonic
@@ -14,6 +15,7 @@ from data.errors import ArtifactError, InputError
 from data.recipe import Recipe
 from data.store import Store
 from data.summary import Summary, read_summary, write_summary
+from flows.fitting import fitted
 from flows.show import headline, run_folder
 from tasks.redo import StageName
 
@@ -35,13 +37,14 @@ def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -
     console = Console(quiet=quiet, highlight=False)
     folder = runs_dir / recipe.run
     artifacts = Store(store)
-    done = finished(recipe, folder, artifacts)
+    whole = fitted(recipe)
+    done = finished(whole, folder, artifacts)
     if done:
         write_summary(folder / "summary.json", done)
         console.print(f"{recipe.run}: nothing to do, every stage is cached.")
     else:
         set_defaults()
-        check(recipe, artifacts, folder)
+        check(whole, artifacts, folder, quiet)
         from flows.align import align
 
         align(recipe, store=store, runs_dir=str(runs_dir), quiet=quiet)
@@ -56,7 +59,7 @@ def launch_rerun(
         raise InputError(f"--stage: no stage {stage!r}; use {', '.join(get_args(StageName))}")
     folder = run_folder(runs_dir, run)
     set_defaults()
-    check(recipe_of(folder), Store(store), folder)
+    check(recipe_of(folder), Store(store), folder, quiet)
     from flows.rerun import rerun_round
 
     chosen = cast(StageName, stage)
@@ -78,11 +81,16 @@ def set_defaults() -> None:
     logging.getLogger("prefect").setLevel(logging.CRITICAL)
 
 
-def check(recipe: Recipe, store: Store, folder: Path) -> None:
-    """Whatever can be refused is refused here, before Prefect takes its time to start."""
+def check(recipe: Recipe, store: Store, folder: Path, quiet: bool) -> None:
+    """Whatever can be refused is refused here, before Prefect takes its time to start.
+
+    What is only worth knowing is printed on stderr, a line each.
+    """
     from flows.preflight import check_inputs
 
-    check_inputs(recipe)
+    for note in check_inputs(recipe):
+        if not quiet:
+            sys.stderr.write(f"tsalign: note: {note}\n")
     check_writable("--runs-dir", folder)
     check_writable("--store", store.root)
     store.check_remote()

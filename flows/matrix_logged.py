@@ -80,6 +80,7 @@ def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOu
         prompts=cells.prompts,
         completions=list(cells.completions),
         places=list(recipe.cells),
+        own=[],
         config=recipe.matrix,
         drop_truncated=recipe.mine.drop_truncated,
         seed=recipe.seed,

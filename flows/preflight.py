@@ -21,8 +21,10 @@ from flows.preflight_models import Prompt, check_models, check_rendering
 from tasks import machine
 
 
-def check_inputs(recipe: Recipe) -> None:
+def check_inputs(recipe: Recipe) -> list[str]:
     """Everything the recipe names: engine, models, prompts, recorded files, chat templates.
+
+    Returns notes: what is no error and yet not what one would expect, a line each.
 
     Raises:
         InputError: one line that names the field, the file and the line, and the remedy.
@@ -35,7 +37,8 @@ def check_inputs(recipe: Recipe) -> None:
         prompts += check_logs(recipe) if recipe.logged else check_prompts(recipe)
     replay = check_replay(recipe)
     if models and (prompts or replay):
-        check_rendering(recipe, models, prompts, replay)
+        return check_rendering(recipe, models, prompts, replay)
+    return []
 
 
 def check_machine(recipe: Recipe) -> None:

@@ -4,7 +4,7 @@ Nothing here starts Prefect or loads weights; transformers is imported for the t
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from models.checkpoints import (
     weight_shapes,
 )
 
+_CHUNK = 1024  # prompts whose tokens are in memory at once
 # Names of models that are no folder of the user's.
 NO_FOLDER = (WORLD, SMALL, FRESH, NONE, "policy", "teacher")
 
@@ -91,9 +92,9 @@ def check_models(recipe: Recipe) -> dict[str, Path]:
         if field == "policy.model" or field.startswith("matrix"):
             check_policy(path, field)
             check_context(recipe, path)
-        else:
+            check_template_file(path, field)
+        else:  # one without a template reads a text pair
             check_reward_model(path, field)
-        check_template_file(path, field)
     for field, config in (("policy", recipe.policy), ("student", recipe.student)):
         trained = field == "student" or recipe.policy.method == "lora"
         if f"{field}.model" in models and trained:
@@ -116,47 +117,103 @@ def check_rendering(
     models: dict[str, Path],
     prompts: Sequence[Prompt],
     replay: Sequence[Prompt] = (),
-) -> None:
+) -> list[str]:
     """Every model renders every kind of conversation, and the policy every prompt in its limit.
 
     Those of `replay` only the student has to render; of what is too long, distillation keeps count.
+    Returns what the user should know of it, a line each.
     """
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
     from models.architectures import check_architecture
     from models.chat import check_chat_template, check_vocabulary, load_tokenizer
+    from models.text_pairs import load_reader
 
     gc.enable()
     trusted = recipe.runtime.trust_remote_code
+    tokenizers = {}
     for field, path in models.items():
         check_architecture(path, field, trusted)
-        tokenizer = load_tokenizer(path, trusted)
-        check_vocabulary(tokenizer, field, embedding_rows(weight_shapes(path, field)))
+        writes = field == "policy.model" or field.startswith("matrix")
+        load = load_tokenizer if writes else load_reader
+        try:
+            tokenizer = tokenizers[field] = load(path, trusted)
+        except InputError as error:
+            raise InputError(f"{field}: {error}") from error
+        rows = embedding_rows(weight_shapes(path, field))
+        check_vocabulary(tokenizer, field, rows)
         read = [*prompts, *replay] if field == "student.model" else prompts
         for prompt in conversation_kinds(read):
             try:
-                check_chat_template(tokenizer, field, prompt.messages)
+                check_chat_template(tokenizer, field, prompt.messages, writes)
             except InputError as error:
                 raise InputError(f"{error} ({prompt.place})") from error
-    if "policy.model" in models:
-        check_prompt_lengths(recipe, load_tokenizer(models["policy.model"], trusted), prompts)
+        if field == "policy.model":
+            check_every_prompt(recipe, tokenizer, prompts, rows)
+    return [*answer_notes(tokenizers.get("policy.model")), *special_notes(tokenizers, prompts)]
 
 
 def conversation_kinds(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """The first prompt of each sequence of roles."""
-    kinds: dict[tuple[str, ...], Prompt] = {}
+    """The first prompt of each sequence of roles, with and without white space around each text."""
+    kinds: dict[tuple[tuple[str, bool], ...], Prompt] = {}
     for prompt in prompts:
-        kinds.setdefault(tuple(message["role"] for message in prompt.messages), prompt)
+        key = tuple((m["role"], m["content"] == m["content"].strip()) for m in prompt.messages)
+        kinds.setdefault(key, prompt)
     return list(kinds.values())
 
 
-def check_prompt_lengths(recipe: Recipe, tokenizer: object, prompts: Sequence[Prompt]) -> None:
-    from models.chat import render_prompts
+def answer_notes(tokenizer: object | None) -> list[str]:
+    """What text that comes from elsewhere (other models, people, files) is not under a policy."""
+    if tokenizer is None:
+        return []
+    from models.chat import answer_change, round_trip_change
+
+    notes = []
+    change = answer_change(tokenizer)
+    if change is not None:
+        notes.append(
+            "policy.model: the chat template adds text to an answer or changes it "
+            f"({change[:60]!r}); the policy is trained on what it sampled, without that"
+        )
+    lost = round_trip_change(tokenizer)
+    if lost is not None:
+        notes.append(
+            f"policy.model: the tokenizer does not give {lost!r} back as it was; the policy is "
+            "trained on the tokens it sampled, but the other models read such text"
+        )
+    return notes
+
+
+def special_notes(tokenizers: Mapping[str, object], prompts: Sequence[Prompt]) -> list[str]:
+    """How many prompts hold text that a tokenizer would take for a special token, in a line."""
+    from models.chat import special_text
+
+    found = []
+    for prompt in prompts:
+        texts = (special_text(tokenizer, prompt.messages) for tokenizer in tokenizers.values())
+        text = next(filter(None, texts), None)
+        if text:
+            found.append((prompt.place, text))
+    if not found:
+        return []
+    place, text = found[0]
+    hold = "1 prompt holds" if len(found) == 1 else f"{len(found)} prompts hold"
+    return [f"{hold} text of special tokens ({place}: {text!r}); it is read as plain text"]
+
+
+def check_every_prompt(
+    recipe: Recipe, tokenizer: object, prompts: Sequence[Prompt], rows: int | None
+) -> None:
+    """The policy reads every prompt whole, within `prompts.max_tokens`. Raises InputError."""
+    from models.chat import check_prompts
 
     limit = recipe.prompts.max_tokens
-    rendered = render_prompts(tokenizer, [prompt.messages for prompt in prompts])
-    long = [
-        (p.place, len(ids)) for p, ids in zip(prompts, rendered, strict=True) if len(ids) > limit
-    ]
+    long = []
+    for start in range(0, len(prompts), _CHUNK):
+        part = prompts[start : start + _CHUNK]
+        lengths = check_prompts(tokenizer, "policy.model", part, rows)
+        long += [
+            (p.place, length) for p, length in zip(part, lengths, strict=True) if length > limit
+        ]
     if long:
         place, length = long[0]
         more = f" (and {len(long) - 1} more prompts)" if len(long) > 1 else ""

@@ -28,8 +28,9 @@ from data.summary import (
 from flows.derived import final_result, policy_summary
 from flows.fingerprint import run_digest
 from flows.logged import LoggedOutcome
-from flows.state import Judged, Outcome
+from flows.state import Judged, Outcome, Stopped
 from tasks.report import write_report
+from tasks.report_rules import hardly_moved
 from tasks.stage import Model, Run
 from tasks.ui import publish_report, publish_round
 
@@ -51,11 +52,13 @@ def ledger(
     *,
     too_long: int,
     reused: int = 0,
+    retokenized: int = 0,
 ) -> Ledger:
     """What became of every completion, prompt and pair of a round; it adds up."""
     counts: dict[str, Any] = {"asked": asked.rows}
     counts |= {"generated": sum(table.rows or 0 for table in completions)}
-    counts |= mined.meta | preferences.meta | {"too_long": too_long, "reused": reused}
+    counts |= mined.meta | preferences.meta
+    counts |= {"too_long": too_long, "reused": reused, "retokenized": retokenized}
     counts["trained"] = counts["labelled"] + reused - too_long
     result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
     check_ledger(result)
@@ -120,6 +123,7 @@ def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
         labelled.preferences,
         too_long=tuned.policy.meta["too_long"],
         reused=tuned.reused,
+        retokenized=tuned.policy.meta["retokenized"],
     )
     precision = outcome.precision.meta if outcome.precision else {}
     return Round(
@@ -219,6 +223,30 @@ class Book:
         rows = store.table(judged.evaluation).to_pylist() if judged else []
         publish_round(self.summary, entry, rows)
 
+    def round_stopped(self, outcome: Stopped) -> None:
+        """A round that has no pair to train on: what became of its completions."""
+        labelled = outcome.labelled
+        self.summary.rounds.append(
+            Round(
+                round=outcome.number,
+                ledger=ledger(
+                    labelled.asked,
+                    labelled.completions,
+                    labelled.mined,
+                    labelled.preferences,
+                    too_long=0,
+                ),
+                teacher_calls=labelled.preferences.meta["teacher_calls"],
+                swap_rate=0.0,
+                student=StudentSummary(),
+                adopted=False,
+                tokens=labelled.tokens,
+                stages=self._run.take_records(),
+                stopped=outcome.reason,
+            )
+        )
+        self._write()
+
     def logged_done(self, outcome: LoggedOutcome) -> None:
         entry = logged_summary(outcome)
         entry.stages = self._run.take_records()
@@ -268,6 +296,8 @@ class Book:
             rate = f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}]"
             note = f"{rate}, {note}"
         self._run.progress.note(note)
+        if still := hardly_moved(entry):
+            self._run.progress.note(f"warning: {still}; raise policy.learning_rate")
 
 
 def link(name: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig
 from models.batching import length_batches
-from models.chat import Messages, load_tokenizer, render_completion
+from models.chat import Completion, Messages, load_tokenizer, token_ids
 from models.hardware import device_of, dtype_of
 from models.silence import quiet
 from models.trainers import OnProgress
@@ -21,7 +21,7 @@ _HEAD_ROWS = 4096  # positions whose logits are in memory at once
 @quiet()
 def sequence_logps(
     model_dir: Path,
-    items: Sequence[tuple[Messages, str]],
+    items: Sequence[tuple[Messages, Completion]],
     *,
     max_length: int | None = None,
     runtime: RuntimeConfig,
@@ -34,7 +34,7 @@ def sequence_logps(
     TrainingError for a log-probability that is not finite.
     """
     tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
-    pairs = [render_completion(tokenizer, messages, text) for messages, text in items]
+    pairs = [token_ids(tokenizer, messages, completion) for messages, completion in items]
     lengths = [len(prompt) + len(completion) for prompt, completion in pairs]
     if max_length is not None and max(lengths, default=0) > max_length:
         row = next(i for i, length in enumerate(lengths) if length > max_length)

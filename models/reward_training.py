@@ -5,6 +5,7 @@ full rendering of a conversation; a decoder's score is taken at its last token t
 """
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from data.errors import InputError, TrainingError
 from data.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models.adapters import reward_adapter, save_and_merge
 from models.batching import LengthGroups, Parts, Row
-from models.chat import Tokenizer, load_tokenizer, render_conversation
+from models.chat import Tokenizer, render_conversation
 from models.hardware import device_of, stored_dtype, training_dtype
 from models.silence import quiet
+from models.text_pairs import load_reader, with_segments
 from models.trainers import (
     OnProgress,
     PartsTrainer,
@@ -92,7 +94,7 @@ def train_reward_model(
     """
     set_seed(seed)
     rows, too_long = tokenise_pairs(tokenizer, preferences, config.max_length)
-    require_rows(rows, too_long, "max_length")
+    require_rows(rows, too_long, "student.max_length")
     tokenizer = with_safe_padding(tokenizer, rows)
     model, stored = _loaded(model, runtime, frozen=adapter is not None)
     trainer = _make_trainer(
@@ -199,7 +201,7 @@ def _make_trainer(
                 **arguments(out, len(rows), config, runtime, seed), disable_dropout=False
             ),
             data_collator=Parts(
-                DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id),
+                partial(padded, tokenizer),
                 runtime.train_micro_batch,
                 lambda row: 1,
             ),
@@ -215,10 +217,13 @@ def _make_trainer(
 
 def canary_batch(rows: list[Row], tokenizer: Tokenizer) -> dict[str, torch.Tensor]:
     """The first pairs as one padded batch, so that padding is part of what is checked."""
-    batch: dict[str, torch.Tensor] = DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id)(
-        rows[:_CANARIES]
-    )
-    return batch
+    return padded(tokenizer, rows[:_CANARIES])
+
+
+def padded(tokenizer: Tokenizer, rows: list[Row]) -> dict[str, torch.Tensor]:
+    """The batch a model is given: all chosen conversations, then all rejected ones."""
+    collate = DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id)
+    return with_segments(tokenizer, collate(rows))
 
 
 @torch.no_grad()
@@ -267,7 +272,7 @@ def check_rendering(
     out: Path, tokenizer: Tokenizer, pairs: pa.Table, max_length: int, runtime: RuntimeConfig
 ) -> None:
     """TrainingError unless the tokenizer in `out` renders the pairs as they were trained on."""
-    saved = load_tokenizer(out, runtime.trust_remote_code)
+    saved = load_reader(out, runtime.trust_remote_code)
     if tokenise_pairs(saved, pairs, max_length) != tokenise_pairs(tokenizer, pairs, max_length):
         raise TrainingError(
             "the saved reward model's tokenizer renders conversations differently from the one it "

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from data.errors import TrainingError
+from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig
 from models.batching import length_batches
-from models.chat import Messages, load_tokenizer, render_conversation
+from models.chat import Messages, render_conversation
 from models.checkpoints import check_reward_model
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.silence import quiet
+from models.text_pairs import load_reader, reads_segments, with_segments
 
 OnProgress = Callable[[int, int], None]
 Items = Sequence[tuple[Messages, str]]
@@ -78,7 +79,7 @@ class TransformersScorer:
 
     def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int) -> None:
         self._runtime = runtime
-        self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+        self._tokenizer = load_reader(model_dir, runtime.trust_remote_code)
         self._max_length = _limit(self._tokenizer, model_dir, max_length)
         self._model = _load(model_dir, runtime)
 
@@ -110,8 +111,9 @@ class TransformersScorer:
         for i, sequence in enumerate(sequences):
             ids[i, : len(sequence)] = torch.tensor(sequence)
             mask[i, : len(sequence)] = 1
+        batch = with_segments(self._tokenizer, {"input_ids": ids, "attention_mask": mask})
         device = self._model.device
-        logits = self._model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+        logits = self._model(**{name: part.to(device) for name, part in batch.items()}).logits
         return check_finite(logits[:, 0].double().cpu().numpy())
 
 
@@ -121,7 +123,9 @@ class VllmScorer:
     def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int) -> None:
         from models.engines.vllm import start_vllm
 
-        self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+        self._tokenizer = load_reader(model_dir, runtime.trust_remote_code)
+        if reads_segments(self._tokenizer):
+            raise InputError("a reward model that reads token_type_ids needs transformers")
         self._max_length = _limit(self._tokenizer, model_dir, max_length)
         self._child = start_vllm(
             model_dir,

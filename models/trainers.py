@@ -282,9 +282,10 @@ def input_errors(field: str) -> Iterator[None]:
 
 def require_rows(rows: list[Row], too_long: int, field: str) -> None:
     """InputError where nothing is left to train on, with what really took it."""
-    if too_long and not rows:
+    if not rows and too_long:
         raise InputError(
-            f"{field}: no row is left to train on, all {too_long} are too long; raise it"
+            f"{field}: no row is left to train on, all {too_long} are too long; raise it, or "
+            "shorten prompts or answers"
         )
     if not rows:
         raise InputError(

@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from data.recipe import RuntimeConfig, TrainConfig
+from data.world import CONTEXT
 from models.chat import Messages, load_tokenizer
 from models.reward_training import train_reward_model
 from models.sft import train_sft
@@ -143,7 +144,7 @@ def _from_scratch(
             num_hidden_layers=layers,
             num_attention_heads=width // 32,
             num_key_value_heads=width // 32,
-            max_position_embeddings=256,
+            max_position_embeddings=CONTEXT,
             tie_word_embeddings=True,
             initializer_range=0.05,
             bos_token_id=None,
@@ -233,7 +234,7 @@ def train_student(
             intermediate_size=192,
             num_hidden_layers=2,
             num_attention_heads=3,  # vLLM on a CPU reads heads of 32, not of 24
-            max_position_embeddings=256,
+            max_position_embeddings=CONTEXT,
             type_vocab_size=1,
             num_labels=1,
             initializer_range=0.05,

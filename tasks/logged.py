@@ -34,7 +34,7 @@ def import_logged_prompts(
     return _import(out, "prompts", config)
 
 
-@stage("completions", version="1")
+@stage("completions", version="2")
 def import_logged_completions(
     out: Path, context: Context, *, config: LoggedConfig, files: str
 ) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def hold_out(
     return {"prompts": len(table)}
 
 
-@stage("completions", version="1")
+@stage("completions", version="2")
 def candidates(
     out: Path, context: Context, *, completions: Artifact, judgments: Artifact, prompts: Artifact
 ) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def candidates(
     return {"completions": len(kept), "unjudged": unjudged}
 
 
-@stage("preferences", version="2")
+@stage("preferences", version="3")
 def relabel_recorded(
     out: Path,
     context: Context,

@@ -1,5 +1,6 @@
 """Optimize: the policy is tuned on the round's preferences with DPO (TS-Align, step 6)."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from data.artifacts import Artifact
 from data.errors import TrainingError
 from data.recipe import PolicyConfig
 from data.schemas import PREFERENCES, REFERENCE_LOGPS
-from data.tables import write_table
+from data.tables import as_sampled, write_table
 from tasks.distill import earlier_sample
 from tasks.stage import SCORING, TRAINING, Context, Model, stage
 
@@ -23,7 +24,7 @@ def _concatenated(context: Context, tables: list[Artifact]) -> pa.Table:
 
 @stage(
     "reference_logps",
-    version="2",
+    version="3",
     libraries=SCORING,
     isolated=True,
     shards="preferences",
@@ -37,10 +38,10 @@ def reference(
 
     table = context.table(preferences)
     messages = table["messages"].to_pylist()
-    texts = table["chosen"].to_pylist() + table["rejected"].to_pylist()
+    sides = (as_sampled(table, side, f"{side}_token_ids") for side in ("chosen", "rejected"))
     logps, _ = sequence_logps(
         context.path(policy),
-        list(zip(messages * 2, texts, strict=True)),
+        list(zip(messages * 2, chain(*sides), strict=True)),
         runtime=context.runtime,
         on_progress=context.on_progress,
     )
@@ -71,7 +72,7 @@ def average(
     )
 
 
-@stage("preferences", version="1")
+@stage("preferences", version="2")
 def sample_earlier(
     out: Path, context: Context, *, earlier: list[Artifact], new: Artifact, share: float, seed: int
 ) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def sample_earlier(
     return {"pairs": len(table)}
 
 
-@stage("policy", version="2", libraries=TRAINING, isolated=True)
+@stage("policy", version="3", libraries=TRAINING, isolated=True)
 def optimize(
     out: Path,
     context: Context,
@@ -125,8 +126,8 @@ def check_policy(
     """
     from models.logps import sequence_logps
 
-    messages, chosen = pairs["messages"].to_pylist(), pairs["chosen"].to_pylist()
-    items = list(zip(messages, chosen, strict=True))
+    messages = pairs["messages"].to_pylist()
+    items = list(zip(messages, as_sampled(pairs, "chosen", "chosen_token_ids"), strict=True))
     old, new = (sequence_logps(m, items, runtime=context.runtime)[0] for m in (before, saved))
     change = float(abs(new - old).max())
     if change == 0:

@@ -11,7 +11,7 @@ from data.tables import write_table
 from tasks.stage import Context, External, stage
 
 
-@stage("prompts", version="1")
+@stage("prompts", version="2")
 def import_prompts(out: Path, context: Context, *, source: External) -> dict[str, Any]:
     """Out: PROMPTS, validated; repeated prompts are dropped and counted."""
     table, counts = read_prompts(source.path)
@@ -36,7 +36,7 @@ def split(
     return {"prompts": len(table)}
 
 
-@stage("prompts", version="1")
+@stage("prompts", version="2")
 def without(
     out: Path, context: Context, *, pool: Artifact, held_out: list[Artifact]
 ) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def without(
     return {"prompts": len(kept), "held_out": len(table) - len(kept)}
 
 
-@stage("preferences", version="1")
+@stage("preferences", version="2")
 def import_preferences(out: Path, context: Context, *, source: External) -> dict[str, Any]:
     """Out: PREFERENCES of round 0, from a file of prompt, chosen, rejected."""
     table, counts = read_preferences(source.path)

@@ -238,7 +238,7 @@ def test_pairs_that_are_too_long_are_left_out_whole_and_counted(
     out: Path, policy_dir: Path
 ) -> None:
     tokenizer = load_tokenizer(policy_dir)
-    rows, none = tokenise_pairs(tokenizer, PAIRS, REFERENCE, 1024)
+    rows, counts = tokenise_pairs(tokenizer, PAIRS, REFERENCE, 1024)
     lengths = sorted(
         len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
         for row in rows
@@ -246,7 +246,7 @@ def test_pairs_that_are_too_long_are_left_out_whole_and_counted(
     limit = lengths[14]
     kept = sum(length <= limit for length in lengths)
     meta = train(out, policy_dir, config=config(max_length=limit))
-    assert none == 0 and 0 < kept < 21
+    assert counts == {"too_long": 0, "retokenized": 21} and 0 < kept < 21
     assert (meta["rows"], meta["too_long"]) == (kept, 21 - kept)
 
 
