@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from data.config import Config
+from data.config import Config, Count, Size, Times
 from data.recipe_logged import LoggedConfig, Seed
 from data.recipe_methods import CellConfig, MatrixConfig, RefreshConfig
 from data.recipe_training import (  # noqa: F401 - a recipe's sections are imported from here
@@ -34,23 +34,27 @@ class WorldConfig(Config):
     """The embedded world: sizes of what the bootstrap flow makes."""
 
     seed: Seed = Field(0, description="Seed of the generator and of all bootstrap training")
-    lessons: int = Field(32_000, ge=100, description="Good answers the shared trunk learns from")
-    policy_examples: int = Field(24_000, ge=100, description="Demonstrations for the SFT policy")
-    teacher_pairs: int = Field(16_000, ge=100, description="Oracle-labelled pairs for the teacher")
-    student_pairs: int = Field(1_500, ge=50, description="Oracle-labelled pairs for the student")
-    prompts: int = Field(6_000, ge=10, description="Prompts of the pool the rounds draw from")
-    dev_prompts: int = Field(210, ge=7, description="Held-out prompts for agreement and the gate")
-    test_prompts: int = Field(700, ge=7, description="Held-out prompts that only evaluate sees")
+    lessons: Count = Field(32_000, ge=100, description="Good answers the shared trunk learns from")
+    policy_examples: Count = Field(24_000, ge=100, description="Demonstrations for the SFT policy")
+    teacher_pairs: Count = Field(
+        16_000, ge=100, description="Oracle-labelled pairs for the teacher"
+    )
+    student_pairs: Count = Field(1_500, ge=50, description="Oracle-labelled pairs for the student")
+    prompts: Count = Field(6_000, ge=10, description="Prompts of the pool the rounds draw from")
+    dev_prompts: Count = Field(210, ge=7, description="Held-out prompts for agreement and the gate")
+    test_prompts: Count = Field(700, ge=7, description="Held-out prompts that only evaluate sees")
 
 
 class PromptsConfig(Config):
     path: str = Field(WORLD, description="JSONL, Parquet or CSV file, a datasets id, or 'world'")
     dev_path: str | None = Field(None, description="Held-out prompts for agreement and the gate")
     test_path: str | None = Field(None, description="Held-out prompts for the win rate")
-    dev_size: int = Field(200, ge=2, description="Without dev_path: so many prompts of the pool")
-    test_size: int = Field(500, ge=2, description="Without test_path: so many prompts of the pool")
-    per_round: int = Field(1_000, ge=1, description="Prompts drawn for each round")
-    max_tokens: int = Field(
+    dev_size: Count = Field(200, ge=2, description="Without dev_path: so many prompts of the pool")
+    test_size: Count = Field(
+        500, ge=2, description="Without test_path: so many prompts of the pool"
+    )
+    per_round: Count = Field(1_000, ge=1, description="Prompts drawn for each round")
+    max_tokens: Size = Field(
         512, ge=1, description="Longest prompt, in policy tokens", json_schema_extra=BY_MODELS
     )
     refresh: RefreshConfig | None = None
@@ -59,14 +63,14 @@ class PromptsConfig(Config):
 class DecodingConfig(Config):
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(
+    max_tokens: Size = Field(
         512, ge=1, description="Longest completion, in policy tokens", json_schema_extra=BY_MODELS
     )
 
 
 class GenerateConfig(DecodingConfig):
     engine: Literal["auto", "vllm", "transformers", "openai"] = "auto"
-    k: int = Field(8, ge=2, description="Completions sampled for each prompt")
+    k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
 
     @property
     def decoding(self) -> DecodingConfig:
@@ -107,9 +111,9 @@ class EvaluateConfig(Config):
     judge: Literal["oracle", "teacher"] = Field("teacher", description="Who decides the win rate")
     temperature: float = Field(0.7, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    dev_samples: int = Field(4, ge=2, description="Completions of each dev prompt")
-    bootstrap_samples: int = Field(2_000, ge=100)
-    every: int = Field(
+    dev_samples: Times = Field(4, ge=2, description="Completions of each dev prompt")
+    bootstrap_samples: Count = Field(2_000, ge=100)
+    every: Times = Field(
         1, ge=1, description="Evaluate every so many rounds and at the end; no gate in between"
     )
 
@@ -119,16 +123,18 @@ class RuntimeConfig(Config):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    token_budget: int = Field(
+    token_budget: Count = Field(
         16_384, ge=64, description="Tokens per scoring batch, padding included"
     )
-    shard_prompts: int = Field(
+    shard_prompts: Count = Field(
         512, ge=1, description="Prompts per shard: what a crash costs at most, once per shard"
     )
     checkpoint_minutes: float = Field(
         10.0, ge=0, description="Between two checkpoints of a training; 0: at every log entry"
     )
-    train_micro_batch: int = Field(0, ge=0, description="Rows per forward pass; 0: the batch size")
+    train_micro_batch: Times = Field(
+        0, ge=0, description="Rows per forward pass; 0: the batch size"
+    )
     gpu_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU that vLLM may take")
     trust_remote_code: bool = False
 
@@ -139,7 +145,7 @@ class Recipe(Config):
     )
     run: str = Field(pattern=RUN_NAME)
     seed: Seed = 0
-    rounds: int = Field(3, ge=1)
+    rounds: Times = Field(3, ge=1)
     world: WorldConfig | None = None
     prompts: PromptsConfig = PromptsConfig()
     policy: PolicyConfig = PolicyConfig()

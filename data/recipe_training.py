@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from data.config import Config
+from data.config import Config, Size, Times
 from data.recipe_methods import DualClipConfig, PairWeightConfig
 
 WORLD = "world"  # a model or prompt source of this name is made by the embedded world
@@ -34,19 +34,19 @@ Scheduler = Literal[
 
 
 class AdapterConfig(Config):
-    r: int = Field(16, ge=1)
-    alpha: int = Field(32, ge=1)
+    r: Times = Field(16, ge=1)
+    alpha: Times = Field(32, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     target_modules: str | list[str] = Field("all-linear", description="As PEFT's LoraConfig")
 
 
 class TrainConfig(Config):
     learning_rate: float = Field(gt=0)
-    epochs: int = Field(1, ge=1)
-    batch_size: int = Field(32, ge=1, description="Rows per optimizer step")
+    epochs: Times = Field(1, ge=1)
+    batch_size: Times = Field(32, ge=1, description="Rows per optimizer step")
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
     scheduler: Scheduler = "linear"
-    max_length: int = Field(
+    max_length: Size = Field(
         1024,
         ge=8,
         description="Longest prompt + completion, in tokens",
@@ -66,7 +66,7 @@ class StudentConfig(TrainConfig):
     loss: Literal["bradley_terry", "margin_ranking"] = "bradley_terry"
     margin: float = Field(1.0, gt=0, description="Margin of the ranking loss")
     learning_rate: float = Field(1e-3, gt=0, json_schema_extra=BY_MODELS)
-    epochs: int = Field(2, ge=1)
+    epochs: Times = Field(2, ge=1)
     replay: float = Field(0.5, ge=0, lt=1, description="Share of earlier preferences in the data")
     replay_path: str | None = Field(
         None, description="Preferences from before the first round; the world brings its own"

@@ -4,6 +4,7 @@ Importing this module loads neither torch nor Prefect; what a command needs, it 
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -149,6 +150,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; a user's error is one line on stderr and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a sign of what a finished run prints must not make it fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         args = parser().parse_args(argv)
         return args.call(args) or 0

@@ -16,7 +16,7 @@ from data.recipe import Recipe
 from data.store import Store
 from data.summary import Summary, read_summary, write_summary
 from flows.fitting import fitted
-from flows.show import headline
+from flows.show import headline, run_folder
 from tasks.redo import StageName
 
 # Only defaults: whatever the user has set wins.
@@ -57,7 +57,7 @@ def launch_rerun(
     """Make a stage of a finished or failed round again and what follows from it."""
     if stage not in get_args(StageName):
         raise InputError(f"--stage: no stage {stage!r}; use {', '.join(get_args(StageName))}")
-    folder = runs_dir / run
+    folder = run_folder(runs_dir, run)
     set_defaults()
     check(recipe_of(folder), Store(store), folder, quiet)
     from flows.rerun import rerun_round
@@ -114,8 +114,9 @@ def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
     Every artifact is hashed again: a damaged one is work left.
     """
     started, path = monotonic(), folder / "summary.json"
-    if not path.is_file() or not (folder / "report.html").is_file():
+    if not path.is_file():
         return None
+    from flows.derived import spoilt
     from flows.fingerprint import run_digest
 
     try:
@@ -123,6 +124,8 @@ def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
     except InputError:  # damaged, or of another version: it will be written again
         return None
     if summary.run_digest != run_digest(recipe) or summary.finished is None:
+        return None
+    if spoilt(folder, summary):  # report or links, which are made again
         return None
     try:
         for record in summary.stages():

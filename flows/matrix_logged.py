@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from prefect import flow
 
 from data.artifacts import TABLE, Artifact
+from data.digests import file_digest
 from data.recipe import NONE, Recipe
 from data.summary import Round, StudentSummary
 from flows.inputs import external_file, external_models
-from flows.summarize import Book, axis_summaries, ledger, link
+from flows.summarize import Book, axis_summaries, ledger
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
 from tasks.stage import Model, Run
@@ -114,5 +115,6 @@ def pair_a_matrix(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     entry.stages = run.take_records()
     book.summary.rounds.append(entry)
     run.progress.note(f"{entry.ledger.labelled:,} pairs of {entry.ledger.asked:,} prompts")
-    link(book.folder / "pairs.parquet", run.context.store.path(outcome.pairs) / TABLE)
+    table = run.context.store.path(outcome.pairs) / TABLE
+    book.link("pairs.parquet", table, file_digest(table))
     return {}

@@ -10,6 +10,7 @@ from data.errors import InputError
 from data.store import Store
 from flows.align import run_recipe
 from flows.launch import recipe_of
+from flows.show import run_folder
 from tasks.redo import Redo, StageName, now
 
 
@@ -37,7 +38,7 @@ def rerun_round(
     Returns:
         The folder of the run.
     """
-    recipe = recipe_of(Path(runs_dir) / run)
+    recipe = recipe_of(run_folder(Path(runs_dir), run))
     if not 1 <= round <= recipe.rounds:
         raise InputError(f"round: {run} has the rounds 1 to {recipe.rounds}; choose one of them")
     if not Store(store).is_local:  # what is removed here would be fetched from there

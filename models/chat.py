@@ -18,6 +18,7 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from data.errors import InputError
+from models.limits import LimitError, cpu_seconds, memory
 from models.special_text import Messages as Messages
 from models.special_text import Pieces, cut_special, marked
 from models.special_text import Tokenizer as Tokenizer
@@ -30,6 +31,18 @@ _ANSWER = "qZq"  # unlikely to be part of a template
 _PROBE = " ".join([_ANSWER, "It's (4): \"x\" & 'y'.\n\n- A  b\n- é 漢 🙂", "word " * 2000, _ANSWER])
 _WORDS = ("Yes, 4.", " Yes, 4.", "One\n\n  Two — é 漢 🙂")
 _BREAK = "\n"  # tokenizers do not join it with a word that follows
+
+_MOST_SECONDS = 20  # of computing for one conversation; templates take milliseconds
+_MOST_MEMORY = 2**32  # bytes more than the process has
+# What a template's code may raise: it runs on Python's values.
+_OF_TEMPLATES = (
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+)
 
 
 def load_tokenizer(model_dir: str | Path, trust_remote_code: bool = False) -> Tokenizer:
@@ -157,6 +170,8 @@ def check_chat_template(
     if not tokenizer.chat_template:
         raise InputError(f"{name}: the tokenizer has no chat template; set one and save it")
     try:
+        with memory(_MOST_MEMORY):
+            _render(tokenizer, _answered(sample_messages, _ANSWER))
         if writes:
             rendered = _render(tokenizer, sample_messages, generation_prompt=True)
             ids = list(chain(*render_completion(tokenizer, sample_messages, _ANSWER)))
@@ -238,12 +253,18 @@ def _render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = 
         raise InputError("the tokenizer has no chat template; set one and save it")
     defused, mark = marked(tokenizer, messages)
     try:
-        text = tokenizer.apply_chat_template(
-            defused,
-            tokenize=False,
-            add_generation_prompt=generation_prompt,
-        )
-    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        with cpu_seconds(_MOST_SECONDS):
+            text = tokenizer.apply_chat_template(
+                defused,
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+            )
+    except (LimitError, MemoryError, RecursionError) as error:
+        raise InputError(
+            f"the chat template does not end within {_MOST_SECONDS} seconds, or takes all memory "
+            f"({type(error).__name__}); use another template"
+        ) from error
+    except (TemplateError, *_OF_TEMPLATES) as error:
         roles = ", ".join(message["role"] for message in messages)
         raise InputError(
             f"the chat template refuses a conversation of roles {roles}: {_one_line(error)}; "

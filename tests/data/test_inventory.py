@@ -146,7 +146,7 @@ def test_sizes_are_those_of_the_files(store):
 def test_runs_and_what_they_refer_to(tmp_path, store):
     one, two = put(store, 1), put(store, 2)
     write_summary(tmp_path / "runs" / "a" / "summary.json", run_of([one, two, one]))
-    (run,) = summaries(tmp_path / "runs").values()
+    (run,) = summaries(tmp_path / "runs").readable.values()
     assert [place(artifact) for artifact in references(run)] == [place(one), place(two)]
 
 
