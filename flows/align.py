@@ -8,6 +8,7 @@ from prefect import flow
 from data.errors import InputError
 from data.recipe import Recipe
 from data.store import Store
+from flows.engine import settle_engine
 from flows.fingerprint import engine_of
 from flows.fitting import filled, left_out, said
 from flows.inputs import gather
@@ -36,6 +37,7 @@ def open_run(recipe: Recipe, store: str, progress: Progress, redo: Redo | None) 
 def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     """The loop: every round starts from the models the one before left."""
     parts = gather(run, recipe)
+    settle_engine(run, recipe, parts)
     book.prepared()
     state = State(policy=parts.policy, student=parts.student, average=parts.policy)
     for number in range(1, recipe.rounds + 1):

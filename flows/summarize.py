@@ -203,6 +203,7 @@ class Book:
     def prepared(self) -> None:
         """The inputs are there: models and prompts, bootstrapped or brought."""
         self.summary.bootstrap = self._run.take_records()
+        self.summary.machine["engine"] = self._run.engine  # settled by now
         self._write()
 
     def round_done(self, outcome: Outcome) -> None:
