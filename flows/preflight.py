@@ -33,7 +33,7 @@ def check_inputs(recipe: Recipe) -> None:
     if not recipe.recorded_matrix:
         prompts += check_logs(recipe.logged) if recipe.logged else check_prompts(recipe)
     prompts += check_replay(recipe)
-    if models and prompts:
+    if models:
         check_rendering(recipe, models, prompts)
 
 
