@@ -267,9 +267,7 @@ def test_weights_that_explode_in_the_last_step_are_not_saved(out: Path, policy_d
     assert not (out / "model.safetensors").exists()
 
 
-def test_a_poisoned_policy_is_not_trained(
-    tmp_path: Path, out: Path, policy_dir: Path
-) -> None:
+def test_a_poisoned_policy_is_not_trained(tmp_path: Path, out: Path, policy_dir: Path) -> None:
     bad = Path(shutil.copytree(policy_dir, tmp_path / "bad"))
     weights = load_file(bad / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
