@@ -25,6 +25,7 @@ from data.errors import InputError, TrainingError
 from data.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models import reward_training
 from models.chat import load_tokenizer, render_conversation
+from models.padding import with_safe_padding
 from models.reward_training import (
     canary_batch,
     canary_scores,
