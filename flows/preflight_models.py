@@ -22,6 +22,7 @@ from models.checkpoints import (
     check_template_file,
     context_length,
     embedding_rows,
+    position_padding,
     weight_shapes,
 )
 from tasks.machine import engine_name
@@ -186,9 +187,10 @@ def check_tokens(
     for field, path in models.items():
         tokenizer, rows = tokenizers[field], embedding_rows(weight_shapes(path, field))
         check_written_ids(tokenizer, field, rows, kinds)
-        if is_trained(recipe, field):
-            check = check_padding if field == "policy.model" else check_reward_padding
-            check(tokenizer, field, rows)
+        if is_trained(recipe, field) and field == "policy.model":
+            check_padding(tokenizer, field, rows)
+        elif is_trained(recipe, field):
+            check_reward_padding(tokenizer, field, rows, position_padding(path, field))
 
 
 def check_loading(recipe: Recipe, models: dict[str, Path]) -> None:

@@ -279,6 +279,15 @@ def context_length(model_dir: Path, field: str = "model") -> int | None:
     return min(limits, default=None)
 
 
+def position_padding(model_dir: Path, field: str = "model") -> int | None:
+    """The padding id after which a RoBERTa-like model begins to count positions; else None."""
+    config = read_config(model_dir, field)
+    if config.get("model_type") not in _OFFSET or config.get("model_type") == "mpnet":
+        return None
+    padding = config.get("pad_token_id", 1)
+    return padding if isinstance(padding, int) else None
+
+
 def _usable(config: dict[str, Any], positions: int) -> int:
     kind = config.get("model_type")
     if kind not in _OFFSET or (kind == "esm" and config.get("position_embedding_type") == "rotary"):

@@ -48,14 +48,25 @@ def check_padding(tokenizer: Tokenizer, name: str, rows: int | None) -> None:
         check_ids(tokenizer, name, rows, {tokenizer.pad_token_id}, "padding")
 
 
-def check_reward_padding(tokenizer: Tokenizer, name: str, rows: int | None) -> None:
-    """InputError unless there is a padding token apart from the one that ends a conversation."""
+def check_reward_padding(
+    tokenizer: Tokenizer, name: str, rows: int | None, counted_from: int | None
+) -> None:
+    """InputError unless there is a padding token apart from the one that ends a conversation.
+
+    It must be the one a RoBERTa-like model counts its positions from, `counted_from`: a training
+    saves the tokenizer's, and every position would be another one.
+    """
     ends = {render_conversation(tokenizer, _TALK, _ANSWER)[-1]}
     try:
         safe = with_safe_padding(tokenizer, ends)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     check_padding(safe, name, rows)
+    if counted_from is not None and safe.pad_token_id != counted_from:
+        raise InputError(
+            f"{name}: the tokenizer pads with id {safe.pad_token_id}, config.json with "
+            f"{counted_from}, and the model counts its positions from there; save both together"
+        )
 
 
 @once_for_a_folder
