@@ -196,8 +196,8 @@ class Recipe(Config):
         elif self.recorded_matrix:  # nothing is generated; at most the teacher corrects the order
             asked = self.matrix is not None and self.matrix.correction.judge == "teacher"
             sources = {"teacher.model": self.teacher.model} if asked else {}
-        for field, value in sources.items():
-            if value in (WORLD, SMALL) and self.world is None:
+        for field, value in () if self.world else sources.items():
+            if value == WORLD or (value == SMALL and field.startswith(("policy", "matrix"))):
                 raise ValueError(
                     f"{field}: name your own, or add 'world: {{}}' to use the embedded one"
                 )

@@ -49,8 +49,9 @@ def gather(run: Run, recipe: Recipe) -> Parts:
 
 def world_sources(recipe: Recipe) -> set[str]:
     """What the run needs of the embedded world: nothing, its models and prompts, a small policy."""
-    named = {recipe.policy.model, recipe.student.model, recipe.teacher.model, recipe.prompts.path}
-    return (named | {cell.source for cell in recipe.cells}) & {WORLD, SMALL}
+    samplers = {recipe.policy.model} | {cell.source for cell in recipe.cells}
+    others = {recipe.student.model, recipe.teacher.model, recipe.prompts.path}
+    return samplers & {WORLD, SMALL} | others & {WORLD}
 
 
 def external_models(recipe: Recipe) -> dict[str, External]:

@@ -36,9 +36,7 @@ def check_inputs(recipe: Recipe) -> list[str]:
     if not recipe.recorded_matrix:
         prompts += check_logs(recipe) if recipe.logged else check_prompts(recipe)
     replay = check_replay(recipe)
-    if models and (prompts or replay):
-        return check_rendering(recipe, models, prompts, replay)
-    return []
+    return check_rendering(recipe, models, prompts, replay) if models else []
 
 
 def check_machine(recipe: Recipe) -> None:

@@ -1,30 +1,46 @@
 """What can be checked of the user's models before any work: files first, chat templates last.
 
-Nothing here starts Prefect or loads weights; transformers is imported for the templates alone.
+Nothing here starts Prefect or keeps weights in memory. What needs transformers comes after what
+needs files alone, and the reading of all weights last.
 """
 
 import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.errors import InputError
 from data.prompts import Messages
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
 from models.checkpoints import (
+    check_not_quantised,
     check_policy,
     check_reward_model,
+    check_side_files,
     check_targets,
     check_template_file,
     context_length,
     embedding_rows,
+    position_padding,
     weight_shapes,
 )
+from tasks.machine import engine_name
+
+if TYPE_CHECKING:
+    from models.loading import Use
 
 _CHUNK = 1024  # prompts whose tokens are in memory at once
-# Names of models that are no folder of the user's.
-NO_FOLDER = (WORLD, SMALL, FRESH, NONE, "policy", "teacher")
+# Words that are no folder of the user's in the field that knows them: the word wins there, and
+# ./world names a folder of that name. In every other field they are names like any other.
+RESERVED = {
+    "policy.model": {WORLD, SMALL, NONE},
+    "student.model": {WORLD, NONE, FRESH},
+    "teacher.model": {WORLD},
+    "matrix.correction.judge": {NONE, "teacher"},
+}
+RESERVED_IN_CELLS = {WORLD, SMALL, "policy"}
+_QUESTION: Messages = [{"role": "user", "content": "What is 12 plus 30?"}]
 
 
 class Prompt(NamedTuple):
@@ -47,7 +63,8 @@ def own_models(recipe: Recipe) -> dict[str, Path]:
     return {
         field: model_path(field, name)
         for field, name in names.items()
-        if name not in NO_FOLDER and (field == "student.model" or not recipe.logged)
+        if name not in RESERVED.get(field, RESERVED_IN_CELLS)
+        and (field == "student.model" or not recipe.logged)
     }
 
 
@@ -91,10 +108,13 @@ def check_models(recipe: Recipe) -> dict[str, Path]:
     for field, path in models.items():
         if field == "policy.model" or field.startswith("matrix"):
             check_policy(path, field)
-            check_context(recipe, path)
+            check_context(recipe, path, field)
             check_template_file(path, field)
         else:  # one without a template reads a text pair
             check_reward_model(path, field)
+        check_side_files(path, field)
+        if is_trained(recipe, field):
+            check_not_quantised(path, field)
     for field, config in (("policy", recipe.policy), ("student", recipe.student)):
         trained = field == "student" or recipe.policy.method == "lora"
         if f"{field}.model" in models and trained:
@@ -103,11 +123,27 @@ def check_models(recipe: Recipe) -> dict[str, Path]:
     return models
 
 
-def check_context(recipe: Recipe, policy: Path) -> None:
-    limit = context_length(policy, "policy.model")
+def is_trained(recipe: Recipe, field: str) -> bool:
+    """Whether the model of this field is the start of a training, whose result is saved."""
+    return field == "policy.model" or (
+        field == "student.model" and (recipe.student.update or recipe.logged is not None)
+    )
+
+
+def use_of(recipe: Recipe, field: str) -> "Use":
+    """Who loads the model of this field, and for what."""
+    if field == "policy.model":  # whoever serves it, transformers checks what it answers
+        return "sample"
+    if not field.startswith("matrix cell"):
+        return "read"
+    return "sample" if engine_name(recipe.generate.engine) == "transformers" else "serve"
+
+
+def check_context(recipe: Recipe, policy: Path, field: str) -> None:
+    limit = context_length(policy, field)
     if limit and recipe.max_length > limit:
         raise InputError(
-            f"policy.model: knows {limit} positions, prompts.max_tokens + generate.max_tokens is "
+            f"{field}: knows {limit} positions, prompts.max_tokens + generate.max_tokens is "
             f"{recipe.max_length}; lower one of them"
         )
 
@@ -121,6 +157,7 @@ def check_rendering(
     """Every model renders every kind of conversation, and the policy every prompt in its limit.
 
     Those of `replay` only the student has to render; of what is too long, distillation keeps count.
+    Then, which takes longer, the weights: those of the architecture, finite, and writable again.
     Returns what the user should know of it, a line each.
     """
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
@@ -149,7 +186,38 @@ def check_rendering(
                 raise InputError(f"{error} ({prompt.place})") from error
         if field == "policy.model":
             check_every_prompt(recipe, tokenizer, prompts, rows)
+    kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [_QUESTION]
+    check_tokens(recipe, models, tokenizers, kinds)
+    check_loading(recipe, models)
     return [*answer_notes(tokenizers.get("policy.model")), *special_notes(tokenizers, prompts)]
+
+
+def check_tokens(
+    recipe: Recipe, models: dict[str, Path], tokenizers: dict[str, Any], kinds: list[Messages]
+) -> None:
+    """Every token that a template writes has an embedding, and a trained model has padding."""
+    from models.tokenizer_checks import check_padding, check_reward_padding, check_written_ids
+
+    for field, path in models.items():
+        tokenizer, rows = tokenizers[field], embedding_rows(weight_shapes(path, field))
+        check_written_ids(tokenizer, field, rows, kinds)
+        if is_trained(recipe, field) and field == "policy.model":
+            check_padding(tokenizer, field, rows)
+        elif is_trained(recipe, field):
+            check_reward_padding(tokenizer, field, rows, position_padding(path, field))
+
+
+def check_loading(recipe: Recipe, models: dict[str, Path]) -> None:
+    """Every model loads whole and finite, and what is trained can be saved."""
+    from models.loading import check_weights
+    from models.tokenizer_checks import check_saved_again
+
+    trusted = recipe.runtime.trust_remote_code
+    for field, path in models.items():
+        check_weights(path, field, trusted, use_of(recipe, field))
+    for field, path in models.items():
+        if is_trained(recipe, field):
+            check_saved_again(path, field, trusted)
 
 
 def conversation_kinds(prompts: Sequence[Prompt]) -> list[Prompt]:

@@ -49,7 +49,7 @@ def load_tokenizer(model_dir: str | Path, trust_remote_code: bool = False) -> To
     """The tokenizer of a Hugging Face directory or hub id; InputError if there is none."""
     try:
         return AutoTokenizer.from_pretrained(str(model_dir), trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the tokenizers library raises no narrower class
         raise InputError(
             f"no tokenizer can be loaded from '{model_dir}': {_one_line(error)}; "
             "save one there with tokenizer.save_pretrained"

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, set_seed
+from transformers import set_seed
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
@@ -26,7 +26,9 @@ from data.tables import as_sampled, assert_same_ids, index_by
 from models.adapters import policy_adapter, save_and_merge
 from models.batching import LengthGroups, Parts, Row
 from models.chat import Tokenizer, load_tokenizer, token_ids
+from models.checkpoints import readable_length
 from models.hardware import stored_dtype, training_dtype
+from models.loading import load_policy
 from models.preference_losses import clipped, dual_clip_loss, offset_sigmoid, pair_weights
 from models.silence import quiet
 from models.trainers import (
@@ -142,8 +144,9 @@ def train_dpo(
     rejected_logp (nats). What the policy sampled is trained on as the tokens it sampled; other
     answers are tokenised from their text, and their pairs counted in `retokenized`.
     A LoRA adapter is merged into the model and kept in `out/adapter`. A pair with a side longer
-    than `config.max_length` is left out and counted in `too_long`. Returns steps, losses, accuracy
-    (share of pairs whose chosen side has the higher implicit reward, last epoch) and counts.
+    than `config.max_length`, or than the policy reads, is left out and counted in `too_long`.
+    Returns steps, losses, accuracy (share of pairs whose chosen side has the higher implicit
+    reward, last epoch) and counts.
 
     Raises CardinalityError unless the tables hold the same pair ids, each once; InputError for
     losses that cannot be combined and for weights of pairs without a margin; TrainingError for a
@@ -158,7 +161,8 @@ def train_dpo(
         )
     set_seed(seed)
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    rows, counts = tokenise_pairs(tokenizer, preferences, reference, config.max_length)
+    limit = readable_length(policy, config.max_length, "policy.model")
+    rows, counts = tokenise_pairs(tokenizer, preferences, reference, limit)
     require_rows(rows, counts["too_long"], "policy.max_length")
     trainer = make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
     meta = run(trainer, rows, config, runtime, on_progress, checkpoints)
@@ -167,7 +171,7 @@ def train_dpo(
         model = save_and_merge(model, out)
     # TRL may have set a padding token, so the tokenizer is read again.
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    save_model(model, tokenizer, out, stored_dtype(policy, runtime))
+    save_model(model, tokenizer, out, stored_dtype(policy, runtime), like=policy)
     return {**meta, "accuracy": meta["metrics"]["rewards/accuracies"], **counts}
 
 
@@ -236,12 +240,8 @@ def make_trainer(
     """TRL's DPOTrainer over `rows`; for LoRA the model gets a fresh adapter, seeded."""
     lora = config.method == "lora"
     of_trl, own = check_losses(config, runtime)
-    model = AutoModelForCausalLM.from_pretrained(
-        str(policy),
-        use_safetensors=True,
-        dtype=training_dtype(stored_dtype(policy, runtime), runtime, frozen=lora),
-        trust_remote_code=runtime.trust_remote_code,
-    )
+    dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen=lora)
+    model = load_policy(policy, dtype, runtime.trust_remote_code)
     remove_dropout(model)
     parts = _WeightedParts(
         config.pair_weight,

@@ -7,6 +7,7 @@ from transformers import AutoConfig
 
 from data.errors import InputError
 from data.recipe import RuntimeConfig
+from models.silence import quiet
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -26,6 +27,7 @@ def dtype_of(runtime: RuntimeConfig) -> torch.dtype:
     return torch.bfloat16 if device_of(runtime).type == "cuda" else torch.float32
 
 
+@quiet()
 def stored_dtype(model_dir: str | Path, runtime: RuntimeConfig) -> torch.dtype:
     """The precision a model's weights were saved in, by its config.json."""
     config = AutoConfig.from_pretrained(str(model_dir), trust_remote_code=runtime.trust_remote_code)

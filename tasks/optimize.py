@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.artifacts import Artifact
 from data.errors import TrainingError
@@ -48,8 +49,9 @@ def reference(
     result = pa.table(
         {
             "pair_id": table["pair_id"],
-            "chosen_logp": pa.array(logps[: len(table)], pa.float64()),
-            "rejected_logp": pa.array(logps[len(table) :], pa.float64()),
+            # Null for a side that is longer than the policy reads: the training leaves it out.
+            "chosen_logp": pa.array(logps[: len(table)], pa.float64(), from_pandas=True),
+            "rejected_logp": pa.array(logps[len(table) :], pa.float64(), from_pandas=True),
         }
     )
     write_table(out / "data.parquet", result, REFERENCE_LOGPS)
@@ -97,12 +99,12 @@ def optimize(
     """In: PREFERENCES, REFERENCE_LOGPS. Out: a policy, merged if it was tuned with an adapter."""
     from models.dpo import train_dpo
 
-    pairs = _concatenated(context, preferences)
+    pairs, logps = _concatenated(context, preferences), _concatenated(context, reference)
     meta = train_dpo(
         out,
         policy=context.path(policy),
         preferences=pairs,
-        reference=_concatenated(context, reference),
+        reference=logps,
         config=config,
         runtime=context.runtime,
         seed=seed,
@@ -110,7 +112,9 @@ def optimize(
         checkpoints=context.scratch,
     )
     before = context.path(policy)
-    return meta | check_policy(out, before, context, pairs.slice(0, CANARIES), config.max_length)
+    readable = logps.drop_null()["pair_id"]
+    canaries = pairs.filter(pc.is_in(pairs["pair_id"], readable)).slice(0, CANARIES)
+    return meta | check_policy(out, before, context, canaries, config.max_length)
 
 
 def check_policy(
@@ -147,10 +151,12 @@ def check_policy(
 def _answers(model: Path, messages: list[Any], max_length: int, context: Context) -> list[str]:
     """Greedy answers to the prompts that leave room for one."""
     from models.chat import load_tokenizer, render_prompt
+    from models.checkpoints import readable_length
     from models.engines import open_engine
     from models.engines.base import Sampling
 
     tokenizer = load_tokenizer(model, context.runtime.trust_remote_code)
+    max_length = readable_length(model, max_length)
     prompts = [render_prompt(tokenizer, talk) for talk in messages]
     prompts = [prompt for prompt in prompts if len(prompt) + _ANSWER <= max_length]
     if not prompts:

@@ -267,14 +267,12 @@ def test_weights_that_explode_in_the_last_step_are_not_saved(out: Path, policy_d
     assert not (out / "model.safetensors").exists()
 
 
-def test_a_poisoned_policy_stops_the_training_at_once(
-    tmp_path: Path, out: Path, policy_dir: Path
-) -> None:
+def test_a_poisoned_policy_is_not_trained(tmp_path: Path, out: Path, policy_dir: Path) -> None:
     bad = Path(shutil.copytree(policy_dir, tmp_path / "bad"))
     weights = load_file(bad / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, bad / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(TrainingError, match="the loss is not finite at step 1"):
+    with pytest.raises(InputError, match=r"model\.norm\.weight holds a NaN"):
         train(out, bad)
 
 
