@@ -23,6 +23,7 @@ from data.logged_formats import (
     read_completions,
     read_judgments,
 )
+from data.paths import named_path
 from data.prompts import prompt_id
 from data.recipe import LoggedConfig
 from data.rows import SUFFIXES, format_of
@@ -133,7 +134,7 @@ def _files(value: str | list[str], field: str) -> list[Path]:
     """Files behind paths, globs and folders, in natural order. Raises InputError if none."""
     found: dict[str, Path] = {}
     for name in [value] if isinstance(value, str) else value:
-        path = Path(name).expanduser()
+        path = named_path(name, field)
         names = list(path.iterdir()) if path.is_dir() else [path]
         if glob.has_magic(name) and not path.exists():
             names = [Path(match) for match in glob.glob(str(path), recursive=True)]

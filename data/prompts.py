@@ -23,8 +23,10 @@ class PromptFile(NamedTuple):
     counts: dict[str, int]  # read = kept + duplicate
 
 
-# org/name or name, with an optional split: HuggingFaceH4/ultrafeedback_binarized:test_prefs
-_DATASET_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<split>[\w.\[\]%:+-]+))?")
+# org/name or name, with an optional revision and split: org/name@refs/convert/parquet:test
+_DATASET_ID = re.compile(
+    r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?(:(?P<split>[\w.\[\]%:+-]+))?"
+)
 
 
 def read_prompts(
@@ -164,14 +166,15 @@ def _source(path: str | Path) -> tuple[Iterable[Row], str]:
     is_file = Path(text).suffix in (*SUFFIXES, ".gz") or Path(text).exists()
     if is_file or found is None:
         return read_rows(text), Path(text).name.split(".")[0] or "prompts"
-    return _dataset_rows(found["name"], found["split"] or "train"), found["name"]
+    rows = _dataset_rows(found["name"], found["split"] or "train", found["revision"])
+    return rows, found["name"]
 
 
-def _dataset_rows(name: str, split: str) -> Iterator[Row]:
+def _dataset_rows(name: str, split: str, revision: str | None) -> Iterator[Row]:
     import datasets
 
     try:
-        rows = datasets.load_dataset(name, split=split)
+        rows = datasets.load_dataset(name, split=split, revision=revision)
     except Exception as error:  # the library's and its network client's errors have no common base
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise InputError(

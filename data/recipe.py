@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from data.config import Config
-from data.recipe_logged import LoggedConfig, Seed
+from data.recipe_logged import Day, LoggedConfig, Seed
 from data.recipe_methods import (
     CellConfig,
     DualClipConfig,
@@ -32,7 +32,6 @@ Scheduler = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
     "inverse_sqrt",
 ]  # fmt: skip
-
 
 LABELS = ("student+teacher", "student", "teacher", "matrix")
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -244,6 +243,7 @@ class Recipe(Config):
     run: str = Field(pattern=RUN_NAME)
     seed: Seed = 0
     rounds: int = Field(3, ge=1)
+    date: Day | None = Field(None, description="What chat templates print; default: the first day")
     world: WorldConfig | None = None
     prompts: PromptsConfig = PromptsConfig()
     policy: PolicyConfig = PolicyConfig()

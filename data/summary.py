@@ -204,6 +204,7 @@ class Summary(Entry):
     config: dict[str, Any] = {}
     seconds: float = 0.0
     computed_seconds: float = 0.0
+    date: str | None = None  # what chat templates print, the day the run began unless it is set
     finished: str | None = None  # UTC, ISO 8601, of the invocation that wrote the report
     base: dict[str, float] = {}  # fields of Drift for the base policy, as far as they are known
     bootstrap: list[StageRecord] = []

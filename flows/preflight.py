@@ -4,19 +4,19 @@ The command line checks before it starts Prefect, the flow checks for deployment
 without the command line. Files come first, in a second; chat templates last, for transformers.
 """
 
-import os
 from pathlib import Path
 
 from data.errors import InputError
 from data.logged import held_out_split, judged_only, read_logged
 from data.logged_pairs import judged_pairs
 from data.matrix import cell_pairs
+from data.paths import named_path
 from data.preference_reading import read_preferences
 from data.prompts import read_prompt_file, split_prompts, without_prompts
 from data.recipe import WORLD, LoggedConfig, PromptsConfig, Recipe
 from data.recorded_cells import read_answers
-from data.secrets import has_userinfo
-from flows.preflight_models import Prompt, check_models, check_rendering
+from data.source_code import code_files
+from flows.preflight_models import Prompt, cell_field, check_models, check_rendering
 from tasks import machine
 
 
@@ -38,9 +38,9 @@ def check_inputs(recipe: Recipe) -> None:
 
 
 def check_own_labels(recipe: Recipe) -> None:
-    """The file of the user's own labeller is there; its code runs when a round needs it."""
+    """The file of the user's own labeller is Python; its code runs when a round needs it."""
     if recipe.own_labels:
-        check_named_file("labels", recipe.own_labels[0])
+        code_files(Path(check_named_file("labels", recipe.own_labels[0])))
 
 
 def check_machine(recipe: Recipe) -> None:
@@ -50,23 +50,24 @@ def check_machine(recipe: Recipe) -> None:
         return
     machine.engine_name(recipe.generate.engine)
     if recipe.generate.engine == "openai":
-        url = os.environ.get("OPENAI_BASE_URL", "")
-        if not url.startswith(("http://", "https://")):
-            raise InputError(
-                "generate.engine: openai needs a server; set OPENAI_BASE_URL, e.g. "
-                "http://localhost:8000/v1"
-            )
-        if has_userinfo(url):
-            raise InputError("OPENAI_BASE_URL: holds a user or password; use OPENAI_API_KEY")
+        from models.openai_server import identity
+
+        identity()  # asks it
 
 
-def check_named_file(field: str, path: str) -> None:
-    """InputError for what looks like a file and is not there; other names are `datasets` ids."""
-    if path and Path(path).is_dir():
-        raise InputError(f"{field}: '{path}' is a folder; name a file in it")
-    like_a_file = not path.strip() or Path(path).suffix or path.startswith((".", "/", "~"))
-    if like_a_file and not Path(path).is_file():
-        raise InputError(f"{field}: no such file '{path}'; check the path (relative to here)")
+def check_named_file(field: str, name: str) -> str:
+    """The file's path in full; a name that does not look like a file's is a `datasets` id.
+
+    Raises:
+        InputError: what looks like a file is not there.
+    """
+    path = named_path(name, field)
+    if name and path.is_dir():
+        raise InputError(f"{field}: '{name}' is a folder; name a file in it")
+    like_a_file = not name.strip() or path.suffix or name.startswith((".", "/", "~"))
+    if like_a_file and not path.is_file():
+        raise InputError(f"{field}: no such file '{name}'; check the path (relative to here)")
+    return str(path)
 
 
 def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:
@@ -88,8 +89,7 @@ def check_prompts(recipe: Recipe) -> list[Prompt]:
     for part in ("path", "dev_path", "test_path"):
         name = getattr(config, part)
         if name is not None:
-            check_named_file(f"prompts.{part}", name)
-            files[part] = read_prompt_file(name)
+            files[part] = read_prompt_file(check_named_file(f"prompts.{part}", name))
     rest = without_prompts(
         files["path"].table, [file.table for part, file in files.items() if part != "path"]
     )
@@ -121,8 +121,7 @@ def check_replay(recipe: Recipe) -> list[Prompt]:
     path = recipe.student.replay_path
     if path is None or recipe.logged or recipe.recorded_matrix:
         return []
-    check_named_file("student.replay_path", path)
-    table, _ = read_preferences(path)
+    table, _ = read_preferences(check_named_file("student.replay_path", path))
     return [Prompt(path, messages) for messages in table["messages"].to_pylist()]
 
 
@@ -137,7 +136,11 @@ def check_cells(recipe: Recipe) -> list[Prompt]:
             "matrix.cells: no cell of the first round beats another as matrix.positives and "
             "matrix.axes ask; compare cells of one family, of different version or scale"
         )
-    answers = {cell.name: read_answers(cell.path) for cell in recipe.cells if cell.path}
+    answers = {
+        cell.name: read_answers(named_path(cell.path, cell_field(cell)))
+        for cell in recipe.cells
+        if cell.path
+    }
     if not recipe.recorded_matrix:
         return []
     if not any(answers[a.name].keys() & answers[b.name].keys() for a, b, _ in pairs):

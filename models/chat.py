@@ -15,6 +15,7 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from data.errors import InputError
+from models import today
 
 Messages = Sequence[Mapping[str, str]]
 Tokenizer = Any  # transformers' PreTrainedTokenizerBase, which it does not type
@@ -154,6 +155,7 @@ def _render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = 
             [dict(message) for message in messages],
             tokenize=False,
             add_generation_prompt=generation_prompt,
+            strftime_now=today.strftime_now,
         )
     except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
         roles = ", ".join(message["role"] for message in messages)
