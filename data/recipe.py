@@ -1,7 +1,7 @@
 """A recipe: the choices that fill the slots of the loop, read from YAML and checked up front.
 
 Everything that can change a result is here and enters a cache key through the stage that uses it.
-`runtime` holds what changes only speed and enters no key.
+`runtime` holds what changes only speed, but for what docs/determinism.md says of it.
 """
 
 from typing import Annotated, Any, Literal
@@ -218,7 +218,7 @@ class EvaluateConfig(Config):
 
 
 class RuntimeConfig(Config):
-    """Throughput only: never part of a cache key."""
+    """How and where to compute; of these only device and dtype are in every model's keys."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

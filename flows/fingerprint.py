@@ -15,8 +15,13 @@ from tasks.stage import STAGES, TRAINING
 
 
 def engine_of(recipe: Recipe) -> str:
-    """The generation engine on this machine, as it enters every generation's key."""
-    return machine.engine_identity(machine.engine_name(recipe.generate.engine), numerics(recipe))
+    """The generation engine on this machine, as it enters every generation's key.
+
+    An answer ends where the engine's longest sequence does, should a prompt leave less room.
+    """
+    name = machine.engine_name(recipe.generate.engine)
+    identity = machine.engine_identity(name, numerics(recipe))
+    return f"{identity} {recipe.max_length} tokens"
 
 
 def numerics(recipe: Recipe) -> str:

@@ -15,6 +15,14 @@ from pathlib import Path
 from data.errors import InputError
 from data.recipe import RuntimeConfig
 
+# By which the libraries compute float32 with fewer digits than it has.
+LOWERED = (
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
+
 
 def has_cuda() -> bool:
     """Whether this process computes on an NVIDIA GPU if it may.
@@ -77,5 +85,6 @@ def dtype(runtime: RuntimeConfig) -> str:
 
 
 def numerics(runtime: RuntimeConfig) -> str:
-    """What decides the last digits of a result on this machine; part of the keys."""
-    return f"{platform.machine()}/{device(runtime)}/{dtype(runtime)}"
+    """What decides the digits of a result on this machine; part of the keys."""
+    lowered = [f"/{name}={os.environ[name]}" for name in LOWERED if os.environ.get(name)]
+    return f"{platform.machine()}/{device(runtime)}/{dtype(runtime)}" + "".join(lowered)

@@ -1,15 +1,32 @@
 """What makes the key of a stage: its arguments by content, and what else decides its result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from data.artifacts import Artifact
-from data.recipe import Config
+from data.recipe import Config, PolicyConfig, RuntimeConfig, StudentConfig
 from data.source_code import PROJECT, code_digest
+from models import traits
 from tasks.outside import Code, External
+
+
+def of_runtime(inputs: Iterable[Any], runtime: RuntimeConfig) -> dict[str, Any]:
+    """Settings of the runtime that decide this result, where most change speed alone."""
+    inputs = list(inputs)
+    key: dict[str, Any] = {}
+    if runtime.trust_remote_code and traits.CODE in asked_for(inputs):
+        key["trust_remote_code"] = True
+    if runtime.train_micro_batch and any(_drops_out(value) for value in inputs):
+        key["train_micro_batch"] = runtime.train_micro_batch
+    return key
+
+
+def _drops_out(value: Any) -> bool:
+    """Whether a training draws at random which units of an adapter it uses, part by part."""
+    return isinstance(value, PolicyConfig | StudentConfig) and value.adapter.dropout > 0
 
 
 @cache

@@ -36,7 +36,7 @@ from data.summary import StageRecord
 from models import today, traits
 from tasks import machine
 from tasks import shards as sharding
-from tasks.keys import asked_for, key_value, library_versions, own_code
+from tasks.keys import asked_for, key_value, library_versions, of_runtime, own_code
 from tasks.outside import Code, External, outside, unchanged
 from tasks.own_code import load_code
 from tasks.progress import Progress
@@ -248,11 +248,9 @@ class Stage:
         key: dict[str, Any] = {"stage": self.name, "version": self.version}
         arguments = self.defaults | inputs
         key |= {name: key_value(value) for name, value in sorted(arguments.items())}
-        asked = asked_for(list(arguments.values()))
-        if traits.DATE in asked:
+        key |= of_runtime(arguments.values(), context.runtime)
+        if traits.DATE in asked_for(list(arguments.values())):
             key["date"] = context.date
-        if traits.CODE in asked and context.runtime.trust_remote_code:
-            key["trust_remote_code"] = True
         if self.code:
             key["code"] = self.code[0].digest
         if self.libraries:
