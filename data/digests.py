@@ -85,28 +85,30 @@ def digest_of(obj: Any) -> str:
     return "sha256:" + hashlib.sha256(canonical_json(obj)).hexdigest()
 
 
-# (path, size, mtime, inode) -> digest, for this process only.
-_memo: dict[tuple[str, int, int, int], str] = {}
+# (path, size, mtime, ctime, inode) -> digest, for this process only. A file's own time can be set
+# back, as copying tools do; the time at which that was done cannot.
+_memo: dict[tuple[str, int, int, int, int], str] = {}
 # A file younger than this may still change within one tick of its timestamp (as git's racy index).
 _SETTLED_NS = 2_000_000_000
 
 
 def file_digest(path: str | Path, fresh: bool = False) -> str:
-    """ "sha256:<hex>" of a file's bytes; remembered while size, time and inode stay the same.
+    """ "sha256:<hex>" of a file's bytes; remembered while size, times and inode stay the same.
 
     With `fresh` the bytes are read again, as a check for damage must. Raises InputError if they
     cannot be read.
     """
     try:
         stat = os.stat(path)
-        memo_key = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        times = stat.st_mtime_ns, stat.st_ctime_ns
+        memo_key = (os.path.abspath(path), stat.st_size, *times, stat.st_ino)
         if not fresh and memo_key in _memo:
             return _memo[memo_key]
         with open(path, "rb") as file:
             digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if time.time_ns() - stat.st_mtime_ns > _SETTLED_NS:
+    if time.time_ns() - max(times) > _SETTLED_NS:
         _memo[memo_key] = digest
     return digest
 

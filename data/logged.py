@@ -25,6 +25,7 @@ from data.logged_formats import (
     read_completions,
     read_judgments,
 )
+from data.paths import named_path
 from data.prompts import prompt_id
 from data.recipe import LoggedConfig
 from data.rows import SUFFIXES, format_of
@@ -142,7 +143,7 @@ def _files(value: str | list[str], field: str) -> list[Path]:
     """Files behind paths, globs and folders, in natural order. Raises InputError if none."""
     found: dict[str, Path] = {}
     for name in [value] if isinstance(value, str) else value:
-        path = os.path.expanduser(name)  # unlike Path's, without an error for ~nobody
+        path = str(named_path(name, field))
         try:
             names = [os.path.join(path, n) for n in os.listdir(path)] if isdir(path) else [path]
         except OSError as error:

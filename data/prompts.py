@@ -27,8 +27,10 @@ class PromptFile(NamedTuple):
 
 _COLUMNS = ("prompt", "messages", "conversations", "prompt_id", "dataset", "source")
 _AT_A_TIME = 4096  # rows that are Python objects at one time
-# org/name or name, with an optional split: HuggingFaceH4/ultrafeedback_binarized:test_prefs
-_DATASET_ID = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(:(?P<split>[\w.\[\]%:+-]+))?")
+# org/name or name, with an optional revision and split: org/name@refs/convert/parquet:test
+_DATASET_ID = re.compile(
+    r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?(:(?P<split>[\w.\[\]%:+-]+))?"
+)
 
 
 def read_prompts(
@@ -269,7 +271,8 @@ def _source(path: str | Path) -> tuple[Iterable[Row], str]:
     found = _DATASET_ID.fullmatch(text)
     if looks_like_file(text) or found is None:
         return read_rows(text, _COLUMNS), Path(text).name.split(".")[0] or "prompts"
-    return _dataset_rows(found["name"], found["split"] or "train"), found["name"]
+    rows = _dataset_rows(found["name"], found["split"] or "train", found["revision"])
+    return rows, found["name"]
 
 
 def looks_like_file(name: str) -> bool:
@@ -278,11 +281,11 @@ def looks_like_file(name: str) -> bool:
     return known or not name.strip() or name[0] in "./~" or os.path.exists(name)
 
 
-def _dataset_rows(name: str, split: str) -> Iterator[Row]:
+def _dataset_rows(name: str, split: str, revision: str | None) -> Iterator[Row]:
     import datasets
 
     try:
-        rows = datasets.load_dataset(name, split=split)
+        rows = datasets.load_dataset(name, split=split, revision=revision)
     except Exception as error:  # the library's and its network client's errors have no common base
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise InputError(

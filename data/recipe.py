@@ -1,7 +1,7 @@
 """A recipe: the choices that fill the slots of the loop, read from YAML and checked up front.
 
 Everything that can change a result is here and enters a cache key through the stage that uses it.
-`runtime` holds what changes only speed and enters no key.
+`runtime` holds what changes only speed, but for what docs/determinism.md says of it.
 """
 
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from data.config import Config, Count, Size, Times
-from data.recipe_logged import LoggedConfig, Seed
+from data.recipe_logged import Day, LoggedConfig, Seed
 from data.recipe_methods import CellConfig, MatrixConfig, RefreshConfig
 from data.recipe_training import (  # noqa: F401 - a recipe's sections are imported from here
     BY_MODELS,
@@ -119,7 +119,7 @@ class EvaluateConfig(Config):
 
 
 class RuntimeConfig(Config):
-    """Throughput only: never part of a cache key."""
+    """How and where to compute; of these only device and dtype are in every model's keys."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -146,6 +146,7 @@ class Recipe(Config):
     run: str = Field(pattern=RUN_NAME)
     seed: Seed = 0
     rounds: Times = Field(3, ge=1)
+    date: Day | None = Field(None, description="What chat templates print; default: the first day")
     world: WorldConfig | None = None
     prompts: PromptsConfig = PromptsConfig()
     policy: PolicyConfig = PolicyConfig()

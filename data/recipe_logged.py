@@ -1,11 +1,23 @@
 """The section of a recipe that names recorded completions and judgments."""
 
+import re
+from datetime import date
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from data.config import Config
 
+
+def _day(text: str) -> str:
+    """ISO text of a day, as it is. Raises ValueError for any other."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        date.fromisoformat(text)
+        return text
+    raise ValueError("date: must be a day such as '2026-01-31', quoted")
+
+
+Day = Annotated[str, AfterValidator(_day)]
 # numpy, which the trainers seed too, takes 32 bits.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 

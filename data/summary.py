@@ -212,6 +212,7 @@ class Summary(Entry):
     config: dict[str, Any] = {}
     seconds: float = 0.0
     computed_seconds: float = 0.0
+    date: str | None = None  # what chat templates print, the day the run began unless it is set
     finished: str | None = None  # UTC, ISO 8601, of the invocation that wrote the report
     report: str | None = None  # digest of report.html
     links: dict[str, str] = {}  # digest of what each link in the run's folder leads to

@@ -1,5 +1,6 @@
 """The parent flow: prepare, iterate rounds, write the summary and the report."""
 
+from datetime import date
 from pathlib import Path
 from time import monotonic
 
@@ -8,12 +9,14 @@ from prefect import flow
 from data.errors import InputError
 from data.recipe import Recipe
 from data.store import Store
+from data.summary import read_summary
 from flows.engine import settle_engine
 from flows.fingerprint import engine_of
 from flows.fitting import filled, left_out, said
 from flows.inputs import gather
 from flows.logged import distill_from_logs, import_logs
 from flows.matrix_logged import pair_a_matrix
+from flows.outside import outside_of
 from flows.preflight import check_inputs
 from flows.round import align_round
 from flows.state import State, Stopped
@@ -26,12 +29,25 @@ from tasks.stage import Context, Model, Run
 from tasks.ui import UiProgress
 
 
-def open_run(recipe: Recipe, store: str, progress: Progress, redo: Redo | None) -> Run:
-    """The context of a run on this machine."""
+def open_run(
+    recipe: Recipe, store: str, folder: Path, progress: Progress, redo: Redo | None
+) -> Run:
+    """The context of a run on this machine; `folder` is where its summary is kept."""
     name = machine.engine_name(recipe.generate.engine)
     residents = Residents(name, recipe.runtime, recipe.max_length, recipe.seed)
-    context = Context(Store(store), recipe.runtime, residents)
-    return Run(context, progress, engine_of(recipe), redo=redo)
+    context = Context(
+        Store(store), recipe.runtime, residents, date=recipe.date or first_day(folder)
+    )
+    return Run(context, progress, engine_of(recipe), outside_of(recipe), redo=redo)
+
+
+def first_day(folder: Path) -> str:
+    """The day a run of this name first began, YYYY-MM-DD: today, if there is no summary yet."""
+    try:
+        known = read_summary(folder / "summary.json").date
+    except InputError:
+        known = None
+    return known or date.today().isoformat()
 
 
 def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
@@ -71,8 +87,9 @@ def run_recipe(
     recipe = filled(recipe, chosen)
     notes = check_inputs(recipe)
     with UiProgress(quiet=quiet) as progress:
-        run = open_run(recipe, store, progress, redo)
-        book = Book(recipe, Path(runs_dir) / recipe.run, run)
+        folder = Path(runs_dir) / recipe.run
+        run = open_run(recipe, store, folder, progress, redo)
+        book = Book(recipe, folder, run)
         book.summary.notes = notes
         try:
             with run.context.store.used():

@@ -3,22 +3,19 @@
 `flows.preflight` has checked them.
 """
 
-from pathlib import Path
-
 from data.artifacts import Artifact
-from data.digests import file_digest, tree_digest
 from data.recipe import NONE, SMALL, WORLD, Recipe
 from flows.bootstrap import bootstrap
 from flows.preflight import held_out_sizes
-from flows.preflight_models import cell_field, own_models
+from flows.preflight_models import cell_field
 from flows.state import Parts
 from tasks.prompts import import_preferences, import_prompts, split, without
-from tasks.stage import External, Model, Run
+from tasks.stage import Model, Run
 
 
 def gather(run: Run, recipe: Recipe) -> Parts:
     """Models, prompts and earlier preferences of the recipe, ready for the first round."""
-    models = external_models(recipe)
+    models = run.outside
     prompts = own_prompts(run, recipe)
     used = world_sources(recipe)
     world = bootstrap(run, recipe.world, small=SMALL in used) if recipe.world and used else None
@@ -54,37 +51,23 @@ def world_sources(recipe: Recipe) -> set[str]:
     return samplers & {WORLD, SMALL} | others & {WORLD}
 
 
-def external_models(recipe: Recipe) -> dict[str, External]:
-    """The models the user brought, by field, named by their content."""
-    return {
-        field: External(path=str(path), digest=tree_digest(path))
-        for field, path in own_models(recipe).items()
-    }
-
-
-def external_file(path: str) -> External:
-    """A file by its bytes; what is no file is a `datasets` id, by its name."""
-    known = file_digest(path) if Path(path).is_file() else f"datasets:{path}"
-    return External(path=path, digest=known)
-
-
 def own_prompts(run: Run, recipe: Recipe) -> tuple[Artifact, Artifact, Artifact] | None:
     """Pool, dev and test prompts of the user's files, disjoint; None for the world's."""
     config = recipe.prompts
     if config.path == WORLD:
         return None
 
-    def load(field: str, path: str) -> Artifact:
-        artifact = import_prompts(run, f"read {field}", source=external_file(path))
+    def load(field: str) -> Artifact:
+        artifact = import_prompts(run, f"read {field}", source=run.outside[field])
         if artifact.meta["duplicate"]:
             run.progress.note(
                 "{read} prompts, {duplicate} of them repeated".format(**artifact.meta)
             )
         return artifact
 
-    everything = load("prompts.path", config.path)
+    everything = load("prompts.path")
     held_out = {
-        part: load(f"prompts.{part}_path", path) if path else None
+        part: load(f"prompts.{part}_path") if path else None
         for part, path in (("dev", config.dev_path), ("test", config.test_path))
     }
     named = [artifact for artifact in held_out.values() if artifact]
@@ -109,7 +92,7 @@ def own_prompts(run: Run, recipe: Recipe) -> tuple[Artifact, Artifact, Artifact]
 
 
 def own_replay(run: Run, recipe: Recipe) -> Artifact | None:
-    path = recipe.student.replay_path
-    if path is None:
+    if recipe.student.replay_path is None:
         return None
-    return import_preferences(run, "read student.replay_path", source=external_file(path))
+    source = run.outside["student.replay_path"]
+    return import_preferences(run, "read student.replay_path", source=source)

@@ -3,23 +3,21 @@
 Every function in LABELLERS takes the round's prompts to its preferences; `Recipe.labels` names it.
 """
 
-import sys
 from collections.abc import Callable
-from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 
 from data.artifacts import Artifact
 from data.errors import InputError
 from data.recipe import NONE, Recipe
 from data.recipe_methods import CellConfig
-from flows.inputs import external_file
+from flows.preflight_models import cell_field
 from flows.state import Labelled, Parts, State, Stored
 from tasks.bootstrap import people
 from tasks.generate import generate
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.mine import mine
+from tasks.outside import changed
+from tasks.own_code import load_code
 from tasks.recorded_cells import read_cell
 from tasks.refresh import choose, renew_preferences, renew_scores
 from tasks.relabel import relabel, take_order
@@ -137,7 +135,7 @@ def cell_answers(
     answers = []
     for cell in standing(recipe, state):
         if cell.path:
-            source = external_file(cell.path)
+            source = run.outside[cell_field(cell)]
             answers.append(
                 read_cell(
                     run, f"answers of {cell.name}", prompts=asked, source=source, name=cell.name
@@ -205,40 +203,27 @@ LABELLERS: dict[str, Labeller] = {
 }
 
 
-def labeller(recipe: Recipe) -> Labeller:
-    """The function that `labels` names. Raises InputError where a file does not have it."""
+def labeller(run: Run, recipe: Recipe) -> Labeller:
+    """The function that `labels` names.
+
+    Raises:
+        InputError: the file does not have it, or is not what the run began with any more.
+    """
     if recipe.own_labels is None:
         return LABELLERS[recipe.labels]
     path, name = recipe.own_labels
-    module = load_file(Path(path))
-    found: Labeller | None = getattr(module, name, None)
+    code = run.outside["labels"]
+    if said := changed(code):
+        raise InputError(said)
+    found: Labeller | None = getattr(load_code(Path(code.path)), name, None)
     if found is None:
         raise InputError(f"labels: {path} has no function {name!r}; check both names")
     return found
 
 
-@cache
-def load_file(path: Path) -> ModuleType:
-    """A user's Python file as a module, once per process. Raises InputError."""
-    spec = spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise InputError(f"labels: no such file '{path}'; check the path (relative to here)")
-    module = module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # where Prefect looks for what a stage is made of
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's code raises
-        if sys.modules[path.stem] is module:
-            del sys.modules[path.stem]
-        raise InputError(
-            f"labels: {path} cannot be imported ({type(error).__name__}: {error}); correct it"
-        ) from error
-    return module
-
-
 def label(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Labelled:
     """This round's preferences, and with them the stored ones where prompts are refreshed."""
-    new = labeller(recipe)(run, recipe, parts, state, number)
+    new = labeller(run, recipe)(run, recipe, parts, state, number)
     if recipe.prompts.refresh is None:
         return new
     assert new.scores is not None

@@ -118,12 +118,14 @@ def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
         return None
     from flows.derived import spoilt
     from flows.fingerprint import run_digest
+    from flows.outside import outside_of
 
     try:
         summary = read_summary(path)
-    except InputError:  # damaged, or of another version: it will be written again
+        now = run_digest(recipe, outside_of(recipe))
+    except InputError:  # a summary that will be written again, or what preflight will refuse
         return None
-    if summary.run_digest != run_digest(recipe) or summary.finished is None:
+    if summary.run_digest != now or summary.finished is None:
         return None
     if spoilt(folder, summary):  # report or links, which are made again
         return None

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from prefect import flow
 
 from data.artifacts import Artifact
-from data.logged import logged_digest
 from data.recipe import FRESH, LoggedConfig, Recipe
-from flows.inputs import external_models
 from tasks.distill import distill
 from tasks.gate import agreement
 from tasks.logged import (
@@ -58,7 +56,7 @@ class LoggedOutcome:
 
 
 def import_logs(run: Run, config: LoggedConfig) -> Logs:
-    files = logged_digest(config)
+    files = run.outside["logged"]
     prompts = import_logged_prompts(run, config=config, files=files)
     completions = import_logged_completions(run, config=config, files=files)
     judgments = import_judgments(run, config=config, files=files)
@@ -89,7 +87,7 @@ def import_logs(run: Run, config: LoggedConfig) -> Logs:
 def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
     """The student to distill: the recipe's, or one made from the texts to learn from."""
     if recipe.student.model != FRESH:
-        return external_models(recipe)["student.model"]
+        return run.outside["student.model"]
     return fresh_student(
         run,
         prompts=logs.train,

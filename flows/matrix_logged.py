@@ -12,7 +12,7 @@ from data.artifacts import TABLE, Artifact
 from data.digests import file_digest
 from data.recipe import NONE, Recipe
 from data.summary import Round, StudentSummary
-from flows.inputs import external_file, external_models
+from flows.preflight_models import cell_field
 from flows.summarize import Book, axis_summaries, ledger
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
@@ -38,7 +38,7 @@ class MatrixOutcome:
 
 def read_cells(run: Run, recipe: Recipe) -> Cells:
     """The recorded answers of every cell of the matrix."""
-    files = [external_file(cell.source) for cell in recipe.cells]
+    files = [run.outside[cell_field(cell)] for cell in recipe.cells]
     prompts = import_cell_prompts(run, cells=files)
     completions = [
         read_cell(run, f"answers of {cell.name}", prompts=prompts, source=file, name=cell.name)
@@ -58,7 +58,7 @@ def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact
         run,
         mined=mined,
         prompts=cells.prompts,
-        judge=external_models(recipe)[field],
+        judge=run.outside[field],
         config=config,
         min_margin=recipe.teacher.min_margin,
         round_number=1,

@@ -4,20 +4,18 @@ The command line checks before it starts Prefect, the flow checks for deployment
 without the command line. Files come first, in a second; chat templates last, for transformers.
 """
 
-import os
-
 from data.errors import InputError
 from data.files import check_regular
 from data.logged import held_out_split, judged_only, read_logged
 from data.logged_pairs import judged_pairs
 from data.matrix import cell_pairs
+from data.paths import named_path
 from data.preference_reading import read_preferences
 from data.prompts import looks_like_file, read_prompt_file, split_prompts, without_prompts
 from data.recipe import WORLD, PromptsConfig, Recipe
 from data.recorded_cells import read_answers
-from data.secrets import has_userinfo
 from flows.preflight_labels import check_own_labels
-from flows.preflight_models import Prompt, check_models, check_rendering
+from flows.preflight_models import Prompt, cell_field, check_models, check_rendering
 from tasks import machine
 
 
@@ -46,14 +44,21 @@ def check_machine(recipe: Recipe) -> None:
         return
     machine.engine_name(recipe.generate.engine)
     if recipe.generate.engine == "openai":
-        url = os.environ.get("OPENAI_BASE_URL", "")
-        if not url.startswith(("http://", "https://")):
-            raise InputError(
-                "generate.engine: openai needs a server; set OPENAI_BASE_URL, e.g. "
-                "http://localhost:8000/v1"
-            )
-        if has_userinfo(url):
-            raise InputError("OPENAI_BASE_URL: holds a user or password; use OPENAI_API_KEY")
+        from models.openai_server import identity
+
+        identity()  # asks it
+
+
+def named_file(field: str, name: str) -> str:
+    """The file's path in full; a name that does not look like a file's is a `datasets` id.
+
+    Raises:
+        InputError: what looks like a file is not there, or is none.
+    """
+    path = str(named_path(name, field))
+    if looks_like_file(path):
+        check_regular(path, field)
+    return path
 
 
 def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:
@@ -75,9 +80,7 @@ def check_prompts(recipe: Recipe) -> list[Prompt]:
     for part in ("path", "dev_path", "test_path"):
         name = getattr(config, part)
         if name is not None:
-            if looks_like_file(name):
-                check_regular(name, f"prompts.{part}")
-            files[part] = read_prompt_file(name)
+            files[part] = read_prompt_file(named_file(f"prompts.{part}", name))
     rest = without_prompts(
         files["path"].table, [file.table for part, file in files.items() if part != "path"]
     )
@@ -109,6 +112,7 @@ def check_replay(recipe: Recipe) -> list[Prompt]:
     path = recipe.student.replay_path
     if path is None or recipe.logged or recipe.recorded_matrix:
         return []
+    path = str(named_path(path, "student.replay_path"))
     check_regular(path, "student.replay_path")
     table, _ = read_preferences(path)
     return [Prompt(path, messages) for messages in table["messages"].to_pylist()]
@@ -125,7 +129,11 @@ def check_cells(recipe: Recipe) -> list[Prompt]:
             "matrix.cells: no cell of the first round beats another as matrix.positives and "
             "matrix.axes ask; compare cells of one family, of different version or scale"
         )
-    answers = {cell.name: read_answers(cell.path) for cell in recipe.cells if cell.path}
+    answers = {
+        cell.name: read_answers(named_path(cell.path, cell_field(cell)))
+        for cell in recipe.cells
+        if cell.path
+    }
     if not recipe.recorded_matrix:
         return []
     if not any(answers[a.name].keys() & answers[b.name].keys() for a, b, _ in pairs):

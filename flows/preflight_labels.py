@@ -4,10 +4,12 @@ import ast
 import importlib.util
 import warnings
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from data.errors import InputError
 from data.files import check_regular
+from data.paths import named_path
 from data.recipe import Recipe
 
 
@@ -19,10 +21,11 @@ def check_own_labels(recipe: Recipe) -> None:
     if recipe.own_labels is None:
         return
     path, name = recipe.own_labels
+    path = str(named_path(path, "labels"))
     check_regular(path, "labels")
     tree = _parsed(path)
     for module in _imported(tree):
-        if not _installed(module):
+        if not _installed(module, Path(path).parent):
             raise InputError(f"labels: {path} imports {module!r}, which is not here; install it")
     if not any(name in _bound(node) or "*" in _bound(node) for node in ast.walk(tree)):
         raise InputError(f"labels: {path} has no function {name!r}; check both names")
@@ -51,9 +54,11 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def _installed(module: str) -> bool:
+def _installed(module: str, folder: Path) -> bool:
+    """Whether Python finds the module, beside the file too."""
     try:
-        return importlib.util.find_spec(module) is not None
+        beside = PathFinder.find_spec(module, [str(folder)])
+        return beside is not None or importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False
 

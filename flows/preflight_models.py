@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.errors import InputError
+from data.paths import named_path
 from data.prompts import Messages
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
@@ -79,7 +80,7 @@ def model_path(field: str, name: str) -> Path:
     Raises:
         InputError: neither a folder with a config.json nor a model the hub gives.
     """
-    folder = Path(name).expanduser()
+    folder = named_path(name, field)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             merge = "merge the adapter into its model first; " if _is_adapter(folder) else ""

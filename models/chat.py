@@ -18,6 +18,7 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from data.errors import InputError
+from models import today
 from models.limits import LimitError, cpu_seconds, memory
 from models.special_text import Messages as Messages
 from models.special_text import Pieces, cut_special, marked
@@ -258,6 +259,7 @@ def _render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = 
                 defused,
                 tokenize=False,
                 add_generation_prompt=generation_prompt,
+                strftime_now=today.strftime_now,
             )
     except (LimitError, MemoryError, RecursionError) as error:
         raise InputError(

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
-from data.errors import InputError
 from data.recipe import RuntimeConfig
+from models import devices
 from models.silence import quiet
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -14,17 +14,12 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 def device_of(runtime: RuntimeConfig) -> torch.device:
     """The accelerator if there is one, unless the recipe says otherwise."""
-    if runtime.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("runtime.device: cuda was asked for and none is visible; use auto or cpu")
-    use_cuda = runtime.device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if use_cuda else "cpu")
+    return torch.device(devices.device(runtime))
 
 
 def dtype_of(runtime: RuntimeConfig) -> torch.dtype:
     """bfloat16 on an accelerator, float32 on a CPU, unless the recipe says otherwise."""
-    if runtime.dtype != "auto":
-        return _DTYPES[runtime.dtype]
-    return torch.bfloat16 if device_of(runtime).type == "cuda" else torch.float32
+    return _DTYPES[devices.dtype(runtime)]
 
 
 @quiet()

@@ -17,6 +17,8 @@ from functools import partial
 from multiprocessing import connection, get_context, parent_process
 from typing import Any, NoReturn
 
+from models import today
+
 OnProgress = Callable[[int, int], None]
 
 _CLOSE_SECONDS = 5.0
@@ -47,7 +49,7 @@ class Child:
         theirs.close()
         atexit.register(self.close)
         try:
-            self._ask((factory, args))
+            self._ask((factory, args, today.current()))
         except BaseException:
             self.close()
             raise
@@ -154,7 +156,8 @@ def _answer(pipe: connection.Connection) -> None:
             continue
         try:
             if served is None:
-                factory, args = question
+                factory, args, day = question
+                today.pin(day)
                 served, answer = factory(*args), None
             else:
                 method, args, reports = question

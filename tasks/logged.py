@@ -14,6 +14,7 @@ from data.logged import (
 from data.recipe import LoggedConfig, TeacherConfig
 from data.schemas import COMPLETIONS, JUDGMENTS, PREFERENCES, PROMPTS, SCORES
 from data.tables import write_table
+from tasks.outside import External
 from tasks.relabel import order_pairs
 from tasks.stage import TRAINING, Context, stage
 
@@ -28,15 +29,15 @@ def _import(out: Path, part: str, config: LoggedConfig) -> dict[str, Any]:
 
 @stage("prompts", version="1")
 def import_logged_prompts(
-    out: Path, context: Context, *, config: LoggedConfig, files: str
+    out: Path, context: Context, *, config: LoggedConfig, files: External
 ) -> dict[str, Any]:
-    """Out: PROMPTS. `files` is the digest of everything the configuration names."""
+    """Out: PROMPTS. `files` is everything the configuration names."""
     return _import(out, "prompts", config)
 
 
 @stage("completions", version="2")
 def import_logged_completions(
-    out: Path, context: Context, *, config: LoggedConfig, files: str
+    out: Path, context: Context, *, config: LoggedConfig, files: External
 ) -> dict[str, Any]:
     """Out: COMPLETIONS, their order within a prompt shuffled by seed."""
     return _import(out, "completions", config)
@@ -44,7 +45,7 @@ def import_logged_completions(
 
 @stage("judgments", version="1")
 def import_judgments(
-    out: Path, context: Context, *, config: LoggedConfig, files: str
+    out: Path, context: Context, *, config: LoggedConfig, files: External
 ) -> dict[str, Any]:
     """Out: JUDGMENTS."""
     return _import(out, "judgments", config)

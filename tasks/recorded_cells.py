@@ -8,7 +8,8 @@ from data.recipe_methods import Place
 from data.recorded_cells import answered_prompts, cell_completions, lengths_by_axis, matrix_pairs
 from data.schemas import COMPLETIONS, MATRIX_PAIRS, PROMPTS
 from data.tables import write_table
-from tasks.stage import Context, External, stage
+from tasks.outside import External
+from tasks.stage import Context, stage
 
 
 @stage("prompts", version="1")

@@ -2,7 +2,8 @@
 
 An engine is started once and handed new weights when the policy changes: starting vLLM takes
 longer than a small round. A reward model stays for all shards of a stage. On a GPU both live in
-child processes, and at most one of them holds the GPU's memory.
+child processes, and at most one of them holds the GPU's memory. Either is known by the digest of
+what it has loaded: other bytes in the same folder are another model.
 """
 
 import json
@@ -35,9 +36,9 @@ class Residents:
         self._max_model_len = max_model_len
         self._seed = seed
         self._engine: Engine | None = None
-        self._serving: Path | None = None
+        self._serving: tuple[Path, str] | None = None  # folder and digest
         self._scorer: Scorer | None = None
-        self._scoring: tuple[Path, int] | None = None
+        self._scoring: tuple[Path, str, int] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
         """Prefect copies what a flow is given, to show it, unless that is a TypeError.
@@ -47,31 +48,42 @@ class Residents:
         """
         raise TypeError("the models of a run cannot be copied")
 
-    def engine(self, model: Path) -> "Engine":
-        """The engine, with the weights of `model` loaded."""
+    def engine(self, model: Path, digest: str) -> "Engine":
+        """The engine, with the weights of `model` loaded, which are of this digest."""
         self._drop_scorer()
-        if self._engine and self._serving and shape_of(self._serving) != shape_of(model):
-            self.close()  # weights of another shape cannot be handed over
+        if self._engine and self._serving and not self._follows(model, digest):
+            self.close()
         if self._engine is None:
             from models.engines import open_engine
 
             self._engine = open_engine(
                 self.engine_name, model, self._runtime, self._max_model_len, self._seed
             )
-        elif self._serving != model:
+        elif self._serving != (model, digest):
             self._engine.load(model)
-        self._serving = model
+        self._serving = model, digest
         return self._engine
 
-    def scorer(self, model: Path, max_length: int) -> "Scorer":
-        """The reward model, loaded."""
-        if self._scorer is None or self._scoring != (model, max_length):
+    def _follows(self, model: Path, digest: str) -> bool:
+        """Whether the engine serves the model, or can be handed its weights.
+
+        They must have the same shape, and the folder of those before must hold them still.
+        """
+        assert self._serving is not None
+        served, known = self._serving
+        if served == model:
+            return known == digest
+        return shape_of(served) == shape_of(model)
+
+    def scorer(self, model: Path, digest: str, max_length: int) -> "Scorer":
+        """The reward model of this digest, loaded."""
+        if self._scorer is None or self._scoring != (model, digest, max_length):
             from models.rewards import open_scorer
 
             self.release()
             device = machine.device(self._runtime)
             self._scorer = open_scorer(model, self._runtime, max_length, device=device)
-            self._scoring = (model, max_length)
+            self._scoring = (model, digest, max_length)
         return self._scorer
 
     def release(self) -> None:

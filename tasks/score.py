@@ -19,7 +19,7 @@ def score_rows(
 
     None for a conversation that is longer than the model can read.
     """
-    scorer = context.residents.scorer(context.path(model), max_length)
+    scorer = context.residents.scorer(context.path(model), model.digest, max_length)
     try:
         rewards = scorer.score(items, context.on_progress)
     except Exception:

@@ -1,9 +1,11 @@
 """A stage: a plain function with an explicit key, run as a cached Prefect task.
 
 The key of a stage is its name and version, the versions of the libraries it computes with, and
-every keyword argument of the call: artifacts by content digest, configurations by value. Nothing
-else can reach the stage's body except the `Context`, which holds what must not change a result:
-where the store is, how fast to go, where to report progress.
+every keyword argument of the call, defaults included: artifacts by content digest, configurations
+by value. A stage that a user's file defines is also named by the code of that file. Nothing else
+can reach the stage's body except the `Context`, which holds what must not change a result: where
+the store is, how fast to go, where to report progress. Where it does change one (the date that a
+chat template prints, code that comes with a model), it is in the keys of the stages that ask.
 
 The artifact store is the truth about what exists. Prefect sees each stage as a task whose cache
 key is the same key, and persists only the small JSON reference; a record whose artifact is missing
@@ -12,8 +14,8 @@ or damaged is refreshed.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from shutil import rmtree
 from time import monotonic
@@ -24,34 +26,28 @@ import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
-from pydantic import BaseModel, ConfigDict
 
 from data.artifacts import Artifact
 from data.digests import digest_of
 from data.errors import TsAlignError
-from data.recipe import Config, RuntimeConfig
+from data.recipe import RuntimeConfig
 from data.store import Store
 from data.summary import StageRecord
+from models import today, traits
 from tasks import machine
 from tasks import shards as sharding
+from tasks.keys import asked_for, key_value, library_versions, of_runtime, own_code
+from tasks.outside import Code, External, outside, unchanged
+from tasks.own_code import load_code
 from tasks.progress import Progress
 from tasks.redo import Redo
 from tasks.residents import Residents
 
 Body = Callable[..., dict[str, Any]]
 
-STAGES: dict[str, "Stage"] = {}  # by name, for what must know all versions
+STAGES: dict[str, "Stage"] = {}  # this project's by name, for what must know all versions
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate")
 SCORING = ("torch", "transformers")
-
-
-class External(BaseModel):
-    """A file or model folder the user brought, outside the store; its bytes are its name."""
-
-    model_config = ConfigDict(frozen=True)
-
-    path: str
-    digest: str
 
 
 Model = Artifact | External
@@ -67,6 +63,7 @@ class Context:
     on_progress: Callable[[int, int], None] | None = None
     only: pa.Array | None = None  # prompt ids of the shard at work
     scratch: Path | None = None  # what a killed stage may leave to its next try; named by its key
+    date: str | None = None  # YYYY-MM-DD, what chat templates print that ask for it; None: today
 
     def path(self, model: Model) -> Path:
         """The local directory of an artifact or of a model outside the store."""
@@ -91,6 +88,7 @@ class Run:
     context: Context
     progress: Progress
     engine: str  # name, version and numerics of the generation engine, for keys
+    outside: dict[str, External] = field(default_factory=dict)  # by field of the recipe
     records: list[StageRecord] = field(default_factory=list)
     computed: int = 0  # stages whose body ran
     round: int = 0  # the one at work; 0 before the first
@@ -100,29 +98,6 @@ class Run:
         """The stages recorded since the last call, oldest first."""
         taken, self.records = self.records, []
         return taken
-
-
-@cache
-def library_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions, without importing the libraries."""
-    return {name: metadata.version(name) for name in names}
-
-
-def key_value(value: Any) -> Any:
-    """How an argument of a stage enters its key.
-
-    Raises:
-        TypeError: for anything that is not an artifact, a model, a configuration or plain JSON.
-    """
-    if isinstance(value, Artifact | External):
-        return value.digest
-    if isinstance(value, Config):
-        return value.model_dump(mode="json", exclude=set(value.not_in_key))
-    if isinstance(value, list | tuple):
-        return [key_value(item) for item in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise TypeError(f"a stage cannot take a {type(value).__name__}: it has no place in a key")
 
 
 class StageKey(CachePolicy):
@@ -211,6 +186,13 @@ class _Call:
         )
         if self.parts:
             return sharding.join(out, context.store, [part.result for part in self.parts])
+        read = [*outside(list(self.inputs.values())), *self.stage.code]
+        with unchanged(read, context.residents.close):
+            meta = self._work(out, context)
+        asks = traits.asks(out)
+        return meta | ({"asks": asks} if asks else {})
+
+    def _work(self, out: Path, context: Context) -> dict[str, Any]:
         if self.stage.isolated and machine.device(context.runtime) == "cuda":
             from models.isolation import run_isolated
 
@@ -225,8 +207,9 @@ class _Call:
 
 def run_body(address: tuple[str, str], out: Path, context: Context, inputs: dict[str, Any]) -> Any:
     """Entry of the child process: find the stage by name, as a decorated body has no pickle."""
-    module, name = address
-    stage: Stage = getattr(import_module(module), name)
+    place, name = address
+    module = load_code(Path(place)) if place.endswith(".py") else import_module(place)
+    stage: Stage = getattr(module, name)
     return stage.execute(out, context, inputs)
 
 
@@ -242,28 +225,44 @@ class Stage:
     isolated: bool
     shards: str | None
     retries: int
+    code: tuple[Code, ...]  # the user's file that defines it
 
     @property
     def address(self) -> tuple[str, str]:
-        return self.body.__module__, self.body.__name__
+        """Where a child process finds it: a module or a user's file, and its name there."""
+        place = self.code[0].path if self.code else self.body.__module__
+        return place, self.body.__name__
 
     def execute(self, out: Path, context: Context, inputs: dict[str, Any]) -> dict[str, Any]:
         """Run the body in this process, without the libraries' progress bars."""
-        if not self.libraries:  # loads no torch
-            return self.body(out, context, **inputs)
-        from models.silence import quiet
+        with today.pinned(context.date):
+            if not self.libraries:  # loads no torch
+                return self.body(out, context, **inputs)
+            from models.silence import quiet
 
-        with quiet():
-            return self.body(out, context, **inputs)
+            with quiet():
+                return self.body(out, context, **inputs)
 
     def key(self, context: Context, inputs: dict[str, Any]) -> dict[str, Any]:
         """Everything that made the artifact, as JSON."""
         key: dict[str, Any] = {"stage": self.name, "version": self.version}
-        key |= {name: key_value(value) for name, value in sorted(inputs.items())}
+        arguments = self.defaults | inputs
+        key |= {name: key_value(value) for name, value in sorted(arguments.items())}
+        key |= of_runtime(arguments.values(), context.runtime)
+        if traits.DATE in asked_for(list(arguments.values())):
+            key["date"] = context.date
+        if self.code:
+            key["code"] = self.code[0].digest
         if self.libraries:
             key["libraries"] = library_versions(self.libraries)
             key["numerics"] = context.numerics
         return key
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Arguments that a call may leave out."""
+        parameters = signature(self.body).parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not p.empty}
 
     def __call__(self, run: Run, label: str = "", **inputs: Any) -> Artifact:
         started = monotonic()
@@ -368,8 +367,10 @@ def stage(
     """
 
     def wrap(body: Body) -> Stage:
-        made = Stage(body.__name__, version, kind, body, libraries, isolated, shards, retries)
-        STAGES[made.name] = made
+        code = own_code(body)
+        made = Stage(body.__name__, version, kind, body, libraries, isolated, shards, retries, code)
+        if not code:
+            STAGES[made.name] = made
         return made
 
     return wrap

@@ -1,13 +1,11 @@
 """A policy that a vLLM server serves already, spoken to over its OpenAI-compatible API.
 
-OPENAI_BASE_URL names the server (".../v1"), OPENAI_API_KEY its key, OPENAI_MODEL the served name
-(else the first it lists). The loop changes the weights each round, so the server must take new
-ones: start `vllm serve` with VLLM_SERVER_DEV_MODE=1, on a trusted network, where it can read the
-artifact store under the same paths. Not one on a CPU for a model with tied embeddings: vLLM 0.32
-keeps the old ones in its output layer there (models/engines/vllm.py repairs its own).
+The loop changes the weights each round, so the server must take new ones: start `vllm serve` with
+VLLM_SERVER_DEV_MODE=1, on a trusted network, where it can read the artifact store under the same
+paths. Not one on a CPU for a model with tied embeddings: vLLM 0.32 keeps the old ones in its output
+layer there (models/engines/vllm.py repairs its own). Which server it is: models/openai_server.py.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +23,7 @@ from tenacity import (
 
 from data.errors import InputError
 from data.recipe import RuntimeConfig
+from models import openai_server as server
 from models.chat import load_tokenizer, stop_ids
 from models.engines.base import (
     OnProgress,
@@ -53,22 +52,14 @@ class OpenAIEngine:
     name = "openai"
 
     def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_model_len: int) -> None:
-        url = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
-        if not url:
-            raise InputError(
-                "generate.engine: openai needs a server; set OPENAI_BASE_URL, e.g. "
-                "http://localhost:8000/v1"
-            )
-        key = os.environ.get("OPENAI_API_KEY")
-        self._url, self._root = url, url.removesuffix("/v1")
+        self._url, self._root = server.base_url(), server.root_url()
         self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers=server.headers(),
             timeout=_SECONDS,
             limits=httpx.Limits(max_connections=_CONCURRENT),
         )
         try:
-            self.version = self._server_version()
-            self._model = os.environ.get("OPENAI_MODEL") or self._first_model()
+            self.version, self._model = server.version(), server.model()
             self._max_model_len = max_model_len
             self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
             self._read(Path(model_dir))
@@ -185,25 +176,6 @@ class OpenAIEngine:
                 f"can read '{model_dir}'"
             )
         self._stop = stop_ids(self._tokenizer, model_dir)
-
-    def _server_version(self) -> str:
-        try:
-            answer = self._client.get(f"{self._root}/version")
-        except httpx.TransportError as error:
-            raise InputError(
-                f"generate.engine: no server answers at {self._root} ({error}); "
-                "start it or correct OPENAI_BASE_URL"
-            ) from error
-        return str(answer.json().get("version", "unknown")) if answer.is_success else "unknown"
-
-    def _first_model(self) -> str:
-        answer = self._client.get(f"{self._url}/models")
-        if not answer.is_success:
-            raise InputError(
-                f"generate.engine: {self._url}/models answers HTTP {answer.status_code}; "
-                "check OPENAI_BASE_URL and OPENAI_API_KEY"
-            )
-        return str(answer.json()["data"][0]["id"])
 
 
 def _last_outcome(attempts: RetryCallState) -> Any:

@@ -336,7 +336,7 @@ NAMES = [
 
 @pytest.mark.parametrize("case", NAMES, ids=lambda case: str(case.changes))
 def test_what_a_recipe_says_of_models(refuse_change, monkeypatch, case):
-    monkeypatch.setattr("tasks.machine.has_cuda", lambda: False)
+    monkeypatch.setattr("models.devices.has_cuda", lambda: False)
     assert case.says in refuse_change(case.changes)
 
 

@@ -16,7 +16,7 @@ from data.digests import digest_of
 from flows import label as loop
 from flows.cli import main
 from flows.explain import ABSENT, Call, differences, nearest
-from tasks.stage import library_versions
+from tasks.keys import library_versions
 
 
 @pytest.fixture

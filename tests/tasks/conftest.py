@@ -1,3 +1,8 @@
 """Stages on the tiny models of the model tests."""
 
-from tests.models.conftest import bert_reward_dir, policy_dir, tokenizer  # noqa: F401
+from tests.models.conftest import (  # noqa: F401
+    bert_reward_dir,
+    llama_reward_dir,
+    policy_dir,
+    tokenizer,
+)

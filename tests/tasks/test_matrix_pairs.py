@@ -19,9 +19,10 @@ from models import pairwise_judge
 from models.rewards import load_scorer
 from tasks.matrix import correct as correct_stage
 from tasks.matrix import correct_pairs, keep_order, pair_cells, pair_up, verdict
+from tasks.outside import External
 from tasks.progress import Progress
 from tasks.residents import Residents
-from tasks.stage import Context, External, Run
+from tasks.stage import Context, Run
 
 PLACES = [
     Place(name="old", version=0, scale=7),

@@ -7,10 +7,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from data.recipe import RuntimeConfig
 from data.store import Store
+from tasks.outside import External
 from tasks.residents import Residents
 from tasks.score import score_rows
-from tasks.stage import Context, External
+from tasks.stage import Context
 
+A, B = ("sha256:" + digit * 64 for digit in "ab")
 ITEMS = [([{"role": "user", "content": "What is 1 plus 1?"}], "Two.")]
 
 
@@ -26,13 +28,13 @@ def test_a_reward_model_stays_until_another_length_or_an_engine_is_wanted(
     bert_reward_dir,
     policy_dir,
 ):
-    first = residents.scorer(bert_reward_dir, 64)
-    assert residents.scorer(bert_reward_dir, 64) is first
-    second = residents.scorer(bert_reward_dir, 32)
+    first = residents.scorer(bert_reward_dir, A, 64)
+    assert residents.scorer(bert_reward_dir, A, 64) is first
+    second = residents.scorer(bert_reward_dir, A, 32)
     assert second is not first
-    engine = residents.engine(policy_dir)
-    assert residents.scorer(bert_reward_dir, 32) is not second
-    assert residents.engine(policy_dir) is engine
+    engine = residents.engine(policy_dir, A)
+    assert residents.scorer(bert_reward_dir, A, 32) is not second
+    assert residents.engine(policy_dir, A) is engine
 
 
 def test_a_reward_model_that_failed_is_loaded_anew(
@@ -42,9 +44,9 @@ def test_a_reward_model_that_failed_is_loaded_anew(
     monkeypatch,
 ):
     context = Context(Store(tmp_path), RuntimeConfig(), residents)
-    model = External(path=str(bert_reward_dir), digest="sha256:" + "0" * 64)
+    model = External(path=str(bert_reward_dir), digest=A)
     expected = score_rows(context, model, ITEMS, 64)
-    broken = residents.scorer(bert_reward_dir, 64)
+    broken = residents.scorer(bert_reward_dir, A, 64)
     monkeypatch.setattr(broken, "score", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         score_rows(context, model, ITEMS, 64)
@@ -58,8 +60,15 @@ def test_weights_of_another_shape_get_an_engine_of_their_own(residents, policy_d
     config = LlamaConfig.from_pretrained(str(policy_dir))
     config.num_hidden_layers = 1
     LlamaForCausalLM(config).save_pretrained(smaller)
-    engine = residents.engine(policy_dir)
-    assert residents.engine(policy_dir) is engine
-    other = residents.engine(smaller)
+    engine = residents.engine(policy_dir, A)
+    assert residents.engine(policy_dir, A) is engine
+    other = residents.engine(smaller, B)
     assert other is not engine
-    assert residents.engine(smaller) is other
+    assert residents.engine(smaller, B) is other
+
+
+def test_other_bytes_in_the_same_folder_are_another_model(residents, bert_reward_dir, policy_dir):
+    scorer = residents.scorer(bert_reward_dir, A, 64)
+    assert residents.scorer(bert_reward_dir, B, 64) is not scorer
+    engine = residents.engine(policy_dir, A)
+    assert residents.engine(policy_dir, B) is not engine

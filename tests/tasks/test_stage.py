@@ -12,9 +12,11 @@ from data.recipe import DecodingConfig, PolicyConfig, RuntimeConfig
 from data.schemas import PROMPTS
 from data.store import Store
 from data.tables import write_table
+from tasks.keys import key_value
+from tasks.outside import External
 from tasks.progress import Progress
 from tasks.residents import Residents
-from tasks.stage import Context, External, Run, key_value, stage
+from tasks.stage import Context, Run, stage
 
 pytestmark = pytest.mark.usefixtures("prefect")
 

@@ -1,0 +1,391 @@
+"""Every field of a recipe, changed alone: whose keys change with it.
+
+A recipe is planned without running it: the flows call their stages, which say their keys and hand
+on what is named by the place of the call alone. So a key that changes does so by the field itself
+and not by what came before. `python -m tests.flows.flips` writes the table of docs/determinism.md.
+"""
+
+import copy
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+from unittest import mock
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from data.artifacts import Artifact
+from data.digests import digest_of
+from data.recipe import Recipe
+from data.store import Store
+from flows import align, bootstrap, logged, matrix_logged
+from flows.fingerprint import engine_of
+from flows.outside import outside_of
+from flows.round import align_round
+from tasks.progress import Progress
+from tasks.residents import Residents
+from tasks.stage import Context, Run, Stage
+
+DOCS = Path(__file__).parents[2] / "docs" / "determinism.md"
+TODAY = "2026-01-31"
+
+
+class Flip(NamedTuple):
+    """Another value of a field, and what must be set for it to matter."""
+
+    value: Any = None  # None: another of the field's type
+    given: dict[str, Any] = {}
+    base: str = ""  # "": by the section
+
+
+OWN = {
+    "run": "flips",
+    "rounds": 2,
+    "policy": {"model": "{policy}", "replay": "share", "reference": "average"},
+    "student": {"model": "{student}", "replay_path": "{replay}"},
+    "teacher": {"model": "{teacher}"},
+    "prompts": {"path": "{prompts}", "dev_size": 5, "test_size": 5, "per_round": 5},
+    "generate": {"engine": "transformers"},
+    "runtime": {"device": "cpu", "shard_prompts": 512},
+}
+NO_REPLAY = {"policy": {"model": "{policy}", "replay": "none"}}
+RECORDED = [
+    {"name": "a", "path": "{answers_a}", "version": 2, "family": "f"},
+    {"name": "b", "path": "{answers_b}", "version": 1, "family": "f"},
+]
+BASES: dict[str, dict[str, Any]] = {
+    "own": OWN,
+    "world": {
+        "run": "flips",
+        "rounds": 1,
+        "world": {},
+        "evaluate": {"judge": "oracle"},
+        "generate": {"engine": "transformers"},
+        "runtime": {"device": "cpu"},
+    },
+    "refresh": OWN | NO_REPLAY | {
+        "recipe": "optune", "prompts": OWN["prompts"] | {"refresh": {"share": 0.5}},
+    },
+    "matrix": OWN | NO_REPLAY | {
+        "recipe": "tso", "labels": "matrix", "student": {"model": "none"}, "rounds": 1,
+        "matrix": {"cells": [{"name": "new", "model": "policy", "version": 0},
+                             {"name": "old", "model": "{teacher}", "version": -1}]},
+    },
+    "recorded": {
+        "run": "flips", "recipe": "tso", "labels": "matrix", "policy": {"model": "none"},
+        "student": {"model": "none"}, "teacher": {"model": "{teacher}"}, "rounds": 1,
+        "matrix": {"cells": RECORDED}, "runtime": {"device": "cpu"},
+    },
+    "logged": {
+        "run": "flips", "rounds": 1, "student": {"model": "{student}"},
+        "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
+    },
+}  # fmt: skip
+BY_SECTION = {name: name for name in ("world", "matrix", "logged")} | {"prompts.refresh": "refresh"}
+FLIPS = {
+    "recipe": Flip("tso"),
+    "run": Flip("another"),
+    "rounds": Flip(3),
+    "date": Flip("2026-02-01", {"policy.model": "{dated}", "date": TODAY}),
+    "prompts.path": Flip("{other_prompts}"),
+    "prompts.dev_path": Flip("{held_out}"),
+    "prompts.test_path": Flip("{held_out}"),
+    "policy.model": Flip("{other_policy}"),
+    "policy.losses": Flip({"ipo": 1.0}),
+    "policy.label_smoothing": Flip(0.1, {"policy.losses": {"robust": 1.0}}),
+    "policy.replay": Flip("all"),
+    "policy.reference": Flip("initial"),
+    "policy.adapter.target_modules": Flip(["q_proj"]),
+    "policy.max_length": Flip(512),
+    "student.model": Flip("{teacher}"),
+    "student.replay_path": Flip("{other_replay}"),
+    "student.adapter.target_modules": Flip(["query"]),
+    "teacher.model": Flip("{student}"),
+    "labels": Flip("teacher"),
+    "matrix.cells.human": Flip(True, base="recorded"),
+    "matrix.cells.name": Flip("c"),
+    "matrix.cells.family": Flip("g"),
+    "matrix.cells.model": Flip("{other_policy}"),
+    "matrix.cells.path": Flip("{answers_c}", base="recorded"),
+    "matrix.axes": Flip(["version"]),
+    "matrix.correction.judge": Flip("none"),
+    "evaluate.judge": Flip("teacher", base="world"),
+    "generate.engine": Flip("openai"),
+    "logged.completions": Flip("{other_logged}"),
+    "logged.judgments": Flip("{logged}"),
+    "logged.judge": Flip("another"),
+    "logged.format": Flip("alpaca_eval"),
+    "runtime.device": Flip("cuda"),
+    "runtime.dtype": Flip("bfloat16"),
+    "runtime.train_micro_batch": Flip(4, {"policy.adapter": {"dropout": 0.1}}),
+    "runtime.trust_remote_code": Flip(True, {"policy.model": "{coded}"}),
+}
+for _field in ("prompt", "completion", "sample", "reward", "dataset", "finish_reason"):
+    FLIPS[f"logged.fields.{_field}"] = Flip("another")
+
+# Fields in no key: whether they can change a result, and why that needs no key.
+NO, DIGITS = "no", "last digits"
+REASONS = {
+    "recipe": (NO, "a name; the other fields make the method what it is"),
+    "run": (NO, "a name"),
+    "evaluate.bootstrap_samples": (
+        "intervals",
+        "they are computed with the summary, by every run; part of the run's digest",
+    ),
+    "runtime.token_budget": (DIGITS, "how rows share a batch: rounding only"),
+    "runtime.shard_prompts": (DIGITS, "how rows share a batch: rounding only"),
+    "runtime.checkpoint_minutes": (NO, "a training goes on from a checkpoint as if undisturbed"),
+    "runtime.gpu_memory": (DIGITS, "how many requests vLLM puts into a batch"),
+}
+
+# When a field is in a key that mostly is in none.
+NOTES = {
+    "date": "where a model's chat template prints the date; else it changes nothing",
+    "runtime.train_micro_batch": "where adapter dropout draws other units; else the parts are "
+    "weighted so that the gradient is the batch's, and it is refused with losses that compare the "
+    "pairs of a batch",
+    "runtime.trust_remote_code": "where a model comes with code; else it changes nothing",
+}
+
+
+class Variable(NamedTuple):
+    """An environment variable that the code names."""
+
+    key: str  # which keys change
+    result: str
+    why: str
+
+
+_CHATTER = Variable("none", NO, "what is printed or reported")
+_PLACE = Variable("none", NO, "where things are kept")
+_THREADS = Variable("none", DIGITS, "the order in which threads add up")
+_LOWERED = Variable("every stage with a model", "yes", "float32 is computed with fewer digits")
+VARIABLES = {
+    "CUDA_VISIBLE_DEVICES": Variable(
+        "every stage with a model, where it hides the GPU", "yes", "device and type of the weights"
+    ),
+    "DNNL_DEFAULT_FPMATH_MODE": _LOWERED,
+    "NVIDIA_TF32_OVERRIDE": _LOWERED,
+    "ONEDNN_DEFAULT_FPMATH_MODE": _LOWERED,
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": _LOWERED,
+    "OPENAI_BASE_URL": Variable("generate", "yes", "another server"),
+    "OPENAI_MODEL": Variable("generate", "yes", "another model of the server"),
+    "OPENAI_API_KEY": Variable("none", NO, "who asks; never kept"),
+    "OMP_NUM_THREADS": _THREADS,
+    "OMP_WAIT_POLICY": Variable("none", NO, "how threads wait"),
+    "GOMP_SPINCOUNT": Variable("none", NO, "how threads wait"),
+    "TOKENIZERS_PARALLELISM": Variable("none", NO, "speed"),
+    "TSALIGN_STORE": _PLACE,
+    "TSALIGN_CACHE": _PLACE,
+    "PREFECT_HOME": _PLACE,
+    "PREFECT_API_URL": _PLACE,
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _CHATTER,
+    "PREFECT_LOGGING_LEVEL": _CHATTER,
+    "PREFECT_SERVER_ANALYTICS_ENABLED": _CHATTER,
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": Variable("none", NO, "how long to wait"),
+    "DO_NOT_TRACK": _CHATTER,
+    "TORCH_CPP_LOG_LEVEL": _CHATTER,
+    "VLLM_LOGGING_LEVEL": _CHATTER,
+    "VLLM_NO_USAGE_STATS": _CHATTER,
+    "VLLM_ENABLE_V1_MULTIPROCESSING": Variable("none", NO, "set by this project, always to 0"),
+}
+
+
+def fields(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every field of a recipe that holds a value, sections and what lists hold included."""
+    for name, field in model.model_fields.items():
+        inner = list(_models(field.annotation))
+        for section in inner:
+            yield from fields(section, f"{prefix}{name}.")
+        if not inner:
+            yield prefix + name, field
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+class Meta(dict[str, Any]):
+    """Counts of a stage that did not run: none, and every verdict is yes."""
+
+    def __missing__(self, name: str) -> Any:
+        return 1 if name in ("adopted", "agreement") else 0
+
+
+def plan(recipe: Recipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Stage name and key of every call that a run of the recipe makes, by its place."""
+    calls: dict[str, tuple[str, dict[str, Any]]] = {}
+    seen: Counter[str] = Counter()
+
+    def call(stage: Stage, run: Run, label: str = "", **inputs: Any) -> Artifact:
+        place = f"{run.round} {label or stage.name}"
+        seen[place] += 1
+        place = f"{place} {seen[place]}"
+        calls[place] = stage.name, stage.key(run.context, inputs)
+        digest = digest_of(place)
+        return Artifact.model_construct(
+            kind=stage.kind, key=digest, digest=digest, rows=10, meta=Meta(), seconds=0.0
+        )
+
+    residents = Residents("none", recipe.runtime)
+    context = Context(Store(store), recipe.runtime, residents, date=recipe.date or TODAY)
+    run = Run(context, Progress(quiet=True), engine_of(recipe), outside_of(recipe))
+    book = mock.MagicMock()
+    with (
+        mock.patch.object(Stage, "__call__", call),
+        mock.patch.object(align, "align_round", align_round.fn),
+        mock.patch("flows.inputs.bootstrap", bootstrap.bootstrap.fn),
+    ):
+        if recipe.logged:
+            logs = logged.import_logs(run, recipe.logged)
+            logged.distill_from_logs.fn(run, "flips", recipe, logs)
+        elif recipe.recorded_matrix:
+            cells = matrix_logged.read_cells(run, recipe)
+            matrix_logged.pair_recorded.fn(run, "flips", recipe, cells)
+        else:
+            align.rounds(run, recipe, book)
+    return calls
+
+
+def recipe_of(base: str, changes: dict[str, Any], places: dict[str, str]) -> Recipe:
+    """A base with changes by dotted field, {places} filled in."""
+    values = copy.deepcopy(BASES[base])
+    for dotted, value in changes.items():
+        here: Any = values
+        *sections, name = dotted.split(".")
+        for section in sections:
+            here = here.setdefault(section, {}) if isinstance(here, dict) else here
+            here = here[1] if isinstance(here, list) else here
+        here[name] = value
+    text = json.dumps(values)
+    for name, path in places.items():
+        text = text.replace(f"{{{name}}}", path)
+    return Recipe.model_validate(json.loads(text))
+
+
+def another(field: FieldInfo, value: Any) -> Any:
+    """A value of the field's type that is not this one."""
+    choices = [
+        choice
+        for choice in (*get_args(field.annotation), *_literals(field.annotation))
+        if isinstance(choice, str) and choice != value
+    ]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value * 0.75 if value else 0.25
+    return choices[0]
+
+
+def _literals(annotation: Any) -> Iterator[Any]:
+    for inner in get_args(annotation):
+        yield from get_args(inner)
+
+
+def value_of(recipe: Recipe, dotted: str) -> Any:
+    here: Any = recipe
+    for name in dotted.split("."):
+        here = here[1] if isinstance(here, tuple) else here
+        here = getattr(here, name)
+    return here
+
+
+def affected(dotted: str, field: FieldInfo, places: dict[str, str], store: Path) -> set[str]:
+    """Stages whose keys or calls change with a field."""
+    flip = FLIPS.get(dotted, Flip())
+    section = next((s for s in BY_SECTION if dotted.startswith(f"{s}.")), "")
+    base = flip.base or BY_SECTION.get(section, "own")
+    before = recipe_of(base, flip.given, places)
+    value = flip.value if flip.value is not None else another(field, value_of(before, dotted))
+    after = recipe_of(base, flip.given | {dotted: value}, places)
+    assert value_of(after, dotted) != value_of(before, dotted), dotted
+    old, new = plan(before, store), plan(after, store)
+    return {
+        calls[place][0]
+        for place in old.keys() | new.keys()
+        for calls in (old, new)
+        if old.get(place) != new.get(place) and place in calls
+    }
+
+
+def make_places(folder: Path) -> dict[str, str]:
+    """The files and models that the bases name, by name; of models only what planning reads."""
+    found = {}
+    for name in ("policy", "other_policy", "student", "teacher", "dated", "coded"):
+        found[name] = str(folder / name)
+        (folder / name).mkdir()
+        code = {"auto_map": {"AutoModel": "own.Model"}} if name == "coded" else {}
+        (folder / name / "config.json").write_text(json.dumps({"name": name} | code))
+    (folder / "dated" / "chat_template.jinja").write_text("{{ strftime_now('%Y') }}")
+    pair = {"chosen": "yes", "rejected": "no"}
+    answer = {"instruction": "What?", "output": "That.", "generator": "g"}
+    logs = [{"prompt": "a", "completion": str(i), "reward": i} for i in range(2)]
+    rows: dict[str, list[dict[str, Any]]] = {
+        "prompts": [{"prompt": f"What is {i}?"} for i in range(40)],
+        "other_prompts": [{"prompt": f"Who is {i}?"} for i in range(40)],
+        "held_out": [{"prompt": f"Where is {i}?"} for i in range(9)],
+        "replay": [{"prompt": "Old?"} | pair],
+        "other_replay": [{"prompt": "Older?"} | pair],
+        "logged": logs,
+        "other_logged": logs[::-1],
+        **{f"answers_{cell}": [answer | {"generator": cell}] for cell in "abc"},
+    }
+    for name, lines in rows.items():
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in lines))
+        found[name] = str(path)
+    return found
+
+
+def table(found: dict[str, set[str]]) -> str:
+    """The section of docs/determinism.md."""
+    lines = [
+        "| field | changes the key of | can change a result | why not, or when |",
+        "|---|---|---|---|",
+    ]
+    for name, stages in found.items():
+        result, why = ("yes", NOTES.get(name, "")) if stages else REASONS[name]
+        lines.append(f"| `{name}` | {', '.join(sorted(stages)) or 'none'} | {result} | {why} |")
+    lines += [
+        "",
+        "| variable | changes the key of | can change a result | how |",
+        "|---|---|---|---|",
+    ]
+    for name, one in VARIABLES.items():
+        lines.append(f"| `{name}` | {one.key} | {one.result} | {one.why} |")
+    return "\n".join(lines) + "\n"
+
+
+def in_docs(text: str) -> str:
+    """docs/determinism.md with this table in it."""
+    place = re.compile(r"(<!-- flips -->\n).*(<!-- end -->)", re.DOTALL)
+    return place.sub(lambda found: found[1] + text + found[2], DOCS.read_text())
+
+
+def all_affected(folder: Path) -> dict[str, set[str]]:
+    """Stages affected, by field. There is a GPU to choose, and a server that says what it is."""
+    places = make_places(folder)
+    with (
+        mock.patch("models.devices.has_cuda", lambda: True),
+        mock.patch("models.openai_server.identity", lambda: "0.11.0 served http://there/v1"),
+    ):
+        return {name: affected(name, field, places, folder / "store") for name, field in fields()}
+
+
+def main() -> None:
+    """Write the table into the docs."""
+    with tempfile.TemporaryDirectory() as folder:
+        DOCS.write_text(in_docs(table(all_affected(Path(folder)))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Every setting is in the keys of what it changes, or there is a reason why not."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from data.recipe import Recipe, RuntimeConfig
+from models import devices
+from tests.flows import flips
+
+ROOT = Path(__file__).parents[2]
+# Upper-case texts that are no environment variables.
+OTHERS = {"CAUSAL_LM", "SEQ_CLS", "RUN_A", "RUN_B"}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return flips.all_affected(tmp_path_factory.mktemp("flips"))
+
+
+def test_every_field_is_in_a_key_or_has_a_reason(found):
+    """A new field fails here until it is used by a stage or the table says why it needs no key."""
+    nowhere = {name for name, stages in found.items() if not stages}
+    assert nowhere == set(flips.REASONS)
+    assert set(flips.FLIPS) <= set(found), "a row for a field that is gone"
+
+
+@pytest.mark.parametrize(
+    ("field", "stages"),
+    [
+        ("generate.temperature", {"generate"}),
+        ("teacher.model", {"relabel", "score"}),
+        ("policy.beta", {"optimize"}),
+        ("student.margin", {"distill"}),
+        ("date", {"generate", "reference", "optimize", "drift", "average"}),
+        ("runtime.trust_remote_code", {"generate", "reference", "optimize", "drift", "average"}),
+        ("prompts.path", {"import_prompts"}),
+    ],
+)
+def test_a_field_changes_the_keys_of_its_stages(found, field, stages):
+    assert found[field] == stages
+
+
+def test_the_table_of_the_docs_is_current(found):
+    """If not: python -m tests.flows.flips"""
+    assert flips.DOCS.read_text() == flips.in_docs(flips.table(found))
+
+
+def environment(tree):
+    """Names of environment variables in a module: texts that look like one, and what is asked."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant):
+            if re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", str(node.value)):
+                yield node.value
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "os.environ.get":
+            yield from (a.value for a in node.args[:1] if isinstance(a, ast.Constant))
+
+
+def test_every_environment_variable_of_the_code_is_in_the_table():
+    layers = (ROOT / layer for layer in ("data", "models", "tasks", "flows"))
+    files = [file for layer in layers for file in layer.rglob("*.py")]
+    named = {name for file in files for name in environment(ast.parse(file.read_text()))}
+    assert named - OTHERS == set(flips.VARIABLES)
+
+
+@pytest.mark.parametrize("name", sorted(set(flips.VARIABLES) - {"OPENAI_BASE_URL", "OPENAI_MODEL"}))
+def test_a_variable_is_in_the_key_if_the_table_says_so(tmp_path, monkeypatch, name):
+    """Those of the server: tests/flows/test_identity.py."""
+    monkeypatch.setattr(devices, "gpus", lambda: 1)
+    monkeypatch.setattr(devices, "torch_has_cuda", lambda: True)
+    monkeypatch.delenv(name, raising=False)
+    places = flips.make_places(tmp_path)
+    recipe = flips.recipe_of("own", {"runtime.device": "auto"}, places)
+    before = flips.plan(recipe, tmp_path / "store")
+    monkeypatch.setenv(name, "" if name == "CUDA_VISIBLE_DEVICES" else "1")
+    changed = flips.plan(recipe, tmp_path / "store") != before
+    assert changed is (flips.VARIABLES[name].key != "none")
+
+
+def test_planning_finds_the_keys_of_a_real_run(tiny_run, tiny_recipe, tmp_path):
+    """The plan of these tests is that of the flows: up to the first digest that it makes up."""
+    from data.store import Store
+    from data.summary import read_summary
+
+    summary = read_summary(tiny_run / "runs" / "tiny" / "summary.json")
+    recipe = Recipe.model_validate(tiny_recipe | {"date": summary.date})
+    calls = flips.plan(recipe, tmp_path / "store")
+    assert sorted(place.split(" ", 1)[1].rpartition(" ")[0] for place in calls) == sorted(
+        record.stage for record in summary.stages()
+    )
+    store = Store(str(tiny_run / "store"))
+    (first,) = (record for record in summary.stages() if record.stage == "read prompts.path")
+    assert store.find(first.kind, calls["0 read prompts.path 1"][1]) is not None
+    assert RuntimeConfig() == recipe.runtime
