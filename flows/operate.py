@@ -18,7 +18,7 @@ from rich.console import Console
 
 from data.errors import InputError
 from data.processes import alive, owner
-from flows.launch import SETTINGS
+from flows.server import SETTINGS
 
 POOL = "tsalign"
 CRASHED = "tsalign: a run without a heartbeat has crashed"

@@ -229,7 +229,7 @@ class Book:
         self._write()
         store = self._run.context.store
         rows = store.table(judged.evaluation).to_pylist() if judged else []
-        publish_round(self.summary, entry, rows)
+        self._run.books.note(publish_round, self.summary, entry, rows)
 
     def logged_done(self, outcome: LoggedOutcome) -> None:
         entry = logged_summary(outcome)
@@ -261,7 +261,7 @@ class Book:
                 )
         self._write()
         write_report(summary, self._run.context.store, self.folder / "report.html")
-        publish_report(summary, self.folder / "report.html")
+        self._run.books.note(publish_report, summary, self.folder / "report.html")
         for name, model in models.items():
             link(self.folder / name, self._run.context.path(model))
 
