@@ -18,7 +18,9 @@ def gather(run: Run, recipe: Recipe) -> Parts:
     models = run.outside
     prompts = own_prompts(run, recipe)
     used = world_sources(recipe)
-    world = bootstrap(run, recipe.world, small=SMALL in used) if recipe.world and used else None
+    world = None
+    if recipe.world and used:
+        world = run.books.flow(bootstrap, run, recipe.world, small=SMALL in used)
     made = world.models() if world else {}
     replay = own_replay(run, recipe) or (world.preferences if world else None)
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]

@@ -110,7 +110,7 @@ def pair_a_matrix(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     cells = read_cells(run, recipe)
     book.prepared()
     run.progress.section("Model matrix")
-    outcome = pair_recorded(run, recipe.run, recipe, cells)
+    outcome = run.books.flow(pair_recorded, run, recipe.run, recipe, cells)
     entry = matrix_summary(outcome)
     entry.stages = run.take_records()
     book.summary.rounds.append(entry)

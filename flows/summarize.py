@@ -223,7 +223,7 @@ class Book:
         self._write()
         store = self._run.context.store
         rows = store.table(judged.evaluation).to_pylist() if judged else []
-        publish_round(self.summary, entry, rows)
+        self._run.books.note(publish_round, self.summary, entry, rows)
 
     def round_stopped(self, outcome: Stopped) -> None:
         """A round that has no pair to train on: what became of its completions."""
@@ -278,7 +278,7 @@ class Book:
             elif (self.folder / name).is_symlink():  # of an earlier run of this name
                 (self.folder / name).unlink()
         self._write()
-        publish_report(summary, report)
+        self._run.books.note(publish_report, summary, report)
 
     def link(self, name: str, target: Path, digest: str) -> None:
         """Let a name in the run's folder lead to a result; the summary knows its digest."""
