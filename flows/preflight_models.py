@@ -153,10 +153,23 @@ def check_rendering(recipe: Recipe, models: dict[str, Path], prompts: Sequence[P
     Then, which takes longer, the weights: those of the architecture, finite, and writable again.
     """
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
+    from models.silence import quiet
+
+    gc.enable()
+    with quiet():
+        tokenizers = check_templates(recipe, models, prompts)
+        kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [_QUESTION]
+        check_tokens(recipe, models, tokenizers, kinds)
+        check_loading(recipe, models)
+
+
+def check_templates(
+    recipe: Recipe, models: dict[str, Path], prompts: Sequence[Prompt]
+) -> dict[str, Any]:
+    """The tokenizers of the models by field, whose chat templates render the prompts."""
     from models.architectures import check_architecture
     from models.chat import check_chat_template, check_vocabulary, load_tokenizer
 
-    gc.enable()
     trusted = recipe.runtime.trust_remote_code
     tokenizers = {}
     for field, path in models.items():
@@ -173,9 +186,7 @@ def check_rendering(recipe: Recipe, models: dict[str, Path], prompts: Sequence[P
                 raise InputError(f"{error} ({prompt.place})") from error
     if "policy.model" in models:
         check_prompt_lengths(recipe, tokenizers["policy.model"], prompts)
-    kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [_QUESTION]
-    check_tokens(recipe, models, tokenizers, kinds)
-    check_loading(recipe, models)
+    return tokenizers
 
 
 def check_tokens(

@@ -163,7 +163,7 @@ def correct_pairs(
     return pa.Table.from_pylist(rows, PREFERENCES), counts
 
 
-@stage("preferences", version="1", libraries=SCORING, shards="mined", retries=1)
+@stage("preferences", version="2", libraries=SCORING, shards="mined", retries=1)
 def correct(
     out: Path,
     context: Context,

@@ -84,7 +84,7 @@ def sample_earlier(
     return {"pairs": len(table)}
 
 
-@stage("policy", version="2", libraries=TRAINING, isolated=True)
+@stage("policy", version="3", libraries=TRAINING, isolated=True)
 def optimize(
     out: Path,
     context: Context,

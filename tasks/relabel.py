@@ -87,7 +87,7 @@ def preference(
     }
 
 
-@stage("preferences", version="2", libraries=SCORING, shards="mined", retries=1)
+@stage("preferences", version="3", libraries=SCORING, shards="mined", retries=1)
 def relabel(
     out: Path,
     context: Context,

@@ -1,4 +1,4 @@
-"""Folders called like the words that recipes know: a word is one only in the fields that know it."""
+"""Folders called like words that recipes know: each is a word in the fields that know it alone."""
 
 import shutil
 from pathlib import Path
