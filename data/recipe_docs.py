@@ -14,8 +14,11 @@ from data.recipe import BY_MODELS, Recipe
 HEAD = """# Recipes
 
 A recipe is a YAML file; `--set key=value` changes one field. Unknown keys and values that do not
-fit are refused with the field's name before anything starts. All fields with their defaults, as
-written by `python -m data.recipe_docs`; "by models" is explained below the table:
+fit are refused with the field's name before anything starts. Words such as `world`, `none` or
+`policy` mean something only in the fields whose description names them, and win there over a folder
+of that name (write `./world` for the folder); in other fields they are names like any other. All
+fields with their defaults, as written by `python -m data.recipe_docs`; "by models" is explained
+below the table:
 
 | field | default | |
 |---|---|---|

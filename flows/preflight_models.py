@@ -162,11 +162,28 @@ def check_rendering(
     Returns what the user should know of it, a line each.
     """
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
+    from models.silence import quiet
+
+    gc.enable()
+    with quiet():
+        tokenizers = check_templates(recipe, models, prompts, replay)
+        kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [_QUESTION]
+        check_tokens(recipe, models, tokenizers, kinds)
+        check_loading(recipe, models)
+        return [*answer_notes(tokenizers.get("policy.model")), *special_notes(tokenizers, prompts)]
+
+
+def check_templates(
+    recipe: Recipe,
+    models: dict[str, Path],
+    prompts: Sequence[Prompt],
+    replay: Sequence[Prompt],
+) -> dict[str, Any]:
+    """The tokenizers of the models by field, whose chat templates render the prompts."""
     from models.architectures import check_architecture
     from models.chat import check_chat_template, check_vocabulary, load_tokenizer
     from models.text_pairs import load_reader
 
-    gc.enable()
     trusted = recipe.runtime.trust_remote_code
     tokenizers = {}
     for field, path in models.items():
@@ -187,10 +204,7 @@ def check_rendering(
                 raise InputError(f"{error} ({prompt.place})") from error
         if field == "policy.model":
             check_every_prompt(recipe, tokenizer, prompts, rows)
-    kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [_QUESTION]
-    check_tokens(recipe, models, tokenizers, kinds)
-    check_loading(recipe, models)
-    return [*answer_notes(tokenizers.get("policy.model")), *special_notes(tokenizers, prompts)]
+    return tokenizers
 
 
 def check_tokens(

@@ -9,7 +9,13 @@ from safetensors import SafetensorError, safe_open
 
 from data.digests import digest_of, file_digest
 from data.errors import InputError
-from models.config_fields import POSITIONS, check_config, check_generation, scaled_positions
+from models.config_fields import (
+    POSITIONS,
+    check_config,
+    check_generation,
+    check_tokenizer,
+    scaled_positions,
+)
 
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _EMBEDDINGS = ("embed_tokens", "word_embeddings", "wte", "embed_in", "tok_embeddings", "shared")
@@ -125,11 +131,13 @@ def _config(model_dir: Path, field: str) -> dict[str, Any]:
 
 
 def check_side_files(model_dir: Path, field: str) -> None:
-    """InputError for an adapter beside the weights, or a generation_config.json of no use."""
+    """InputError for an adapter beside the weights, or a JSON file beside them of no use."""
     check_no_adapter(model_dir, field)
-    path = Path(model_dir) / "generation_config.json"
-    if path.is_file():
-        check_generation(read_json(path, field), path, field)
+    checks = {"generation_config.json": check_generation, "tokenizer_config.json": check_tokenizer}
+    for name, check in checks.items():
+        path = Path(model_dir) / name
+        if path.is_file():
+            check(read_json(path, field), path, field)
 
 
 def check_no_adapter(model_dir: Path, field: str = "model") -> None:

@@ -79,6 +79,11 @@ def check_config(config: dict[str, Any], path: Path, field: str) -> None:
         _check(config["text_config"], _CONFIG, path, field)
 
 
+def check_tokenizer(config: dict[str, Any], path: Path, field: str) -> None:
+    """InputError for a field of tokenizer_config.json of a wrong kind."""
+    _check(config, {"model_max_length": _NUMBER}, path, field)
+
+
 def check_generation(config: dict[str, Any], path: Path, field: str) -> None:
     """InputError for a field of generation_config.json of a wrong kind."""
     _check(config, _GENERATION, path, field)

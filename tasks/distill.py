@@ -31,7 +31,7 @@ def earlier_sample(earlier: list[pa.Table], n_new: int, share: float, seed: int)
     return pool.take(pa.array(np.sort(rows)))
 
 
-@stage("student", version="1", libraries=TRAINING, isolated=True)
+@stage("student", version="2", libraries=TRAINING, isolated=True)
 def distill(
     out: Path,
     context: Context,
