@@ -149,7 +149,10 @@ def check_rendering(
                 raise InputError(f"{error} ({prompt.place})") from error
         if field == "policy.model":
             check_every_prompt(recipe, tokenizer, prompts, rows)
-    return [*answer_notes(tokenizers.get("policy.model")), *special_notes(tokenizers, prompts)]
+    return [
+        *answer_notes(tokenizers.get("policy.model")),
+        *special_notes(tokenizers, [*prompts, *replay]),
+    ]
 
 
 def conversation_kinds(prompts: Sequence[Prompt]) -> list[Prompt]:
