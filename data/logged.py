@@ -26,7 +26,7 @@ from data.logged_formats import (
     read_judgments,
 )
 from data.paths import named_path
-from data.prompts import prompt_id
+from data.prompts import content_of, prompt_id
 from data.recipe import LoggedConfig
 from data.rows import SUFFIXES, format_of
 from data.schemas import COMPLETIONS, JUDGMENTS, PROMPTS, SCORES
@@ -90,11 +90,14 @@ def held_out_split(prompts: pa.Table, share: float, seed: int) -> tuple[pa.Table
     """Prompts to learn from and held-out ones, `share` of every dataset, by seed.
 
     Datasets too small to be split, such as one for every prompt, are split together. Which half a
-    prompt falls into depends on its id, its dataset and their sizes alone, not on its place.
+    prompt falls into depends on its content, its dataset and their sizes alone, not on its place:
+    prompts of one content are in one half.
     """
+    contents = [content_of(messages) for messages in prompts["messages"].to_pylist()]
+    entries = sorted(zip(contents, prompts["dataset"].to_pylist(), strict=True), reverse=True)
     by_dataset: dict[str, list[str]] = defaultdict(list)
-    for row in prompts.select(["prompt_id", "dataset"]).to_pylist():
-        by_dataset[row["dataset"]].append(row["prompt_id"])
+    for content, dataset in dict(entries).items():
+        by_dataset[dataset].append(content)
     groups, rest = [], []
     for ids in by_dataset.values():
         if 0 < round(len(ids) * share) < len(ids):
@@ -104,7 +107,7 @@ def held_out_split(prompts: pa.Table, share: float, seed: int) -> tuple[pa.Table
     held_out: set[str] = set()
     for ids in [*groups, rest]:
         held_out.update(_shuffled(ids, seed)[: round(len(ids) * share)])
-    mask = pa.array([value in held_out for value in prompts["prompt_id"].to_pylist()], pa.bool_())
+    mask = pa.array([content in held_out for content in contents], pa.bool_())
     inverse = pa.array([not value for value in mask.to_pylist()], pa.bool_())
     return prompts.filter(inverse), prompts.filter(mask)
 

@@ -119,11 +119,11 @@ def prompt_id(messages: Messages) -> str:
 
 
 def content_of(messages: Messages) -> str:
-    """What makes two prompts one: digest of their messages less the white space around each.
+    """Equal for prompts that are one: the id of the messages less the white space around each.
 
     Many chat templates trim, and then the models cannot tell such prompts apart.
     """
-    return digest_of([message | {"content": message["content"].strip()} for message in messages])
+    return prompt_id([message | {"content": message["content"].strip()} for message in messages])
 
 
 def as_messages(value: Any, place: str, field: str = "prompt") -> Messages:

@@ -170,7 +170,8 @@ def check_rendering(
         kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [_QUESTION]
         check_tokens(recipe, models, tokenizers, kinds)
         check_loading(recipe, models)
-        return [*answer_notes(tokenizers.get("policy.model")), *special_notes(tokenizers, prompts)]
+        notes = answer_notes(tokenizers.get("policy.model"))
+        return notes + special_notes(tokenizers, [*prompts, *replay])
 
 
 def check_templates(

@@ -6,6 +6,7 @@ template sees it; at the marks the rendered text is cut, and its pieces are enco
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -22,7 +23,7 @@ def special_text(tokenizer: Tokenizer, messages: Messages) -> str | None:
     for message in messages:
         found = _special(tokenizer, message["role"]).search(message["content"])
         if found:
-            return str(found[1])
+            return str(found[0] + next(filter(None, found.groups())))
     return None
 
 
@@ -37,7 +38,7 @@ def marked(tokenizer: Tokenizer, messages: Messages) -> tuple[list[dict[str, str
     used = {*str(tokenizer.chat_template), *chain(*(m["content"] for m in messages))}
     mark = next(sign for sign in map(chr, range(0xE000, 0x110000)) if sign not in used)
     return [
-        {**m, "content": _special(tokenizer, m["role"]).sub(rf"\g<2>{mark}", m["content"])}
+        {**m, "content": _special(tokenizer, m["role"]).sub(rf"\g<0>{mark}", m["content"])}
         for m in messages
     ], mark
 
@@ -49,7 +50,7 @@ def cut_special(tokenizer: Tokenizer, completion: str) -> Pieces:
 
 
 def _special(tokenizer: Tokenizer, role: str) -> re.Pattern[str]:
-    """Matches the first character (group 2) of every text (group 1) of a special token."""
+    """Matches the first character of every text of a special token; the rest is in a group."""
     return _special_of(tokenizer, str(tokenizer.chat_template), role == "assistant")
 
 
@@ -61,6 +62,8 @@ def _special_of(tokenizer: Tokenizer, template: str, assistant: bool) -> re.Patt
         # Whatever the template marks turns with. In an assistant's turn templates look for the
         # marks of reasoning, which are its own; a word, such as a role's name, marks nothing.
         texts |= {t.content for t in added if t.content in template and not t.content.isalnum()}
-    longest_first = sorted((t for t in texts if len(t.strip()) > 1), key=len, reverse=True)
-    any_of = "|".join(map(re.escape, longest_first)) or r"(?!)"
-    return re.compile(rf"(?=({any_of}))(.)", re.DOTALL)
+    rests = defaultdict(list)  # by first character, which a search can skip to
+    for text in sorted((t for t in texts if len(t.strip()) > 1), key=len, reverse=True):
+        rests[text[0]].append(re.escape(text[1:]))
+    starts = [f"{re.escape(first)}(?=({'|'.join(rest)}))" for first, rest in rests.items()]
+    return re.compile("|".join(starts) or "(?!)")

@@ -51,7 +51,7 @@ def import_judgments(
     return _import(out, "judgments", config)
 
 
-@stage("prompts", version="2")
+@stage("prompts", version="3")
 def hold_out(
     out: Path, context: Context, *, prompts: Artifact, share: float, seed: int, part: str
 ) -> dict[str, Any]:

@@ -288,9 +288,26 @@ def test_the_digest_follows_names_and_bytes_of_the_files(tmp_path):
     assert logged_digest(config) != before
 
 
+def asked(prompts):
+    """PROMPTS of (text, data set), the text also their id."""
+    rows = [
+        {"prompt_id": text, "messages": [{"role": "user", "content": text}], "dataset": dataset}
+        for text, dataset in prompts
+    ]
+    return pa.Table.from_pylist(rows, schema=PROMPTS)
+
+
+def test_prompts_that_differ_in_white_space_alone_are_held_out_together():
+    twins = [(f"q{i}{end}", "xy"[end == " "]) for i in range(40) for end in ("", "\n", " ")]
+    parts = [
+        {text.strip() for text in part["prompt_id"].to_pylist()}
+        for part in held_out_split(asked(twins), 0.25, seed=0)
+    ]
+    assert parts[0] and parts[1] and parts[0].isdisjoint(parts[1])
+
+
 def test_held_out_prompts_are_a_share_of_every_dataset_wherever_they_stand():
-    rows = [{"prompt_id": f"{d}{i}", "messages": [], "dataset": d} for d in "xy" for i in range(40)]
-    prompts = pa.Table.from_pylist(rows, schema=PROMPTS)
+    prompts = asked([(f"{d}{i}", d) for d in "xy" for i in range(40)])
     train, held_out = held_out_split(prompts, 0.25, seed=0)
     assert held_out["dataset"].to_pylist().count("x") == 10
     assert held_out["dataset"].to_pylist().count("y") == 10
@@ -303,10 +320,8 @@ def test_held_out_prompts_are_a_share_of_every_dataset_wherever_they_stand():
 
 
 def test_data_sets_of_one_prompt_each_are_split_together():
-    rows = [{"prompt_id": str(i), "messages": [], "dataset": str(i)} for i in range(40)]
-    rows += [{"prompt_id": f"x{i}", "messages": [], "dataset": "x"} for i in range(20)]
+    prompts = asked([(str(i), str(i)) for i in range(40)] + [(f"x{i}", "x") for i in range(20)])
     for share in (0.25, 0.75):
-        prompts = pa.Table.from_pylist(rows, schema=PROMPTS)
         train, held_out = held_out_split(prompts, share, seed=0)
         assert held_out["dataset"].to_pylist().count("x") == 20 * share
         assert (len(train), len(held_out)) == (60 - 60 * share, 60 * share)

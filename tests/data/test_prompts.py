@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.prompts import prompt_id, read_prompts
+from data.prompts import prompt_id, read_prompts, without_prompts
 from data.rows import read_rows
 from data.schemas import PROMPTS
 
@@ -70,6 +70,18 @@ def test_repeated_prompts_are_dropped_and_counted(file):
     table, counts = read_prompts(file("p.jsonl", rows))
     assert len(table) == 2
     assert counts == {"read": 3, "kept": 2, "duplicate": 1}
+
+
+def test_white_space_around_a_message_makes_no_other_prompt(file):
+    """Templates that trim show a model the same, which is neither read twice nor held out."""
+    texts = ["a", "a\n", " a", "a b", "a  b"]
+    table, counts = read_prompts(file("p.jsonl", [{"prompt": text} for text in texts]))
+    assert [row[0]["content"] for row in table["messages"].to_pylist()] == ["a", "a b", "a  b"]
+    assert table["prompt_id"].to_pylist()[0] == prompt_id([USER[0] | {"content": "a"}])
+    assert counts == {"read": 5, "kept": 3, "duplicate": 2}
+    held_out, _ = read_prompts(file("h.jsonl", [{"prompt": "a\t"}, {"prompt": "\na  b"}]))
+    left = without_prompts(table, [held_out])
+    assert [row[0]["content"] for row in left["messages"].to_pylist()] == ["a b"]
 
 
 def test_every_format_gives_the_same_table(file, tmp_path):
