@@ -4,6 +4,7 @@ Importing this module loads neither torch nor Prefect; what a command needs, it 
 """
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -160,6 +161,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TsAlignError as error:
         sys.stderr.write(f"tsalign: error: {error}\n")
         return error.exit_code
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        sys.stderr.write(f"tsalign: error: {error.filename}: {error.strerror}; check the path\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("tsalign: interrupted; run the same command again to continue\n")
         return 130

@@ -43,6 +43,7 @@ def check_inputs(recipe: Recipe) -> list[str]:
 
 def check_machine(recipe: Recipe) -> None:
     """The device and the engine that the recipe asks for are there."""
+    check_proxies()
     machine.device(recipe.runtime)
     if recipe.logged or recipe.recorded_matrix:
         return
@@ -56,6 +57,24 @@ def check_machine(recipe: Recipe) -> None:
             )
         if has_userinfo(url):
             raise InputError("OPENAI_BASE_URL: holds a user or password; use OPENAI_API_KEY")
+
+
+def check_proxies() -> None:
+    """The proxies that the environment names can be used; no client is made with others.
+
+    Not even Prefect's, which speaks to this machine alone.
+    """
+    import httpx
+
+    try:
+        httpx.Client().close()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        missing = isinstance(error, ImportError)
+        remedy = "`pip install httpx[socks]`" if missing else "correct it"
+        raise InputError(
+            "ALL_PROXY, HTTPS_PROXY or HTTP_PROXY: names a proxy that cannot be used "
+            f"({'no support for SOCKS' if missing else 'its address'}); {remedy}, or unset it"
+        ) from error
 
 
 def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:
