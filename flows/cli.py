@@ -4,6 +4,7 @@ Importing this module loads neither torch nor Prefect; what a command needs, it 
 """
 
 import argparse
+import errno
 import io
 import os
 import signal
@@ -180,6 +181,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Python would complain once more when it flushes what is left.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + signal.SIGPIPE
+        except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                return failed(InputError(f"{error.filename}: {error.strerror}; check the path"))
+            return failed(unexpected(error, log_of_a_command()))
         except Exception as error:
             return failed(unexpected(error, log_of_a_command()))
 

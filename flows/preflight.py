@@ -39,6 +39,7 @@ def check_inputs(recipe: Recipe) -> list[str]:
 
 def check_machine(recipe: Recipe) -> None:
     """The device and the engine that the recipe asks for are there."""
+    check_proxies()
     machine.device(recipe.runtime)
     if recipe.logged or recipe.recorded_matrix:
         return
@@ -59,6 +60,24 @@ def named_file(field: str, name: str) -> str:
     if looks_like_file(path):
         check_regular(path, field)
     return path
+
+
+def check_proxies() -> None:
+    """The proxies that the environment names can be used; no client is made with others.
+
+    Not even Prefect's, which speaks to this machine alone.
+    """
+    import httpx
+
+    try:
+        httpx.Client().close()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        missing = isinstance(error, ImportError)
+        remedy = "`pip install httpx[socks]`" if missing else "correct it"
+        raise InputError(
+            "ALL_PROXY, HTTPS_PROXY or HTTP_PROXY: names a proxy that cannot be used "
+            f"({'no support for SOCKS' if missing else 'its address'}); {remedy}, or unset it"
+        ) from error
 
 
 def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:

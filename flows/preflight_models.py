@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.errors import InputError
+from data.files import check_folder_files
 from data.paths import named_path
 from data.prompts import Messages
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
@@ -87,16 +88,17 @@ def model_path(field: str, name: str) -> Path:
             raise InputError(
                 f"{field}: '{name}' has no config.json; {merge}name a Hugging Face directory"
             )
+        check_folder_files(folder, field)
         return folder
     if folder.is_file() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"{field}: '{name}' is no folder here; name a Hugging Face directory")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ImportError, ValueError) as error:
         raise InputError(
             f"{field}: '{name}' is neither a folder here nor a model the hub gives "
             f"({type(error).__name__}); check the name, or log in for a gated model"
