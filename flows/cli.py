@@ -173,24 +173,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             status: int = args.call(args) or 0
             sys.stdout.flush()
             return status
-        except TsAlignError as error:
-            return failed(error)
         except KeyboardInterrupt:
             return interrupted()
-        except BrokenPipeError:
-            # Python would complain once more when it flushes what is left.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 128 + signal.SIGPIPE
-        except OSError as error:
-            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-                return failed(InputError(f"{error.filename}: {error.strerror}; check the path"))
-            return failed(unexpected(error, log_of_a_command()))
         except Exception as error:
-            return failed(unexpected(error, log_of_a_command()))
+            return failed(error)
 
 
-def failed(error: TsAlignError) -> int:
-    """Say what is wrong; the exit status."""
+def failed(error: Exception) -> int:
+    """Say in one line what is wrong; the exit status."""
+    if isinstance(error, BrokenPipeError):
+        # Python would complain once more when it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        error = InputError(f"{error.filename}: {error.strerror}; check the path")
+    if not isinstance(error, TsAlignError):
+        error = unexpected(error, log_of_a_command())
     sys.stderr.write(f"tsalign: error: {error}\n")
     return error.exit_code
 
