@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from training_rows import preferences
@@ -16,9 +17,10 @@ from transformers import (
     RobertaConfig,
 )
 
-from data.recipe import RuntimeConfig, TrainConfig
+from data.recipe import PolicyConfig, RuntimeConfig, TrainConfig
 from models.chat import load_tokenizer, render_conversation, render_prompt
 from models.checkpoints import context_length, readable_length
+from models.dpo import train_dpo
 from models.engines import open_engine
 from models.engines.base import Sampling
 from models.logps import sequence_logps
@@ -116,7 +118,7 @@ def test_pairs_longer_than_the_positions_are_not_learnt_from_but_counted(
 ) -> None:
     pairs = preferences(12)
     row = pairs.slice(0, 1).to_pylist()[0] | {"chosen": "a " * 300}
-    pairs = type(pairs).from_pylist([row, *pairs.slice(1).to_pylist()], schema=pairs.schema)
+    pairs = pa.Table.from_pylist([row, *pairs.slice(1).to_pylist()], schema=pairs.schema)
     meta = train_reward_model(
         tmp_path / "out",
         model=short_reward_dir,
@@ -163,3 +165,33 @@ def test_a_judge_says_how_long_it_reads_whatever_its_tokenizer_says(
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"model_max_length": 16}))
     assert context_length(folder) == 256
+
+
+def test_a_policy_learns_from_the_pairs_it_can_read_and_counts_the_others(
+    short_policy_dir: Path, tmp_path: Path
+) -> None:
+    """A recorded answer may be longer than anything the policy could have written."""
+    pairs = preferences(12)
+    row = pairs.slice(0, 1).to_pylist()[0] | {"chosen": "a " * 300}
+    pairs = pa.Table.from_pylist([row, *pairs.slice(1).to_pylist()], schema=pairs.schema)
+    texts = pairs["chosen"].to_pylist() + pairs["rejected"].to_pylist()
+    items = list(zip(pairs["messages"].to_pylist() * 2, texts, strict=True))
+    logps, _ = sequence_logps(short_policy_dir, items, runtime=RUNTIME)
+    reference = pa.table(
+        {
+            "pair_id": pairs["pair_id"],
+            "chosen_logp": pa.array(logps[:12], pa.float64(), from_pandas=True),
+            "rejected_logp": pa.array(logps[12:], pa.float64(), from_pandas=True),
+        }
+    )
+    assert reference["chosen_logp"].null_count == 1
+    meta = train_dpo(
+        tmp_path / "out",
+        policy=short_policy_dir,
+        preferences=pairs,
+        reference=reference,
+        config=PolicyConfig(method="full", learning_rate=1e-3, batch_size=4, max_length=1024),
+        runtime=RUNTIME,
+        seed=0,
+    )
+    assert (meta["rows"], meta["too_long"]) == (11, 1)
