@@ -69,7 +69,11 @@ class DecodingConfig(Config):
 
 
 class GenerateConfig(DecodingConfig):
-    engine: Literal["auto", "vllm", "transformers", "openai"] = "auto"
+    engine: Literal["auto", "vllm", "transformers", "openai"] = Field(
+        "auto",
+        description="auto: vLLM where it is installed and can run every model that samples, else "
+        "transformers",
+    )
     k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
 
     @property
