@@ -5,6 +5,9 @@ without the command line. Files come first, in a second; chat templates last, fo
 """
 
 import os
+from collections.abc import Sequence
+
+import pyarrow as pa
 
 from data.errors import InputError
 from data.files import check_regular
@@ -17,7 +20,7 @@ from data.recipe import WORLD, PromptsConfig, Recipe
 from data.recorded_cells import read_answers
 from data.secrets import has_userinfo
 from flows.preflight_labels import check_own_labels
-from flows.preflight_models import Prompt, check_models, check_rendering
+from flows.preflight_models import Prompt, PromptTable, check_models, check_rendering
 from tasks import machine
 
 
@@ -32,9 +35,9 @@ def check_inputs(recipe: Recipe) -> list[str]:
     check_machine(recipe)
     check_own_labels(recipe)
     models = check_models(recipe)
-    prompts = check_cells(recipe)
+    prompts: Sequence[Prompt] = check_cells(recipe)
     if not recipe.recorded_matrix:
-        prompts += check_logs(recipe) if recipe.logged else check_prompts(recipe)
+        prompts = check_logs(recipe) if recipe.logged else check_prompts(recipe)
     replay = check_replay(recipe)
     if models and (prompts or replay):
         return check_rendering(recipe, models, prompts, replay)
@@ -85,7 +88,7 @@ def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:
     )
 
 
-def check_prompts(recipe: Recipe) -> list[Prompt]:
+def check_prompts(recipe: Recipe) -> Sequence[Prompt]:
     """The prompts of all files; enough of them for all rounds."""
     config = recipe.prompts
     if config.path == WORLD:
@@ -99,17 +102,17 @@ def check_prompts(recipe: Recipe) -> list[Prompt]:
             if looks_like_file(name):
                 check_regular(name, f"prompts.{part}")
             files[part] = read_prompt_file(name)
-    rest = without_prompts(
-        files["path"].table, [file.table for part, file in files.items() if part != "path"]
-    )
+    held_out = [file.table for part, file in files.items() if part != "path"]
+    rest = files["path"].table
+    if held_out:
+        rest = without_prompts(rest, held_out)
     if any(held_out_sizes(config)):
         rest = split_prompts(rest, *held_out_sizes(config), seed=recipe.seed)["pool"]
     check_pool(recipe, len(rest))
-    return [
-        Prompt(place, messages)
-        for file in files.values()
-        for place, messages in zip(file.places, file.table["messages"].to_pylist(), strict=True)
-    ]
+    return PromptTable(
+        [place for file in files.values() for place in file.places],
+        pa.concat_tables([file.table for file in files.values()]),
+    )
 
 
 def check_pool(recipe: Recipe, available: int) -> None:

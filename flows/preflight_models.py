@@ -4,13 +4,17 @@ Nothing here starts Prefect or loads weights; transformers is imported for the t
 """
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from data.errors import InputError
 from data.files import check_folder_files
-from data.prompts import Messages
+from data.prompts import Messages, conversations
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
 from models.checkpoints import (
@@ -33,6 +37,27 @@ class Prompt(NamedTuple):
 
     place: str
     messages: Messages
+
+
+@dataclass(frozen=True)
+class PromptTable(Sequence[Prompt]):
+    """Prompts of a table, of which few at a time are Python objects."""
+
+    places: Sequence[str]
+    table: pa.Table  # PROMPTS
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return map(Prompt, self.places, conversations(self.table))
+
+    def __getitem__(self, index: Any) -> Any:
+        """One prompt, or a list of those of a slice."""
+        if isinstance(index, slice):
+            rows = range(len(self))[index]
+            return list(PromptTable(self.places[index], self.table.take(list(rows))))
+        return Prompt(self.places[index], self.table["messages"][index].as_py())
 
 
 def own_models(recipe: Recipe) -> dict[str, Path]:
@@ -143,7 +168,7 @@ def check_rendering(
             raise InputError(f"{field}: {error}") from error
         rows = embedding_rows(weight_shapes(path, field))
         check_vocabulary(tokenizer, field, rows)
-        read = [*prompts, *replay] if field == "student.model" else prompts
+        read = chain(prompts, replay) if field == "student.model" else prompts
         for prompt in conversation_kinds(read):
             try:
                 check_chat_template(tokenizer, field, prompt.messages, writes)
@@ -154,7 +179,7 @@ def check_rendering(
     return [*answer_notes(tokenizers.get("policy.model")), *special_notes(tokenizers, prompts)]
 
 
-def conversation_kinds(prompts: Sequence[Prompt]) -> list[Prompt]:
+def conversation_kinds(prompts: Iterable[Prompt]) -> list[Prompt]:
     """The first prompt of each sequence of roles, with and without white space around each text."""
     kinds: dict[tuple[tuple[str, bool], ...], Prompt] = {}
     for prompt in prompts:
