@@ -26,7 +26,7 @@ class PromptFile(NamedTuple):
 
 
 _COLUMNS = ("prompt", "messages", "conversations", "prompt_id", "dataset", "source")
-_AT_A_TIME = 4096  # rows that are Python objects at one time
+_AT_A_TIME = 1024  # rows that are Python objects at one time
 # org/name or name, with an optional revision and split: org/name@refs/convert/parquet:test
 _DATASET_ID = re.compile(
     r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?(:(?P<split>[\w.\[\]%:+-]+))?"
@@ -88,9 +88,15 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
 def without_prompts(pool: pa.Table, held_out: Iterable[pa.Table]) -> pa.Table:
     """The prompts of `pool` whose content is in none of the `held_out` tables."""
     # By their text: two files may give the same prompt different ids.
-    gone = {content_of(m) for table in held_out for m in table["messages"].to_pylist()}
-    keep = [content_of(messages) not in gone for messages in pool["messages"].to_pylist()]
+    gone = {content_of(messages) for table in held_out for messages in conversations(table)}
+    keep = [content_of(messages) not in gone for messages in conversations(pool)]
     return pool.filter(pa.array(keep, pa.bool_()))
+
+
+def conversations(prompts: pa.Table) -> Iterator[Messages]:
+    """The messages of PROMPTS one by one: as Python objects, a table is many times as large."""
+    for batch in prompts.select(["messages"]).to_batches(max_chunksize=_AT_A_TIME):
+        yield from batch["messages"].to_pylist()
 
 
 def split_prompts(pool: pa.Table, dev_size: int, test_size: int, seed: int) -> dict[str, pa.Table]:

@@ -4,6 +4,10 @@ The command line checks before it starts Prefect, the flow checks for deployment
 without the command line. Files come first, in a second; chat templates last, for transformers.
 """
 
+from collections.abc import Sequence
+
+import pyarrow as pa
+
 from data.errors import InputError
 from data.files import check_regular
 from data.logged import held_out_split, judged_only, read_logged
@@ -15,7 +19,13 @@ from data.prompts import looks_like_file, read_prompt_file, split_prompts, witho
 from data.recipe import WORLD, PromptsConfig, Recipe
 from data.recorded_cells import read_answers
 from flows.preflight_labels import check_own_labels
-from flows.preflight_models import Prompt, cell_field, check_models, check_rendering
+from flows.preflight_models import (
+    Prompt,
+    PromptTable,
+    cell_field,
+    check_models,
+    check_rendering,
+)
 from tasks import machine
 
 
@@ -30,9 +40,9 @@ def check_inputs(recipe: Recipe) -> list[str]:
     check_machine(recipe)
     check_own_labels(recipe)
     models = check_models(recipe)
-    prompts = check_cells(recipe)
+    prompts: Sequence[Prompt] = check_cells(recipe)
     if not recipe.recorded_matrix:
-        prompts += check_logs(recipe) if recipe.logged else check_prompts(recipe)
+        prompts = check_logs(recipe) if recipe.logged else check_prompts(recipe)
     replay = check_replay(recipe)
     return check_rendering(recipe, models, prompts, replay) if models else []
 
@@ -88,7 +98,7 @@ def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:
     )
 
 
-def check_prompts(recipe: Recipe) -> list[Prompt]:
+def check_prompts(recipe: Recipe) -> Sequence[Prompt]:
     """The prompts of all files; enough of them for all rounds."""
     config = recipe.prompts
     if config.path == WORLD:
@@ -100,17 +110,17 @@ def check_prompts(recipe: Recipe) -> list[Prompt]:
         name = getattr(config, part)
         if name is not None:
             files[part] = read_prompt_file(named_file(f"prompts.{part}", name))
-    rest = without_prompts(
-        files["path"].table, [file.table for part, file in files.items() if part != "path"]
-    )
+    held_out = [file.table for part, file in files.items() if part != "path"]
+    rest = files["path"].table
+    if held_out:
+        rest = without_prompts(rest, held_out)
     if any(held_out_sizes(config)):
         rest = split_prompts(rest, *held_out_sizes(config), seed=recipe.seed)["pool"]
     check_pool(recipe, len(rest))
-    return [
-        Prompt(place, messages)
-        for file in files.values()
-        for place, messages in zip(file.places, file.table["messages"].to_pylist(), strict=True)
-    ]
+    return PromptTable(
+        [place for file in files.values() for place in file.places],
+        pa.concat_tables([file.table for file in files.values()]),
+    )
 
 
 def check_pool(recipe: Recipe, available: int) -> None:

@@ -5,14 +5,18 @@ needs files alone, and the reading of all weights last.
 """
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
 
 from data.errors import InputError
 from data.files import check_folder_files
 from data.paths import named_path
-from data.prompts import Messages
+from data.prompts import Messages, conversations
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
 from models.checkpoints import (
@@ -50,6 +54,27 @@ class Prompt(NamedTuple):
 
     place: str
     messages: Messages
+
+
+@dataclass(frozen=True)
+class PromptTable(Sequence[Prompt]):
+    """Prompts of a table, of which few at a time are Python objects."""
+
+    places: Sequence[str]
+    table: pa.Table  # PROMPTS
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return map(Prompt, self.places, conversations(self.table))
+
+    def __getitem__(self, index: Any) -> Any:
+        """One prompt, or a list of those of a slice."""
+        if isinstance(index, slice):
+            rows = range(len(self))[index]
+            return list(PromptTable(self.places[index], self.table.take(list(rows))))
+        return Prompt(self.places[index], self.table["messages"][index].as_py())
 
 
 def own_models(recipe: Recipe) -> dict[str, Path]:
@@ -173,7 +198,7 @@ def check_rendering(
         check_tokens(recipe, models, tokenizers, kinds)
         check_loading(recipe, models)
         notes = answer_notes(tokenizers.get("policy.model"))
-        return notes + special_notes(tokenizers, [*prompts, *replay])
+        return notes + special_notes(tokenizers, chain(prompts, replay))
 
 
 def check_templates(
@@ -199,7 +224,7 @@ def check_templates(
             raise InputError(f"{field}: {error}") from error
         rows = embedding_rows(weight_shapes(path, field))
         check_vocabulary(tokenizer, field, rows)
-        read = [*prompts, *replay] if field == "student.model" else prompts
+        read = chain(prompts, replay) if field == "student.model" else prompts
         for prompt in conversation_kinds(read):
             try:
                 check_chat_template(tokenizer, field, prompt.messages, writes)
@@ -238,7 +263,7 @@ def check_loading(recipe: Recipe, models: dict[str, Path]) -> None:
             check_saved_again(path, field, trusted)
 
 
-def conversation_kinds(prompts: Sequence[Prompt]) -> list[Prompt]:
+def conversation_kinds(prompts: Iterable[Prompt]) -> list[Prompt]:
     """The first prompt of each sequence of roles, with and without white space around each text."""
     kinds: dict[tuple[tuple[str, bool], ...], Prompt] = {}
     for prompt in prompts:
@@ -269,7 +294,7 @@ def answer_notes(tokenizer: object | None) -> list[str]:
     return notes
 
 
-def special_notes(tokenizers: Mapping[str, object], prompts: Sequence[Prompt]) -> list[str]:
+def special_notes(tokenizers: Mapping[str, object], prompts: Iterable[Prompt]) -> list[str]:
     """How many prompts hold text that a tokenizer would take for a special token, in a line."""
     from models.special_text import special_text
 
