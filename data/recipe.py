@@ -4,118 +4,79 @@ Everything that can change a result is here and enters a cache key through the s
 `runtime` holds what changes only speed, but for what docs/determinism.md says of it.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from data.config import Config
+from data.config import Config, Count, Size, Times
 from data.recipe_logged import Day, LoggedConfig, Seed
-from data.recipe_methods import (
-    CellConfig,
-    DualClipConfig,
-    MatrixConfig,
-    PairWeightConfig,
-    RefreshConfig,
+from data.recipe_methods import CellConfig, MatrixConfig, RefreshConfig
+from data.recipe_training import (  # noqa: F401 - a recipe's sections are imported from here
+    BY_MODELS,
+    FRESH,
+    NONE,
+    SMALL,
+    WORLD,
+    AdapterConfig,
+    DpoLoss,
+    PolicyConfig,
+    Scheduler,
+    StudentConfig,
+    TrainConfig,
 )
 from data.secrets import find_secret
 
-# TRL's DPO losses, and this project's dual_clip.
-DpoLoss = Literal[
-    "sigmoid", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "bco_pair", "sppo_hard", "aot",
-    "aot_unpaired", "apo_zero", "apo_down", "discopop", "sigmoid_norm", "dual_clip",
-]  # fmt: skip
-WEIGHTED = {"sigmoid", "dual_clip"}  # losses that pair_weight and margin_offset go with
-SMOOTHED = {"robust", "exo_pair", "aot", "aot_unpaired"}  # losses that use label_smoothing
-
-# transformers' schedules of the learning rate that need no further settings.
-Scheduler = Literal[
-    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup",
-    "inverse_sqrt",
-]  # fmt: skip
-
 LABELS = ("student+teacher", "student", "teacher", "matrix")
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-WORLD = "world"  # a model or prompt source of this name is made by the embedded world
-SMALL = "world-small"  # a smaller policy of the embedded world
-NONE = "none"  # no student at all, where the teacher or the matrix labels
-FRESH = "fresh"  # a student of this name is made from the logged texts
 
 
 class WorldConfig(Config):
     """The embedded world: sizes of what the bootstrap flow makes."""
 
     seed: Seed = Field(0, description="Seed of the generator and of all bootstrap training")
-    lessons: int = Field(32_000, ge=100, description="Good answers the shared trunk learns from")
-    policy_examples: int = Field(24_000, ge=100, description="Demonstrations for the SFT policy")
-    teacher_pairs: int = Field(16_000, ge=100, description="Oracle-labelled pairs for the teacher")
-    student_pairs: int = Field(1_500, ge=50, description="Oracle-labelled pairs for the student")
-    prompts: int = Field(6_000, ge=10, description="Prompts of the pool the rounds draw from")
-    dev_prompts: int = Field(210, ge=7, description="Held-out prompts for agreement and the gate")
-    test_prompts: int = Field(700, ge=7, description="Held-out prompts that only evaluate sees")
+    lessons: Count = Field(32_000, ge=100, description="Good answers the shared trunk learns from")
+    policy_examples: Count = Field(24_000, ge=100, description="Demonstrations for the SFT policy")
+    teacher_pairs: Count = Field(
+        16_000, ge=100, description="Oracle-labelled pairs for the teacher"
+    )
+    student_pairs: Count = Field(1_500, ge=50, description="Oracle-labelled pairs for the student")
+    prompts: Count = Field(6_000, ge=10, description="Prompts of the pool the rounds draw from")
+    dev_prompts: Count = Field(210, ge=7, description="Held-out prompts for agreement and the gate")
+    test_prompts: Count = Field(700, ge=7, description="Held-out prompts that only evaluate sees")
 
 
 class PromptsConfig(Config):
     path: str = Field(WORLD, description="JSONL, Parquet or CSV file, a datasets id, or 'world'")
     dev_path: str | None = Field(None, description="Held-out prompts for agreement and the gate")
     test_path: str | None = Field(None, description="Held-out prompts for the win rate")
-    dev_size: int = Field(200, ge=2, description="Without dev_path: so many prompts of the pool")
-    test_size: int = Field(500, ge=2, description="Without test_path: so many prompts of the pool")
-    per_round: int = Field(1_000, ge=1, description="Prompts drawn for each round")
-    max_tokens: int = Field(512, ge=1, description="Longest prompt, in policy tokens")
+    dev_size: Count = Field(200, ge=2, description="Without dev_path: so many prompts of the pool")
+    test_size: Count = Field(
+        500, ge=2, description="Without test_path: so many prompts of the pool"
+    )
+    per_round: Count = Field(1_000, ge=1, description="Prompts drawn for each round")
+    max_tokens: Size = Field(
+        512, ge=1, description="Longest prompt, in policy tokens", json_schema_extra=BY_MODELS
+    )
     refresh: RefreshConfig | None = None
 
 
 class DecodingConfig(Config):
     temperature: float = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(64, ge=1)
+    max_tokens: Size = Field(
+        512, ge=1, description="Longest completion, in policy tokens", json_schema_extra=BY_MODELS
+    )
 
 
 class GenerateConfig(DecodingConfig):
     engine: Literal["auto", "vllm", "transformers", "openai"] = "auto"
-    k: int = Field(8, ge=2, description="Completions sampled for each prompt")
+    k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
 
     @property
     def decoding(self) -> DecodingConfig:
         return DecodingConfig(
             temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens
         )
-
-
-class AdapterConfig(Config):
-    r: int = Field(16, ge=1)
-    alpha: int = Field(32, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    target_modules: str | list[str] = Field("all-linear", description="As PEFT's LoraConfig")
-
-
-class TrainConfig(Config):
-    learning_rate: float = Field(gt=0)
-    epochs: int = Field(1, ge=1)
-    batch_size: int = Field(32, ge=1, description="Rows per optimizer step")
-    warmup_ratio: float = Field(0.05, ge=0, lt=1)
-    scheduler: Scheduler = "linear"
-    max_length: int = Field(1024, ge=8, description="Longest prompt + completion, in tokens")
-
-
-class StudentConfig(TrainConfig):
-    """The student reward model and how it is distilled from the teacher's labels."""
-
-    not_in_key = frozenset({"model", "replay_path", "update"})
-
-    model: str = Field(
-        WORLD, description="Hugging Face directory or hub id, one label; 'none' where none labels"
-    )
-    update: bool = Field(True, description="Distill it in every round; false: it stays as it is")
-    loss: Literal["bradley_terry", "margin_ranking"] = "bradley_terry"
-    margin: float = Field(1.0, gt=0, description="Margin of the ranking loss")
-    learning_rate: float = Field(1e-3, gt=0)
-    epochs: int = Field(2, ge=1)
-    replay: float = Field(0.5, ge=0, lt=1, description="Share of earlier preferences in the data")
-    replay_path: str | None = Field(
-        None, description="Preferences from before the first round; the world brings its own"
-    )
-    adapter: AdapterConfig = AdapterConfig()
 
 
 class TeacherConfig(Config):
@@ -140,66 +101,6 @@ class MineConfig(Config):
     drop_truncated: bool = Field(True, description="An unfinished completion is never a candidate")
 
 
-class PolicyConfig(TrainConfig):
-    """The policy and how DPO tunes it."""
-
-    not_in_key = frozenset({"model", "reference", "average_decay", "replay", "replay_share"})
-
-    model: str = Field(
-        WORLD,
-        description="Hugging Face directory or hub id of the base policy; 'none' where only pairs "
-        "are made, of a matrix of recorded answers",
-    )
-    method: Literal["full", "lora"] = "lora"
-    learning_rate: float = Field(5e-6, gt=0)
-    beta: float = Field(0.1, gt=0)
-    losses: dict[DpoLoss, Annotated[float, Field(ge=0)]] = Field(
-        {"sigmoid": 1.0}, description="TRL DPO losses by name, with weights"
-    )
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=0.5, description="Of the losses robust, exo_pair (there > 0), aot"
-    )
-    margin_offset: float = Field(
-        0.0, ge=0, description="Of the loss sigmoid: by how much the chosen reward is to be higher"
-    )
-    pair_weight: PairWeightConfig = PairWeightConfig()
-    dual_clip: DualClipConfig = DualClipConfig()
-    sft_weight: float = Field(0.0, ge=0, description="gamma of the auxiliary SFT term")
-    reference: Literal["initial", "previous", "average"] = Field(
-        "previous",
-        description="The base policy, the policy at the start of the round, or a moving average",
-    )
-    average_decay: float = Field(
-        0.5, gt=0, lt=1, description="Weight of the average so far when a policy joins it"
-    )
-    replay: Literal["none", "all", "share"] = Field(
-        "none", description="Also train on earlier rounds' pairs: all, or a random share"
-    )
-    replay_share: float = Field(
-        0.5, gt=0, lt=1, description="Of replay share: earlier pairs among all, where there are"
-    )
-    adapter: AdapterConfig = AdapterConfig()
-
-    def loss_error(self) -> str | None:
-        """What is wrong with the losses and their settings, in one line; None: nothing."""
-        names = set(self.losses)
-        if not (any(self.losses.values()) or self.sft_weight):
-            return "policy.losses: no loss has a weight above 0; give one, as sigmoid: 1.0"
-        used = {"pair_weight": self.pair_weight.form != "none", "margin_offset": self.margin_offset}
-        for field, value in used.items():
-            if value and not (names and names <= WEIGHTED):
-                return f"policy.{field}: goes with the losses sigmoid and dual_clip only; use these"
-        if self.margin_offset and "sigmoid" not in names:
-            return "policy.margin_offset: only the loss sigmoid has it; set it to 0"
-        if self.pair_weight.form == "linear" and not self.pair_weight.beta_2:
-            return "policy.pair_weight.beta_2: every linear weight would be 0; give more than 0"
-        if "exo_pair" in names and not self.label_smoothing:
-            return "policy.label_smoothing: exo_pair needs it above 0, such as 0.001"
-        if self.label_smoothing and not names & SMOOTHED:
-            return f"policy.label_smoothing: only {', '.join(sorted(SMOOTHED))} use it; set it to 0"
-        return None
-
-
 class GateConfig(Config):
     """A new policy is adopted when the teacher prefers it on the dev prompts."""
 
@@ -210,9 +111,9 @@ class EvaluateConfig(Config):
     judge: Literal["oracle", "teacher"] = Field("teacher", description="Who decides the win rate")
     temperature: float = Field(0.7, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    dev_samples: int = Field(4, ge=2, description="Completions of each dev prompt")
-    bootstrap_samples: int = Field(2_000, ge=100)
-    every: int = Field(
+    dev_samples: Times = Field(4, ge=2, description="Completions of each dev prompt")
+    bootstrap_samples: Count = Field(2_000, ge=100)
+    every: Times = Field(
         1, ge=1, description="Evaluate every so many rounds and at the end; no gate in between"
     )
 
@@ -222,16 +123,18 @@ class RuntimeConfig(Config):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    token_budget: int = Field(
+    token_budget: Count = Field(
         16_384, ge=64, description="Tokens per scoring batch, padding included"
     )
-    shard_prompts: int = Field(
+    shard_prompts: Count = Field(
         512, ge=1, description="Prompts per shard: what a crash costs at most, once per shard"
     )
     checkpoint_minutes: float = Field(
         10.0, ge=0, description="Between two checkpoints of a training; 0: at every log entry"
     )
-    train_micro_batch: int = Field(0, ge=0, description="Rows per forward pass; 0: the batch size")
+    train_micro_batch: Times = Field(
+        0, ge=0, description="Rows per forward pass; 0: the batch size"
+    )
     gpu_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU that vLLM may take")
     trust_remote_code: bool = False
 
@@ -242,7 +145,7 @@ class Recipe(Config):
     )
     run: str = Field(pattern=RUN_NAME)
     seed: Seed = 0
-    rounds: int = Field(3, ge=1)
+    rounds: Times = Field(3, ge=1)
     date: Day | None = Field(None, description="What chat templates print; default: the first day")
     world: WorldConfig | None = None
     prompts: PromptsConfig = PromptsConfig()
@@ -294,8 +197,8 @@ class Recipe(Config):
         elif self.recorded_matrix:  # nothing is generated; at most the teacher corrects the order
             asked = self.matrix is not None and self.matrix.correction.judge == "teacher"
             sources = {"teacher.model": self.teacher.model} if asked else {}
-        for field, value in sources.items():
-            if value in (WORLD, SMALL) and self.world is None:
+        for field, value in () if self.world else sources.items():
+            if value == WORLD or (value == SMALL and field.startswith(("policy", "matrix"))):
                 raise ValueError(
                     f"{field}: name your own, or add 'world: {{}}' to use the embedded one"
                 )

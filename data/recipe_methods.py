@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from data.config import Config
+from data.config import Config, Times
 
 # YAML has no tuples, and recipes are read strictly.
 _FROM_LIST = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
@@ -129,7 +129,7 @@ class MatrixConfig(Config):
     axes: Annotated[tuple[Literal["version", "scale", "both", "human"], ...], _FROM_LIST] = Field(
         ("version", "scale", "both", "human"), description="What chosen and rejected may differ in"
     )
-    per_prompt: int = Field(0, ge=0, description="Most pairs of a prompt, at random; 0: all")
+    per_prompt: Times = Field(0, ge=0, description="Most pairs of a prompt, at random; 0: all")
     correction: CorrectionConfig = CorrectionConfig()
 
     @model_validator(mode="after")

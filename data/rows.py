@@ -1,6 +1,7 @@
 """Rows of a user's file (JSONL, JSON, Parquet, CSV, also .gz), each with the place it came from.
 
-Whatever the bytes, the outcome is rows or an InputError that names file and line.
+Whatever the bytes, the outcome is rows or an InputError that names file and line. Rows come one by
+one: a file of JSON lines or Parquet is never in memory as a whole.
 """
 
 import csv
@@ -8,35 +9,43 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.errors import InputError
+from data.files import check_regular
 
 Row = tuple[str, dict[str, Any]]  # ("file.jsonl line 3", {"prompt": ...})
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
-_LARGEST = 2**31  # bytes of text; a small .gz file can hold terabytes
+_LARGEST = 2**31  # bytes of text; a small .gz or Parquet file can hold terabytes
+_BATCH = 1024  # rows of Parquet that are read at a time
 
 
-def read_rows(path: str | Path) -> Iterator[Row]:
-    """Yield (place, row) for every record of a file. Raises InputError naming file and line."""
+def read_rows(path: str | Path, columns: Collection[str] | None = None) -> Iterator[Row]:
+    """Yield (place, row) for every record of a file. Raises InputError naming file and line.
+
+    With `columns` no other column of a Parquet file is read: what nobody uses cannot be wrong.
+    """
     path = Path(path)
     suffix = format_of(path)
     if suffix not in SUFFIXES:
         raise InputError(f"{path}: unknown format; give a {', '.join(SUFFIXES)} file (or .gz)")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+    check_regular(path)
     if suffix == ".parquet":
-        yield from _parquet(path)
-        return
-    text = _text(path)
-    readers = {".jsonl": _json_lines, ".json": _json_array, ".csv": _csv}
-    yield from readers[suffix](path, text)
+        yield from _parquet(path, columns)
+    elif suffix == ".jsonl":
+        yield from _json_lines(path)
+    elif suffix == ".json":
+        yield from _json(path)
+    else:
+        yield from _csv(path, _text(path))
 
 
 def format_of(path: Path) -> str:
@@ -44,35 +53,81 @@ def format_of(path: Path) -> str:
     return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
 
 
-def _text(path: Path) -> str:
+@contextmanager
+def _bytes(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, unpacked."""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise InputError(f"{path}: holds more than {_LARGEST} bytes; split it or use Parquet")
-        return str(data, "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InputError(f"{path} line {line}: not UTF-8 text; save the file as UTF-8") from None
+            yield cast(BinaryIO, file)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({_short(error)})") from error
 
 
-def _json_lines(path: Path, text: str) -> Iterator[Row]:
-    # Not splitlines(): that one also splits at U+2028, which JSON text may hold.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
+def _check_size(path: Path, size: int) -> None:
+    if size > _LARGEST:
+        raise InputError(f"{path}: holds more than {_LARGEST} bytes of text; split it")
+
+
+def _text(path: Path) -> str:
+    """The whole text of a file."""
+    with _bytes(path) as file:
+        data = file.read(_LARGEST + 1)
+    _check_size(path, len(data))
+    try:
+        return str(data, "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InputError(f"{path} line {line}: not UTF-8 text; save the file as UTF-8") from None
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """(place, text) of every line that is not blank."""
+    # By bytes: text files also end lines at U+2028, which JSON text may hold.
+    size = number = 0
+    with _bytes(path) as file:
+        while line := file.readline(_LARGEST + 1 - size):
+            size, number = size + len(line), number + 1
+            _check_size(path, size)
             place = f"{path} line {number}"
-            yield place, _object(_parse(line, place), place)
+            try:
+                text = str(line, "utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError:
+                raise InputError(f"{place}: not UTF-8 text; save the file as UTF-8") from None
+            if text.strip():
+                yield place, text
 
 
-def _json_array(path: Path, text: str) -> Iterator[Row]:
+def _json_lines(path: Path) -> Iterator[Row]:
+    for place, text in _lines(path):
+        yield place, _object(_parse(text, place), place)
+
+
+def _json(path: Path) -> Iterator[Row]:
+    """An array of objects, one object, or JSON lines under another name, as many tools write."""
+    text = _text(path)
+    if text.lstrip().startswith("{") and _several(text):
+        yield from _json_lines(path)
+        return
     values = _parse(text, str(path))
+    if isinstance(values, dict):
+        yield str(path), values
+        return
     if not isinstance(values, list):
-        raise InputError(f"{path}: must be a JSON array of objects; for one per line use .jsonl")
+        raise InputError(f"{path}: must be a JSON array of objects, or one object per line")
     for number, value in enumerate(values, start=1):
         place = f"{path} row {number}"
         yield place, _object(value, place)
+
+
+def _several(text: str) -> bool:
+    """Whether more text follows the first JSON value."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.msg == "Extra data"
+    except (ValueError, RecursionError):
+        pass
+    return False
 
 
 def _parse(text: str, place: str) -> Any:
@@ -113,17 +168,73 @@ def _csv(path: Path, text: str) -> Iterator[Row]:
         ) from None
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
+    number = size = 0
     try:
-        with pq.ParquetFile(path) as file:
-            _check_names(file.schema_arrow.names, path)
-            table = file.read()
-        table.validate(full=True)  # Parquet readers do not check that text is UTF-8
-        rows = table.to_pylist()
+        with _parquet_file(path) as file:
+            names = file.schema_arrow.names
+            _check_names(names, path)
+            used = [name for name in names if columns is None or name in columns]
+            _check_size(path, _unpacked_size(file.metadata, used))
+            if not used:  # rows without a field, each of which will be refused by its place
+                for number in range(1, file.metadata.num_rows + 1):
+                    yield f"{path} row {number}", {}
+            for batch in file.iter_batches(_BATCH, columns=used) if used else ():
+                batch.validate(full=True)  # Parquet readers do not check that text is UTF-8
+                size += sum(_text_size(column) for column in batch.columns)
+                _check_size(path, size)
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path} row {number}", _decoded(row)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({_short(error)})") from error
-    for number, row in enumerate(rows, start=1):
-        yield f"{path} row {number}", row
+
+
+def _parquet_file(path: Path) -> pq.ParquetFile:
+    """The file, its texts read as dictionaries: of a text that is repeated, memory holds one."""
+    with pq.ParquetFile(path) as file:
+        leaves = [file.schema.column(i) for i in range(len(file.schema))]
+    kinds = ("STRING", "NONE")
+    texts = [
+        leaf.path
+        for leaf in leaves
+        if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in kinds
+    ]
+    return pq.ParquetFile(path, read_dictionary=texts)
+
+
+def _unpacked_size(metadata: pq.FileMetaData, used: Sequence[str]) -> int:
+    """Bytes of the used columns as the file itself declares them."""
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    chunks = (group.column(i) for group in groups for i in range(group.num_columns))
+    return sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in used)
+
+
+def _text_size(column: pa.Array) -> int:
+    """Bytes of all texts in a column, each as often as it comes; of other values their own."""
+    kind = column.type
+    if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+        lengths = pc.binary_length(column.dictionary).take(column.indices)
+        return int(pc.sum(lengths.cast(pa.int64())).as_py() or 0)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _text_size(column.flatten())
+    if pa.types.is_struct(kind):
+        return sum(_text_size(part) for part in column.flatten())
+    return int(column.nbytes)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string)
+    return any(test(kind) for test in (*tests, pa.types.is_binary, pa.types.is_large_binary))
+
+
+def _decoded(value: Any) -> Any:
+    """`value` with text for bytes: older writers do not mark text as such."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, dict):
+        return {name: _decoded(inner) for name, inner in value.items()}
+    return [_decoded(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _check_names(names: Sequence[str], path: Path) -> None:

@@ -7,6 +7,10 @@ Rows are joined by id, never by position. `prompt_id` is unique within a prompt 
 import pyarrow as pa
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+# A completion of the run's own policy as it was sampled, in its tokenizer's ids, with the
+# end-of-turn token where it was produced. Null where only text is known: recorded answers, those of
+# people and of other models.
+TOKEN_IDS = pa.list_(pa.int32())
 
 PROMPTS = pa.schema(
     [
@@ -24,6 +28,7 @@ COMPLETIONS = pa.schema(
         ("completion", pa.string()),
         ("finish_reason", pa.string()),  # "stop" or "length"
         ("n_tokens", pa.int32()),
+        ("token_ids", TOKEN_IDS),
     ]
 )
 
@@ -47,6 +52,8 @@ MINED = pa.schema(
         ("worst_id", pa.string()),
         ("best_completion", pa.string()),
         ("worst_completion", pa.string()),
+        ("best_token_ids", TOKEN_IDS),
+        ("worst_token_ids", TOKEN_IDS),
         ("best_reward", pa.float64()),
         ("worst_reward", pa.float64()),
     ]
@@ -61,6 +68,8 @@ PREFERENCES = pa.schema(
         ("dataset", pa.string()),
         ("chosen", pa.string()),
         ("rejected", pa.string()),
+        ("chosen_token_ids", TOKEN_IDS),
+        ("rejected_token_ids", TOKEN_IDS),
         ("chosen_id", pa.string()),
         ("rejected_id", pa.string()),
         ("chosen_model", pa.string()),  # "policy", or a cell of the model matrix

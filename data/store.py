@@ -14,7 +14,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ import pyarrow as pa
 from data.artifacts import RECORD, TABLE, Artifact, Record, describe, read_record
 from data.digests import canonical_json, digest_of, tree_files
 from data.errors import ArtifactError, InputError, StoreFullError, out_of_space
-from data.locks import LockedError, OnWait, alone, locked, shared
+from data.groups import group_writes
+from data.locks import LockedError, OnWait, alone, folder_in_use, if_unused, locked, shared
 from data.processes import alive, owner
 from data.remote import Remote, local_folder
 from data.schemas import TABLES
@@ -72,7 +73,8 @@ class Store:
             StoreFullError: the disk is full; what was there stays as it was.
         """
         digest = digest_of(key)
-        with self._space_needed(), locked(self._lock(kind, digest), on_wait):
+        lock = self._lock(kind, digest)
+        with group_writes(self.root), self._writable(), locked(lock, on_wait):
             found = self._find(kind, digest)
             record = found or self._compute(kind, key, body, spent)
         if self._remote and not (found and self._remote.holds(self._name(kind, digest), found)):
@@ -109,13 +111,8 @@ class Store:
 
     def discard(self, folder: Path) -> None:
         """Remove an artifact, or any other folder of the store; gone at once if it goes at all."""
-        aside = self._temporary()
-        try:
+        with self._temporary() as aside, suppress(FileNotFoundError):  # a competitor was faster
             os.rename(folder, aside / "discarded")
-        except FileNotFoundError:
-            pass  # a competitor was faster
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
 
     def leftovers(self) -> list[Path]:
         """Temporary folders whose process, on this host, has ended."""
@@ -124,7 +121,9 @@ class Store:
         for folder in parent.iterdir() if parent.is_dir() else ():
             host, pid, *_ = [*folder.name.split("-"), "", ""]
             if host == own_host and pid.isdecimal() and not alive(int(pid), folder.name):
-                found.append(folder)
+                # It may live in another container, whose processes cannot be seen from here.
+                with if_unused(folder) as unused:
+                    found += [folder] if unused else []
         return found
 
     @property
@@ -139,14 +138,14 @@ class Store:
     @contextmanager
     def used(self) -> Iterator[None]:
         """A run is using the store: nothing may be removed from it. Any number may at once."""
-        with shared(self.root / _LOCKS / "store"):
+        with group_writes(self.root), self._writable(), shared(self.root / _LOCKS / "store"):
             yield
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """No run is using the store, and none starts. Raises InputError where one is."""
         try:
-            with alone(self.root / _LOCKS / "store"):
+            with group_writes(self.root), alone(self.root / _LOCKS / "store"):
                 yield
         except LockedError as error:
             raise InputError(
@@ -154,9 +153,18 @@ class Store:
             ) from error
 
     @contextmanager
-    def _space_needed(self) -> Iterator[None]:
+    def _writable(self) -> Iterator[None]:
+        """A full disk, and folders of other users, in one line."""
         try:
             yield
+        except PermissionError as error:
+            name = str(error.filename)
+            if not name.startswith(f"{self.root}{os.sep}"):
+                raise
+            raise InputError(
+                f"{name}: cannot be written, it is another user's; to share a store, have its "
+                f"owner run `chmod -R g+rwXs {self.root}`"
+            ) from error
         except Exception as error:
             if out_of_space(error):
                 raise StoreFullError(
@@ -190,16 +198,13 @@ class Store:
 
     def _compute(self, kind: str, key: dict, body: Body, spent: float) -> Record:
         plain_key = json.loads(canonical_json(key))  # tuples become lists, as a reader will see it
-        work = self._temporary()
-        try:
+        with self._temporary() as work:
             start = time.perf_counter()
             meta = body(work)
             seconds = round(spent + time.perf_counter() - start, 3)
             meta = json.loads(canonical_json(meta))
             record = describe(work, kind, plain_key, meta, seconds)
             return self._publish(work, record)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
 
     def _publish(self, work: Path, record: Record) -> Record:
         """Move a complete folder to its place; returns what is there in the end."""
@@ -227,14 +232,12 @@ class Store:
     def _fetch(self, kind: str, key: str) -> bool:
         """Download an artifact into the local cache; False if it is absent or damaged there."""
         assert self._remote is not None
-        work = self._temporary()
-        try:
-            self._remote.pull(self._name(kind, key), work)
-            self._publish(work, read_record(work, kind, key, fresh=True))
-        except ArtifactError:
-            return False
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        with self._temporary() as work:
+            try:
+                self._remote.pull(self._name(kind, key), work)
+                self._publish(work, read_record(work, kind, key, fresh=True))
+            except ArtifactError:
+                return False
         return True
 
     def _name(self, kind: str, key: str) -> str:
@@ -250,17 +253,24 @@ class Store:
     def _folder(self, kind: str, key: str) -> Path:
         return self.root / self._name(kind, key)
 
-    def _temporary(self) -> Path:
-        """A new folder below <store>/tmp, named after this process."""
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """A new folder below <store>/tmp, named after this process, removed in the end."""
         parent = self.root / _TEMPORARY
         parent.mkdir(parents=True, exist_ok=True)
         if not self._cleaned:
             for left in self.leftovers():
-                shutil.rmtree(left, ignore_errors=True)
+                with if_unused(left) as unused:
+                    if unused:
+                        shutil.rmtree(left, ignore_errors=True)
             self._cleaned = True
         folder = parent / f"{owner(os.getpid())}-{secrets.token_hex(6)}"
         folder.mkdir()
-        return folder
+        try:
+            with folder_in_use(folder):
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync_tree(folder: Path) -> None:

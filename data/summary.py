@@ -1,5 +1,6 @@
 """`runs/NAME/summary.json`, schema 1: what a run did and what came of it. See docs/summary.md."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.errors import CardinalityError, InputError
+from data.files import check_regular
 
 Interval = tuple[float, float]
 
@@ -59,6 +61,7 @@ class Ledger(Entry):
     reused: int = 0  # preferences of earlier rounds that were trained on again
     too_long: int = 0
     trained: int = 0
+    retokenized: int = 0  # of the trained: a side is known as text alone, no policy sampled it here
 
 
 def check_ledger(ledger: Ledger) -> None:
@@ -90,6 +93,10 @@ def check_ledger(ledger: Ledger) -> None:
     for equation, (left, right) in sums.items():
         if left != right:
             raise CardinalityError(f"ledger: {equation} does not hold: {left} is not {right}")
+    if x.retokenized > x.trained:
+        raise CardinalityError(
+            f"ledger: retokenized <= trained does not hold: {x.retokenized} exceeds {x.trained}"
+        )
 
 
 class AxisSummary(Entry):
@@ -180,6 +187,7 @@ class Round(Entry):
     adopted: bool = True
     tokens: int = 0
     stages: list[StageRecord] = []
+    stopped: str | None = None  # why it ended before its trainings
 
 
 class Final(Entry):
@@ -206,10 +214,13 @@ class Summary(Entry):
     computed_seconds: float = 0.0
     date: str | None = None  # what chat templates print, the day the run began unless it is set
     finished: str | None = None  # UTC, ISO 8601, of the invocation that wrote the report
+    report: str | None = None  # digest of report.html
+    links: dict[str, str] = {}  # digest of what each link in the run's folder leads to
     base: dict[str, float] = {}  # fields of Drift for the base policy, as far as they are known
     bootstrap: list[StageRecord] = []
     rounds: list[Round] = []
     final: Final | None = None
+    notes: list[str] = []  # of the inputs, that are no errors
 
     def stages(self) -> list[StageRecord]:
         """Every stage call of the run, in order."""
@@ -237,35 +248,55 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder in the place of a file; move it away") from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_summary(path: Path, summary: Summary) -> None:
-    """Write atomically, fields in the order of the models, the contract's `schema` first."""
+    """Write atomically, fields in the order of the models, `schema` first, a checksum last."""
     content = summary.model_dump(mode="json")
     content = {"schema": content.pop("schema_version"), **content}
+    content["checksum"] = _checksum(content)
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def read_summary(path: Path) -> Summary:
-    """The summary at `path`.
+def read_summary(path: Path, *, changed: bool = False) -> Summary:
+    """The summary at `path`; with `changed`, also one that was changed after it was written.
 
     Raises:
-        InputError: there is none, or it is not of this schema.
+        InputError: there is none, it is not of this schema, or its content has changed.
     """
     try:
+        if os.path.exists(path):
+            check_regular(path)
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such run; `tsalign status` lists the runs") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (ValueError, RecursionError):
         raise InputError(f"{path}: not JSON; delete it and run the recipe again") from None
-    if not isinstance(content, dict) or content.pop("schema", None) != 1:
+    if not isinstance(content, dict) or content.get("schema") != 1:
         raise InputError(f"{path}: not a summary of schema 1; run the recipe again")
+    checksum = content.pop("checksum", None)
+    true = _checksum(content)
+    content["schema_version"] = content.pop("schema")
     try:
-        return Summary.model_validate({"schema_version": 1, **content})
+        summary = Summary.model_validate(content)
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise InputError(f"{path}: field '{where}' is not valid; run the recipe again") from error
+    if not changed and checksum != true:
+        raise InputError(
+            f"{path}: content has changed since it was written, or an older version wrote it; "
+            "`tsalign verify --repair` makes it again"
+        )
+    return summary
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    # Escaped text, unlike a key's: what JSON can carry must not cost a summary.
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()

@@ -82,6 +82,12 @@ def completion_id(prompt_id: str, sample: int) -> str:
     return f"{prompt_id}-{sample}"
 
 
+def as_sampled(table: pa.Table, text: str, token_ids: str) -> list[str | list[int]]:
+    """Every row's completion: the token ids it was sampled as, or its text where none are known."""
+    columns = (table[name].to_pylist() for name in (text, token_ids))
+    return [words if ids is None else ids for words, ids in zip(*columns, strict=True)]
+
+
 def index_by(table: pa.Table, column: str) -> dict[str, int]:
     """Row number of each id in `column`. Raises CardinalityError for an id that occurs twice."""
     index: dict[Any, int] = {}

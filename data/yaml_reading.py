@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from data.errors import InputError
+from data.files import check_regular
 
 _MERGE = "tag:yaml.org,2002:merge"
 _FLOAT = "tag:yaml.org,2002:float"
@@ -81,14 +82,13 @@ def parse_yaml(text: str) -> Any:
 
 def read_yaml(path: str | Path) -> dict:
     """The mapping in a YAML file. Raises InputError naming the file and line."""
+    check_regular(path)
     try:
         with Path(path).open("rb") as file:
             data = file.read(_LARGEST + 1)
         if len(data) > _LARGEST:
             raise InputError(f"{path}: is larger than {_LARGEST:_} bytes; name a recipe (YAML)")
         text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
     except (OSError, ValueError) as error:
         reason = "not UTF-8 text" if isinstance(error, UnicodeError) else str(error)
         raise InputError(f"{path}: cannot be read ({reason}); check the path") from error

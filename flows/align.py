@@ -5,21 +5,26 @@ from pathlib import Path
 from time import monotonic
 
 from prefect import flow
+from prefect.context import FlowRunContext
 
 from data.errors import InputError
+from data.places import one_at_a_time, runs_folder, store_url
 from data.recipe import Recipe
 from data.store import Store
 from data.summary import read_summary
+from flows.engine import settle_engine
 from flows.fingerprint import engine_of
+from flows.fitting import filled, left_out, said
 from flows.inputs import gather
 from flows.logged import distill_from_logs, import_logs
 from flows.matrix_logged import pair_a_matrix
 from flows.outside import outside_of
 from flows.preflight import check_inputs
 from flows.round import align_round
-from flows.state import State
+from flows.state import State, Stopped
 from flows.summarize import Book
 from tasks import machine
+from tasks.books import Books
 from tasks.progress import Progress
 from tasks.redo import Redo
 from tasks.residents import Residents
@@ -28,7 +33,7 @@ from tasks.ui import UiProgress
 
 
 def open_run(
-    recipe: Recipe, store: str, folder: Path, progress: Progress, redo: Redo | None
+    recipe: Recipe, store: str, folder: Path, progress: Progress, redo: Redo | None, books: Books
 ) -> Run:
     """The context of a run on this machine; `folder` is where its summary is kept."""
     name = machine.engine_name(recipe.generate.engine)
@@ -36,7 +41,7 @@ def open_run(
     context = Context(
         Store(store), recipe.runtime, residents, date=recipe.date or first_day(folder)
     )
-    return Run(context, progress, engine_of(recipe), outside_of(recipe), redo=redo)
+    return Run(context, progress, engine_of(recipe), outside_of(recipe), redo=redo, books=books)
 
 
 def first_day(folder: Path) -> str:
@@ -51,12 +56,17 @@ def first_day(folder: Path) -> str:
 def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     """The loop: every round starts from the models the one before left."""
     parts = gather(run, recipe)
+    settle_engine(run, recipe, parts)
     book.prepared()
     state = State(policy=parts.policy, student=parts.student, average=parts.policy)
     for number in range(1, recipe.rounds + 1):
         run.progress.section(f"Round {number} of {recipe.rounds}")
         run.round = number
-        state, outcome = align_round(run, recipe.run, recipe, parts, state, number)
+        arguments = (run, recipe.run, recipe, parts, state, number)
+        state, outcome = run.books.flow(align_round, *arguments)
+        if isinstance(outcome, Stopped):
+            book.round_stopped(outcome)
+            raise InputError(outcome.reason)
         book.round_done(outcome)
     return {"policy": state.policy} | ({"student": state.student} if state.student else {})
 
@@ -67,24 +77,29 @@ def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     logs = import_logs(run, recipe.logged)
     book.prepared()
     run.progress.section("Logged completions")
-    outcome = distill_from_logs(run, recipe.run, recipe, logs)
+    outcome = run.books.flow(distill_from_logs, run, recipe.run, recipe, logs)
     book.logged_done(outcome)
     return {"student": outcome.student}
 
 
 def run_recipe(
-    recipe: Recipe, store: str, runs_dir: str, quiet: bool = False, redo: Redo | None = None
+    recipe: Recipe, store: str, runs_dir: Path, quiet: bool = False, redo: Redo | None = None
 ) -> str:
-    """The whole of an alignment, within a flow. Returns the folder of the run."""
-    started = monotonic()
-    check_inputs(recipe)
-    with UiProgress(quiet=quiet) as progress:
-        folder = Path(runs_dir) / recipe.run
-        run = open_run(recipe, store, folder, progress, redo)
+    """The whole of an alignment; outside a flow, without Prefect. Returns the folder of the run."""
+    started, folder = monotonic(), runs_dir / recipe.run
+    chosen = left_out(recipe)
+    recipe = filled(recipe, chosen)
+    notes = check_inputs(recipe)
+    books = Books(kept=FlowRunContext.get() is not None)
+    with one_at_a_time(folder), UiProgress(books, quiet=quiet) as progress:
+        run = open_run(recipe, store, folder, progress, redo, books)
         book = Book(recipe, folder, run)
+        book.summary.notes = notes
         try:
             with run.context.store.used():
                 progress.section("Preparing")
+                if chosen:
+                    progress.note(said(chosen))
                 loop = learn_from_logs if recipe.logged else rounds
                 loop = pair_a_matrix if recipe.recorded_matrix else loop
                 models = loop(run, recipe, book)
@@ -96,17 +111,17 @@ def run_recipe(
 
 @flow(name="align", flow_run_name="{recipe.run}", persist_result=False)
 def align(
-    recipe: Recipe, store: str = ".tsalign/store", runs_dir: str = "runs", quiet: bool = False
+    recipe: Recipe, store: str | None = None, runs_dir: str | None = None, quiet: bool = False
 ) -> str:
     """Align a policy: rounds of sampling, labelling, distilling and tuning.
 
     Args:
         recipe: The choices that fill the slots of the loop.
-        store: Folder or URL of the artifacts.
-        runs_dir: Folder of the summaries and reports.
+        store: Folder or URL of the artifacts; by default $TSALIGN_STORE or .tsalign/store.
+        runs_dir: Folder of the summaries and reports; by default $TSALIGN_RUNS or runs.
         quiet: No progress on the terminal.
 
     Returns:
         The folder of the run.
     """
-    return run_recipe(recipe, store, runs_dir, quiet)
+    return run_recipe(recipe, store_url(store), runs_folder(runs_dir), quiet)

@@ -3,9 +3,7 @@
 import os
 import re
 import shlex
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -22,7 +20,8 @@ from flows.bench_collect import collect, cores
 from flows.bench_jobs import Job, Places
 from flows.bench_pool import Pool, Schedule
 from flows.bench_progress import BenchProgress
-from flows.launch import check_writable, set_defaults
+from flows.fitting import fitted
+from flows.launch import check_writable
 from tasks import machine
 
 
@@ -52,13 +51,12 @@ def bench(
     places = Places(store, runs_dir, equal)
     folder = runs_dir / name
     workers = min(number_of_workers(workers, jobs[0].recipe), len(jobs))
-    set_defaults()
     check(jobs, places, folder)
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // workers))
     schedule = Schedule(jobs, wait_for_baseline=equal not in OWN_ROUNDS)
     pool = Pool(schedule, places, budgets(jobs, schedule, places), folder, threads)
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    with terminable(), BenchProgress(console, schedule, places, workers) as progress:
+    with BenchProgress(console, schedule, places, workers) as progress:
         pool.run(workers, progress.tick)
     result = collect(
         variants,
@@ -98,7 +96,7 @@ def plan(
         for variant in variants:
             changes = [*overrides, *variant.overrides, f"seed={seed}"]
             run = f"{name}-{variant.label}-s{seed}"
-            recipe = load_recipe(variant.path, changes, run=run)
+            recipe = fitted(load_recipe(variant.path, changes, run=run))
             jobs.append(Job(variant.label, seed, recipe, baseline=variant is variants[0]))
     return jobs
 
@@ -175,13 +173,3 @@ def command_line(
     sets = [part for override in overrides for part in ("--set", override)]
     options = ["--seeds", seeds, "--equal", equal, "--name", name, *sets]
     return shlex.join(["tsalign", "bench", *recipes, *options])
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """A plain `kill` ends a bench as Ctrl-C does, with its workers and its server."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

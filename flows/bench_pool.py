@@ -17,37 +17,10 @@ from time import monotonic, sleep
 
 from data.errors import TsAlignError
 from flows.bench_jobs import Job, Places, carry_out, complete
+from flows.server import START_SECONDS, answers, print_into, set_defaults, start_server
 from models.isolation import Child
 
 BudgetOf = Callable[[Job], float | None]
-# Of the process that Python starts with the first child: it would complain about locks that killed
-# children leave, after it has removed them.
-_SILENT = {"PYTHONWARNINGS": "ignore:resource_tracker"}
-
-
-class Server:
-    """In a child process: a Prefect server for the time of a bench, unless there is one.
-
-    What it prints is in `log`: it says at length that its database was locked, and tries again.
-    """
-
-    def __init__(self, log: Path) -> None:
-        from flows.launch import set_defaults
-
-        print_into(log)
-        set_defaults()
-
-    def url(self) -> str | None:
-        """Of the server that was made here; None where the user has set one."""
-        from prefect.settings import PREFECT_API_URL
-
-        if PREFECT_API_URL.value():
-            return None
-        from prefect.server.api.server import SubprocessASGIServer
-
-        server = SubprocessASGIServer()  # one for the process: it is a singleton
-        server.start()  # at the first call
-        return server.api_url
 
 
 class Worker:
@@ -61,8 +34,6 @@ class Worker:
         print_into(log)
 
     def run(self, job: Job, budget: float | None) -> None:
-        from flows.launch import set_defaults
-
         set_defaults()
         with ExitStack() as stack:
             if self._temporary:
@@ -77,13 +48,6 @@ class Worker:
             except Exception:
                 traceback.print_exc()  # into the log; the bench says it in one line
                 raise
-
-
-def print_into(log: Path) -> None:
-    """Have this process and those it starts print at the end of a file."""
-    with log.open("a") as file:
-        for descriptor in (1, 2):
-            os.dup2(file.fileno(), descriptor)
 
 
 def load_libraries() -> None:
@@ -150,6 +114,8 @@ class Pool:
         self._children: dict[object, Child] = {}
         self._starting = threading.Lock()
         self._stopped = False
+        self._asked_for_server = False
+        self._url: str | None = None
 
     def run(self, workers: int, on_tick: Callable[[], None]) -> None:
         """Until all runs are done or failed. `on_tick` is called a few times a second."""
@@ -182,14 +148,23 @@ class Pool:
     def _worker(self, number: int) -> Child:
         # One at a time: the environment of a child is for a moment that of this process.
         with self._starting:
-            if "server" not in self._children:
-                self._start("server", Child(Server, self._logs / "server.log", environment=_SILENT))
-            url = self._children["server"].call("url")
+            url = self._server_url()
             if number not in self._children:
                 log = self._logs / f"worker-{number + 1}.log"
                 arguments = (self._places, log, url)
                 self._start(number, Child(Worker, *arguments, environment=self._environment))
             return self._children[number]
+
+    def _server_url(self) -> str | None:
+        """Of the server of our own, started with the first worker; None: the user has one."""
+        if not self._asked_for_server:
+            self._asked_for_server = True
+            child = start_server(self._logs / "server.log")
+            if child:
+                self._start("server", child)
+                self._url = child.call("url")
+                answers(self._url, START_SECONDS, child)
+        return self._url
 
     def _start(self, name: object, child: Child) -> None:
         self._children[name] = child

@@ -4,14 +4,21 @@ Importing this module loads neither torch nor Prefect; what a command needs, it 
 """
 
 import argparse
+import errno
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from data.errors import InputError, TsAlignError
+from data.places import runs_folder, store_url
+from flows.problems import interrupted, log_of_a_command, terminable, unexpected
+from flows.server import set_defaults
 
+RUNNING = ("align", "bench", "verify", "rerun")  # what may load Prefect and torch
 DESCRIPTION = "Teacher-student iterative alignment of language models."
 
 
@@ -110,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         action="append",
         metavar="DIR",
-        help="once for every folder of runs that use the store (default: runs)",
+        help="once for every folder of runs that use the store (default: $TSALIGN_RUNS or runs)",
     )
     gc.set_defaults(call=_gc)
 
@@ -136,28 +143,54 @@ def parser() -> argparse.ArgumentParser:
     for command in (align, bench, report, explain, verify, gc, again):
         command.add_argument(
             "--store",
-            default=os.environ.get("TSALIGN_STORE", ".tsalign/store"),
+            default=store_url(),
             metavar="URL",
             help="where artifacts are kept (default: $TSALIGN_STORE or .tsalign/store)",
         )
     for command in (align, bench, status, report, explain, verify, again):
         command.add_argument(
-            "--runs-dir", type=Path, default=Path("runs"), metavar="DIR", help="default: runs"
+            "--runs-dir",
+            type=Path,
+            default=runs_folder(),
+            metavar="DIR",
+            help="default: $TSALIGN_RUNS or runs",
         )
     return root
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; a user's error is one line on stderr and exit status 2."""
-    try:
-        args = parser().parse_args(argv)
-        return args.call(args) or 0
-    except TsAlignError as error:
-        sys.stderr.write(f"tsalign: error: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("tsalign: interrupted; run the same command again to continue\n")
-        return 130
+    """Run a command. An error is one line on stderr: exit status 2 for a user's, 1 for any other,
+    130 after Ctrl-C or SIGTERM, 141 where nobody reads what is printed."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a sign of what a finished run prints must not make it fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    with terminable():
+        try:
+            args = parser().parse_args(argv)
+            if args.command in RUNNING:
+                set_defaults()
+            status: int = args.call(args) or 0
+            sys.stdout.flush()
+            return status
+        except KeyboardInterrupt:
+            return interrupted()
+        except Exception as error:
+            return failed(error)
+
+
+def failed(error: Exception) -> int:
+    """Say in one line what is wrong; the exit status."""
+    if isinstance(error, BrokenPipeError):
+        # Python would complain once more when it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        error = InputError(f"{error.filename}: {error.strerror}; check the path")
+    if not isinstance(error, TsAlignError):
+        error = unexpected(error, log_of_a_command())
+    sys.stderr.write(f"tsalign: error: {error}\n")
+    return error.exit_code
 
 
 def _align(args: argparse.Namespace) -> None:
@@ -211,7 +244,7 @@ def _gc(args: argparse.Namespace) -> None:
     from data.store import Store
     from flows.upkeep import collect
 
-    runs_dirs = args.runs_dirs or [Path("runs")]
+    runs_dirs = args.runs_dirs or [runs_folder()]
     collect(Store(args.store), runs_dirs, older_than=args.older_than, delete=args.delete)
 
 

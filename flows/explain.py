@@ -8,7 +8,6 @@ Loads neither torch nor Prefect.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +16,10 @@ from rich.console import Console
 
 from data.artifacts import Record
 from data.errors import InputError
-from data.inventory import Place, records
+from data.inventory import Place, records, summaries
 from data.store import Store
 from data.summary import StageRecord, Summary, read_summary
+from flows.show import run_folder
 
 PREPARATION = 0  # the "round" of what comes before the first
 Difference = tuple[str, Any, Any]  # path of a field, its value in the neighbour, its value here
@@ -141,7 +141,7 @@ def explain(
     Raises:
         InputError: no such run, or no such round or stage in it.
     """
-    summary = read_summary(runs_dir / name / "summary.json")
+    summary = read_summary(run_folder(runs_dir, name) / "summary.json")
     known = {(r.artifact.kind, r.artifact.key): r for r in records(store) if "shard" not in r.key}
     chosen = [
         (call, record)
@@ -150,7 +150,7 @@ def explain(
     ]
     if not chosen:
         raise InputError(f"{name}: {_nothing(summary, round_number, stage)}")
-    names = Names(_readable(runs_dir), own=name)
+    names = Names(summaries(runs_dir).readable, own=name)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     hits = sum(record.cached for _, record in chosen)
     console.print(f"{name}: {len(chosen)} stages, {hits} hit, {len(chosen) - hits} missed")
@@ -161,15 +161,6 @@ def explain(
             section = call.round
         for line in _explained(call, record, known, names):
             console.print(line)
-
-
-def _readable(runs_dir: Path) -> dict[str, Summary]:
-    """The runs whose summaries can be read; they only lend their names."""
-    found = {}
-    for path in runs_dir.glob("*/summary.json"):
-        with suppress(InputError):
-            found[path.parent.name] = read_summary(path)
-    return found
 
 
 def _names(record: StageRecord, known: dict[Place, Record]) -> list[str]:

@@ -18,7 +18,9 @@ def gather(run: Run, recipe: Recipe) -> Parts:
     models = run.outside
     prompts = own_prompts(run, recipe)
     used = world_sources(recipe)
-    world = bootstrap(run, recipe.world, small=SMALL in used) if recipe.world and used else None
+    world = None
+    if recipe.world and used:
+        world = run.books.flow(bootstrap, run, recipe.world, small=SMALL in used)
     made = world.models() if world else {}
     replay = own_replay(run, recipe) or (world.preferences if world else None)
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
@@ -46,8 +48,9 @@ def gather(run: Run, recipe: Recipe) -> Parts:
 
 def world_sources(recipe: Recipe) -> set[str]:
     """What the run needs of the embedded world: nothing, its models and prompts, a small policy."""
-    named = {recipe.policy.model, recipe.student.model, recipe.teacher.model, recipe.prompts.path}
-    return (named | {cell.source for cell in recipe.cells}) & {WORLD, SMALL}
+    samplers = {recipe.policy.model} | {cell.source for cell in recipe.cells}
+    others = {recipe.student.model, recipe.teacher.model, recipe.prompts.path}
+    return samplers & {WORLD, SMALL} | others & {WORLD}
 
 
 def own_prompts(run: Run, recipe: Recipe) -> tuple[Artifact, Artifact, Artifact] | None:

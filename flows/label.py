@@ -171,6 +171,7 @@ def by_matrix(run: Run, recipe: Recipe, parts: Parts, state: State, number: int)
         prompts=asked,
         completions=completions,
         places=list(standing(recipe, state)),
+        own=[cell.name for cell in standing(recipe, state) if cell.model == "policy"],
         config=recipe.matrix,
         drop_truncated=recipe.mine.drop_truncated,
         seed=recipe.seed,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from prefect import flow
 
 from data.artifacts import TABLE, Artifact
+from data.digests import file_digest
 from data.recipe import NONE, Recipe
 from data.summary import Round, StudentSummary
 from flows.preflight_models import cell_field
-from flows.summarize import Book, axis_summaries, ledger, link
+from flows.summarize import Book, axis_summaries, ledger
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
 from tasks.stage import Model, Run
@@ -79,6 +80,7 @@ def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOu
         prompts=cells.prompts,
         completions=list(cells.completions),
         places=list(recipe.cells),
+        own=[],
         config=recipe.matrix,
         drop_truncated=recipe.mine.drop_truncated,
         seed=recipe.seed,
@@ -108,10 +110,11 @@ def pair_a_matrix(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     cells = read_cells(run, recipe)
     book.prepared()
     run.progress.section("Model matrix")
-    outcome = pair_recorded(run, recipe.run, recipe, cells)
+    outcome = run.books.flow(pair_recorded, run, recipe.run, recipe, cells)
     entry = matrix_summary(outcome)
     entry.stages = run.take_records()
     book.summary.rounds.append(entry)
     run.progress.note(f"{entry.ledger.labelled:,} pairs of {entry.ledger.asked:,} prompts")
-    link(book.folder / "pairs.parquet", run.context.store.path(outcome.pairs) / TABLE)
+    table = run.context.store.path(outcome.pairs) / TABLE
+    book.link("pairs.parquet", table, file_digest(table))
     return {}

@@ -1,9 +1,11 @@
 """Operate on one machine: Prefect's server, the work pool, the crash automation, one worker.
 
-Everything is kept in one folder and listens on loopback. Starting again finds what runs already.
+Everything is kept in one folder and listens on loopback. Whoever has not read the key there is
+refused, other pages of the user's browser included. Starting again finds what runs already.
 """
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,10 +19,12 @@ from urllib.request import urlopen
 from rich.console import Console
 
 from data.errors import InputError
+from data.places import absolute_places
 from data.processes import alive, owner
-from flows.launch import SETTINGS
+from flows.server import SETTINGS
 
 POOL = "tsalign"
+KEY = "api.key"
 CRASHED = "tsalign: a run without a heartbeat has crashed"
 HEARTBEAT_SECONDS = 30  # the least that Prefect allows
 SILENT_SECONDS = 90  # without a heartbeat, until a run counts as crashed
@@ -38,21 +42,46 @@ class Operation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of everything started here; what the user has set wins, but for address and heartbeat."""
+        """Of everything started here; what the user has set wins, but for address and heartbeat.
+
+        Runs of the worker use the store and the runs of the folder that this is called in.
+        """
         defaults = SETTINGS | {
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PREFECT_LOGGING_LEVEL": "INFO",  # the UI shows a line per stage
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{self.url},http://localhost:{self.port}",
         }
         return {
             **defaults,
             **os.environ,
+            **absolute_places(),
+            "PREFECT_SERVER_API_AUTH_STRING": self.key,
+            "PREFECT_API_AUTH_STRING": self.key,
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         }
 
+    @property
+    def key(self) -> str:
+        """What the server asks of every client, as USER:PASSWORD: the user's, or one made here."""
+        given = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+        if given:
+            return given
+        file = self.folder / KEY
+        if not file.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+                new.write(f"tsalign:{secrets.token_urlsafe(24)}")
+        return file.read_text()
+
     def start(self, console: Console) -> None:
         """Start what does not run yet, and deploy. Raises InputError where that fails."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.healthy() and not self.running("server"):
+            raise InputError(
+                f"{urlsplit(self.url).netloc}: a server that was not started from {self.folder} "
+                "answers there; stop it, or choose another --port"
+            )
         if not self.healthy():
             address = ("--host", "127.0.0.1", "--port", str(self.port))
             self._spawn("server", "server", "start", *address)
@@ -63,6 +92,8 @@ class Operation:
         if not self.running("worker"):
             self._spawn("worker", "worker", "start", "--pool", POOL, "--name", "local")
         console.print(f"UI: {self.url}/dashboard")
+        if (self.folder / KEY).exists():
+            console.print(f"Its password: in {self.folder / KEY}", markup=False, soft_wrap=True)
         console.print(f"Logs: {self.folder}/*.log", markup=False, soft_wrap=True)
 
     def stop(self, console: Console) -> None:

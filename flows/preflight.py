@@ -4,24 +4,25 @@ The command line checks before it starts Prefect, the flow checks for deployment
 without the command line. Files come first, in a second; chat templates last, for transformers.
 """
 
-from pathlib import Path
-
 from data.errors import InputError
+from data.files import check_regular
 from data.logged import held_out_split, judged_only, read_logged
 from data.logged_pairs import judged_pairs
 from data.matrix import cell_pairs
 from data.paths import named_path
 from data.preference_reading import read_preferences
-from data.prompts import read_prompt_file, split_prompts, without_prompts
-from data.recipe import WORLD, LoggedConfig, PromptsConfig, Recipe
+from data.prompts import looks_like_file, read_prompt_file, split_prompts, without_prompts
+from data.recipe import WORLD, PromptsConfig, Recipe
 from data.recorded_cells import read_answers
-from data.source_code import code_files
+from flows.preflight_labels import check_own_labels
 from flows.preflight_models import Prompt, cell_field, check_models, check_rendering
 from tasks import machine
 
 
-def check_inputs(recipe: Recipe) -> None:
+def check_inputs(recipe: Recipe) -> list[str]:
     """Everything the recipe names: engine, models, prompts, recorded files, chat templates.
+
+    Returns notes: what is no error and yet not what one would expect, a line each.
 
     Raises:
         InputError: one line that names the field, the file and the line, and the remedy.
@@ -31,20 +32,14 @@ def check_inputs(recipe: Recipe) -> None:
     models = check_models(recipe)
     prompts = check_cells(recipe)
     if not recipe.recorded_matrix:
-        prompts += check_logs(recipe.logged) if recipe.logged else check_prompts(recipe)
-    prompts += check_replay(recipe)
-    if models and prompts:
-        check_rendering(recipe, models, prompts)
-
-
-def check_own_labels(recipe: Recipe) -> None:
-    """The file of the user's own labeller is Python; its code runs when a round needs it."""
-    if recipe.own_labels:
-        code_files(Path(check_named_file("labels", recipe.own_labels[0])))
+        prompts += check_logs(recipe) if recipe.logged else check_prompts(recipe)
+    replay = check_replay(recipe)
+    return check_rendering(recipe, models, prompts, replay) if models else []
 
 
 def check_machine(recipe: Recipe) -> None:
     """The device and the engine that the recipe asks for are there."""
+    check_proxies()
     machine.device(recipe.runtime)
     if recipe.logged or recipe.recorded_matrix:
         return
@@ -55,19 +50,34 @@ def check_machine(recipe: Recipe) -> None:
         identity()  # asks it
 
 
-def check_named_file(field: str, name: str) -> str:
+def named_file(field: str, name: str) -> str:
     """The file's path in full; a name that does not look like a file's is a `datasets` id.
 
     Raises:
-        InputError: what looks like a file is not there.
+        InputError: what looks like a file is not there, or is none.
     """
-    path = named_path(name, field)
-    if name and path.is_dir():
-        raise InputError(f"{field}: '{name}' is a folder; name a file in it")
-    like_a_file = not name.strip() or path.suffix or name.startswith((".", "/", "~"))
-    if like_a_file and not path.is_file():
-        raise InputError(f"{field}: no such file '{name}'; check the path (relative to here)")
-    return str(path)
+    path = str(named_path(name, field))
+    if looks_like_file(path):
+        check_regular(path, field)
+    return path
+
+
+def check_proxies() -> None:
+    """The proxies that the environment names can be used; no client is made with others.
+
+    Not even Prefect's, which speaks to this machine alone.
+    """
+    import httpx
+
+    try:
+        httpx.Client().close()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        missing = isinstance(error, ImportError)
+        remedy = "`pip install httpx[socks]`" if missing else "correct it"
+        raise InputError(
+            "ALL_PROXY, HTTPS_PROXY or HTTP_PROXY: names a proxy that cannot be used "
+            f"({'no support for SOCKS' if missing else 'its address'}); {remedy}, or unset it"
+        ) from error
 
 
 def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:
@@ -89,7 +99,7 @@ def check_prompts(recipe: Recipe) -> list[Prompt]:
     for part in ("path", "dev_path", "test_path"):
         name = getattr(config, part)
         if name is not None:
-            files[part] = read_prompt_file(check_named_file(f"prompts.{part}", name))
+            files[part] = read_prompt_file(named_file(f"prompts.{part}", name))
     rest = without_prompts(
         files["path"].table, [file.table for part, file in files.items() if part != "path"]
     )
@@ -117,11 +127,13 @@ def check_pool(recipe: Recipe, available: int) -> None:
 
 
 def check_replay(recipe: Recipe) -> list[Prompt]:
-    """The prompts of earlier preferences, which the student reads too."""
+    """The prompts of earlier preferences, which the student alone reads."""
     path = recipe.student.replay_path
     if path is None or recipe.logged or recipe.recorded_matrix:
         return []
-    table, _ = read_preferences(check_named_file("student.replay_path", path))
+    path = str(named_path(path, "student.replay_path"))
+    check_regular(path, "student.replay_path")
+    table, _ = read_preferences(path)
     return [Prompt(path, messages) for messages in table["messages"].to_pylist()]
 
 
@@ -149,19 +161,28 @@ def check_cells(recipe: Recipe) -> list[Prompt]:
     return [Prompt(row.place, row.messages) for row in kinds.values()]
 
 
-def check_logs(config: LoggedConfig) -> list[Prompt]:
+def check_logs(recipe: Recipe) -> list[Prompt]:
     """The recorded prompts; pairs to learn from and pairs to measure agreement on."""
+    config = recipe.logged
+    assert config is not None
     logged = read_logged(config)
     candidates, _ = judged_only(logged.completions, logged.judgments)
-    paired = set(judged_pairs(candidates, logged.judgments)["prompt_id"].to_pylist())
-    for part, goal in zip(
-        held_out_split(logged.prompts, config.held_out, config.seed),
-        ("learn from", "hold out"),
-        strict=True,
-    ):
+    pairs = judged_pairs(candidates, logged.judgments, recipe.teacher.min_margin)
+    paired = set(pairs["prompt_id"].to_pylist())
+    if not paired:
+        margin = recipe.teacher.min_margin
+        raise InputError(
+            f"logged.judgments: of {len(logged.prompts)} prompts none has two completions that the "
+            "judge tells apart"
+            + (f" by more than teacher.min_margin, {margin:g}; lower it or" if margin else ";")
+            + " record rewards that differ"
+        )
+    parts = held_out_split(logged.prompts, config.held_out, config.seed)
+    for part, goal in zip(parts, ("learn from", "hold out"), strict=True):
         if not paired & set(part["prompt_id"].to_pylist()):
             raise InputError(
                 f"logged.held_out: of the {len(part)} prompts to {goal} none has two completions "
-                "that the judge tells apart; change the share or record more judgments"
+                f"that the judge tells apart, of all {len(logged.prompts)} only {len(paired)} "
+                "have; change the share or logged.seed, or record more judgments"
             )
     return [Prompt(str(config.completions), m) for m in logged.prompts["messages"].to_pylist()]

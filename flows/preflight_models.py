@@ -1,30 +1,48 @@
 """What can be checked of the user's models before any work: files first, chat templates last.
 
-Nothing here starts Prefect or loads weights; transformers is imported for the templates alone.
+Nothing here starts Prefect or keeps weights in memory. What needs transformers comes after what
+needs files alone, and the reading of all weights last.
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.errors import InputError
+from data.files import check_folder_files
 from data.paths import named_path
 from data.prompts import Messages
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
 from models.checkpoints import (
+    check_not_quantised,
     check_policy,
     check_reward_model,
+    check_side_files,
     check_targets,
     check_template_file,
     context_length,
     embedding_rows,
+    position_padding,
     weight_shapes,
 )
+from tasks.machine import engine_name
 
-# Names of models that are no folder of the user's.
-NO_FOLDER = (WORLD, SMALL, FRESH, NONE, "policy", "teacher")
+if TYPE_CHECKING:
+    from models.loading import Use
+
+_CHUNK = 1024  # prompts whose tokens are in memory at once
+# Words that are no folder of the user's in the field that knows them: the word wins there, and
+# ./world names a folder of that name. In every other field they are names like any other.
+RESERVED = {
+    "policy.model": {WORLD, SMALL, NONE},
+    "student.model": {WORLD, NONE, FRESH},
+    "teacher.model": {WORLD},
+    "matrix.correction.judge": {NONE, "teacher"},
+}
+RESERVED_IN_CELLS = {WORLD, SMALL, "policy"}
+_QUESTION: Messages = [{"role": "user", "content": "What is 12 plus 30?"}]
 
 
 class Prompt(NamedTuple):
@@ -47,7 +65,8 @@ def own_models(recipe: Recipe) -> dict[str, Path]:
     return {
         field: model_path(field, name)
         for field, name in names.items()
-        if name not in NO_FOLDER and (field == "student.model" or not recipe.logged)
+        if name not in RESERVED.get(field, RESERVED_IN_CELLS)
+        and (field == "student.model" or not recipe.logged)
     }
 
 
@@ -69,16 +88,17 @@ def model_path(field: str, name: str) -> Path:
             raise InputError(
                 f"{field}: '{name}' has no config.json; {merge}name a Hugging Face directory"
             )
+        check_folder_files(folder, field)
         return folder
     if folder.is_file() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"{field}: '{name}' is no folder here; name a Hugging Face directory")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ImportError, ValueError) as error:
         raise InputError(
             f"{field}: '{name}' is neither a folder here nor a model the hub gives "
             f"({type(error).__name__}); check the name, or log in for a gated model"
@@ -91,10 +111,13 @@ def check_models(recipe: Recipe) -> dict[str, Path]:
     for field, path in models.items():
         if field == "policy.model" or field.startswith("matrix"):
             check_policy(path, field)
-            check_context(recipe, path)
-        else:
+            check_context(recipe, path, field)
+            check_template_file(path, field)
+        else:  # one without a template reads a text pair
             check_reward_model(path, field)
-        check_template_file(path, field)
+        check_side_files(path, field)
+        if is_trained(recipe, field):
+            check_not_quantised(path, field)
     for field, config in (("policy", recipe.policy), ("student", recipe.student)):
         trained = field == "student" or recipe.policy.method == "lora"
         if f"{field}.model" in models and trained:
@@ -103,52 +126,180 @@ def check_models(recipe: Recipe) -> dict[str, Path]:
     return models
 
 
-def check_context(recipe: Recipe, policy: Path) -> None:
-    limit = context_length(policy, "policy.model")
+def is_trained(recipe: Recipe, field: str) -> bool:
+    """Whether the model of this field is the start of a training, whose result is saved."""
+    return field == "policy.model" or (
+        field == "student.model" and (recipe.student.update or recipe.logged is not None)
+    )
+
+
+def use_of(recipe: Recipe, field: str) -> "Use":
+    """Who loads the model of this field, and for what."""
+    if field == "policy.model":  # whoever serves it, transformers checks what it answers
+        return "sample"
+    if not field.startswith("matrix cell"):
+        return "read"
+    return "sample" if engine_name(recipe.generate.engine) == "transformers" else "serve"
+
+
+def check_context(recipe: Recipe, policy: Path, field: str) -> None:
+    limit = context_length(policy, field)
     if limit and recipe.max_length > limit:
         raise InputError(
-            f"policy.model: knows {limit} positions, prompts.max_tokens + generate.max_tokens is "
+            f"{field}: knows {limit} positions, prompts.max_tokens + generate.max_tokens is "
             f"{recipe.max_length}; lower one of them"
         )
 
 
-def check_rendering(recipe: Recipe, models: dict[str, Path], prompts: Sequence[Prompt]) -> None:
-    """Every model renders every kind of conversation, and the policy every prompt in its limit."""
+def check_rendering(
+    recipe: Recipe,
+    models: dict[str, Path],
+    prompts: Sequence[Prompt],
+    replay: Sequence[Prompt] = (),
+) -> list[str]:
+    """Every model renders every kind of conversation, and the policy every prompt in its limit.
+
+    Those of `replay` only the student has to render; of what is too long, distillation keeps count.
+    Then, which takes longer, the weights: those of the architecture, finite, and writable again.
+    Returns what the user should know of it, a line each.
+    """
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
-    from models.architectures import check_architecture
-    from models.chat import check_chat_template, check_vocabulary, load_tokenizer
+    from models.silence import quiet
 
     gc.enable()
+    with quiet():
+        tokenizers = check_templates(recipe, models, prompts, replay)
+        kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [_QUESTION]
+        check_tokens(recipe, models, tokenizers, kinds)
+        check_loading(recipe, models)
+        notes = answer_notes(tokenizers.get("policy.model"))
+        return notes + special_notes(tokenizers, [*prompts, *replay])
+
+
+def check_templates(
+    recipe: Recipe,
+    models: dict[str, Path],
+    prompts: Sequence[Prompt],
+    replay: Sequence[Prompt],
+) -> dict[str, Any]:
+    """The tokenizers of the models by field, whose chat templates render the prompts."""
+    from models.architectures import check_architecture
+    from models.chat import check_chat_template, check_vocabulary, load_tokenizer
+    from models.text_pairs import load_reader
+
     trusted = recipe.runtime.trust_remote_code
+    tokenizers = {}
     for field, path in models.items():
         check_architecture(path, field, trusted)
-        tokenizer = load_tokenizer(path, trusted)
-        check_vocabulary(tokenizer, field, embedding_rows(weight_shapes(path, field)))
-        for prompt in conversation_kinds(prompts):
+        writes = field == "policy.model" or field.startswith("matrix")
+        load = load_tokenizer if writes else load_reader
+        try:
+            tokenizer = tokenizers[field] = load(path, trusted)
+        except InputError as error:
+            raise InputError(f"{field}: {error}") from error
+        rows = embedding_rows(weight_shapes(path, field))
+        check_vocabulary(tokenizer, field, rows)
+        read = [*prompts, *replay] if field == "student.model" else prompts
+        for prompt in conversation_kinds(read):
             try:
-                check_chat_template(tokenizer, field, prompt.messages)
+                check_chat_template(tokenizer, field, prompt.messages, writes)
             except InputError as error:
                 raise InputError(f"{error} ({prompt.place})") from error
-    if "policy.model" in models:
-        check_prompt_lengths(recipe, load_tokenizer(models["policy.model"], trusted), prompts)
+        if field == "policy.model":
+            check_every_prompt(recipe, tokenizer, prompts, rows)
+    return tokenizers
+
+
+def check_tokens(
+    recipe: Recipe, models: dict[str, Path], tokenizers: dict[str, Any], kinds: list[Messages]
+) -> None:
+    """Every token that a template writes has an embedding, and a trained model has padding."""
+    from models.tokenizer_checks import check_padding, check_reward_padding, check_written_ids
+
+    for field, path in models.items():
+        tokenizer, rows = tokenizers[field], embedding_rows(weight_shapes(path, field))
+        check_written_ids(tokenizer, field, rows, kinds)
+        if is_trained(recipe, field) and field == "policy.model":
+            check_padding(tokenizer, field, rows)
+        elif is_trained(recipe, field):
+            check_reward_padding(tokenizer, field, rows, position_padding(path, field))
+
+
+def check_loading(recipe: Recipe, models: dict[str, Path]) -> None:
+    """Every model loads whole and finite, and what is trained can be saved."""
+    from models.loading import check_weights
+    from models.tokenizer_checks import check_saved_again
+
+    trusted = recipe.runtime.trust_remote_code
+    for field, path in models.items():
+        check_weights(path, field, trusted, use_of(recipe, field))
+    for field, path in models.items():
+        if is_trained(recipe, field):
+            check_saved_again(path, field, trusted)
 
 
 def conversation_kinds(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """The first prompt of each sequence of roles."""
-    kinds: dict[tuple[str, ...], Prompt] = {}
+    """The first prompt of each sequence of roles, with and without white space around each text."""
+    kinds: dict[tuple[tuple[str, bool], ...], Prompt] = {}
     for prompt in prompts:
-        kinds.setdefault(tuple(message["role"] for message in prompt.messages), prompt)
+        key = tuple((m["role"], m["content"] == m["content"].strip()) for m in prompt.messages)
+        kinds.setdefault(key, prompt)
     return list(kinds.values())
 
 
-def check_prompt_lengths(recipe: Recipe, tokenizer: object, prompts: Sequence[Prompt]) -> None:
-    from models.chat import render_prompts
+def answer_notes(tokenizer: object | None) -> list[str]:
+    """What text that comes from elsewhere (other models, people, files) is not under a policy."""
+    if tokenizer is None:
+        return []
+    from models.chat import answer_change, round_trip_change
+
+    notes = []
+    change = answer_change(tokenizer)
+    if change is not None:
+        notes.append(
+            "policy.model: the chat template adds text to an answer or changes it "
+            f"({change[:60]!r}); the policy is trained on answers without that"
+        )
+    lost = round_trip_change(tokenizer)
+    if lost is not None:
+        notes.append(
+            f"policy.model: the tokenizer does not give {lost!r} back as it was; the policy is "
+            "trained on the tokens it sampled, but the other models read such text"
+        )
+    return notes
+
+
+def special_notes(tokenizers: Mapping[str, object], prompts: Sequence[Prompt]) -> list[str]:
+    """How many prompts hold text that a tokenizer would take for a special token, in a line."""
+    from models.special_text import special_text
+
+    found = []
+    for prompt in prompts:
+        texts = (special_text(tokenizer, prompt.messages) for tokenizer in tokenizers.values())
+        text = next(filter(None, texts), None)
+        if text:
+            found.append((prompt.place, text))
+    if not found:
+        return []
+    place, text = found[0]
+    hold = "1 prompt holds" if len(found) == 1 else f"{len(found)} prompts hold"
+    return [f"{hold} text of special tokens ({place}: {text!r}); it is read as plain text"]
+
+
+def check_every_prompt(
+    recipe: Recipe, tokenizer: object, prompts: Sequence[Prompt], rows: int | None
+) -> None:
+    """The policy reads every prompt whole, within `prompts.max_tokens`. Raises InputError."""
+    from models.chat import check_prompts
 
     limit = recipe.prompts.max_tokens
-    rendered = render_prompts(tokenizer, [prompt.messages for prompt in prompts])
-    long = [
-        (p.place, len(ids)) for p, ids in zip(prompts, rendered, strict=True) if len(ids) > limit
-    ]
+    long = []
+    for start in range(0, len(prompts), _CHUNK):
+        part = prompts[start : start + _CHUNK]
+        lengths = check_prompts(tokenizer, "policy.model", part, rows)
+        long += [
+            (p.place, length) for p, length in zip(part, lengths, strict=True) if length > limit
+        ]
     if long:
         place, length = long[0]
         more = f" (and {len(long) - 1} more prompts)" if len(long) > 1 else ""

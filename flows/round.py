@@ -6,9 +6,21 @@ The first half, from prompts to preferences, is in `flows.label`.
 from prefect import flow
 
 from data.artifacts import Artifact
-from data.recipe import Recipe
+from data.recipe import NONE, Recipe
+from flows import shortfall
 from flows.label import label
-from flows.state import Agreement, Answers, Judged, Labelled, Outcome, Parts, State, Tuned
+from flows.state import (
+    Agreement,
+    Answers,
+    Judged,
+    Labelled,
+    Outcome,
+    Parts,
+    State,
+    Stopped,
+    Tuned,
+)
+from flows.summarize import ledger
 from tasks.distill import distill
 from tasks.evaluate import drift, evaluate, precision
 from tasks.gate import agreement, gate
@@ -67,54 +79,87 @@ def student_agreement(
 
 def training_pairs(
     run: Run, recipe: Recipe, state: State, labelled: Labelled
-) -> tuple[list[Artifact], int]:
-    """The tables of pairs to train on, this round's last, and how many pairs are older ones."""
+) -> tuple[dict[str, Artifact], int]:
+    """Tables of pairs to train on, this round's last, and how many pairs are older ones.
+
+    By the titles of the stages that read them. Tables without a pair are left out.
+    """
     new, replay = labelled.preferences, recipe.policy.replay
     if labelled.stored:
         pairs = labelled.stored.preferences
-        return [pairs], pairs.meta["reused"] if pairs is not new else 0
-    earlier = list(state.preferences)
-    if replay == "none" or not earlier:
-        return [new], 0
-    if replay == "share":
-        share = recipe.policy.replay_share
-        earlier = [
-            sample_earlier(run, "replay", earlier=earlier, new=new, share=share, seed=recipe.seed)
-        ]
-    return [*earlier, new], sum(table.rows or 0 for table in earlier)
+        reused = pairs.meta["reused"] if pairs is not new else 0
+        return ({"reference": pairs} if pairs.rows else {}), reused
+    earlier = {
+        f"reference (pairs of round {number})": table
+        for number, table in enumerate(state.preferences, start=1)
+        if table.rows and replay != "none"
+    }
+    if replay == "share" and earlier:
+        known, share = list(earlier.values()), recipe.policy.replay_share
+        sampled = sample_earlier(
+            run, "replay", earlier=known, new=new, share=share, seed=recipe.seed
+        )
+        earlier = {"reference (replay)": sampled} if sampled.rows else {}
+    reused = sum(table.rows or 0 for table in earlier.values())
+    return earlier | ({"reference": new} if new.rows else {}), reused
 
 
 def tune_policy(
-    run: Run, recipe: Recipe, parts: Parts, state: State, labelled: Labelled
-) -> tuple[Artifact, int]:
-    """The policy optimized on the pairs, and how many of these are of earlier rounds."""
-    pairs, reused = training_pairs(run, recipe, state, labelled)
+    run: Run, recipe: Recipe, parts: Parts, state: State, pairs: dict[str, Artifact]
+) -> Artifact:
+    """The policy optimized on the pairs."""
     against = {"initial": parts.policy, "previous": state.policy, "average": state.average}
-    earlier = "pairs of round {}" if recipe.policy.replay == "all" else "replay"
     logps = [
-        reference(
-            run,
-            "reference" if table is pairs[-1] else f"reference ({earlier.format(number)})",
-            policy=against[recipe.policy.reference],
-            preferences=table,
-        )
-        for number, table in enumerate(pairs, start=1)
+        reference(run, title, policy=against[recipe.policy.reference], preferences=table)
+        for title, table in pairs.items()
     ]
-    policy = optimize(
+    return optimize(
         run,
         policy=state.policy,
-        preferences=pairs,
+        preferences=list(pairs.values()),
         reference=logps,
         config=recipe.policy,
         seed=recipe.seed,
     )
-    return policy, reused
 
 
-def tune(run: Run, recipe: Recipe, parts: Parts, state: State, labelled: Labelled) -> Tuned:
+def stopped(
+    run: Run, recipe: Recipe, labelled: Labelled, number: int, pairs: int, reused: int
+) -> Stopped | None:
+    """What is said of the round's pairs; why it ends here, if there is none to train on.
+
+    Args:
+        pairs: To train on, earlier ones included.
+        reused: Of these, pairs of earlier rounds.
+    """
+    counts = ledger(
+        labelled.asked, labelled.completions, labelled.mined, labelled.preferences, too_long=0
+    )
+    if not pairs:
+        return Stopped(number, labelled, f"round {number}: {shortfall.reason(counts, recipe)}")
+    run.progress.note(shortfall.mined_line(counts, recipe))
+    if not counts.labelled:
+        run.progress.note(
+            f"warning: no new pair; the policy trains on {reused:,} earlier ones alone"
+            + (", the student stays" if recipe.student.model != NONE else "")
+        )
+    elif few := shortfall.few_line(counts, recipe, pairs):
+        run.progress.note(few)
+    return None
+
+
+def tune(
+    run: Run,
+    recipe: Recipe,
+    parts: Parts,
+    state: State,
+    labelled: Labelled,
+    pairs: dict[str, Artifact],
+    reused: int,
+) -> Tuned:
     """The student distilled from, and the policy optimized on, the preferences."""
     student = None
-    if state.student and recipe.student.update:
+    if state.student and recipe.student.update and labelled.preferences.rows:
         student = distill(
             run,
             student=state.student,
@@ -123,8 +168,7 @@ def tune(run: Run, recipe: Recipe, parts: Parts, state: State, labelled: Labelle
             config=recipe.student,
             seed=recipe.seed,
         )
-    policy, reused = tune_policy(run, recipe, parts, state, labelled)
-    return Tuned(student, policy, reused)
+    return Tuned(student, tune_policy(run, recipe, parts, state, pairs), reused)
 
 
 def judge(run: Run, recipe: Recipe, parts: Parts, state: State, tuned: Tuned) -> Judged:
@@ -195,14 +239,21 @@ def following(run: Run, recipe: Recipe, state: State, outcome: Outcome) -> State
 )
 def align_round(
     run: Run, name: str, recipe: Recipe, parts: Parts, state: State, number: int
-) -> tuple[State, Outcome]:
-    """Label, tune both models, adopt the policy if the teacher agrees."""
+) -> tuple[State, Outcome | Stopped]:
+    """Label, tune both models, adopt the policy if the teacher agrees.
+
+    Ends after the labelling where no pair is left to train on.
+    """
     evaluated = recipe.evaluated(number)
     if state.student and evaluated:
         base = answer(run, recipe, parts, parts.policy, "dev")
         before = student_agreement(run, recipe, parts, state.student, base, "before")
     labelled = label(run, recipe, parts, state, number)
-    tuned = tune(run, recipe, parts, state, labelled)
+    pairs, reused = training_pairs(run, recipe, state, labelled)
+    total = sum(table.rows or 0 for table in pairs.values())
+    if ended := stopped(run, recipe, labelled, number, total, reused):
+        return state, ended
+    tuned = tune(run, recipe, parts, state, labelled, pairs, reused)
     measured = None
     if state.student and evaluated:
         after = before

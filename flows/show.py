@@ -1,5 +1,6 @@
 """What the command line prints of runs that are on disk. Loads neither torch nor Prefect."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from data.digests import file_digest
 from data.errors import InputError
+from data.inventory import summaries
 from data.recipe import RUN_NAME
 from data.store import Store
-from data.summary import StageRecord, Summary, read_summary
+from data.summary import StageRecord, Summary, read_summary, write_summary
 from tasks.status import format_status, result_line
 
 
@@ -44,13 +47,14 @@ def stage_counts(stages: list[StageRecord]) -> str:
 
 
 def show_runs(runs_dir: Path) -> None:
-    console = Console(highlight=False)
-    found = sorted(path.parent.name for path in runs_dir.glob("*/summary.json"))
-    if not found:
+    console = Console(highlight=False, soft_wrap=True)
+    found = summaries(runs_dir)
+    if not any(found):
         console.print(f"no runs in {runs_dir}; start one with `tsalign align RECIPE`", markup=False)
-    for name in found:
-        summary = read_summary(runs_dir / name / "summary.json")
-        console.print(f"{name}: {result_line(summary)}", markup=False)
+    for name in sorted({**found.readable, **found.unreadable}):
+        summary = found.readable.get(name)
+        line = result_line(summary) if summary else found.unreadable[name]
+        console.print(f"{name}: {line}", markup=False)
 
 
 def write_report_again(runs_dir: Path, name: str, store: str, out: Path | None) -> None:
@@ -61,10 +65,13 @@ def write_report_again(runs_dir: Path, name: str, store: str, out: Path | None) 
     """
     from tasks.report import write_report
 
-    out = out or run_folder(runs_dir, name) / "report.html"
-    summary = _with_a_round(runs_dir, name)
+    own = run_folder(runs_dir, name) / "report.html"
+    summary, out = _with_a_round(runs_dir, name), out or own
     with _writing(out):
         write_report(summary, Store(store), out)
+        if os.path.realpath(out) == os.path.realpath(own):
+            summary.report = file_digest(out, fresh=True)
+            write_summary(own.with_name("summary.json"), summary)
     Console(highlight=False, soft_wrap=True).print(f"Report: {out}", markup=False)
 
 

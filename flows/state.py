@@ -103,6 +103,15 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """A round that ended before its trainings: it has no pair to train on."""
+
+    number: int
+    labelled: Labelled
+    reason: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The artifacts of a finished round."""
 

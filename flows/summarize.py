@@ -8,29 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from data.artifacts import Artifact
+from data.digests import file_digest
+from data.errors import InputError
 from data.matrix import by_axis
 from data.recipe import Recipe
 from data.recipe_loading import config_digest
 from data.store import Store
 from data.summary import (
     AxisSummary,
-    DatasetResult,
     Drift,
-    Final,
     Gate,
     Ledger,
-    PolicySummary,
     Round,
     StudentSummary,
     Summary,
     check_ledger,
     write_summary,
 )
+from flows.derived import final_result, policy_summary
 from flows.fingerprint import run_digest
 from flows.logged import LoggedOutcome
-from flows.state import Judged, Outcome
-from models.stats import win_rate
+from flows.state import Judged, Outcome, Stopped
 from tasks.report import write_report
+from tasks.report_rules import hardly_moved
 from tasks.stage import Model, Run
 from tasks.ui import publish_report, publish_round
 
@@ -52,11 +52,13 @@ def ledger(
     *,
     too_long: int,
     reused: int = 0,
+    retokenized: int = 0,
 ) -> Ledger:
     """What became of every completion, prompt and pair of a round; it adds up."""
     counts: dict[str, Any] = {"asked": asked.rows}
     counts |= {"generated": sum(table.rows or 0 for table in completions)}
-    counts |= mined.meta | preferences.meta | {"too_long": too_long, "reused": reused}
+    counts |= mined.meta | preferences.meta
+    counts |= {"too_long": too_long, "reused": reused, "retokenized": retokenized}
     counts["trained"] = counts["labelled"] + reused - too_long
     result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
     check_ledger(result)
@@ -81,25 +83,6 @@ def mean_score(evaluation: Artifact, side: str) -> float:
     """Of the "base" or "policy" answers the judge could read."""
     total, judged = (evaluation.meta[f"{side}_{name}"] for name in ("total_score", "judged"))
     return float(total / max(1, judged))
-
-
-def policy_summary(store: Store, recipe: Recipe, evaluation: Artifact) -> PolicySummary:
-    """Win rate of a policy over the base, with intervals, in all and per data set."""
-    table = store.table(evaluation)
-    datasets = table["dataset"].to_pylist()
-    rates = win_rate(
-        table["outcome"].to_pylist(), datasets, recipe.evaluate.bootstrap_samples, recipe.seed
-    )
-    scores: dict[str, dict[str, list[float]]] = {}
-    for row in table.select(["dataset", "base_score", "policy_score"]).to_pylist():
-        for side in ("base_score", "policy_score"):
-            known = scores.setdefault(row["dataset"], {}).setdefault(side, [])
-            known += [row[side]] if row[side] is not None else []
-    by_dataset = {}
-    for name, entry in rates.pop("by_dataset").items():  # type: ignore[attr-defined]
-        means = {side: sum(v) / len(v) for side, v in scores[name].items() if v}
-        by_dataset[name] = DatasetResult(**entry, **means)
-    return PolicySummary(**rates, by_dataset=by_dataset, judge=recipe.evaluate.judge)
 
 
 def student_summary(outcome: Outcome) -> StudentSummary:
@@ -140,6 +123,7 @@ def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
         labelled.preferences,
         too_long=tuned.policy.meta["too_long"],
         reused=tuned.reused,
+        retokenized=tuned.policy.meta["retokenized"],
     )
     precision = outcome.precision.meta if outcome.precision else {}
     return Round(
@@ -150,7 +134,15 @@ def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
         label_precision=precision.get("precision"),
         label_precision_by_dataset=precision.get("by_dataset", {}),
         student=student_summary(outcome),
-        policy=policy_summary(store, recipe, judged.evaluation) if judged else None,
+        policy=policy_summary(
+            store,
+            judged.evaluation,
+            samples=recipe.evaluate.bootstrap_samples,
+            seed=recipe.seed,
+            judge=recipe.evaluate.judge,
+        )
+        if judged
+        else None,
         drift=drift_summary(judged) if judged else None,
         matrix=axis_summaries(labelled.preferences) if recipe.matrix else {},
         gate=Gate(**judged.gate.meta) if judged else None,
@@ -212,6 +204,7 @@ class Book:
     def prepared(self) -> None:
         """The inputs are there: models and prompts, bootstrapped or brought."""
         self.summary.bootstrap = self._run.take_records()
+        self.summary.machine["engine"] = self._run.engine  # settled by now
         self._write()
 
     def round_done(self, outcome: Outcome) -> None:
@@ -230,41 +223,67 @@ class Book:
         self._write()
         store = self._run.context.store
         rows = store.table(judged.evaluation).to_pylist() if judged else []
-        publish_round(self.summary, entry, rows)
+        self._run.books.note(publish_round, self.summary, entry, rows)
+
+    def round_stopped(self, outcome: Stopped) -> None:
+        """A round that has no pair to train on: what became of its completions."""
+        labelled = outcome.labelled
+        self.summary.rounds.append(
+            Round(
+                round=outcome.number,
+                ledger=ledger(
+                    labelled.asked,
+                    labelled.completions,
+                    labelled.mined,
+                    labelled.preferences,
+                    too_long=0,
+                ),
+                teacher_calls=labelled.preferences.meta["teacher_calls"],
+                swap_rate=0.0,
+                student=StudentSummary(),
+                adopted=False,
+                tokens=labelled.tokens,
+                stages=self._run.take_records(),
+                stopped=outcome.reason,
+            )
+        )
+        self._write()
 
     def logged_done(self, outcome: LoggedOutcome) -> None:
         entry = logged_summary(outcome)
         entry.stages = self._run.take_records()
         self.summary.rounds.append(entry)
         student = entry.student
-        self._run.progress.note(
-            f"student agrees with the judge on {student.agreement_before:.1%} of held-out pairs "
-            f"before, {student.agreement_after:.1%} after; the longer answer: "
-            f"{student.longer_baseline:.1%}"
-        )
+        if student.pairs:
+            self._run.progress.note(
+                f"student agrees with the judge on {student.agreement_before:.1%} of held-out "
+                f"pairs before, {student.agreement_after:.1%} after; the longer answer: "
+                f"{student.longer_baseline:.1%}"
+            )
         self._write()
 
     def finish(self, models: dict[str, Model], seconds: float) -> None:
-        """Final result, report, and links to the aligned models."""
+        """Report, links to the aligned models, and last the summary that tells their digests."""
         summary = self.summary
         summary.seconds = round(seconds, 1)
         summary.finished = datetime.now(UTC).isoformat(timespec="seconds")
         summary.computed_seconds = round(sum(s.computed_seconds for s in summary.stages()), 1)
-        for entry in summary.rounds:
-            if entry.adopted and entry.policy:
-                result = entry.policy
-                summary.final = Final(
-                    round=entry.round,
-                    win_rate=result.win_rate,
-                    ci95=result.ci95,
-                    by_dataset=result.by_dataset,
-                    judge=result.judge,
-                )
+        summary.final = final_result(summary.rounds)
+        report = self.folder / "report.html"
+        write_report(summary, self._run.context.store, report)
+        summary.report = file_digest(report, fresh=True)
+        for name in ("policy", "student"):
+            if name in models:
+                self.link(name, self._run.context.path(models[name]), models[name].digest)
+            elif (self.folder / name).is_symlink():  # of an earlier run of this name
+                (self.folder / name).unlink()
         self._write()
-        write_report(summary, self._run.context.store, self.folder / "report.html")
-        publish_report(summary, self.folder / "report.html")
-        for name, model in models.items():
-            link(self.folder / name, self._run.context.path(model))
+        self._run.books.note(publish_report, summary, report)
+
+    def link(self, name: str, target: Path, digest: str) -> None:
+        """Let a name in the run's folder lead to a result; the summary knows its digest."""
+        link(self.folder / name, target)
+        self.summary.links[name] = digest
 
     def _write(self) -> None:
         write_summary(self.folder / "summary.json", self.summary)
@@ -279,6 +298,8 @@ class Book:
             rate = f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}]"
             note = f"{rate}, {note}"
         self._run.progress.note(note)
+        if still := hardly_moved(entry):
+            self._run.progress.note(f"warning: {still}; raise policy.learning_rate")
 
 
 def link(name: Path, target: Path) -> None:
@@ -286,4 +307,8 @@ def link(name: Path, target: Path) -> None:
     new = name.with_name(f".{name.name}.{os.getpid()}")
     new.unlink(missing_ok=True)
     new.symlink_to(target.resolve(), target_is_directory=True)
-    new.replace(name)
+    try:
+        new.replace(name)
+    except IsADirectoryError:
+        new.unlink()
+        raise InputError(f"{name}: is a folder in the place of a link; move it away") from None

@@ -9,6 +9,7 @@ from collections.abc import Sized
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -16,11 +17,14 @@ from rich.filesize import decimal
 
 from data.artifacts import Artifact, examine
 from data.errors import InputError
-from data.inventory import references, summaries, unused
+from data.inventory import Runs, references, summaries, unused
 from data.recipe import Recipe
+from data.recipe_loading import config_digest
 from data.store import Store
-from data.summary import Summary, read_summary
+from data.summary import Summary, read_summary, write_summary
+from flows.derived import contradictions, spoilt
 from flows.explain import Names, short
+from flows.show import run_folder
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,20 @@ class Finding:
     other: list[str]  # what is wrong without damage: foreign files, another result
 
 
-def runs_below(runs_dir: Path, name: str | None = None) -> dict[str, Summary]:
+def runs_below(runs_dir: Path, name: str | None = None) -> Runs:
     """One run or all of them. Raises InputError where there is none."""
-    if name:
-        return {name: read_summary(runs_dir / name / "summary.json")}
-    found = summaries(runs_dir)
-    if not found:
-        raise InputError(f"{runs_dir}: no runs here; name their folder with --runs-dir")
-    return found
+    if name is None:
+        found = summaries(runs_dir)
+        if not any(found):
+            raise InputError(f"{runs_dir}: no runs here; name their folder with --runs-dir")
+        return found
+    path = run_folder(runs_dir, name) / "summary.json"
+    try:
+        return Runs({name: read_summary(path)}, {})
+    except InputError as error:
+        if not path.exists():
+            raise
+        return Runs({}, {name: str(error)})
 
 
 def findings(store: Store, runs: dict[str, Summary]) -> tuple[int, list[Finding]]:
@@ -64,50 +74,95 @@ def findings(store: Store, runs: dict[str, Summary]) -> tuple[int, list[Finding]
 def verify(store: Store, runs_dir: Path, name: str | None = None, *, repair: bool = False) -> int:
     """Hash everything that a run, or every run, refers to, and print what is damaged.
 
-    With `repair`, damaged artifacts are removed, the recipes of their runs run again, and all is
-    hashed again.
+    So are summaries, reports and links of runs, and what a summary says is compared with the
+    artifacts. With `repair`, damaged artifacts are removed, the recipes of their runs run again,
+    and all is checked again.
 
     Returns:
         0 if all is in order in the end, 1 if not.
     """
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    found = _check(console, store, runs_below(runs_dir, name))
-    if found and repair:
-        _repair(console, store, runs_dir, found)
-        found = _check(console, store, runs_below(runs_dir, name))
-    elif found:
+    damage = _check(console, store, runs_dir, name)
+    if damage and repair:
+        _repair(console, store, runs_dir, damage)
+        damage = _check(console, store, runs_dir, name)
+    elif damage:
         console.print("`tsalign verify --repair` computes what is damaged again")
-    return 1 if found else 0
+    return 1 if damage else 0
 
 
-def _check(console: Console, store: Store, runs: dict[str, Summary]) -> list[Finding]:
-    count, found = findings(store, runs)
-    names = Names(runs)
+class Damage(NamedTuple):
+    """What is wrong with the artifacts of runs, and by run with what can be made of these."""
+
+    artifacts: list[Finding]
+    runs: dict[str, list[str]]
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+def _check(console: Console, store: Store, runs_dir: Path, name: str | None) -> Damage:
+    runs = runs_below(runs_dir, name)
+    count, found = findings(store, runs.readable)
+    names = Names(runs.readable)
     for finding in found:
         kind, key = finding.artifact.kind, finding.artifact.key
         console.print(f"{kind} {short(key)}, {names.place(kind, key)}")
         for what in finding.damage + finding.other:
             console.print(f"  {what}")
-    wrong = f"{len(found)} damaged" if found else "all in order"
-    console.print(f"{_runs(runs)}, {count} artifacts: {wrong}")
-    return found
+    wrong = {run: [why] for run, why in runs.unreadable.items()}
+    for run, summary in runs.readable.items():
+        folder = runs_dir / run
+        lines = contradictions(store, summary) + (
+            spoilt(folder, summary) if summary.finished else []
+        )
+        wrong |= {run: [f"{folder}/{line}" for line in lines]} if lines else {}
+    for lines in wrong.values():
+        for line in lines:
+            console.print(line)
+    parts = [f"{len(found)} damaged"] * bool(found)
+    parts += [f"{_runs(wrong)} with damaged files"] * bool(wrong)
+    total = _runs([*runs.readable, *runs.unreadable])
+    console.print(f"{total}, {count} artifacts: {', '.join(parts) or 'all in order'}")
+    return Damage(found, wrong)
 
 
-def _repair(console: Console, store: Store, runs_dir: Path, found: list[Finding]) -> None:
+def _repair(console: Console, store: Store, runs_dir: Path, damage: Damage) -> None:
     from flows.launch import launch
 
     with store.alone():
-        for finding in found:
+        for finding in damage.artifacts:
             if finding.damage:
                 store.discard(store.place(finding.artifact))
-    for name in sorted({name for finding in found for name in finding.runs}):
-        console.print(f"{name}: running its recipe again")
-        summary = read_summary(runs_dir / name / "summary.json")
+    for name in sorted({n for finding in damage.artifacts for n in finding.runs} | {*damage.runs}):
+        path = runs_dir / name / "summary.json"
         try:
-            recipe = Recipe.model_validate(summary.config | {"run": name})
-        except ValidationError as error:
-            raise InputError(f"{name}: its recipe is of another version; run it again") from error
+            summary = read_summary(path, changed=True)
+            recipe = recorded_recipe(name, summary, trusted=name not in damage.runs)
+        except InputError as error:
+            console.print(f"{error}")
+            continue
+        console.print(f"{name}: running its recipe again")
+        if name in damage.runs:  # which a run that has finished would not look for
+            summary.finished = None
+            write_summary(path, summary)
         launch(recipe, store=store.url, runs_dir=runs_dir)
+
+
+def recorded_recipe(name: str, summary: Summary, *, trusted: bool) -> Recipe:
+    """The recipe in a summary. Raises InputError where it must not or cannot be run again.
+
+    A summary that is not `trusted`, as someone may have written it, must not make code run.
+    """
+    try:
+        recipe = Recipe.model_validate(summary.config | {"run": name})
+    except ValidationError as error:
+        raise InputError(f"{name}: its recipe is of another version; run it again") from error
+    if not trusted and config_digest(recipe) != summary.config_digest:
+        raise InputError(f"{name}: its recipe has changed in the summary; run it again yourself")
+    if not trusted and recipe.runtime.trust_remote_code:
+        raise InputError(f"{name}: its recipe runs code; run it again yourself")
+    return recipe
 
 
 def collect(store: Store, runs_dirs: list[Path], *, older_than: float, delete: bool) -> None:
@@ -125,7 +180,11 @@ def collect(store: Store, runs_dirs: list[Path], *, older_than: float, delete: b
     if not store.root.is_dir():
         raise InputError(f"store {store.url}: no such folder; name it with --store")
     with store.alone() if delete else nullcontext():
-        runs = [run for folder in runs_dirs for run in runs_below(folder).values()]
+        below = [runs_below(folder) for folder in runs_dirs]
+        runs = [run for found in below for run in found.readable.values()]
+        unreadable = [why for found in below for why in found.unreadable.values()]
+        if unreadable and delete:
+            raise InputError(f"{unreadable[0]}; what it needs is unknown, so nothing was removed")
         entries = unused(store, runs, before=time.time() - older_than * 3600)
         if delete:
             for entry in entries:
@@ -135,6 +194,8 @@ def collect(store: Store, runs_dirs: list[Path], *, older_than: float, delete: b
     for entry in entries:
         sizes[entry.kind] += entry.size
     console = Console(highlight=False, markup=False, soft_wrap=True)
+    for why in unreadable:
+        console.print(f"{why}; what it needs is unknown, nothing can be removed")
     if entries:
         for kind in counts:
             console.print(f"{kind:<20}{counts[kind]:>8}{decimal(sizes[kind]):>12}")

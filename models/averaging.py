@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from data.recipe import RuntimeConfig
 from models.chat import load_tokenizer
 from models.hardware import stored_dtype
+from models.loading import load_policy
 from models.trainers import save_model
 
 
@@ -21,13 +21,7 @@ def average_models(
     Raises ValueError if the two do not have the same parameters.
     """
     models = [
-        AutoModelForCausalLM.from_pretrained(
-            str(path),
-            use_safetensors=True,
-            dtype=torch.float32,
-            trust_remote_code=runtime.trust_remote_code,
-        )
-        for path in (average, policy)
+        load_policy(path, torch.float32, runtime.trust_remote_code) for path in (average, policy)
     ]
     old, new = (dict(model.named_parameters()) for model in models)
     if {n: p.shape for n, p in old.items()} != {n: p.shape for n, p in new.items()}:
@@ -35,5 +29,5 @@ def average_models(
     for name, parameter in old.items():
         parameter.lerp_(new[name], 1 - decay)
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    save_model(models[0], tokenizer, out, stored_dtype(policy, runtime))
+    save_model(models[0], tokenizer, out, stored_dtype(policy, runtime), like=policy)
     return {"parameters": sum(parameter.numel() for parameter in old.values())}

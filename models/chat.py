@@ -1,34 +1,56 @@
 """The one place where messages become token ids.
 
 Every model renders with its own tokenizer's chat template. The template writes all special tokens,
-so the tokenizer adds none: that is how a second BOS gets in. A completion is the part of the
+so the tokenizer adds none: that is how a second BOS gets in. Text of a special token within a
+message is plain text: it is cut in two before it is encoded, so that nobody's words end a turn.
+
+What a policy sampled is kept as token ids. A completion known as text alone is the part of the
 template's full rendering that follows the generation prompt, up to the end-of-turn token.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from data.errors import InputError
 from models import today
+from models.limits import LimitError, cpu_seconds, memory
+from models.special_text import Messages as Messages
+from models.special_text import Pieces, cut_special, marked
+from models.special_text import Tokenizer as Tokenizer
 
-Messages = Sequence[Mapping[str, str]]
-Tokenizer = Any  # transformers' PreTrainedTokenizerBase, which it does not type
+Completion = str | Sequence[int]  # its text, or the token ids that the policy sampled
 
 _QUESTION: Messages = [{"role": "user", "content": "a"}]
 _ANSWER = "qZq"  # unlikely to be part of a template
+# Long and of many signs, for templates that cut, replace or change case; none that marks reasoning.
+_PROBE = " ".join([_ANSWER, "It's (4): \"x\" & 'y'.\n\n- A  b\n- é 漢 🙂", "word " * 2000, _ANSWER])
+_WORDS = ("Yes, 4.", " Yes, 4.", "One\n\n  Two — é 漢 🙂")
+_BREAK = "\n"  # tokenizers do not join it with a word that follows
+
+_MOST_SECONDS = 20  # of computing for one conversation; templates take milliseconds
+_MOST_MEMORY = 2**32  # bytes more than the process has
+# What a template's code may raise: it runs on Python's values.
+_OF_TEMPLATES = (
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+)
 
 
 def load_tokenizer(model_dir: str | Path, trust_remote_code: bool = False) -> Tokenizer:
     """The tokenizer of a Hugging Face directory or hub id; InputError if there is none."""
     try:
         return AutoTokenizer.from_pretrained(str(model_dir), trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the tokenizers library raises no narrower class
         raise InputError(
             f"no tokenizer can be loaded from '{model_dir}': {_one_line(error)}; "
             "save one there with tokenizer.save_pretrained"
@@ -42,13 +64,25 @@ def render_prompt(tokenizer: Tokenizer, messages: Messages) -> list[int]:
 
 def render_prompts(tokenizer: Tokenizer, conversations: Sequence[Messages]) -> list[list[int]]:
     """`render_prompt` of many conversations, several times as fast."""
-    texts = [_render(tokenizer, messages, generation_prompt=True) for messages in conversations]
-    return [list(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    rendered = [_render(tokenizer, messages, generation_prompt=True) for messages in conversations]
+    return _encode_all(tokenizer, rendered)
 
 
 def render_conversation(tokenizer: Tokenizer, messages: Messages, completion: str) -> list[int]:
     """Token ids of the template's full rendering, nothing cut: what a reward model reads."""
     return _encode(tokenizer, _render(tokenizer, _answered(messages, completion)))
+
+
+def token_ids(
+    tokenizer: Tokenizer, messages: Messages, completion: Completion
+) -> tuple[list[int], list[int]]:
+    """Token ids of the prompt and of the completion: as sampled, or else as `render_completion`.
+
+    A sampled completion that was cut off has no end-of-turn token, for it never ended.
+    """
+    if isinstance(completion, str):
+        return render_completion(tokenizer, messages, completion)
+    return render_prompt(tokenizer, messages), list(completion)
 
 
 def render_completion(
@@ -57,21 +91,20 @@ def render_completion(
     """Token ids of the prompt and of the completion, which ends with the end-of-turn token.
 
     Their concatenation is the full rendering less what the template writes after the end of
-    turn (a line break in many), which a policy is never asked to produce.
+    turn (a line break in many), which a policy is never asked to produce. What a template adds to
+    the answer apart from white space, or changes in it, is left out: the policy did not write it.
     """
     prompt = _render(tokenizer, messages, generation_prompt=True)
     full = _render(tokenizer, _answered(messages, completion))
-    if not full.startswith(prompt):
-        raise InputError(
-            "the chat template's generation prompt does not begin the answered conversation; "
-            "use a template without text that only the generation prompt has"
-        )
-    prompt_ids, full_ids = _encode(tokenizer, prompt), _encode(tokenizer, full)
+    prompt_ids, end = _encode(tokenizer, prompt), end_of_turn(tokenizer)
+    tail = _after(prompt, full)
+    if _added_text(tokenizer, tail, completion) is not None:
+        return prompt_ids, [*_continuation(tokenizer, cut_special(tokenizer, completion)), end]
+    full_ids = _encode(tokenizer, full)
     if full_ids[: len(prompt_ids)] == prompt_ids:
         completion_ids = full_ids[len(prompt_ids) :]
     else:  # a token spans the border; the policy continues the prompt's tokens, so split there
-        completion_ids = _encode(tokenizer, full[len(prompt) :])
-    end = end_of_turn(tokenizer)
+        completion_ids = _continuation(tokenizer, tail)
     if end not in completion_ids:
         raise InputError("the chat template does not end this completion with an end-of-turn token")
     last = len(completion_ids) - completion_ids[::-1].index(end)
@@ -79,11 +112,32 @@ def render_completion(
 
 
 def decode_completion(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
-    """Text of generated token ids without special tokens, spaces left as they are."""
-    text = tokenizer.decode(
-        list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-    )
-    return str(text)
+    """Text of generated token ids without special tokens, spaces left as they are.
+
+    Decoded as the continuation of other words, which it is: at the start of a text Llama's and
+    Gemma's decoders drop a space that was sampled.
+    """
+    head_ids, head = _head(tokenizer)
+    text = _decode(tokenizer, [*head_ids, *token_ids])
+    return text[len(head) :] if text.startswith(head) else _decode(tokenizer, token_ids)
+
+
+def answer_change(tokenizer: Tokenizer) -> str | None:
+    """What the template makes of an answer "…", where that is more than white space around it."""
+    prompt = _render(tokenizer, _QUESTION, generation_prompt=True)
+    tail = _after(prompt, _render(tokenizer, _answered(_QUESTION, _PROBE)))
+    written = _added_text(tokenizer, tail, _PROBE)
+    return written and written.replace(_PROBE, "…")
+
+
+def round_trip_change(tokenizer: Tokenizer) -> str | None:
+    """An answer that does not come back from its own tokens as text, or from its text as tokens."""
+    for text in _WORDS:
+        ids = _continuation(tokenizer, [text])
+        back = decode_completion(tokenizer, ids)
+        if back != text or _continuation(tokenizer, [back]) != ids:
+            return text
+    return None
 
 
 def end_of_turn(tokenizer: Tokenizer) -> int:
@@ -106,29 +160,60 @@ def stop_ids(tokenizer: Tokenizer, model_dir: str | Path) -> list[int]:
     return sorted(ids - {None})
 
 
-def check_chat_template(tokenizer: Tokenizer, name: str, sample_messages: Messages) -> None:
-    """InputError unless the template renders such a conversation whole, with one end and one BOS.
+def check_chat_template(
+    tokenizer: Tokenizer, name: str, sample_messages: Messages, writes: bool = True
+) -> None:
+    """InputError unless the template renders such a conversation whole, with at most one BOS.
 
-    `name` is the recipe's field, for the message, e.g. "policy.model".
+    `name` is the recipe's field, for the message, e.g. "policy.model". Of a model that `writes`
+    answers the template must end them; one that reads them must be shown what was written.
     """
     if not tokenizer.chat_template:
         raise InputError(f"{name}: the tokenizer has no chat template; set one and save it")
     try:
-        text = _render(tokenizer, sample_messages, generation_prompt=True)
-        prompt_ids, completion_ids = render_completion(tokenizer, sample_messages, _ANSWER)
+        with memory(_MOST_MEMORY):
+            _render(tokenizer, _answered(sample_messages, _ANSWER))
+        if writes:
+            rendered = _render(tokenizer, sample_messages, generation_prompt=True)
+            ids = list(chain(*render_completion(tokenizer, sample_messages, _ANSWER)))
+        else:
+            rendered = _render(tokenizer, _answered(sample_messages, _PROBE))
+            ids = _encode(tokenizer, rendered)
+            if _PROBE not in "".join(rendered):
+                raise InputError(
+                    "the chat template drops or changes the answer's text, so that other text "
+                    "would be judged; use a template that writes the answer as it is"
+                )
+        _check_prompt(tokenizer, sample_messages, rendered, ids)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    for message in sample_messages:
-        # Assistant turns may lose their reasoning on purpose; nothing else may be lost.
-        if message["role"] != "assistant" and message["content"].strip() not in text:
+
+
+def check_prompts(
+    tokenizer: Tokenizer, name: str, prompts: Sequence[tuple[str, Messages]], rows: int | None
+) -> list[int]:
+    """Length in tokens of every prompt, given with its place.
+
+    Raises:
+        InputError: one is not rendered whole, or has a second BOS or a token beyond the model's
+            `rows` embeddings.
+    """
+    texts = [_render(tokenizer, messages, generation_prompt=True) for _, messages in prompts]
+    lengths = []
+    for (place, messages), pieces, ids in zip(
+        prompts, texts, _encode_all(tokenizer, texts), strict=True
+    ):
+        try:
+            _check_prompt(tokenizer, messages, pieces, ids)
+        except InputError as error:
+            raise InputError(f"{name}: {error} ({place})") from error
+        if rows is not None and max(ids, default=0) >= rows:
             raise InputError(
-                f"{name}: the chat template drops the content of role '{message['role']}'; "
-                "use a template that knows this role or remove it from the prompts"
+                f"{name}: the tokenizer gives token {max(ids)}, the model has embeddings for "
+                f"{rows}; use the tokenizer that the model was trained with ({place})"
             )
-    bos = tokenizer.bos_token_id
-    n_bos = (prompt_ids + completion_ids).count(bos) if bos != tokenizer.eos_token_id else 0
-    if bos is not None and n_bos > 1:
-        raise InputError(f"{name}: the chat template writes {n_bos} BOS tokens; leave at most one")
+        lengths.append(len(ids))
+    return lengths
 
 
 def check_vocabulary(tokenizer: Tokenizer, name: str, rows: int | None) -> None:
@@ -143,37 +228,116 @@ def check_vocabulary(tokenizer: Tokenizer, name: str, rows: int | None) -> None:
         )
 
 
+def _check_prompt(
+    tokenizer: Tokenizer, messages: Messages, pieces: Pieces, ids: Sequence[int]
+) -> None:
+    text = "".join(pieces)
+    for message in messages:
+        # Assistant turns may lose their reasoning on purpose; nothing else may be lost.
+        if message["role"] != "assistant" and message["content"].strip() not in text:
+            raise InputError(
+                f"the chat template drops the content of role '{message['role']}'; "
+                "use a template that knows this role or remove it from the prompts"
+            )
+    bos = tokenizer.bos_token_id
+    n_bos = ids.count(bos) if bos != tokenizer.eos_token_id else 0
+    if bos is not None and n_bos > 1:
+        raise InputError(f"the chat template writes {n_bos} BOS tokens; leave at most one")
+
+
 def _answered(messages: Messages, completion: str) -> list[Mapping[str, str]]:
     return [*messages, {"role": "assistant", "content": completion}]
 
 
-def _render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = False) -> str:
+def _render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = False) -> Pieces:
     if not tokenizer.chat_template:
         raise InputError("the tokenizer has no chat template; set one and save it")
+    defused, mark = marked(tokenizer, messages)
     try:
-        text = tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            tokenize=False,
-            add_generation_prompt=generation_prompt,
-            strftime_now=today.strftime_now,
-        )
-    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        with cpu_seconds(_MOST_SECONDS):
+            text = tokenizer.apply_chat_template(
+                defused,
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+                strftime_now=today.strftime_now,
+            )
+    except (LimitError, MemoryError, RecursionError) as error:
+        raise InputError(
+            f"the chat template does not end within {_MOST_SECONDS} seconds, or takes all memory "
+            f"({type(error).__name__}); use another template"
+        ) from error
+    except (TemplateError, *_OF_TEMPLATES) as error:
         roles = ", ".join(message["role"] for message in messages)
         raise InputError(
             f"the chat template refuses a conversation of roles {roles}: {_one_line(error)}; "
             "use another template or remove the role from the prompts"
         ) from error
+    return str(text).split(mark) if mark else [str(text)]
+
+
+def _after(prompt: Pieces, full: Pieces) -> Pieces:
+    """The pieces of `full` that follow the prompt. Raises InputError where it is no beginning."""
+    start = len("".join(prompt))
+    if "".join(full)[:start] != "".join(prompt):
+        raise InputError(
+            "the chat template's generation prompt does not begin the answered conversation; "
+            "use a template without text that only the generation prompt has"
+        )
+    rest = list(full)
+    while start > len(rest[0]):
+        start -= len(rest.pop(0))
+    return [rest[0][start:], *rest[1:]]
+
+
+def _added_text(tokenizer: Tokenizer, tail: Pieces, completion: str) -> str | None:
+    """What a template wrote for a completion, if it is not that, white space and the end."""
+    end = str(tokenizer.convert_ids_to_tokens(end_of_turn(tokenizer)))
+    text, _, _ = "".join(tail).rpartition(end)
+    return None if text.strip() == completion.strip() else text
+
+
+def _encode(tokenizer: Tokenizer, pieces: Pieces) -> list[int]:
+    return _encode_all(tokenizer, [pieces])[0]
+
+
+def _encode_all(tokenizer: Tokenizer, texts: Sequence[Pieces]) -> list[list[int]]:
+    firsts = tokenizer([pieces[0] for pieces in texts], add_special_tokens=False)["input_ids"]
+    return [
+        [*ids, *_continuation(tokenizer, pieces[1:])]
+        for ids, pieces in zip(firsts, texts, strict=True)
+    ]
+
+
+def _continuation(tokenizer: Tokenizer, pieces: Pieces) -> list[int]:
+    """Token ids of pieces that go on a text: without the space that some tokenizers begin with."""
+    ids: list[int] = []
+    for piece in pieces:
+        head, whole = (_encode(tokenizer, [text]) for text in (_BREAK, _BREAK + piece))
+        follows = whole[: len(head)] == head
+        ids += whole[len(head) :] if follows else _encode(tokenizer, [piece])
+    return ids
+
+
+@lru_cache(maxsize=32)
+def _head(tokenizer: Tokenizer) -> tuple[list[int], str]:
+    ids = _encode(tokenizer, ["a"])
+    return ids, _decode(tokenizer, ids)
+
+
+def _decode(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
+    text = tokenizer.decode(
+        list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
     return str(text)
-
-
-def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 @lru_cache(maxsize=32)
 def _end_of_turn(tokenizer: Tokenizer, template: str) -> int:
-    full = _render(tokenizer, _answered(_QUESTION, _ANSWER))
-    after = _encode(tokenizer, full.rpartition(_ANSWER)[2])
+    full = "".join(_render(tokenizer, _answered(_QUESTION, _ANSWER)))
+    start = full.lower().rfind(_ANSWER.lower())  # some templates change the case
+    if start < 0:
+        raise InputError("the chat template drops an assistant's answer; use one that writes it")
+    after = _encode(tokenizer, [full[start + len(_ANSWER) :]])
     # Some templates mark the end with a token that no one declared special, so ask added ones too.
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     for token_id in after:

@@ -15,18 +15,20 @@ from typing import Any
 import pyarrow as pa
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, set_seed
+from transformers import set_seed
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from data.errors import InputError
 from data.recipe import PolicyConfig, RuntimeConfig
 from data.recipe_methods import PairWeightConfig
-from data.tables import assert_same_ids, index_by
+from data.tables import as_sampled, assert_same_ids, index_by
 from models.adapters import policy_adapter, save_and_merge
 from models.batching import LengthGroups, Parts, Row
-from models.chat import Tokenizer, load_tokenizer, render_completion
+from models.chat import Tokenizer, load_tokenizer, token_ids
+from models.checkpoints import readable_length
 from models.hardware import stored_dtype, training_dtype
+from models.loading import load_policy
 from models.preference_losses import clipped, dual_clip_loss, offset_sigmoid, pair_weights
 from models.silence import quiet
 from models.trainers import (
@@ -138,10 +140,13 @@ def train_dpo(
 ) -> dict[str, Any]:
     """Train `policy` on PREFERENCES given its REFERENCE_LOGPS; save a plain model in `out`.
 
-    Columns in: pair_id, messages, chosen, rejected; pair_id, chosen_logp, rejected_logp (nats).
+    Columns in: pair_id, messages, chosen, rejected and their token ids; pair_id, chosen_logp,
+    rejected_logp (nats). What the policy sampled is trained on as the tokens it sampled; other
+    answers are tokenised from their text, and their pairs counted in `retokenized`.
     A LoRA adapter is merged into the model and kept in `out/adapter`. A pair with a side longer
-    than `config.max_length` is left out and counted in `too_long`. Returns steps, losses, accuracy
-    (share of pairs whose chosen side has the higher implicit reward, last epoch) and counts.
+    than `config.max_length`, or than the policy reads, is left out and counted in `too_long`.
+    Returns steps, losses, accuracy (share of pairs whose chosen side has the higher implicit
+    reward, last epoch) and counts.
 
     Raises CardinalityError unless the tables hold the same pair ids, each once; InputError for
     losses that cannot be combined and for weights of pairs without a margin; TrainingError for a
@@ -156,8 +161,9 @@ def train_dpo(
         )
     set_seed(seed)
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    rows, too_long = tokenise_pairs(tokenizer, preferences, reference, config.max_length)
-    require_rows(rows, too_long, "policy.max_length")
+    limit = readable_length(policy, config.max_length, "policy.model")
+    rows, counts = tokenise_pairs(tokenizer, preferences, reference, limit)
+    require_rows(rows, counts["too_long"], "policy.max_length")
     trainer = make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
     meta = run(trainer, rows, config, runtime, on_progress, checkpoints)
     model = trainer.model
@@ -165,8 +171,8 @@ def train_dpo(
         model = save_and_merge(model, out)
     # TRL may have set a padding token, so the tokenizer is read again.
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    save_model(model, tokenizer, out, stored_dtype(policy, runtime))
-    return {**meta, "accuracy": meta["metrics"]["rewards/accuracies"], "too_long": too_long}
+    save_model(model, tokenizer, out, stored_dtype(policy, runtime), like=policy)
+    return {**meta, "accuracy": meta["metrics"]["rewards/accuracies"], **counts}
 
 
 def check_losses(
@@ -188,23 +194,26 @@ def check_losses(
 
 def tokenise_pairs(
     tokenizer: Tokenizer, preferences: pa.Table, reference: pa.Table, max_length: int
-) -> tuple[list[Row], int]:
-    """TRL's columns, joined by pair_id, with the judge's `gap` (nan: none is known), and how many
-    pairs were too long.
+) -> tuple[list[Row], dict[str, int]]:
+    """TRL's columns, joined by pair_id, with the judge's `gap` (nan: none is known), and counts.
+
+    `too_long`: pairs left out. `retokenized`: rows of which a side is known as text alone.
     """
     assert_same_ids(preferences, reference, "pair_id")
     at = index_by(reference, "pair_id")
     chosen_logps = reference["chosen_logp"].to_pylist()
     rejected_logps = reference["rejected_logp"].to_pylist()
-    columns = preferences.select(["pair_id", "messages", "chosen", "rejected", "margin"])
+    columns = preferences.select(["pair_id", "messages", "margin"]).to_pylist()
+    sides = (as_sampled(preferences, side, f"{side}_token_ids") for side in ("chosen", "rejected"))
     rows: list[Row] = []
-    too_long = 0
-    for pair in columns.to_pylist():
-        prompt, chosen = render_completion(tokenizer, pair["messages"], pair["chosen"])
-        _, rejected = render_completion(tokenizer, pair["messages"], pair["rejected"])
+    counts = {"too_long": 0, "retokenized": 0}
+    for pair, better, worse in zip(columns, *sides, strict=True):
+        prompt, chosen = token_ids(tokenizer, pair["messages"], better)
+        _, rejected = token_ids(tokenizer, pair["messages"], worse)
         if len(prompt) + max(len(chosen), len(rejected)) > max_length:
-            too_long += 1
+            counts["too_long"] += 1
             continue
+        counts["retokenized"] += isinstance(better, str) or isinstance(worse, str)
         row = at[pair["pair_id"]]
         rows.append(
             {
@@ -216,7 +225,7 @@ def tokenise_pairs(
                 "gap": math.nan if pair["margin"] is None else pair["margin"],
             }
         )
-    return rows, too_long
+    return rows, counts
 
 
 def make_trainer(
@@ -231,12 +240,8 @@ def make_trainer(
     """TRL's DPOTrainer over `rows`; for LoRA the model gets a fresh adapter, seeded."""
     lora = config.method == "lora"
     of_trl, own = check_losses(config, runtime)
-    model = AutoModelForCausalLM.from_pretrained(
-        str(policy),
-        use_safetensors=True,
-        dtype=training_dtype(stored_dtype(policy, runtime), runtime, frozen=lora),
-        trust_remote_code=runtime.trust_remote_code,
-    )
+    dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen=lora)
+    model = load_policy(policy, dtype, runtime.trust_remote_code)
     remove_dropout(model)
     parts = _WeightedParts(
         config.pair_weight,

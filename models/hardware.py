@@ -7,6 +7,7 @@ from transformers import AutoConfig
 
 from data.recipe import RuntimeConfig
 from models import devices
+from models.silence import quiet
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,6 +22,7 @@ def dtype_of(runtime: RuntimeConfig) -> torch.dtype:
     return _DTYPES[devices.dtype(runtime)]
 
 
+@quiet()
 def stored_dtype(model_dir: str | Path, runtime: RuntimeConfig) -> torch.dtype:
     """The precision a model's weights were saved in, by its config.json."""
     config = AutoConfig.from_pretrained(str(model_dir), trust_remote_code=runtime.trust_remote_code)

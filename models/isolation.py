@@ -4,17 +4,22 @@ The child is spawned, leads its own process group, and the whole group is killed
 closes it or dies in any way, kill -9 included. The child notices by a pipe that the parent holds.
 PR_SET_PDEATHSIG is not used: it fires when the *thread* that started the child ends, which for an
 engine that outlives a Prefect task is too early, and it spares the child's own children.
+
+What the child prints is kept in a file without a name; its end is a note of the error, where one
+comes of it.
 """
 
 import atexit
 import os
 import signal
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import connection, get_context, parent_process
+from multiprocessing.reduction import DupFd
 from typing import Any, NoReturn
 
 from models import today
@@ -22,6 +27,7 @@ from models import today
 OnProgress = Callable[[int, int], None]
 
 _CLOSE_SECONDS = 5.0
+_NOTED_BYTES = 100_000
 
 
 class ChildDiedError(RuntimeError):
@@ -42,8 +48,10 @@ class Child:
     ) -> None:
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115  `close` closes it
+        output = _Output(self._printed.fileno())
         # Not daemonic: a daemonic process may have no children, and engines and loaders have.
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=False)
+        self._process = context.Process(target=_serve, args=(theirs, output), daemon=False)
         with _variables(environment or {}):
             self._process.start()
         theirs.close()
@@ -81,6 +89,7 @@ class Child:
         """Kill the child and all it started. Idempotent."""
         atexit.unregister(self.close)
         self._pipe.close()
+        self._printed.close()
         if self._process.exitcode is None:
             # Before the child is reaped: until then no one else can have its id.
             with suppress(ProcessLookupError):
@@ -99,15 +108,26 @@ class Child:
         except (EOFError, ConnectionError) as error:
             self._process.join(_CLOSE_SECONDS)
             code = self._process.exitcode
-            self.close()
             hint = "; the machine may be out of memory" if code == -signal.SIGKILL else ""
-            raise ChildDiedError(f"the child process ended with exit code {code}{hint}") from error
+            died = ChildDiedError(f"the child process ended with exit code {code}{hint}")
+            self._add_printed(died)
+            self.close()
+            raise died from error
         except BaseException:
             self.close()  # or the answer still to come would be taken for the next one
             raise
         if kind == "error":
+            self._add_printed(answer)
             raise answer
         return answer
+
+    def _add_printed(self, error: BaseException) -> None:
+        """Note what the child printed last."""
+        number = self._printed.fileno()  # the child writes at its position: it stays as it is
+        begin = max(0, os.fstat(number).st_size - _NOTED_BYTES)
+        text = os.pread(number, _NOTED_BYTES, begin).decode(errors="replace")
+        if text:
+            error.add_note(f"printed by the child process:\n{text}")
 
 
 def run_isolated(
@@ -132,9 +152,27 @@ def run_isolated(
         child.close()
 
 
-def _serve(pipe: connection.Connection) -> None:
+class _Output:
+    """An open file on its way to a child that is being started, where it is a descriptor."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (DupFd(self._number),)
+
+
+def _arrived(descriptor: Any) -> int:
+    number: int = descriptor.detach()
+    return number
+
+
+def _serve(pipe: connection.Connection, output: int) -> None:
     """The child's life: answer calls until the pipe closes, and leave nothing of its group."""
     os.setpgid(0, 0)
+    for standard in (1, 2):
+        os.dup2(output, standard)
+    os.close(output)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         _answer(pipe)

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig
 from models.batching import length_batches
-from models.chat import Messages, load_tokenizer, render_completion
+from models.chat import Completion, Messages, load_tokenizer, token_ids
+from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
+from models.loading import load_policy
 from models.silence import quiet
 from models.trainers import OnProgress
 
@@ -21,7 +24,7 @@ _HEAD_ROWS = 4096  # positions whose logits are in memory at once
 @quiet()
 def sequence_logps(
     model_dir: Path,
-    items: Sequence[tuple[Messages, str]],
+    items: Sequence[tuple[Messages, Completion]],
     *,
     max_length: int | None = None,
     runtime: RuntimeConfig,
@@ -30,11 +33,12 @@ def sequence_logps(
     """(log-probability in nats summed over the completion's tokens, number of those tokens).
 
     Both of shape (len(items),), float64 and int64. The end-of-turn token counts as a token of the
-    completion. Nothing is ever cut: InputError for an item longer than `max_length`, where given.
-    TrainingError for a log-probability that is not finite.
+    completion. Nothing is ever cut: InputError for an item longer than `max_length`, where given;
+    NaN for one that is longer than the model reads. TrainingError for a log-probability that is
+    not finite.
     """
     tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
-    pairs = [render_completion(tokenizer, messages, text) for messages, text in items]
+    pairs = [token_ids(tokenizer, messages, completion) for messages, completion in items]
     lengths = [len(prompt) + len(completion) for prompt, completion in pairs]
     if max_length is not None and max(lengths, default=0) > max_length:
         row = next(i for i, length in enumerate(lengths) if length > max_length)
@@ -43,21 +47,17 @@ def sequence_logps(
             "raise max_length or drop the item"
         )
     device = device_of(runtime)
-    model = AutoModelForCausalLM.from_pretrained(
-        str(model_dir),
-        use_safetensors=True,
-        dtype=dtype_of(runtime),
-        trust_remote_code=runtime.trust_remote_code,
-    ).to(device)
-    model.eval()
-    sums = np.zeros(len(pairs), np.float64)
-    done = 0
-    for rows in length_batches(lengths, runtime.token_budget):
-        sums[rows] = batch_logps(model, [pairs[row] for row in rows])
+    model: Any = load_policy(model_dir, dtype_of(runtime), runtime.trust_remote_code)
+    model = model.to(device).eval()
+    sums = np.full(len(pairs), np.nan)
+    readable = np.array(lengths, np.int64) <= (context_length(model_dir) or np.inf)
+    places, done = np.flatnonzero(readable), 0
+    for rows in length_batches([lengths[place] for place in places], runtime.token_budget):
+        sums[places[rows]] = batch_logps(model, [pairs[place] for place in places[rows]])
         done += len(rows)
         if on_progress:
-            on_progress(done, len(pairs))
-    if not np.isfinite(sums).all():
+            on_progress(done, len(places))
+    if not np.isfinite(sums[readable]).all():
         raise TrainingError(
             "the policy's log-probabilities are not finite; it was trained to pieces: lower "
             "policy.learning_rate, or use runtime.dtype float32"

@@ -79,7 +79,7 @@ def _fits(
 ) -> np.ndarray:
     """Whether question and verdict fit the judge's context, shape (len(asked),)."""
     tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
-    limit = min(tokenizer.model_max_length, context_length(model_dir, "judge") or np.inf)
+    limit = context_length(model_dir, "judge") or np.inf
     lengths = [sum(map(len, render_completion(tokenizer, *item))) for item in asked]
     fits: np.ndarray = np.array(lengths, np.int64) <= limit
     return fits

@@ -4,14 +4,14 @@ A reward model is a sequence classifier with one label on any backbone. It reads
 full rendering of a conversation; a decoder's score is taken at its last token that is not padding.
 """
 
-import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, set_seed
+from transformers import PreTrainedModel, set_seed
 from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
@@ -19,9 +19,13 @@ from data.errors import InputError, TrainingError
 from data.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models.adapters import reward_adapter, save_and_merge
 from models.batching import LengthGroups, Parts, Row
-from models.chat import Tokenizer, load_tokenizer, render_conversation
+from models.chat import Tokenizer, render_conversation
+from models.checkpoints import readable_length
 from models.hardware import device_of, stored_dtype, training_dtype
+from models.loading import load_reward_model
+from models.padding import with_safe_padding
 from models.silence import quiet
+from models.text_pairs import load_reader, with_segments
 from models.trainers import (
     OnProgress,
     PartsTrainer,
@@ -84,16 +88,20 @@ def train_reward_model(
 
     Columns in: messages, chosen, rejected. With `adapter`, LoRA on the backbone while the head is
     trained whole; merged, and kept in `out/adapter`. A pair with a side longer than
-    `config.max_length` is left out and counted in `too_long`. Returns steps, losses, accuracy
-    (share of pairs in the right order as they were trained on, last epoch) and counts.
+    `config.max_length`, or than the model reads, is left out and counted in `too_long`. Returns
+    steps, losses, accuracy (share of pairs in the right order as they were trained on, last epoch)
+    and counts.
 
     Raises InputError unless the model has one label; TrainingError for a loss that is not finite
     or a saved model that scores or renders differently.
     """
     set_seed(seed)
-    rows, too_long = tokenise_pairs(tokenizer, preferences, config.max_length)
-    require_rows(rows, too_long, "max_length")
-    tokenizer = with_safe_padding(tokenizer, rows)
+    source = None if isinstance(model, PreTrainedModel) else model
+    limit = readable_length(source, config.max_length) if source else config.max_length
+    rows, too_long = tokenise_pairs(tokenizer, preferences, limit)
+    require_rows(rows, too_long, "student.max_length")
+    ends = {ids[-1] for row in rows for ids in (row["chosen_ids"], row["rejected_ids"])}
+    tokenizer = with_safe_padding(tokenizer, ends)
     model, stored = _loaded(model, runtime, frozen=adapter is not None)
     trainer = _make_trainer(
         out, model, tokenizer, rows, config, loss, margin, adapter, runtime, seed
@@ -114,7 +122,7 @@ def train_reward_model(
     trained = save_and_merge(trainer.model, out) if adapter else trainer.model
     save_model(trained, tokenizer, out, stored)
     check_saved(out, canaries, before, runtime, dtype)
-    check_rendering(out, tokenizer, preferences.slice(0, _CANARIES), config.max_length, runtime)
+    check_rendering(out, tokenizer, preferences.slice(0, _CANARIES), limit, runtime)
     return {**meta, "accuracy": meta["metrics"]["accuracy"], "too_long": too_long}
 
 
@@ -134,28 +142,6 @@ def tokenise_pairs(
     return rows, too_long
 
 
-def with_safe_padding(tokenizer: Tokenizer, rows: list[Row]) -> Tokenizer:
-    """The tokenizer with a padding token that no conversation ends with.
-
-    Decoders read the score at the last token that is not padding. Where EOS is the padding and
-    conversations end with it, that is one token too early, and an engine that reads the true
-    last token disagrees.
-    """
-    ends = {ids[-1] for row in rows for ids in (row["chosen_ids"], row["rejected_ids"])}
-    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id not in ends:
-        return tokenizer
-    safe = copy.deepcopy(tokenizer)
-    others = [tokenizer.unk_token, tokenizer.bos_token, *tokenizer.all_special_tokens]
-    for token in others:
-        if token is not None and tokenizer.convert_tokens_to_ids(token) not in ends:
-            safe.pad_token = token
-            return safe
-    raise InputError(
-        "the tokenizer has no padding token apart from the one that ends a conversation; "
-        "set pad_token to another special token and save it"
-    )
-
-
 def _loaded(
     model: Path | PreTrainedModel, runtime: RuntimeConfig, frozen: bool
 ) -> tuple[PreTrainedModel, torch.dtype]:
@@ -164,12 +150,8 @@ def _loaded(
         stored = model.dtype
     else:
         stored = stored_dtype(model, runtime)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            str(model),
-            use_safetensors=True,
-            dtype=training_dtype(stored, runtime, frozen),
-            trust_remote_code=runtime.trust_remote_code,
-        )
+        dtype = training_dtype(stored, runtime, frozen)
+        model = load_reward_model(model, dtype, runtime.trust_remote_code)
     if model.config.num_labels != 1:
         raise InputError(
             f"reward model: has {model.config.num_labels} labels, must have 1; "
@@ -199,7 +181,7 @@ def _make_trainer(
                 **arguments(out, len(rows), config, runtime, seed), disable_dropout=False
             ),
             data_collator=Parts(
-                DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id),
+                partial(padded, tokenizer),
                 runtime.train_micro_batch,
                 lambda row: 1,
             ),
@@ -215,10 +197,13 @@ def _make_trainer(
 
 def canary_batch(rows: list[Row], tokenizer: Tokenizer) -> dict[str, torch.Tensor]:
     """The first pairs as one padded batch, so that padding is part of what is checked."""
-    batch: dict[str, torch.Tensor] = DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id)(
-        rows[:_CANARIES]
-    )
-    return batch
+    return padded(tokenizer, rows[:_CANARIES])
+
+
+def padded(tokenizer: Tokenizer, rows: list[Row]) -> dict[str, torch.Tensor]:
+    """The batch a model is given: all chosen conversations, then all rejected ones."""
+    collate = DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id)
+    return with_segments(tokenizer, collate(rows))
 
 
 @torch.no_grad()
@@ -241,18 +226,10 @@ def check_saved(
 
     A head that was not saved is made up at random when loading, with only a warning (PEFT #577).
     """
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        str(out),
-        use_safetensors=True,
-        dtype=dtype,
-        trust_remote_code=runtime.trust_remote_code,
-        output_loading_info=True,
-    )
-    if info["missing_keys"]:
-        raise TrainingError(
-            f"the saved reward model lacks {sorted(info['missing_keys'])[0]}; "
-            "name the module in the adapter's modules_to_save"
-        )
+    try:
+        model: Any = load_reward_model(out, dtype, runtime.trust_remote_code)
+    except InputError as error:
+        raise TrainingError(f"the saved reward model cannot be loaded: {error}") from error
     after = canary_scores(model.to(device_of(runtime)), batch)
     exact = dtype == stored_dtype(out, runtime) == torch.float32
     tolerance = 1e-3 if exact else 5e-2
@@ -267,7 +244,7 @@ def check_rendering(
     out: Path, tokenizer: Tokenizer, pairs: pa.Table, max_length: int, runtime: RuntimeConfig
 ) -> None:
     """TrainingError unless the tokenizer in `out` renders the pairs as they were trained on."""
-    saved = load_tokenizer(out, runtime.trust_remote_code)
+    saved = load_reader(out, runtime.trust_remote_code)
     if tokenise_pairs(saved, pairs, max_length) != tokenise_pairs(tokenizer, pairs, max_length):
         raise TrainingError(
             "the saved reward model's tokenizer renders conversations differently from the one it "

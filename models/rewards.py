@@ -1,22 +1,21 @@
 """Reward models: sequence classifiers with one label on any backbone, encoder or decoder."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification
 
-from data.errors import TrainingError
+from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig
 from models.batching import length_batches
-from models.chat import Messages, load_tokenizer, render_conversation
-from models.checkpoints import check_reward_model
+from models.chat import Messages, render_conversation
+from models.checkpoints import check_reward_model, readable_length
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
-from models.silence import quiet
+from models.loading import load_reward_model
+from models.text_pairs import load_reader, reads_segments, with_segments
 
 OnProgress = Callable[[int, int], None]
 Items = Sequence[tuple[Messages, str]]
@@ -78,9 +77,10 @@ class TransformersScorer:
 
     def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int) -> None:
         self._runtime = runtime
-        self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
-        self._max_length = _limit(self._tokenizer, model_dir, max_length)
-        self._model = _load(model_dir, runtime)
+        self._tokenizer = load_reader(model_dir, runtime.trust_remote_code)
+        self._max_length = readable_length(model_dir, max_length)
+        model: Any = load_reward_model(model_dir, dtype_of(runtime), runtime.trust_remote_code)
+        self._model = model.to(device_of(runtime)).eval()
 
     @torch.inference_mode()
     def score(self, items: Items, on_progress: OnProgress | None = None) -> np.ndarray:
@@ -110,8 +110,9 @@ class TransformersScorer:
         for i, sequence in enumerate(sequences):
             ids[i, : len(sequence)] = torch.tensor(sequence)
             mask[i, : len(sequence)] = 1
+        batch = with_segments(self._tokenizer, {"input_ids": ids, "attention_mask": mask})
         device = self._model.device
-        logits = self._model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+        logits = self._model(**{name: part.to(device) for name, part in batch.items()}).logits
         return check_finite(logits[:, 0].double().cpu().numpy())
 
 
@@ -121,8 +122,10 @@ class VllmScorer:
     def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int) -> None:
         from models.engines.vllm import start_vllm
 
-        self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
-        self._max_length = _limit(self._tokenizer, model_dir, max_length)
+        self._tokenizer = load_reader(model_dir, runtime.trust_remote_code)
+        if reads_segments(self._tokenizer):
+            raise InputError("a reward model that reads token_type_ids needs transformers")
+        self._max_length = readable_length(model_dir, max_length)
         self._child = start_vllm(
             model_dir,
             runtime,
@@ -154,28 +157,10 @@ def check_finite(rewards: np.ndarray) -> np.ndarray:
     return rewards
 
 
-@quiet()
-def _load(model_dir: Path, runtime: RuntimeConfig) -> Any:
-    model = AutoModelForSequenceClassification.from_pretrained(
-        str(model_dir),
-        use_safetensors=True,
-        dtype=dtype_of(runtime),
-        trust_remote_code=runtime.trust_remote_code,
-    )
-    return model.to(device_of(runtime)).eval()
-
-
 def _padding(wanted: int | None, last_tokens: set[int]) -> int:
     if wanted is not None and wanted not in last_tokens:
         return wanted
     return next(i for i in range(len(last_tokens) + 1) if i not in last_tokens)
-
-
-def _limit(tokenizer: Any, model_dir: Path, max_length: int) -> int:
-    """`max_length`, or less where the model knows fewer positions."""
-    config = json.loads((model_dir / "config.json").read_text())
-    positions = config.get("max_position_embeddings") or max_length
-    return int(min(max_length, tokenizer.model_max_length, positions))
 
 
 def _render(tokenizer: Any, items: Items, max_length: int) -> tuple[list[list[int]], np.ndarray]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, PreTrainedModel, set_seed
+from transformers import PreTrainedModel, set_seed
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -14,6 +15,7 @@ from data.recipe import RuntimeConfig, TrainConfig
 from models.batching import LengthGroups, Parts, Row
 from models.chat import Messages, Tokenizer, render_completion
 from models.hardware import stored_dtype
+from models.loading import load_policy
 from models.silence import quiet
 from models.trainers import (
     OnProgress,
@@ -54,16 +56,12 @@ def train_sft(
     set_seed(seed)
     rows, too_long = tokenise_conversations(tokenizer, conversations, config.max_length)
     require_rows(rows, too_long, "max_length")
+    source = None if isinstance(model, PreTrainedModel) else model
     if isinstance(model, PreTrainedModel):
         stored = model.dtype
     else:
         stored = stored_dtype(model, runtime)
-        model = AutoModelForCausalLM.from_pretrained(
-            str(model),
-            use_safetensors=True,
-            dtype="float32",
-            trust_remote_code=runtime.trust_remote_code,
-        )
+        model = load_policy(model, torch.float32, runtime.trust_remote_code)
     with input_errors("sft"):
         trainer = _Trainer(
             model=model,
@@ -81,7 +79,7 @@ def train_sft(
         )
     trainer.sampler = LengthGroups([len(row["input_ids"]) for row in rows], config.batch_size, seed)
     meta = run(trainer, rows, config, runtime, on_progress, checkpoints)
-    save_model(trainer.model, tokenizer, out, stored)
+    save_model(trainer.model, tokenizer, out, stored, like=source)
     return {**meta, "too_long": too_long}
 
 

@@ -9,6 +9,7 @@ Given a folder for them, a training writes checkpoints and goes on from the last
 """
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from transformers import (
+    GenerationConfig,
     PreTrainedModel,
     PrinterCallback,
     Trainer,
@@ -24,6 +26,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.utils import GENERATION_CONFIG_NAME
 from trl.trainer import utils as trl_utils
 
 from data.errors import InputError, TrainingError
@@ -281,13 +284,37 @@ def input_errors(field: str) -> Iterator[None]:
 
 
 def require_rows(rows: list[Row], too_long: int, field: str) -> None:
+    """InputError where nothing is left to train on, with what really took it."""
+    if not rows and too_long:
+        raise InputError(
+            f"{field}: no row is left to train on, all {too_long} are too long; raise it, or "
+            "shorten prompts or answers"
+        )
     if not rows:
         raise InputError(
-            f"{field}: no row is left to train on ({too_long} are too long); raise it, or give rows"
+            "there is no pair to train on: no two answers of a prompt were told apart; give "
+            "rewards that differ, or lower mine.min_margin and teacher.min_margin"
         )
 
 
-def save_model(model: PreTrainedModel, tokenizer: Any, out: Path, dtype: torch.dtype) -> None:
-    """A plain Hugging Face directory. Equal weights give equal bytes, wherever it is saved."""
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    out: Path,
+    dtype: torch.dtype,
+    like: Path | None = None,
+) -> None:
+    """A plain Hugging Face directory. Equal weights give equal bytes, wherever it is saved.
+
+    The generation_config.json of `like`, the model it was made from, is copied as it is: what
+    transformers reads it does not always write again, such as a temperature beside do_sample false.
+    """
+    path = out / GENERATION_CONFIG_NAME
+    if like is not None and model.can_generate():
+        model.generation_config = GenerationConfig()
     model.to(dtype).save_pretrained(out)
+    if like is not None:
+        path.unlink(missing_ok=True)
+        if (like / GENERATION_CONFIG_NAME).is_file():
+            shutil.copyfile(like / GENERATION_CONFIG_NAME, path)
     tokenizer.save_pretrained(out)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
 from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as tokenizer_models
 from transformers import (
-    AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     LlamaConfig,
@@ -26,7 +26,9 @@ from transformers import (
 )
 
 from data.recipe import RuntimeConfig, TrainConfig
+from data.world import CONTEXT
 from models.chat import Messages, load_tokenizer
+from models.loading import load_with_new_head
 from models.reward_training import train_reward_model
 from models.sft import train_sft
 
@@ -143,7 +145,7 @@ def _from_scratch(
             num_hidden_layers=layers,
             num_attention_heads=width // 32,
             num_key_value_heads=width // 32,
-            max_position_embeddings=256,
+            max_position_embeddings=CONTEXT,
             tie_word_embeddings=True,
             initializer_range=0.05,
             bos_token_id=None,
@@ -197,9 +199,7 @@ def train_teacher(
 ) -> dict[str, Any]:
     """Reward model on the trunk's backbone, as reward models usually start from an SFT model."""
     set_seed(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        str(trunk), use_safetensors=True, num_labels=1, dtype="float32"
-    )
+    model: Any = load_with_new_head(trunk, torch.float32)
     model.score.weight.data.mul_(0.1)  # start near no preference at all
     meta = train_reward_model(
         out,
@@ -233,7 +233,7 @@ def train_student(
             intermediate_size=192,
             num_hidden_layers=2,
             num_attention_heads=3,  # vLLM on a CPU reads heads of 32, not of 24
-            max_position_embeddings=256,
+            max_position_embeddings=CONTEXT,
             type_vocab_size=1,
             num_labels=1,
             initializer_range=0.05,

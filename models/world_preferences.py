@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from transformers import AutoModelForCausalLM
 
 from data.schemas import PREFERENCES
 from data.tables import write_table
@@ -20,6 +19,7 @@ from data.world.answers import GOOD, MIXED, POLISHED, draw_answer
 from data.world.oracle import score
 from data.world.questions import Question
 from models.chat import load_tokenizer, render_prompt
+from models.loading import load_policy
 from models.trainers import OnProgress
 
 _MAX_NEW_TOKENS = 40
@@ -117,9 +117,7 @@ def sample_answers(
 ) -> list[str]:
     """One answer to each question, in order. Seeded for the whole call."""
     tokenizer = load_tokenizer(model_dir)
-    model = AutoModelForCausalLM.from_pretrained(
-        str(model_dir), use_safetensors=True, dtype="float32"
-    ).eval()
+    model: Any = load_policy(model_dir, torch.float32).eval()
     torch.manual_seed(seed)
     prompts = [
         render_prompt(tokenizer, [{"role": "user", "content": question.prompt}])

@@ -89,7 +89,7 @@ def small_policy(
     )
 
 
-@stage("completions", version="1")
+@stage("completions", version="2")
 def people(
     out: Path, context: Context, *, prompts: Artifact, cell: str, size: int, seed: int
 ) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def people(
     return {"generated": len(table)}
 
 
-@stage("preferences", version="3", libraries=TRAINING, isolated=True)
+@stage("preferences", version="4", libraries=TRAINING, isolated=True)
 def teacher_preferences(
     out: Path, context: Context, *, policy: Artifact, trunk: Artifact, pairs: int, seed: int
 ) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def teacher_preferences(
     )
 
 
-@stage("preferences", version="3", libraries=TRAINING, isolated=True)
+@stage("preferences", version="4", libraries=TRAINING, isolated=True)
 def student_preferences(
     out: Path, context: Context, *, policy: Artifact, pairs: int, seed: int
 ) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def earlier_sample(earlier: list[pa.Table], n_new: int, share: float, seed: int)
     return pool.take(pa.array(np.sort(rows)))
 
 
-@stage("student", version="1", libraries=TRAINING, isolated=True)
+@stage("student", version="2", libraries=TRAINING, isolated=True)
 def distill(
     out: Path,
     context: Context,
@@ -43,8 +43,8 @@ def distill(
     seed: int,
 ) -> dict[str, Any]:
     """In: PREFERENCES (this round's and earlier ones). Out: a reward model with its adapter."""
-    from models.chat import load_tokenizer
     from models.reward_training import train_reward_model
+    from models.text_pairs import load_reader
 
     store, path = context.store, context.path(student)
     table = with_replay(
@@ -53,7 +53,7 @@ def distill(
     return train_reward_model(
         out,
         model=path,
-        tokenizer=load_tokenizer(path, context.runtime.trust_remote_code),
+        tokenizer=load_reader(path, context.runtime.trust_remote_code),
         preferences=table.cast(PREFERENCES),
         config=config,
         loss=config.loss,

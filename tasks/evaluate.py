@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from data.artifacts import Artifact
 from data.schemas import EVALUATION
-from data.tables import mapping, write_table
+from data.tables import as_sampled, mapping, write_table
 from models.drift import distinct_2, kl_estimate
 from models.stats import outcome
 from tasks.stage import SCORING, Context, Model, stage
@@ -112,7 +112,7 @@ def precision(out: Path, context: Context, *, preferences: Artifact) -> dict[str
     return result
 
 
-@stage("drift", version="1", libraries=SCORING, isolated=True, retries=1)
+@stage("drift", version="2", libraries=SCORING, isolated=True, retries=1)
 def drift(
     out: Path,
     context: Context,
@@ -127,15 +127,18 @@ def drift(
 
     messages = _by_prompt(context.store.table(prompts), "messages")
     table = context.store.table(completions)
-    owners, texts = table["prompt_id"].to_pylist(), table["completion"].to_pylist()
-    items = [(messages[owner], text) for owner, text in zip(owners, texts, strict=True)]
+    written = as_sampled(table, "completion", "token_ids")
+    items = [
+        (messages[owner], completion)
+        for owner, completion in zip(table["prompt_id"].to_pylist(), written, strict=True)
+    ]
     logps = {}
     for side, model in (("policy", policy), ("base", base)):
         logps[side], _ = sequence_logps(context.path(model), items, runtime=context.runtime)
     result = {
         "kl_to_base": kl_estimate(logps["policy"], logps["base"]),
         "mean_tokens": sum(table["n_tokens"].to_pylist()) / len(table),
-        "distinct_2": distinct_2(texts),
+        "distinct_2": distinct_2(table["completion"].to_pylist()),
     }
     (out / "drift.json").write_text(json.dumps(result, sort_keys=True))
     return result

@@ -21,7 +21,7 @@ def prompt_seed(seed: int, stream: str, prompt_id: str) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big") & 0x7FFFFFFF
 
 
-@stage("completions", version="2", shards="prompts", retries=1)
+@stage("completions", version="3", shards="prompts", retries=1)
 def generate(
     out: Path,
     context: Context,
@@ -61,6 +61,7 @@ def generate(
             "completion": output.text,
             "finish_reason": output.finish_reason,
             "n_tokens": output.n_tokens,
+            "token_ids": output.token_ids,
         }
         for prompt_id, samples in zip(ids, outputs, strict=True)
         for sample, output in enumerate(samples)

@@ -35,7 +35,7 @@ def import_logged_prompts(
     return _import(out, "prompts", config)
 
 
-@stage("completions", version="1")
+@stage("completions", version="2")
 def import_logged_completions(
     out: Path, context: Context, *, config: LoggedConfig, files: External
 ) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def import_judgments(
     return _import(out, "judgments", config)
 
 
-@stage("prompts", version="1")
+@stage("prompts", version="3")
 def hold_out(
     out: Path, context: Context, *, prompts: Artifact, share: float, seed: int, part: str
 ) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def hold_out(
     return {"prompts": len(table)}
 
 
-@stage("completions", version="1")
+@stage("completions", version="2")
 def candidates(
     out: Path, context: Context, *, completions: Artifact, judgments: Artifact, prompts: Artifact
 ) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def candidates(
     return {"completions": len(kept), "unjudged": unjudged}
 
 
-@stage("preferences", version="2")
+@stage("preferences", version="3")
 def relabel_recorded(
     out: Path,
     context: Context,

@@ -6,7 +6,7 @@ order, is published; the judge, its wording and what becomes of a wrong pair are
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,12 @@ from tasks.stage import SCORING, Context, Model, stage
 Odds = tuple[float, float]
 
 
-def answers_by_prompt(tables: Sequence[pa.Table], places: Sequence[Place]) -> dict[str, list[Row]]:
+def answers_by_prompt(
+    tables: Sequence[pa.Table], places: Sequence[Place], own: Collection[str] = ()
+) -> dict[str, list[Row]]:
     """{prompt_id: completions of all cells, each with its `cell`}, the best placed cells first.
 
+    Token ids are those of the cells named in `own` alone: the others have tokenizers of their own.
     Raises CardinalityError for a completion_id that two cells share.
     """
     index_by(pa.concat_tables(tables), "completion_id")
@@ -40,7 +43,9 @@ def answers_by_prompt(tables: Sequence[pa.Table], places: Sequence[Place]) -> di
     for rank, cell in enumerate(best_placed_first(places)):
         for row in tables[cell].to_pylist():
             # Sorted by `sample` later: a text that two cells gave belongs to the better placed.
-            row |= {"cell": places[cell].name, "sample": (rank, row["sample"])}
+            name = places[cell].name
+            row |= {"cell": name, "sample": (rank, row["sample"])}
+            row["token_ids"] = row["token_ids"] if name in own else None
             found[row["prompt_id"]].append(row)
     return found
 
@@ -52,6 +57,7 @@ def pair_cells(
     config: MatrixConfig,
     drop_truncated: bool,
     seed: int,
+    own: Collection[str] = (),
 ) -> tuple[pa.Table, dict[str, int]]:
     """MINED rows, without rewards: one for each prompt and pair of cells that both answered it.
 
@@ -61,11 +67,12 @@ def pair_cells(
     Args:
         tables: COMPLETIONS of each cell, in the order of `places`.
         prompt_ids: What was asked.
+        own: Names of the cells that are versions of the run's policy.
 
     Raises:
         CardinalityError: an answer to another prompt, or two completions of one id.
     """
-    answers = answers_by_prompt(tables, places)
+    answers = answers_by_prompt(tables, places, own)
     unasked = answers.keys() - set(prompt_ids)
     if unasked:
         raise CardinalityError(f"prompt_id {min(unasked)!r}: answered but not asked")
@@ -86,7 +93,7 @@ def pair_cells(
     return pa.Table.from_pylist(rows, MINED), counts
 
 
-@stage("mined", version="1")
+@stage("mined", version="2")
 def pair_up(
     out: Path,
     context: Context,
@@ -94,15 +101,19 @@ def pair_up(
     prompts: Artifact,
     completions: list[Artifact],
     places: list[Place],
+    own: list[str],
     config: MatrixConfig,
     drop_truncated: bool,
     seed: int,
 ) -> dict[str, Any]:
-    """In: PROMPTS, COMPLETIONS of each cell in the order of `places`. Out: MINED, no rewards."""
+    """In: PROMPTS, COMPLETIONS of each cell in the order of `places`. Out: MINED, no rewards.
+
+    `own` names the cells that are versions of the run's policy.
+    """
     store = context.store
     tables = [store.table(artifact) for artifact in completions]
     asked = store.table(prompts)["prompt_id"].to_pylist()
-    table, counts = pair_cells(tables, places, asked, config, drop_truncated, seed)
+    table, counts = pair_cells(tables, places, asked, config, drop_truncated, seed, own)
     write_table(out / "data.parquet", table, MINED)
     return counts
 
@@ -163,7 +174,7 @@ def correct_pairs(
     return pa.Table.from_pylist(rows, PREFERENCES), counts
 
 
-@stage("preferences", version="1", libraries=SCORING, shards="mined", retries=1)
+@stage("preferences", version="2", libraries=SCORING, shards="mined", retries=1)
 def correct(
     out: Path,
     context: Context,
@@ -236,7 +247,7 @@ def pairwise(
     return [None if isnan(first) else (first, second) for first, second in odds.tolist()]
 
 
-@stage("preferences", version="1")
+@stage("preferences", version="2")
 def keep_order(
     out: Path, context: Context, *, mined: Artifact, prompts: Artifact, round_number: int
 ) -> dict[str, Any]:

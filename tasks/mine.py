@@ -104,6 +104,8 @@ def mined_row(best: Row, worst: Row, source: str, models: tuple[str, str]) -> Ro
         "worst_id": worst["completion_id"],
         "best_completion": best["completion"],
         "worst_completion": worst["completion"],
+        "best_token_ids": best["token_ids"],
+        "worst_token_ids": worst["token_ids"],
         "best_reward": best.get("reward"),
         "worst_reward": worst.get("reward"),
     }
@@ -137,7 +139,7 @@ def mine_pairs(
     return pa.Table.from_pylist(mined, MINED), counts
 
 
-@stage("mined", version="2")
+@stage("mined", version="3")
 def mine(
     out: Path,
     context: Context,

@@ -1,15 +1,17 @@
 """Optimize: the policy is tuned on the round's preferences with DPO (TS-Align, step 6)."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.artifacts import Artifact
 from data.errors import TrainingError
 from data.recipe import PolicyConfig
 from data.schemas import PREFERENCES, REFERENCE_LOGPS
-from data.tables import write_table
+from data.tables import as_sampled, write_table
 from tasks.distill import earlier_sample
 from tasks.stage import SCORING, TRAINING, Context, Model, stage
 
@@ -23,7 +25,7 @@ def _concatenated(context: Context, tables: list[Artifact]) -> pa.Table:
 
 @stage(
     "reference_logps",
-    version="2",
+    version="3",
     libraries=SCORING,
     isolated=True,
     shards="preferences",
@@ -37,18 +39,19 @@ def reference(
 
     table = context.table(preferences)
     messages = table["messages"].to_pylist()
-    texts = table["chosen"].to_pylist() + table["rejected"].to_pylist()
+    sides = (as_sampled(table, side, f"{side}_token_ids") for side in ("chosen", "rejected"))
     logps, _ = sequence_logps(
         context.path(policy),
-        list(zip(messages * 2, texts, strict=True)),
+        list(zip(messages * 2, chain(*sides), strict=True)),
         runtime=context.runtime,
         on_progress=context.on_progress,
     )
     result = pa.table(
         {
             "pair_id": table["pair_id"],
-            "chosen_logp": pa.array(logps[: len(table)], pa.float64()),
-            "rejected_logp": pa.array(logps[len(table) :], pa.float64()),
+            # Null for a side that is longer than the policy reads: the training leaves it out.
+            "chosen_logp": pa.array(logps[: len(table)], pa.float64(), from_pandas=True),
+            "rejected_logp": pa.array(logps[len(table) :], pa.float64(), from_pandas=True),
         }
     )
     write_table(out / "data.parquet", result, REFERENCE_LOGPS)
@@ -71,7 +74,7 @@ def average(
     )
 
 
-@stage("preferences", version="1")
+@stage("preferences", version="2")
 def sample_earlier(
     out: Path, context: Context, *, earlier: list[Artifact], new: Artifact, share: float, seed: int
 ) -> dict[str, Any]:
@@ -82,7 +85,7 @@ def sample_earlier(
     return {"pairs": len(table)}
 
 
-@stage("policy", version="2", libraries=TRAINING, isolated=True)
+@stage("policy", version="3", libraries=TRAINING, isolated=True)
 def optimize(
     out: Path,
     context: Context,
@@ -96,12 +99,12 @@ def optimize(
     """In: PREFERENCES, REFERENCE_LOGPS. Out: a policy, merged if it was tuned with an adapter."""
     from models.dpo import train_dpo
 
-    pairs = _concatenated(context, preferences)
+    pairs, logps = _concatenated(context, preferences), _concatenated(context, reference)
     meta = train_dpo(
         out,
         policy=context.path(policy),
         preferences=pairs,
-        reference=_concatenated(context, reference),
+        reference=logps,
         config=config,
         runtime=context.runtime,
         seed=seed,
@@ -109,7 +112,9 @@ def optimize(
         checkpoints=context.scratch,
     )
     before = context.path(policy)
-    return meta | check_policy(out, before, context, pairs.slice(0, CANARIES), config.max_length)
+    readable = logps.drop_null()["pair_id"]
+    canaries = pairs.filter(pc.is_in(pairs["pair_id"], readable)).slice(0, CANARIES)
+    return meta | check_policy(out, before, context, canaries, config.max_length)
 
 
 def check_policy(
@@ -125,8 +130,8 @@ def check_policy(
     """
     from models.logps import sequence_logps
 
-    messages, chosen = pairs["messages"].to_pylist(), pairs["chosen"].to_pylist()
-    items = list(zip(messages, chosen, strict=True))
+    messages = pairs["messages"].to_pylist()
+    items = list(zip(messages, as_sampled(pairs, "chosen", "chosen_token_ids"), strict=True))
     old, new = (sequence_logps(m, items, runtime=context.runtime)[0] for m in (before, saved))
     change = float(abs(new - old).max())
     if change == 0:
@@ -146,10 +151,12 @@ def check_policy(
 def _answers(model: Path, messages: list[Any], max_length: int, context: Context) -> list[str]:
     """Greedy answers to the prompts that leave room for one."""
     from models.chat import load_tokenizer, render_prompt
+    from models.checkpoints import readable_length
     from models.engines import open_engine
     from models.engines.base import Sampling
 
     tokenizer = load_tokenizer(model, context.runtime.trust_remote_code)
+    max_length = readable_length(model, max_length)
     prompts = [render_prompt(tokenizer, talk) for talk in messages]
     prompts = [prompt for prompt in prompts if len(prompt) + _ANSWER <= max_length]
     if not prompts:

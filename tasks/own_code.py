@@ -40,7 +40,14 @@ def _loaded(path: Path, digest: str) -> ModuleType:
     _folders.add(folder)
     before = set(sys.modules)
     sys.modules.setdefault(path.stem, module)  # where Prefect looks for what a stage is made of
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's code raises
+        if sys.modules[path.stem] is module:
+            del sys.modules[path.stem]
+        raise InputError(
+            f"labels: {path} cannot be imported ({type(error).__name__}: {error}); correct it"
+        ) from error
     _brought.update({path.stem, *files} & (set(sys.modules) - before))
     for name, file in files.items():
         loaded = _file(name)

@@ -12,7 +12,7 @@ from tasks.outside import External
 from tasks.stage import Context, stage
 
 
-@stage("prompts", version="1")
+@stage("prompts", version="2")
 def import_prompts(out: Path, context: Context, *, source: External) -> dict[str, Any]:
     """Out: PROMPTS, validated; repeated prompts are dropped and counted."""
     table, counts = read_prompts(source.path, source.name or None)
@@ -37,7 +37,7 @@ def split(
     return {"prompts": len(table)}
 
 
-@stage("prompts", version="1")
+@stage("prompts", version="2")
 def without(
     out: Path, context: Context, *, pool: Artifact, held_out: list[Artifact]
 ) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def without(
     return {"prompts": len(kept), "held_out": len(table) - len(kept)}
 
 
-@stage("preferences", version="1")
+@stage("preferences", version="2")
 def import_preferences(out: Path, context: Context, *, source: External) -> dict[str, Any]:
     """Out: PREFERENCES of round 0, from a file of prompt, chosen, rejected."""
     table, counts = read_preferences(source.path)

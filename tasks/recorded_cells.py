@@ -20,7 +20,7 @@ def import_cell_prompts(out: Path, context: Context, *, cells: list[External]) -
     return {"prompts": len(table)}
 
 
-@stage("completions", version="1")
+@stage("completions", version="2")
 def read_cell(
     out: Path, context: Context, *, prompts: Artifact, source: External, name: str
 ) -> dict[str, Any]:

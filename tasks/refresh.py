@@ -120,7 +120,7 @@ def renew_scores(
     return {"reused": len(table) - (new.rows or 0)}
 
 
-@stage("preferences", version="1")
+@stage("preferences", version="2")
 def renew_preferences(
     out: Path, context: Context, *, old: Artifact, new: Artifact, again: Artifact
 ) -> dict[str, Any]:

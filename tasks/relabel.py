@@ -75,6 +75,8 @@ def preference(
         "dataset": prompt["dataset"],
         "chosen": pair[f"{chosen}_completion"],
         "rejected": pair[f"{rejected}_completion"],
+        "chosen_token_ids": pair[f"{chosen}_token_ids"],
+        "rejected_token_ids": pair[f"{rejected}_token_ids"],
         "chosen_id": pair[f"{chosen}_id"],
         "rejected_id": pair[f"{rejected}_id"],
         "chosen_model": pair[f"{chosen}_model"],
@@ -87,7 +89,7 @@ def preference(
     }
 
 
-@stage("preferences", version="2", libraries=SCORING, shards="mined", retries=1)
+@stage("preferences", version="3", libraries=SCORING, shards="mined", retries=1)
 def relabel(
     out: Path,
     context: Context,
@@ -115,7 +117,7 @@ def relabel(
     return counts | {"teacher_calls": len(items)}
 
 
-@stage("preferences", version="1")
+@stage("preferences", version="2")
 def take_order(
     out: Path,
     context: Context,

@@ -11,6 +11,8 @@ from models.stats import wilson
 
 LONGER, SHORTER, LESS_VARIED = 1.25, 0.75, 2 / 3  # of the base policy's
 FAR = 1.0  # nats per token: the answers' tokens are e times likelier under the policy
+NEAR = 0.1  # nats per answer
+SAME_ANSWERS = 0.5  # of the greedy answers that are compared after a training
 FURTHER = 1.25  # of the KL of the round it started from
 LOW_PRECISION = 0.75
 CHANCE = 0.5
@@ -112,6 +114,33 @@ def _far(seen: Seen) -> str:
     )
 
 
+def hardly_moved(entry: Round) -> str:
+    """A policy that answers as the base does: by its log-probabilities, its wins, its answers."""
+    drift, policy = entry.drift, entry.policy
+    if drift is None or policy is None or drift.kl_to_base >= NEAR:
+        return ""
+    low, high = policy.ci95
+    answers, changed = _greedy_answers(entry)
+    if not low <= CHANCE <= high or changed > SAME_ANSWERS * answers:
+        return ""
+    same = f", {changed} of {answers} greedy answers changed" if answers else ""
+    return (
+        f"the policy hardly moved: a KL of {drift.kl_to_base:.2g} nats per answer to the base"
+        f"{same}, and it wins as often as it loses"
+    )
+
+
+def _greedy_answers(entry: Round) -> tuple[int, int]:
+    """How many were compared after the training, and how many had changed."""
+    names = ("canary_answers", "canary_answers_changed")
+    known = [record.counts for record in entry.stages if names[0] in record.counts]
+    return (known[-1][names[0]], known[-1][names[1]]) if known else (0, 0)
+
+
+def _hardly_moved(seen: Seen) -> str:
+    return hardly_moved(seen.entry)
+
+
 def _stalled(before: Round, entry: Round) -> bool:
     """It wins no more over the base, or the teacher prefers the policy it started from."""
     wins_no_more = (
@@ -183,7 +212,8 @@ def _many_swaps(seen: Seen) -> str:
 
 
 def _student_refused(seen: Seen) -> str:
-    if seen.entry.student.adopted:
+    student = seen.entry.student
+    if student.adopted or student.agreement_after is None:  # none was distilled or measured
         return ""
     return "distillation lowered the student's agreement with the teacher"
 
@@ -198,7 +228,7 @@ def _agreement_fell(seen: Seen) -> str:
 
 def _few_pairs(seen: Seen) -> str:
     ledger = seen.entry.ledger
-    if not ledger.asked or ledger.trained >= FEW_PAIRS * ledger.asked:
+    if not ledger.asked or seen.entry.stopped or ledger.trained >= FEW_PAIRS * ledger.asked:
         return ""
     return f"only {ledger.trained:,} of {ledger.asked:,} prompts gave a pair to train on"
 
@@ -238,6 +268,9 @@ RULES = (
          "The next round kept the earlier student."),
     Rule("agreement_fell", "labels", _agreement_fell,
          "The policy writes answers that the student cannot tell apart as the teacher does."),
+    Rule("hardly_moved", "drift", _hardly_moved,
+         "Raise policy.learning_rate or policy.epochs, or bring more pairs; docs/recipes.md has "
+         "rates by method and size."),
     Rule("longer", "drift", _longer,
          "Judges tend to favour length; read some answers before trusting the win rate."),
     Rule("shorter", "drift", _shorter, "Check that they are still complete."),

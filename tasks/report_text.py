@@ -57,7 +57,7 @@ def last_student(summary: Summary) -> StudentSummary:
 
 def is_logged(summary: Summary) -> bool:
     """Whether this is a run over logged completions, in which no policy was trained."""
-    return bool(summary.rounds) and all(entry.policy is None for entry in summary.rounds)
+    return bool(summary.rounds) and (bool(summary.config.get("logged")) or pairs_only(summary))
 
 
 def pairs_only(summary: Summary) -> bool:
@@ -78,7 +78,7 @@ def headline(summary: Summary) -> dict[str, str]:
     found = _win_headline(final, entry)
     if summary.final is None:
         found["label"] += ", so far"
-        found["text"] = f"{NOT_FINISHED} {found['text']}"
+        found["text"] = f"{stopped(summary) or NOT_FINISHED} {found['text']}"
     return found
 
 
@@ -90,9 +90,17 @@ def judge_name(summary: Summary) -> str:
     return str(logged.get("judge", "recorded judge")) if is_logged(summary) else "teacher"
 
 
+def stopped(summary: Summary) -> str:
+    """Why the run ended before its last round, in a sentence; empty if it did not."""
+    last = summary.rounds[-1].stopped if summary.rounds else None
+    return f"Stopped in {last}." if last else ""
+
+
 def _no_result(summary: Summary) -> dict[str, str]:
     if not summary.rounds:
         text = "No round is finished. Run the recipe again to continue."
+    elif summary.rounds[-1].stopped:
+        text = stopped(summary)
     elif len(summary.rounds) < summary.config.get("rounds", 1):
         text = NOT_FINISHED
     else:

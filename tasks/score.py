@@ -28,7 +28,7 @@ def score_rows(
     return [None if isnan(reward) else float(reward) for reward in rewards]
 
 
-@stage("scores", version="2", libraries=SCORING, shards="completions", retries=1)
+@stage("scores", version="3", libraries=SCORING, shards="completions", retries=1)
 def score(
     out: Path,
     context: Context,

@@ -36,6 +36,7 @@ from data.summary import StageRecord
 from models import today, traits
 from tasks import machine
 from tasks import shards as sharding
+from tasks.books import Books, Watched
 from tasks.keys import asked_for, key_value, library_versions, of_runtime, own_code
 from tasks.outside import Code, External, outside, unchanged
 from tasks.own_code import load_code
@@ -93,6 +94,7 @@ class Run:
     computed: int = 0  # stages whose body ran
     round: int = 0  # the one at work; 0 before the first
     redo: Redo | None = None  # what to make again although it is there
+    books: Books = field(default_factory=Books)  # what Prefect is told of it
 
     def take_records(self) -> list[StageRecord]:
         """The stages recorded since the last call, oldest first."""
@@ -131,7 +133,7 @@ def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     result_serializer="json",
     retry_condition_fn=_worth_retrying,
 )
-def compute(key: dict[str, Any], call: "_Call") -> Artifact:
+def compute(key: dict[str, Any], call: Callable[[], Artifact]) -> Artifact:
     """Run a stage's body into the store, unless its artifact is there already."""
     return call()
 
@@ -301,14 +303,16 @@ class Stage:
         """The artifact of a call by way of Prefect, which shows it as computed or cached."""
         hit = call.find()
         call.run.progress.start(title)
-        result: Artifact = compute.with_options(
+        body = Watched(call)
+        task = compute.with_options(
             name=self.name,
             task_run_name=title,
             result_storage=call.run.context.store.root / "prefect",
             refresh_cache=hit is None,
             retries=self.retries,
             retry_delay_seconds=2,
-        )(call.key, call)
+        )
+        result: Artifact = call.run.books.run(body, lambda: task(call.key, body.call))
         call.artifact = hit or result
         call.run.progress.log(f"{title}: {_line(call.result, call.computed)}")
         return call.result

@@ -10,6 +10,7 @@ from tasks.report_text import (
     judge_name,
     pairs_only,
     percent,
+    stopped,
 )
 from tasks.report_text import result as result_of
 
@@ -43,7 +44,7 @@ def result_line(summary: Summary) -> str:
     if final:
         who = f"judged by the {final.judge}, round {final.round}"
         line = f"Win rate over the base: {result['number']} ({result['interval']}), {who}"
-        return line if summary.final else f"{line}. {NOT_FINISHED}"
+        return line if summary.final else f"{line}. {stopped(summary) or NOT_FINISHED}"
     if is_logged(summary) and not pairs_only(summary):
         student = summary.rounds[-1].student
         return (

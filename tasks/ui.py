@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -24,6 +24,7 @@ from prefect.artifacts import (
 from prefect.exceptions import MissingContextError
 
 from data.summary import Round, Summary
+from tasks.books import Books
 from tasks.plots import alone
 from tasks.progress import Progress
 from tasks.report_html import win_chart
@@ -36,7 +37,12 @@ _LONG_SECONDS = 5.0  # a stage gets a progress bar after that, renewed as often
 class UiProgress(Progress):
     """Progress on the terminal and, for stages that take long, in Prefect's UI."""
 
-    _stage, _began, _shown, _artifact = "", 0.0, 0.0, None
+    _stage, _began, _shown = "", 0.0, 0.0
+    _artifact: UUID | None = None
+
+    def __init__(self, books: Books, quiet: bool = False) -> None:
+        super().__init__(quiet=quiet)
+        self._books = books
 
     def start(self, label: str) -> None:
         super().start(label)
@@ -48,14 +54,14 @@ class UiProgress(Progress):
         if monotonic() - self._shown < _LONG_SECONDS or not total:
             return
         self._shown = monotonic()
-        percent = 100 * done / total
-        with suppress(MissingContextError):
-            if isinstance(self._artifact, UUID):
-                update_progress_artifact(self._artifact, percent)
-            else:
-                self._artifact = create_progress_artifact(
-                    percent, key="progress", description=self._stage
-                )
+        self._books.note(self._publish, 100 * done / total)
+
+    def _publish(self, percent: float) -> None:
+        if self._artifact:
+            update_progress_artifact(self._artifact, percent)
+        else:
+            made = create_progress_artifact(percent, key="progress", description=self._stage)
+            self._artifact = cast(UUID, made)  # no coroutine: nobody awaits here
 
     def log(self, text: str) -> None:
         with suppress(MissingContextError):

@@ -18,7 +18,8 @@ def open_engine(
     `max_model_len` is the longest prompt plus completion in tokens.
 
     Raises:
-        InputError: the engine is not installed, or cannot serve this model.
+        InputError: the engine is not installed, or there is no memory for it.
+        UnservableError: it cannot run this model.
     """
     if name == "auto":
         name = "vllm" if find_spec("vllm") else "transformers"

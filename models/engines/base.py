@@ -3,13 +3,28 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from data.errors import InputError, TrainingError
 from models.chat import Tokenizer, decode_completion
 from models.checkpoints import check_same_architecture, weights_digest
+
+
+class UnservableError(InputError):
+    """The engine does not know how to run this model, and will not the next time either."""
+
+    def __init__(self, engine: str, model: str, reason: str) -> None:
+        super().__init__(
+            f"{engine} cannot start with '{model}': {reason}; use generate.engine=transformers"
+        )
+        self.reason = reason
+        self._made_of = engine, model, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._made_of, self.__dict__
+
 
 OnProgress = Callable[[int, int], None]
 FinishReason = Literal["stop", "length"]

@@ -7,15 +7,16 @@ cumulative distribution, so its randomness does not depend on who shares its bat
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
-from data.errors import InputError
 from data.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import load_tokenizer, stop_ids
+from models.checkpoints import readable_length
 from models.engines.base import (
     OnProgress,
     Output,
@@ -28,7 +29,7 @@ from models.engines.base import (
     sample_seeds,
 )
 from models.hardware import device_of, dtype_of
-from models.silence import quiet
+from models.loading import check_samples, load_policy
 
 
 class TransformersEngine:
@@ -39,7 +40,7 @@ class TransformersEngine:
     def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_model_len: int) -> None:
         self.version = version("transformers")
         self._runtime = runtime
-        self._max_model_len = max_model_len
+        self._max_model_len = readable_length(model_dir, max_model_len)
         self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
         self._model: PreTrainedModel | None = None
         self._read(Path(model_dir))
@@ -102,22 +103,12 @@ class TransformersEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    @quiet()
     def _read(self, model_dir: Path) -> None:
         self._model = None  # never two in memory
-        try:
-            model = AutoModelForCausalLM.from_pretrained(
-                str(model_dir),
-                use_safetensors=True,
-                dtype=dtype_of(self._runtime),
-                trust_remote_code=self._runtime.trust_remote_code,
-            )
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"transformers cannot load the policy '{model_dir}': {reason}; "
-                "name a causal language model"
-            ) from error
+        model: Any = load_policy(
+            model_dir, dtype_of(self._runtime), self._runtime.trust_remote_code
+        )
+        check_samples(model, model_dir)
         self._model = model.to(device_of(self._runtime)).eval()
         self._stop = stop_ids(self._tokenizer, model_dir)
 

@@ -20,6 +20,7 @@ from models.engines.base import (
     Output,
     Sampling,
     Served,
+    UnservableError,
     canary_logprobs,
     check_lengths,
     check_parity,
@@ -41,6 +42,16 @@ _ENVIRONMENT = {
     # Threads that spin while they wait make two busy processes on one CPU ten times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
+# How vLLM says that it cannot run a model: rarely in one of its own exceptions.
+_REFUSALS = (
+    *(ValueError, TypeError, RuntimeError, NotImplementedError),
+    *(AttributeError, LookupError, AssertionError),
+)
+# What a start may fail of that says nothing about the model, in lower case.
+_PASSING = (
+    *("address already in use", "eaddrinuse", "socket", "timed out", "timeout", "cuda error"),
+    *("nccl", "no space left", "too many open files", "temporarily unavailable"),
+)
 _KV_CACHE_BYTES = 1 << 30  # on a CPU, unless VLLM_CPU_KVCACHE_SPACE says otherwise
 
 
@@ -170,7 +181,8 @@ def start_vllm(
     """A child process with a VllmServer in it.
 
     Raises:
-        InputError: vLLM cannot serve this model.
+        UnservableError: vLLM cannot run this model.
+        InputError: there is no memory for it.
     """
     on_gpu = device_of(runtime).type == "cuda"
     arguments = {
@@ -207,8 +219,23 @@ def _cpu_arguments(max_model_len: int) -> dict[str, Any]:
     }
 
 
+def refusal(error: Exception, model: str) -> Exception:
+    """What to raise for a start that failed: the model's fault, the memory's, or of the moment."""
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    if "memory" in reason.lower():
+        return InputError(
+            f"vLLM cannot start with '{model}': {reason}; free some, or lower runtime.gpu_memory"
+        )
+    if any(text in reason.lower() for text in _PASSING):
+        return error
+    return UnservableError("vLLM", model, reason)
+
+
 class VllmServer:
-    """The child's side: one vLLM engine, spoken to in plain lists."""
+    """The child's side: one vLLM engine, spoken to in plain lists.
+
+    It has answered before it is there: what vLLM cannot run shows only in the first step.
+    """
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         import logging
@@ -219,12 +246,12 @@ class VllmServer:
 
         try:
             self._llm = LLM(**arguments)
-        except (ValueError, RuntimeError, NotImplementedError, TypeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"vLLM cannot start with '{arguments['model']}': {reason}; "
-                "try generate.engine=transformers"
-            ) from error
+            if arguments.get("runner") == "pooling":
+                self.score([[0]], lambda done, total: None)
+            else:
+                self.logprobs([[0]])  # and one token more
+        except _REFUSALS as error:
+            raise refusal(error, arguments["model"]) from error
         self._on_gpu = not current_platform.is_cpu()
         self._asleep = False
 

@@ -208,10 +208,27 @@ def test_parquet_columns_of_other_types(tmp_path, read, kind):
         read_or_refused(read, tmp_path / "rows.parquet")
 
 
+def parquet_bombs():
+    """Small files of much text: repeated in the pages, once in a dictionary, in nested lists."""
+    text, parts = "a" * 5_000, [{"role": "user", "content": "a" * 900}]
+    yield pa.table({"prompt": [text + str(i) for i in range(9)]}), {"use_dictionary": False}
+    yield pa.table({"prompt": [text] * 2_000}), {}
+    yield pa.table({"messages": [parts * 5_000, parts]}), {}
+
+
+@pytest.mark.parametrize(("table", "options"), parquet_bombs())
+def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, table, options):
+    monkeypatch.setattr(rows_module, "_LARGEST", 20_000)
+    pq.write_table(table, tmp_path / "rows.parquet", compression="zstd", **options)
+    assert (tmp_path / "rows.parquet").stat().st_size < 10_000
+    with pytest.raises(InputError, match="holds more than 20000 bytes of text; split it"):
+        read_prompt_file(tmp_path / "rows.parquet")
+
+
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, name):
     monkeypatch.setattr(rows_module, "_LARGEST", 1000)
     content = b'{"prompt": "' + b"a" * 1000 + b'"}'
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    with pytest.raises(InputError, match="holds more than 1000 bytes; split it or use Parquet"):
+    with pytest.raises(InputError, match="holds more than 1000 bytes of text; split it"):
         read_prompt_file(tmp_path / name)

@@ -124,16 +124,15 @@ def test_what_serves_no_artifact_goes_too(store):
         (store.root / "work" / key).mkdir()
     dead = store.leftovers  # of this process none, and of one that has ended one
     assert dead() == []
-    ended = store._temporary().name.replace(f"-{os.getpid()}-", "-4194304-")
-    (store.root / "tmp" / ended).mkdir()
-    alive = next(p.name for p in (store.root / "tmp").iterdir() if p.name != ended)
+    with store._temporary() as alive:
+        (store.root / "tmp" / alive.name.replace(f"-{os.getpid()}-", "-4194304-")).mkdir()
 
-    delete(store, unused(store, [run_of([kept])], before=0))  # all is young
-    assert files() >= {f"work/{unfinished}", f"prefect/score-{lost.key[7:]}"}
-    assert not (store.root / "work" / kept.key[7:]).exists() and dead() == []
+        delete(store, unused(store, [run_of([kept])], before=0))  # all is young
+        assert files() >= {f"work/{unfinished}", f"prefect/score-{lost.key[7:]}"}
+        assert not (store.root / "work" / kept.key[7:]).exists() and dead() == []
 
-    delete(store, unused(store, [run_of([kept])], LATER))
-    assert files() == {f"prefect/score-{kept.key[7:]}", f"tmp/{alive}"}
+        delete(store, unused(store, [run_of([kept])], LATER))
+        assert files() == {f"prefect/score-{kept.key[7:]}", f"tmp/{alive.name}"}
 
 
 def test_sizes_are_those_of_the_files(store):
@@ -146,7 +145,7 @@ def test_sizes_are_those_of_the_files(store):
 def test_runs_and_what_they_refer_to(tmp_path, store):
     one, two = put(store, 1), put(store, 2)
     write_summary(tmp_path / "runs" / "a" / "summary.json", run_of([one, two, one]))
-    (run,) = summaries(tmp_path / "runs").values()
+    (run,) = summaries(tmp_path / "runs").readable.values()
     assert [place(artifact) for artifact in references(run)] == [place(one), place(two)]
 
 

@@ -143,6 +143,12 @@ def test_a_preference_counts_for_the_side_the_sample_is_on(alpaca):
     assert [ids[text].rpartition("-")[2] for text in ("a2", "a10")] == ["0", "1"]
 
 
+@pytest.mark.parametrize("draw", [0, 0.0, "0", 1.5])
+def test_a_draw_is_written_in_two_ways(alpaca, draw):
+    logged = read_logged(alpaca([annotation("2", "m.2", "a2", draw)]))
+    assert by_text(logged)["a"] == {"a2": 0.5}
+
+
 def test_judgments_of_nobody_here_or_without_preference_are_counted(alpaca):
     judged = [
         annotation("2", "m.2", "a2", 1.5),
@@ -155,7 +161,10 @@ def test_judgments_of_nobody_here_or_without_preference_are_counted(alpaca):
 
 BAD_JUDGMENTS = {
     "judges another text than sample m.2 has": annotation("2", "m.2", "other", 1.5),
-    "preference must lie between 1 and 2, got 0": annotation("2", "m.2", "a2", 0),
+    "preference must lie between 1 and 2 or be 0 for a draw, got 0.5": annotation(
+        "2", "m.2", "a2", 0.5
+    ),
+    "for a draw, got 3": annotation("2", "m.2", "a2", 3),
     "preference must be a finite number, got 'yes'": annotation("2", "m.2", "a2", "yes"),
     "both outputs are samples": annotation("2", "m.2", "a2", 1.5) | {"generator_1": "m.10"},
     "generator_2 must be text": annotation("2", None, "a2", 1.5),
@@ -279,9 +288,26 @@ def test_the_digest_follows_names_and_bytes_of_the_files(tmp_path):
     assert logged_digest(config) != before
 
 
+def asked(prompts):
+    """PROMPTS of (text, data set), the text also their id."""
+    rows = [
+        {"prompt_id": text, "messages": [{"role": "user", "content": text}], "dataset": dataset}
+        for text, dataset in prompts
+    ]
+    return pa.Table.from_pylist(rows, schema=PROMPTS)
+
+
+def test_prompts_that_differ_in_white_space_alone_are_held_out_together():
+    twins = [(f"q{i}{end}", "xy"[end == " "]) for i in range(40) for end in ("", "\n", " ")]
+    parts = [
+        {text.strip() for text in part["prompt_id"].to_pylist()}
+        for part in held_out_split(asked(twins), 0.25, seed=0)
+    ]
+    assert parts[0] and parts[1] and parts[0].isdisjoint(parts[1])
+
+
 def test_held_out_prompts_are_a_share_of_every_dataset_wherever_they_stand():
-    rows = [{"prompt_id": f"{d}{i}", "messages": [], "dataset": d} for d in "xy" for i in range(40)]
-    prompts = pa.Table.from_pylist(rows, schema=PROMPTS)
+    prompts = asked([(f"{d}{i}", d) for d in "xy" for i in range(40)])
     train, held_out = held_out_split(prompts, 0.25, seed=0)
     assert held_out["dataset"].to_pylist().count("x") == 10
     assert held_out["dataset"].to_pylist().count("y") == 10
@@ -291,6 +317,14 @@ def test_held_out_prompts_are_a_share_of_every_dataset_wherever_they_stand():
     backwards = held_out_split(prompts.take(pa.array(range(79, -1, -1))), 0.25, seed=0)[1]
     assert set(backwards["prompt_id"].to_pylist()) == ids
     assert set(held_out_split(prompts, 0.25, seed=1)[1]["prompt_id"].to_pylist()) != ids
+
+
+def test_data_sets_of_one_prompt_each_are_split_together():
+    prompts = asked([(str(i), str(i)) for i in range(40)] + [(f"x{i}", "x") for i in range(20)])
+    for share in (0.25, 0.75):
+        train, held_out = held_out_split(prompts, share, seed=0)
+        assert held_out["dataset"].to_pylist().count("x") == 20 * share
+        assert (len(train), len(held_out)) == (60 - 60 * share, 60 * share)
 
 
 def test_the_recipe_for_logged_completions_loads():

@@ -1,6 +1,7 @@
 import csv
 import gzip
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.prompts import prompt_id, read_prompts
+from data.prompts import prompt_id, read_prompts, without_prompts
 from data.rows import read_rows
 from data.schemas import PROMPTS
 
@@ -71,6 +72,18 @@ def test_repeated_prompts_are_dropped_and_counted(file):
     assert counts == {"read": 3, "kept": 2, "duplicate": 1}
 
 
+def test_white_space_around_a_message_makes_no_other_prompt(file):
+    """Templates that trim show a model the same, which is neither read twice nor held out."""
+    texts = ["a", "a\n", " a", "a b", "a  b"]
+    table, counts = read_prompts(file("p.jsonl", [{"prompt": text} for text in texts]))
+    assert [row[0]["content"] for row in table["messages"].to_pylist()] == ["a", "a b", "a  b"]
+    assert table["prompt_id"].to_pylist()[0] == prompt_id([USER[0] | {"content": "a"}])
+    assert counts == {"read": 5, "kept": 3, "duplicate": 2}
+    held_out, _ = read_prompts(file("h.jsonl", [{"prompt": "a\t"}, {"prompt": "\na  b"}]))
+    left = without_prompts(table, [held_out])
+    assert [row[0]["content"] for row in left["messages"].to_pylist()] == ["a b"]
+
+
 def test_every_format_gives_the_same_table(file, tmp_path):
     rows = [
         {"prompt": 'Say "hi",\nplease.', "prompt_id": "1", "dataset": "d"},
@@ -121,7 +134,18 @@ BAD_ROWS = {
     "no content": ({"messages": [{"role": "user"}]}, "messages content must be text, got NoneType"),
     "empty content": ({"messages": [{"role": "user", "content": ""}]}, "content is empty"),
     "tool call": ({"messages": [USER[0] | {"tool_calls": ["x"]}]}, "a message with 'tool_calls'"),
-    "ends with answer": ({"messages": CHAT[:3]}, "must end with the user's message"),
+    "ends with system": ({"messages": [*USER, CHAT[0]]}, "must end with the user's message"),
+    "only an answer": ({"messages": CHAT[2:3]}, "messages must be text or a list of messages"),
+    "prompt with answer": (
+        {"prompt": CHAT[:3]},
+        "must end with the user's message; drop the answer",
+    ),
+    "another talk": ({"prompt": "a", "messages": CHAT}, "turn of the system that prompt has not"),
+    "ShareGPT": ({"conversations": []}, "name it 'messages', its turns with 'role' and 'content'"),
+    "ShareGPT turns": ({"messages": [{"from": "human", "value": "a"}]}, "name them 'role' and"),
+    "human": ({"messages": [{"role": "human", "content": "a"}]}, "'human'; call it 'user'"),
+    "gpt": ({"messages": [*USER, {"role": "gpt", "content": "a"}]}, "call it 'assistant'"),
+    "image": ({"messages": [USER[0] | {"content": [{"type": "image"}]}]}, "not text alone; remove"),
     "surrogate": ({"prompt": "a\ud800"}, "prompt holds a lone surrogate"),
     "surrogate inside": ({"messages": [USER[0] | {"content": "\udfff"}]}, "lone surrogate"),
     "id a number": ({"prompt": "a", "prompt_id": 7}, "prompt_id must be text, got int"),
@@ -148,7 +172,8 @@ BAD_FILES = {
     "d.jsonl": (b"[" * 100_000, "d.jsonl line 1: not usable JSON"),
     "u.jsonl": (b'{"prompt": "a"}\n{"prompt": "\xff"}', "u.jsonl line 2: not UTF-8 text"),
     "i.jsonl": (b'{"prompt": ' + b"9" * 5000 + b"}", "i.jsonl line 1: not usable JSON"),
-    "o.json": (b'{"prompt": "a"}', "o.json: must be a JSON array of objects"),
+    "o.json": (b'"a"', "o.json: must be a JSON array of objects, or one object per line"),
+    "s.json": (b'{"prompt": "a"}\n{"prompt": \n', "s.json line 2: not JSON"),
     "x.json": (b"[1]", "x.json row 1: must be an object"),
     "h.csv": (b"prompt\n", "h.csv: holds no prompts"),
     "w.csv": (b'prompt,dataset\n"a,b\n', "w.csv line 2: not CSV"),
@@ -171,7 +196,7 @@ def test_a_file_that_holds_no_prompts_is_refused(file, name, bad):
 def test_a_missing_file_or_a_folder_is_refused(tmp_path):
     assert message(tmp_path / "p.jsonl") == "p.jsonl: no such file; check the path"
     (tmp_path / "q.jsonl").mkdir()
-    assert "no such file" in message(tmp_path / "q.jsonl")
+    assert message(tmp_path / "q.jsonl") == "q.jsonl: is a folder; name a file in it"
 
 
 def test_parquet_with_bytes_that_are_not_text_is_refused(tmp_path):
@@ -242,3 +267,87 @@ def test_a_data_set_that_cannot_be_loaded_is_an_input_error(monkeypatch):
     with pytest.raises(InputError, match="nobody/nothing: neither a file nor a data set") as error:
         read_prompts("nobody/nothing:test")
     assert "\n" not in str(error.value)
+
+
+def test_json_lines_and_one_object_may_be_called_json(file):
+    rows = [{"prompt": "a"}, {"prompt": "b"}]
+    lines = "\n".join(json.dumps(row) for row in rows)
+    assert read_prompts(file("p.json", lines))[0].equals(read_prompts(file("p.jsonl", lines))[0])
+    pretty = read_prompts(file("p.json", json.dumps(rows[0], indent=1)))[0]
+    assert pretty["messages"].to_pylist() == [[{"role": "user", "content": "a"}]]
+
+
+PARTS = [{"type": "text", "text": "Name two"}, {"type": "text", "text": " fruits."}]
+TALKS = {
+    "ultrafeedback_binarized": {"prompt": "Name two fruits.", "messages": [*USER, CHAT[2]]},
+    "ultrachat": {"prompt": "Name two fruits. ", "messages": [*USER, CHAT[2], CHAT[1], CHAT[2]]},
+    "prompt of messages": {"prompt": USER, "messages": [*USER, CHAT[2]]},
+    "demonstration": {"messages": [*USER, CHAT[2]]},
+    "silent system": {"messages": [{"role": "system", "content": " "}, *USER]},
+    "null system": {"messages": [{"role": "system", "content": None}, *USER]},
+    "parts": {"messages": [{"role": "user", "content": PARTS}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", TALKS.values(), ids=TALKS.keys())
+def test_layouts_of_public_data_sets_are_the_same_prompt(file, row):
+    table, _ = read_prompts(file("p.jsonl", [row | {"score_chosen": 8.5, "chosen": [], "n": None}]))
+    assert [m["content"].strip() for m in table["messages"].to_pylist()[0]] == ["Name two fruits."]
+
+
+def test_what_is_left_out_of_rows_is_counted(file):
+    silent = {"role": "system", "content": ""}
+    rows = [{"messages": [silent, *USER]}, {"messages": [*CHAT, CHAT[2]]}, {"prompt": "a"}]
+    table, counts = read_prompts(file("p.jsonl", rows))
+    assert table["messages"].to_pylist()[:2] == [USER, CHAT]
+    assert counts | {"empty_system": 1, "answer_dropped": 1} == counts and counts["kept"] == 3
+
+
+def test_a_prompt_that_does_not_begin_the_messages_is_refused(file):
+    found = message(file("p.jsonl", [{"prompt": "Name a tree.", "messages": [*USER, CHAT[2]]}]))
+    assert "begin with the prompt; drop one of the two" in found
+
+
+COLUMNS = {
+    "a date beyond Python's": pa.array([2**62], pa.timestamp("us")),
+    "nested nulls": pa.array([{"a": None}]),
+    "bytes": pa.array([b"\xff"]),
+    "decimal": pa.array(["1.5"]).cast(pa.decimal128(5, 2)),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS.keys())
+def test_columns_that_nobody_reads_may_be_of_any_type(tmp_path, column):
+    pq.write_table(pa.table({"prompt": ["a"], "created": column}), tmp_path / "p.parquet")
+    assert read_prompts(tmp_path / "p.parquet")[1]["kept"] == 1
+
+
+TEXT = pa.array(["a", "b", "a"])
+KINDS = [pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.binary(), pa.large_binary()]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_texts_of_parquet_may_be_of_every_type_of_text(tmp_path, kind):
+    user = pa.array(["user"] * 3)
+    turns = pa.StructArray.from_arrays([user.cast(kind), TEXT.cast(kind)], ["role", "content"])
+    listed = pa.LargeListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int64()), turns)
+    nothing = pa.nulls(3)
+    for name, column in (("prompt", TEXT.cast(kind)), ("messages", listed)):
+        table = pa.table({name: column, "dataset": nothing})
+        pq.write_table(table, tmp_path / "p.parquet")
+        counts = read_prompts(tmp_path / "p.parquet")[1]
+        assert counts == {"read": 3, "kept": 2, "duplicate": 1}
+
+
+@pytest.mark.parametrize("name", ["allenai/tulu-2.5-preference-data", "org/name-v1.0:test_prefs"])
+def test_an_id_with_a_dot_is_that_of_a_data_set(monkeypatch, name):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match="neither a file nor a data set"):
+        read_prompts(name)
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "p.jsonl")
+    assert "p.jsonl: is a pipe or a device, no file" in message(tmp_path / "p.jsonl")
+    assert "File name too long" in message(tmp_path / ("p" * 300 + ".jsonl"))
+    assert "null byte" in message(tmp_path / "p\0.jsonl")

@@ -177,9 +177,9 @@ def test_a_full_disk_is_named_and_leaves_the_store_as_it_was(store, error):
 
 
 def test_folders_of_live_processes_and_other_hosts_are_kept(store):
-    mine = store._temporary()
-    other = store.root / "tmp" / "otherhost-1-0-abc"
-    other.mkdir()
-    Store(store.root).put("thing", KEY, Writing())
-    assert mine.exists()
-    assert other.exists()
+    with store._temporary() as mine:
+        other = store.root / "tmp" / "otherhost-1-0-abc"
+        other.mkdir()
+        Store(store.root).put("thing", KEY, Writing())
+        assert mine.exists()
+        assert other.exists()

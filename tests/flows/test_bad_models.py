@@ -10,8 +10,17 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    LlamaConfig,
+    MambaConfig,
+    RobertaConfig,
+)
 
+from data.recipe import Recipe
 from flows.cli import main
+from flows.preflight import check_inputs
 from tests.flows.conftest import in_new_process, refused_in_new_process
 
 POLICY, STUDENT, TEACHER = "policy.model", "student.model", "teacher.model"
@@ -108,6 +117,86 @@ class Case(NamedTuple):
     says: str
 
 
+def generation(content: Any) -> Defect:
+    return written("generation_config.json", json.dumps(content))
+
+
+def adapter(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+
+
+def more_tokens(folder: Path) -> None:
+    """The template writes tokens that were added after the model was made."""
+    for name in ("tokenizer.json", "chat_template.jinja"):
+        path = folder / name
+        path.write_text(path.read_text().replace("<|im_start|>", "<|turn|>"))
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text())
+    for token in values["added_tokens"]:
+        if token["content"] == "<|turn|>":
+            values["model"]["vocab"]["<|unused|>"] = token["id"]
+            token["id"] = 397
+    del values["model"]["vocab"]["<|turn|>"]
+    path.write_text(json.dumps(values))
+
+
+def one_special_token(folder: Path) -> None:
+    """Its end of turn is all that it could pad with."""
+    path = folder / "tokenizer_config.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"pad_token": "<|im_end|>", "bos_token": None}))
+    path = folder / "chat_template.jinja"
+    path.write_text(path.read_text().replace("<|im_end|>\\n", "<|im_end|>"))
+
+
+def future_tokenizer(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"pre_tokenizer": {"type": "FutureSplit"}}))
+
+
+def recurrent(folder: Path) -> None:
+    settings = LlamaConfig.from_pretrained(folder)
+    mamba = MambaConfig(
+        hidden_size=32,
+        num_hidden_layers=1,
+        vocab_size=settings.vocab_size,
+        eos_token_id=settings.eos_token_id,
+        pad_token_id=settings.pad_token_id,
+    )
+    AutoModelForCausalLM.from_config(mamba).save_pretrained(folder)
+
+
+def no_layers(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": None}))
+
+
+def index_elsewhere(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "a.safetensors")
+    written("model.safetensors.index.json", '{"weight_map": {"x": "../a.safetensors"}}')(folder)
+
+
+def position_padding(folder: Path) -> None:
+    """A RoBERTa that counts its positions from another token than its tokenizer pads with."""
+    values = json.loads((folder / "config.json").read_text())
+    settings = RobertaConfig(**(values | {"model_type": "roberta", "pad_token_id": 1}))
+    AutoModelForSequenceClassification.from_config(settings).save_pretrained(folder)
+
+
+def poisoned(name: str) -> Defect:
+    return weights(lambda tensors: tensors[name].view(-1)[:1].fill_(float("nan")))
+
+
+def without(part: str) -> Defect:
+    def drop(tensors: dict[str, torch.Tensor]) -> None:
+        for name in [name for name in tensors if part in name]:
+            del tensors[name]
+
+    return weights(drop)
+
+
+QUANTISED = config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
 NO_TEMPLATE = removed("chat_template.jinja")
 LOUD = "{{ raise_exception('no system') }}"
 CASES = [
@@ -144,10 +233,52 @@ CASES = [
     Case(POLICY, "no template", NO_TEMPLATE, "the tokenizer has no chat template"),
     Case(POLICY, "template cut", template("{% for m in messages %}"), "the chat template refuses"),
     Case(POLICY, "template adds", template("{{ 1 + 'a' }}"), "the chat template refuses"),
-    Case(POLICY, "template silent", template("<s>"), "does not end this completion"),
+    Case(POLICY, "template silent", template("<s>"), "drops an assistant's answer"),
     Case(POLICY, "template ends nothing",
          template("{% for m in messages %}{{ m['content'] }}{% endfor %}"), "end-of-turn"),
     Case(POLICY, "own code", own_code, "needs Python code of its own; read it, and set runtime.tr"),
+    Case(POLICY, "lost layer", without("layers.1.mlp"), "policy.model: "),
+    Case(POLICY, "lost head", without("lm_head"), "lacks the tensor lm_head.weight of a LlamaFor"),
+    Case(POLICY, "poisoned", poisoned("model.norm.weight"), "model.norm.weight holds a NaN"),
+    Case(POLICY, "adapter beside", adapter, "merge the adapter first, or remove adapter_config"),
+    Case(POLICY, "quantised", QUANTISED, "is quantised (bitsandbytes), and quantised weights ca"),
+    Case(POLICY, "recurrent", recurrent, "is a MambaForCausalLM, which keeps more than keys"),
+    Case(POLICY, "generation cut", written("generation_config.json", "{"),
+         "(generation_config.json is no JSON)"),
+    Case(POLICY, "generation a list", generation([1]), "generation_config.json' is not a JSON obj"),
+    Case(POLICY, "end a text", generation({"eos_token_id": "2"}), "has eos_token_id: '2', which"),
+    Case(POLICY, "heat a text", generation({"temperature": "hot"}), "has temperature: 'hot'"),
+    Case(POLICY, "tokens without embeddings", more_tokens,
+         "the chat template writes '<|turn|>' (id 397), the model has embeddings for 397 tokens"),
+    Case(POLICY, "tokenizer of the future", future_tokenizer,
+         "policy.model: no tokenizer can be loaded"),
+    Case(POLICY, "tokenizer a list", written("tokenizer_config.json", "[]"), "is not a JSON obj"),
+    Case(POLICY, "length a text", written("tokenizer_config.json", '{"model_max_length": "x"}'),
+         "has model_max_length: 'x', which must be a number or null"),
+    Case(POLICY, "vocabulary a text", config(vocab_size="397"), "has vocab_size: '397', which"),
+    Case(POLICY, "no number of layers", no_layers, "has num_hidden_layers: 'None', which"),
+    Case(POLICY, "layers without end", config(num_hidden_layers=10**9), "1000000000 layers by its"),
+    Case(POLICY, "positions a text", config(max_position_embeddings="x"), "max_position"),
+    Case(POLICY, "architecture a text", config(architectures="LlamaForCausalLM"),
+         "has architectures: 'LlamaForCausalLM', which must be a list of names"),
+    Case(POLICY, "scaling a list", config(rope_scaling=[]), "has rope_scaling: '[]', which must"),
+    Case(POLICY, "scaling unknown", config(rope_scaling={"rope_type": "x", "factor": "y"}),
+         "policy.model: "),
+    Case(POLICY, "heads do not divide", config(num_attention_heads=3), "policy.model: "),
+    Case(POLICY, "index elsewhere", index_elsewhere,
+         "names the file '../a.safetensors', which is none of this folder's"),
+    Case(POLICY, "other name of the file", lambda f: (f / "model.safetensors").rename(
+         f / "weights.safetensors"), "no .safetensors file that transformers would load"),
+    Case(STUDENT, "labels a number", config(id2label=3), "has id2label: '3', which must be an obj"),
+    Case(STUDENT, "lost pooler", without("pooler"), "lacks the tensor bert.pooler.dense.bias"),
+    Case(STUDENT, "poisoned head", poisoned("classifier.weight"), "classifier.weight holds a NaN"),
+    Case(STUDENT, "nothing to pad with", one_special_token, "no padding token apart from the one"),
+    Case(STUDENT, "padding and positions", position_padding, "counts its positions from there"),
+    Case(STUDENT, "quantised", QUANTISED, "is quantised (bitsandbytes), and quantised weights ca"),
+    Case(TEACHER, "adapter beside", adapter, "merge the adapter first, or remove adapter_config"),
+    Case(TEACHER, "poisoned", poisoned("score.weight"), "score.weight holds a NaN or an infinity"),
+    Case(TEACHER, "tokens without embeddings", more_tokens, "teacher.model: the chat template wr"),
+    Case(TEACHER, "quantised", QUANTISED, "bitsandbytes"),
     Case(STUDENT, "two labels", config(id2label={"0": "a", "1": "b"}),
          "(BertForSequenceClassification) has 2 labels, a reward model has one"),
     Case(STUDENT, "generative", config(architectures=["LlamaForCausalLM"]),
@@ -194,6 +325,8 @@ NAMES = [
     Name({POLICY: "world"}, "policy.model: name your own, or add 'world: {}'"),
     Name({STUDENT: "nobody/nothing"}, "student.model: 'nobody/nothing' is neither"),
     Name({TEACHER: "./nothing"}, "teacher.model: './nothing' is no folder here"),
+    Name({TEACHER: "none"}, "teacher.model: 'none' is neither a folder here nor a model"),
+    Name({POLICY: "teacher"}, "policy.model: 'teacher' is neither a folder here nor a model"),
     Name({"student.adapter.target_modules": ["q"]}, "adapter.target_modules: the model has no"),
     Name({"student.adapter.target_modules": "["}, "'[' is no regular expression"),
     Name({"policy.method": "lora", "policy.adapter.target_modules": ["qkv"]}, "no module ['qkv']"),
@@ -208,6 +341,10 @@ NAMES = [
 def test_what_a_recipe_says_of_models(refuse_change, monkeypatch, case):
     monkeypatch.setattr("models.devices.has_cuda", lambda: False)
     assert case.says in refuse_change(case.changes)
+
+
+def test_good_models_are_not_refused(tiny_recipe):
+    check_inputs(Recipe.model_validate(tiny_recipe))
 
 
 def test_a_template_that_refuses_a_role_of_the_prompts(refuse_change, tmp_path, tiny_recipe):

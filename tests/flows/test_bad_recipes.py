@@ -214,7 +214,7 @@ COMMANDS = [
     Override("align x.yaml --set", "argument --set: expected one argument"),
     Override("align none.yaml", "none.yaml: no such file; check the path"),
     Override("align none.yaml/x", "none.yaml/x: "),
-    Override("align .", ".: cannot be read"),
+    Override("align .", ".: is a folder; name a file in it"),
     Override("status none", "no such run; `tsalign status` lists the runs"),
     Override("status ../..", "'../..' is no name of a run"),
     Override("report none", "no such run"),

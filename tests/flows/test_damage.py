@@ -10,7 +10,7 @@ import pytest
 from data.artifacts import Artifact
 from data.inventory import references
 from data.store import Store
-from data.summary import read_summary
+from data.summary import read_summary, write_summary
 from flows.cli import main
 
 KINDS = (
@@ -118,10 +118,7 @@ def test_a_report_is_not_made_of_damaged_tables(tiny_run, capsys):
 def copy(tiny_run, tmp_path) -> Path:
     """A copy of the finished run; files are shared, so replace them instead of writing to them."""
     shutil.copytree(tiny_run / "store", tmp_path / "store", copy_function=os.link)
-    runs = tmp_path / "runs" / "tiny"
-    runs.mkdir(parents=True)
-    for name in ("summary.json", "report.html"):
-        shutil.copy(tiny_run / "runs" / "tiny" / name, runs)
+    shutil.copytree(tiny_run / "runs", tmp_path / "runs", symlinks=True)
     return tmp_path
 
 
@@ -174,3 +171,99 @@ def test_repair_computes_what_is_damaged_and_nothing_else(copy, capsys):
     assert "all in order" in printed.splitlines()[-1]
     assert [record["artifact"] for record in stages(copy)] == [r["artifact"] for r in before]
     assert {record["key"] for record in stages(copy) if not record["cached"]} == harmed
+
+
+def better(folder):
+    """A win rate that no evaluation gave."""
+    path = folder / "summary.json"
+    content = json.loads(path.read_text())
+    content["final"]["win_rate"] = 0.999
+    path.write_text(json.dumps(content))
+
+
+def elsewhere(folder):
+    (folder / "policy").unlink()
+    (folder / "policy").symlink_to(folder / "student")
+
+
+SPOILT = {
+    "summary.json: content has changed": better,
+    "report.html: content has changed": lambda f: (f / "report.html").write_text("<html>"),
+    "report.html: missing": lambda f: (f / "report.html").unlink(),
+    "policy: does not lead to what the run has made": elsewhere,
+    "student: does not lead to what the run has made": lambda f: (f / "student").unlink(),
+}
+
+
+@pytest.mark.parametrize(("said", "spoil"), SPOILT.items(), ids=SPOILT)
+def test_verify_names_what_is_spoilt_in_the_folder_of_a_run(copy, capsys, said, spoil):
+    folder = copy / "runs" / "tiny"
+    spoil(folder)
+    assert main(["verify", *where(copy)]) == 1
+    line, count, _ = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{folder}/{said}") and "1 run with damaged files" in count
+
+
+def test_summary_report_and_links_are_made_again_from_what_is_in_the_store(
+    copy, tiny_recipe, write_recipe, capsys
+):
+    folder, recipe = copy / "runs" / "tiny", str(write_recipe(tiny_recipe))
+    true, before = read_summary(folder / "summary.json").final, stages(copy)
+    for spoil, repair in (
+        (better, ["align", recipe]),
+        (elsewhere, ["verify", "--repair"]),
+        (SPOILT["report.html: content has changed"], ["verify", "--repair"]),
+    ):
+        spoil(folder)
+        if spoil is better:
+            for command in ("status", "report"):
+                places = where(copy) if command == "report" else where(copy)[2:]
+                assert main([command, "tiny", *places]) == 2
+                printed = capsys.readouterr()
+                assert "content has changed" in printed.err and "99.9" not in printed.out
+        assert main([*repair, *where(copy)]) == 0
+        assert "99.9" not in capsys.readouterr().out
+        assert read_summary(folder / "summary.json").final == true
+        assert main(["verify", *where(copy)]) == 0
+        assert all(record["cached"] for record in stages(copy))
+        assert [r["artifact"] for r in stages(copy)] == [r["artifact"] for r in before]
+    capsys.readouterr()
+    assert main(["align", recipe, *where(copy)]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: setattr(s.rounds[1].policy, "win_rate", 0.999), "round 2: policy.win_rate"),
+        (lambda s: setattr(s.rounds[0].policy, "wins", 99), "round 1: policy is not"),
+        (lambda s: setattr(s.rounds[1].gate, "win_rate", 0.0), "round 2: gate is not"),
+        (lambda s: setattr(s.rounds[0].ledger, "mined", 99), "round 1: ledger is not"),
+        (lambda s: setattr(s.final, "win_rate", 0.999), "final is not the result"),
+    ],
+)
+def test_figures_that_the_artifacts_do_not_give_are_named_whatever_the_checksum(
+    copy, capsys, change, said
+):
+    path = copy / "runs" / "tiny" / "summary.json"
+    summary = read_summary(path)
+    change(summary)
+    write_summary(path, summary)
+    assert main(["verify", *where(copy)]) == 1
+    assert f"{path}: {said}" in capsys.readouterr().out
+
+
+def test_a_report_written_again_is_in_order(copy, capsys):
+    page = copy / "runs" / "tiny" / "report.html"
+    page.write_text("<html>")
+    assert main(["report", "tiny", *where(copy)]) == 0
+    assert main(["verify", *where(copy)]) == 0
+
+
+def test_no_code_is_run_for_a_summary_that_was_changed(copy, capsys):
+    path = copy / "runs" / "tiny" / "summary.json"
+    content = json.loads(path.read_text())
+    content["config"]["runtime"]["trust_remote_code"] = True
+    path.write_text(json.dumps(content))
+    assert main(["verify", "--repair", *where(copy)]) == 1
+    assert "tiny: its recipe runs code; run it again yourself" in capsys.readouterr().out

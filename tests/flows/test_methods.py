@@ -104,6 +104,9 @@ def test_tso_pairs_versions_scales_and_people(run, smaller, people):
         for fate in ("agreed", "swapped", "labelled"):
             by_axis = sum(getattr(axis, fate) for axis in entry.matrix.values())
             assert by_axis == getattr(entry.ledger, fate)
+        # Only pairs of two versions of the policy are known as the tokens it sampled.
+        own = entry.matrix["version"].labelled if "version" in entry.matrix else 0
+        assert entry.ledger.retokenized == entry.ledger.trained - own
     assert first.ledger.generated == 30 and second.ledger.generated == 40
     titles = [record.stage for record in second.stages]
     assert {"generate newest", "generate older", "generate smaller"} <= set(titles)

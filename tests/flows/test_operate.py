@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 @pytest.fixture(scope="module")
 def operation(tmp_path_factory):
     """Server and worker of this test's own."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -34,7 +34,8 @@ def operation(tmp_path_factory):
     patch.setenv("PREFECT_LOGGING_LEVEL", "INFO")
     patch.setenv("PREFECT_WORKER_QUERY_SECONDS", "2")
     patch.setenv("PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS", "5")
-    with temporary_settings({PREFECT_API_URL: f"{operation.url}/api"}):
+    api = {PREFECT_API_URL: f"{operation.url}/api", PREFECT_API_AUTH_STRING: operation.key}
+    with temporary_settings(api):
         began = time.monotonic()
         operation.start(Console(quiet=True))
         operation.seconds = time.monotonic() - began

@@ -238,7 +238,7 @@ def test_pairs_that_are_too_long_are_left_out_whole_and_counted(
     out: Path, policy_dir: Path
 ) -> None:
     tokenizer = load_tokenizer(policy_dir)
-    rows, none = tokenise_pairs(tokenizer, PAIRS, REFERENCE, 1024)
+    rows, counts = tokenise_pairs(tokenizer, PAIRS, REFERENCE, 1024)
     lengths = sorted(
         len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
         for row in rows
@@ -246,7 +246,7 @@ def test_pairs_that_are_too_long_are_left_out_whole_and_counted(
     limit = lengths[14]
     kept = sum(length <= limit for length in lengths)
     meta = train(out, policy_dir, config=config(max_length=limit))
-    assert none == 0 and 0 < kept < 21
+    assert counts == {"too_long": 0, "retokenized": 21} and 0 < kept < 21
     assert (meta["rows"], meta["too_long"]) == (kept, 21 - kept)
 
 
@@ -267,14 +267,12 @@ def test_weights_that_explode_in_the_last_step_are_not_saved(out: Path, policy_d
     assert not (out / "model.safetensors").exists()
 
 
-def test_a_poisoned_policy_stops_the_training_at_once(
-    tmp_path: Path, out: Path, policy_dir: Path
-) -> None:
+def test_a_poisoned_policy_is_not_trained(tmp_path: Path, out: Path, policy_dir: Path) -> None:
     bad = Path(shutil.copytree(policy_dir, tmp_path / "bad"))
     weights = load_file(bad / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, bad / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(TrainingError, match="the loss is not finite at step 1"):
+    with pytest.raises(InputError, match=r"model\.norm\.weight holds a NaN"):
         train(out, bad)
 
 

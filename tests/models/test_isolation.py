@@ -97,6 +97,28 @@ def test_a_child_that_dies_is_an_error_and_not_a_hang() -> None:
         run_isolated(exit_hard, 3, device="cuda")
 
 
+def shout_and_exit(code: int) -> None:
+    subprocess.run(["sh", "-c", "echo from below; echo the reason >&2"], check=True)
+    os._exit(code)
+
+
+def shout_and_fail(_: int) -> None:
+    sys.stderr.write("what led to it\n")
+    raise ValueError("no")
+
+
+def test_what_a_child_prints_is_no_noise_but_a_note_of_its_error(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(ChildDiedError) as died:
+        run_isolated(shout_and_exit, 3, device="cuda")
+    assert "from below\nthe reason\n" in died.value.__notes__[0]
+    with pytest.raises(ValueError) as failed:
+        run_isolated(shout_and_fail, 3, device="cuda")
+    assert "what led to it" in failed.value.__notes__[-1]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_state_stays_in_the_child_and_its_group_ends_with_close() -> None:
     child = Child(Counter, 5, environment={"TSALIGN_TEST": "yes"})
     try:

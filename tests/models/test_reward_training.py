@@ -25,6 +25,7 @@ from data.errors import InputError, TrainingError
 from data.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models import reward_training
 from models.chat import load_tokenizer, render_conversation
+from models.padding import with_safe_padding
 from models.reward_training import (
     canary_batch,
     canary_scores,
@@ -32,7 +33,6 @@ from models.reward_training import (
     margin_ranking_loss,
     tokenise_pairs,
     train_reward_model,
-    with_safe_padding,
 )
 from models.rewards import load_scorer
 from models.trainers import remove_dropout
@@ -215,7 +215,7 @@ def test_a_head_that_is_not_in_the_file_fails_the_training(
         _damage(out, how)
 
     monkeypatch.setattr(reward_training, "save_model", save_and_damage)
-    message = "lacks (score|classifier).weight" if how == "deleted" else "scores differ by up to"
+    message = "lacks the tensor [sc]" if how == "deleted" else "scores differ by up to"
     with pytest.raises(TrainingError, match=message):
         train(tmp_path / "out", reward_dir, adapter=adapter)
 
@@ -290,17 +290,15 @@ def test_score_is_read_at_the_end_of_turn_though_the_padding_is_eos(
 
 
 def test_a_tokenizer_with_padding_of_its_own_is_left_alone(tokenizer: Any) -> None:
-    rows, _ = tokenise_pairs(tokenizer, PAIRS, 1024)
-    assert with_safe_padding(tokenizer, rows) is tokenizer
+    assert with_safe_padding(tokenizer, {tokenizer.eos_token_id}) is tokenizer
 
 
 def test_a_tokenizer_with_nothing_to_pad_with_is_refused(make_tokenizer: Any) -> None:
     only_eos = make_tokenizer(
         ["</s>"], ENDS_WITH_EOS.replace("<s>", ""), bos=None, eos="</s>", pad="</s>"
     )
-    rows, _ = tokenise_pairs(only_eos, PAIRS, 1024)
     with pytest.raises(InputError, match="no padding token apart from the one that ends"):
-        with_safe_padding(only_eos, rows)
+        with_safe_padding(only_eos, {only_eos.eos_token_id})
 
 
 # -- other backbones, refusals, determinism -----------------------------------------------------

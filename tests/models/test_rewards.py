@@ -105,10 +105,20 @@ def test_a_reward_that_is_not_finite_is_an_error(bert_reward_dir: Path, tmp_path
     model_dir = Path(shutil.copytree(bert_reward_dir, tmp_path / "model"))
     file = model_dir / "model.safetensors"
     weights = load_file(file)
-    weights["classifier.bias"] += torch.nan
+    weights["classifier.weight"] = torch.full_like(weights["classifier.weight"], 3e38)
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(TrainingError, match="5 of 5 rewards are not finite"):
         load_scorer(model_dir, RuntimeConfig(), 200).score(ITEMS)
+
+
+def test_weights_that_are_not_finite_are_refused(bert_reward_dir: Path, tmp_path: Path) -> None:
+    model_dir = Path(shutil.copytree(bert_reward_dir, tmp_path / "model"))
+    file = model_dir / "model.safetensors"
+    weights = load_file(file)
+    weights["classifier.bias"] += torch.nan
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"classifier\.bias holds a NaN or an infinity"):
+        load_scorer(model_dir, RuntimeConfig(), 200)
 
 
 def test_a_classifier_of_two_labels_is_refused(reward_dir: Path) -> None:

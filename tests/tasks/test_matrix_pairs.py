@@ -55,6 +55,7 @@ def answers(cell, **by_prompt):
             "completion": text,
             "finish_reason": "length" if text.endswith("...") else "stop",
             "n_tokens": None,
+            "token_ids": [7, sample],
         }
         for prompt, texts in by_prompt.items()
         for sample, text in enumerate(texts)
@@ -63,7 +64,7 @@ def answers(cell, **by_prompt):
 
 
 def pair(tables, seed=0, drop_truncated=True, **values):
-    return pair_cells(tables, PLACES, PROMPT_IDS, matrix(**values), drop_truncated, seed)
+    return pair_cells(tables, PLACES, PROMPT_IDS, matrix(**values), drop_truncated, seed, ["new"])
 
 
 FULL = [answers(place.name, p=[f"{place.name} p"], q=[f"{place.name} q"]) for place in PLACES]
@@ -90,6 +91,8 @@ def test_every_prompt_pairs_the_best_placed_answer_with_each_it_beats():
         "worst_id": "p/old/0",
         "best_completion": "new p",
         "worst_completion": "old p",
+        "best_token_ids": [7, 0],
+        "worst_token_ids": None,  # of another model than the policy, in a tokenizer of its own
         "best_reward": None,
         "worst_reward": None,
     }
@@ -251,6 +254,7 @@ def made(run, put, prefect):
         prompts=prompts,
         completions=[put("completions", table, COMPLETIONS) for table in FULL],
         places=PLACES,
+        own=[],
         config=matrix(),
         drop_truncated=True,
         seed=0,

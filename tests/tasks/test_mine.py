@@ -16,8 +16,9 @@ def tables(rewards, texts=None, reasons=None, prompt="p"):
     texts = texts or [f"answer {i}" for i in range(n)]
     reasons = reasons or ["stop"] * n
     ids = [f"{prompt}/{i}" for i in range(n)]
+    token_ids = [[5, 6, sample] for sample in range(n)]
     completions = pa.table(
-        [ids, [prompt] * n, list(range(n)), texts, reasons, [3] * n], schema=COMPLETIONS
+        [ids, [prompt] * n, list(range(n)), texts, reasons, [3] * n, token_ids], schema=COMPLETIONS
     )
     return completions, pa.table([ids, [prompt] * n, rewards], schema=SCORES)
 
@@ -38,6 +39,8 @@ def test_best_and_worst_are_the_extremes_of_the_rewards():
             "worst_id": "p/2",
             "best_completion": "answer 1",
             "worst_completion": "answer 2",
+            "best_token_ids": [5, 6, 1],
+            "worst_token_ids": [5, 6, 2],
             "best_reward": 2.0,
             "worst_reward": -3.0,
         }

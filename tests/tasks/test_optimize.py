@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from data.errors import TrainingError
+from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig
 from data.store import Store
 from tasks.optimize import CANARIES, check_policy
@@ -56,7 +56,7 @@ def test_changed_greedy_answers_are_counted(context, policy_dir, tmp_path):
 
 def test_a_policy_that_is_not_finite_fails_the_task(context, policy_dir, tmp_path):
     broken = moved(policy_dir, tmp_path / "broken", float("nan"))
-    with pytest.raises(TrainingError, match="not finite"):
+    with pytest.raises(InputError, match="holds a NaN or an infinity"):
         check_policy(broken, policy_dir, context, PAIRS, 96)
 
 

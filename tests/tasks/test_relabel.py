@@ -23,6 +23,8 @@ PAIR = pa.Table.from_pylist(
             "worst_id": "w",
             "best_completion": "best",
             "worst_completion": "worst",
+            "best_token_ids": [1, 2],
+            "worst_token_ids": None,
             "best_reward": 1.0,
             "worst_reward": 0.0,
         }
@@ -46,6 +48,8 @@ def test_the_students_order_stands_where_the_teacher_agrees():
             "dataset": "d",
             "chosen": "best",
             "rejected": "worst",
+            "chosen_token_ids": [1, 2],
+            "rejected_token_ids": None,
             "chosen_id": "b",
             "rejected_id": "w",
             "chosen_model": "policy",
@@ -63,6 +67,7 @@ def test_the_students_order_stands_where_the_teacher_agrees():
 def test_a_disagreement_swaps_the_pair():
     rows, counts = relabel(1.0, 3.0)
     assert (rows[0]["chosen"], rows[0]["rejected"]) == ("worst", "best")
+    assert (rows[0]["chosen_token_ids"], rows[0]["rejected_token_ids"]) == (None, [1, 2])
     assert rows[0]["swapped"] and rows[0]["margin"] == 2.0
     assert counts == {"swapped": 1, "labelled": 1}
 

@@ -26,6 +26,8 @@ def test_a_healthy_run_gets_no_warning():
     assert found(examples.aligned().rounds) == {}
 
 
+EVEN = {"win_rate": 0.51, "ci95": (0.48, 0.54), "judge": "teacher"}  # none of wins and losses
+
 # Per rule: values on its quiet side, values past its threshold, and what it says of these.
 CASES = {
     "cut_short": (
@@ -62,6 +64,11 @@ CASES = {
     "longer": ({"drift": {"mean_tokens": 15.0}}, {"drift": {"mean_tokens": 15.6}}, "30% longer"),
     "shorter": ({"drift": {"mean_tokens": 9.0}}, {"drift": {"mean_tokens": 8.4}}, "30% shorter"),
     "less_varied": ({"drift": {"distinct_2": 0.121}}, {"drift": {"distinct_2": 0.09}}, "by 50%"),
+    "hardly_moved": (
+        {"drift": {"kl_to_base": 0.1, "student_reward": 1.3}, "policy": EVEN},
+        {"drift": {"kl_to_base": 0.04, "student_reward": 1.3}, "policy": EVEN},
+        "a KL of 0.04 nats per answer to the base, and it wins as often as it loses",
+    ),
     "far": (
         {"drift": {"kl_to_base": 13.1, "mean_tokens": 13.1}},
         {"drift": {"kl_to_base": 13.4, "mean_tokens": 13.1}},
@@ -101,6 +108,17 @@ def test_a_reward_that_rises_without_more_wins_is_worth_a_warning():
     stalled = {"win_rate": 0.668}
     assert "policy wins no more often" in found(changed(policy=stalled))["teacher_exploited"]
     assert "teacher_exploited" not in found(changed(policy=stalled | {"judge": "teacher"}))
+
+
+def test_a_policy_whose_answers_changed_or_that_wins_has_moved():
+    rounds = changed(drift={"kl_to_base": 0.04, "student_reward": 1.3}, policy=EVEN)
+    optimize = next(record for record in rounds[2].stages if record.stage == "optimize")
+    optimize.counts = {"canary_answers": 8, "canary_answers_changed": 5}
+    assert found(rounds) == {}
+    optimize.counts["canary_answers_changed"] = 1
+    assert "1 of 8 greedy answers changed" in found(rounds)["hardly_moved"]
+    rounds[2].policy.ci95 = (0.51, 0.56)
+    assert found(rounds) == {}
 
 
 def test_moving_further_without_more_wins_over_the_base_is_worth_a_warning():

@@ -1,0 +1,45 @@
+"""Where artifacts and runs are kept: one rule for commands, flows and deployments.
+
+What is given, else what the environment says, else a place below the folder the user works in.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data.errors import InputError
+from data.locks import locked
+
+STORE, RUNS = "TSALIGN_STORE", "TSALIGN_RUNS"
+
+
+def store_url(given: str | None = None) -> str:
+    """Folder or URL of the artifacts."""
+    return given if given is not None else os.environ.get(STORE) or ".tsalign/store"
+
+
+def runs_folder(given: str | Path | None = None) -> Path:
+    """The folder of the runs, each with its summary and report."""
+    return Path(given if given is not None else os.environ.get(RUNS) or "runs")
+
+
+def absolute_places() -> dict[str, str]:
+    """The environment that means the same places in whatever folder a process works."""
+    url = store_url()
+    store = url if "://" in url else str(Path(url).expanduser().absolute())
+    return {STORE: store, RUNS: str(runs_folder().expanduser().absolute())}
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """A run is going on in its folder. Raises InputError where one is already."""
+
+    def refuse(owner: str) -> None:
+        raise InputError(
+            f"run {folder.name} is going on ({owner}); wait until it has ended, "
+            "or give this one another name with --run"
+        )
+
+    with locked(folder / ".lock", refuse):
+        yield

@@ -1,0 +1,115 @@
+"""What a run's folder holds besides its artifacts, and whether it is still what they gave.
+
+Summary, report and links can all be made again from the store. Loads neither torch nor Prefect.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from data.artifacts import Artifact
+from data.digests import file_digest, tree_digest
+from data.errors import ArtifactError, InputError
+from data.store import Store
+from data.summary import DatasetResult, Final, Gate, PolicySummary, Round, Summary
+from models.stats import win_rate
+
+
+def policy_summary(
+    store: Store, evaluation: Artifact, *, samples: int, seed: int, judge: str
+) -> PolicySummary:
+    """Win rate of a policy over the base, with intervals, in all and per data set."""
+    table = store.table(evaluation)
+    datasets = table["dataset"].to_pylist()
+    rates = win_rate(table["outcome"].to_pylist(), datasets, samples, seed)
+    scores: dict[str, dict[str, list[float]]] = {}
+    for row in table.select(["dataset", "base_score", "policy_score"]).to_pylist():
+        for side in ("base_score", "policy_score"):
+            known = scores.setdefault(row["dataset"], {}).setdefault(side, [])
+            known += [row[side]] if row[side] is not None else []
+    by_dataset = {}
+    for name, entry in rates.pop("by_dataset").items():
+        means = {side: sum(v) / len(v) for side, v in scores[name].items() if v}
+        by_dataset[name] = DatasetResult(**entry, **means)
+    return PolicySummary(**rates, by_dataset=by_dataset, judge=judge)
+
+
+def final_result(rounds: list[Round]) -> Final | None:
+    """The result of a run: that of its last adopted policy."""
+    for entry in reversed(rounds):
+        if entry.adopted and entry.policy:
+            return Final(
+                round=entry.round,
+                win_rate=entry.policy.win_rate,
+                ci95=entry.policy.ci95,
+                by_dataset=entry.policy.by_dataset,
+                judge=entry.policy.judge,
+            )
+    return None
+
+
+def spoilt(folder: Path, summary: Summary) -> list[str]:
+    """What in the folder of a finished run is not as its summary says: "file: what is wrong"."""
+    found = []
+    report = folder / "report.html"
+    if not report.is_file():
+        found.append("report.html: missing")
+    elif file_digest(report, fresh=True) != summary.report:
+        found.append("report.html: content has changed")
+    for name, digest in summary.links.items():
+        target = Path(os.path.realpath(folder / name))
+        there = None
+        with suppress(InputError):
+            there = file_digest(target) if target.is_file() else tree_digest(target)
+        if there != digest:
+            found.append(f"{name}: does not lead to what the run has made")
+    return found
+
+
+def contradictions(store: Store, summary: Summary) -> list[str]:
+    """Figures of a summary that its artifacts do not give: its checksum may be made anew too."""
+    found = []
+    for entry in summary.rounds:
+        for record in entry.stages:
+            artifact = Artifact(kind=record.kind, key=record.key, digest=record.artifact)
+            with suppress(ArtifactError):  # damage has been found already
+                for field, said, true in _figures(store, summary, entry, artifact):
+                    if _plain(said) != _plain(true):
+                        found.append(f"summary.json: round {entry.round}: {field} is not {said}")
+    if summary.finished and _plain(summary.final) != _plain(final_result(summary.rounds)):
+        found.append("summary.json: final is not the result of the last adopted round")
+    return found
+
+
+def _figures(
+    store: Store, summary: Summary, entry: Round, artifact: Artifact
+) -> Iterator[tuple[str, Any, Any]]:
+    """(field, what the summary says, what the artifact gives)."""
+    if artifact.kind == "evaluation" and entry.policy:
+        evaluate = summary.config["evaluate"]
+        true = policy_summary(
+            store,
+            artifact,
+            samples=evaluate["bootstrap_samples"],
+            seed=summary.seed,
+            judge=evaluate["judge"],
+        )
+        yield "policy.win_rate", entry.policy.win_rate, true.win_rate
+        yield "policy", entry.policy, true
+    elif artifact.kind == "gate" and entry.gate:
+        yield "gate", entry.gate, Gate(**store.record(artifact).artifact.meta)
+    elif artifact.kind == "mined":
+        meta = store.record(artifact).artifact.meta
+        counts = {name: meta[name] for name in type(entry.ledger).model_fields if name in meta}
+        yield "ledger", {name: getattr(entry.ledger, name) for name in counts}, counts
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, to nine digits; intervals, drawn at random, are left out."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items() if name != "ci95"}
+    return round(value, 9) if isinstance(value, float) else value

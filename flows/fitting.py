@@ -1,0 +1,132 @@
+"""What a recipe leaves out and only its models can tell: lengths and learning rates.
+
+A recipe is fitted before preflight and before its digest is taken; a fitted one leaves nothing out
+and stays as it is. No torch here: a model's context and size are in its config and file headers.
+"""
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from data.config import Config
+from data.errors import InputError
+from data.rates import Trained, learning_rate
+from data.recipe import NONE, SMALL, WORLD, Recipe
+from data.world import CONTEXT
+from flows.preflight_models import cell_field, own_models
+from models.checkpoints import context_length, weight_shapes
+
+Values = dict[str, Any]  # numbers, of a recipe's fields, by dotted name
+
+
+def fitted(recipe: Recipe) -> Recipe:
+    """The recipe with what it leaves out filled in."""
+    return filled(recipe, left_out(recipe))
+
+
+def filled(recipe: Recipe, values: Values) -> Recipe:
+    """The recipe with these values, as if the user had written them."""
+    sections: dict[str, dict[str, Any]] = {}
+    for field, value in values.items():
+        section, _, name = field.partition(".")
+        sections.setdefault(section, {})[name] = value
+    parts = {name: getattr(recipe, name).model_copy(update=new) for name, new in sections.items()}
+    return recipe.model_copy(update=parts)
+
+
+def left_out(recipe: Recipe) -> Values:
+    """Values for the fields that the recipe does not give.
+
+    None where a model cannot be read: preflight, which comes next, says what is wrong with it.
+    """
+    if recipe.recorded_matrix:  # nothing is sampled and nothing is trained
+        return {}
+    try:
+        return _lengths(recipe) | _rates(recipe)
+    except InputError:
+        return {}
+
+
+def said(values: Values) -> str:
+    """What was filled in, in one line."""
+    filled = ", ".join(f"{field} {value:g}" for field, value in values.items())
+    return f"not in the recipe, so chosen by its models: {filled}"
+
+
+def contexts(recipe: Recipe) -> dict[str, int]:
+    """Tokens that each model reads, by field, as far as its config tells."""
+    named = {f"{part}.model": getattr(recipe, part).model for part in ("policy", "student")}
+    named |= {"teacher.model": recipe.teacher.model}
+    named |= {cell_field(cell): cell.source for cell in recipe.cells}
+    found = {field: CONTEXT for field, name in named.items() if name in (WORLD, SMALL)}
+    for field, path in own_models(recipe).items():
+        if length := context_length(path, field):
+            found[field] = length
+    return found
+
+
+def _lengths(recipe: Recipe) -> Values:
+    known, found = contexts(recipe), Values()
+    if not recipe.logged:
+        found = _sampled(recipe, known)
+        whole = sum(found.get(f"{part}.max_tokens", getattr(recipe, part).max_tokens)
+                    for part in ("prompts", "generate"))  # fmt: skip
+        if not _given(recipe.policy, "max_length"):
+            longest = max(recipe.policy.max_length, whole)
+            found["policy.max_length"] = _at_most(known.get("policy.model"), longest)
+    if recipe.student.model != NONE and not _given(recipe.student, "max_length"):
+        longest = max(recipe.student.max_length, found.get("policy.max_length", 0))
+        found["student.max_length"] = _at_most(known.get("student.model"), longest)
+    return found
+
+
+def _sampled(recipe: Recipe, known: dict[str, int]) -> Values:
+    """The longest prompt and the longest answer.
+
+    Prompts take at most half of what the policy reads, answers what is left. A student or teacher
+    that reads less leaves answers at least half of that: prompts are seldom as long as they may
+    be, and an answer that is too long for it is counted.
+    """
+    prompts, generate, policy = recipe.prompts, recipe.generate, recipe.policy
+    samplers = [n for field, n in known.items() if field.startswith(("policy.", "matrix cell"))]
+    readers = [n for field, n in known.items() if field.startswith(("student.", "teacher."))]
+    given = [policy.max_length] if _given(policy, "max_length") else []
+    room, reader = min(samplers + given, default=None), min(readers, default=None)
+    found: Values = {}
+    asked, answer = prompts.max_tokens, generate.max_tokens
+    if not _given(prompts, "max_tokens"):
+        taken = answer if _given(generate, "max_tokens") else (room or 0) // 2
+        found["prompts.max_tokens"] = asked = _at_most(room and room - taken, asked)
+    if not _given(generate, "max_tokens"):
+        answer = _at_most(room and room - asked, answer)
+        answer = _at_most(reader and max(reader - asked, reader // 2), answer)
+        found["generate.max_tokens"] = answer
+    return found
+
+
+def _rates(recipe: Recipe) -> Values:
+    trained: dict[str, Trained] = {}
+    if not (recipe.logged or _given(recipe.policy, "learning_rate")):
+        trained["policy"] = recipe.policy.method
+    if recipe.student.model != NONE and not _given(recipe.student, "learning_rate"):
+        trained["student"] = "student"
+    brought = own_models(recipe)
+    sizes = {part: brought.get(f"{part}.model") for part in trained}
+    return {
+        f"{part}.learning_rate": learning_rate(how, _parameters(sizes[part]))
+        for part, how in trained.items()
+    }
+
+
+def _parameters(model: Path | None) -> int:
+    """Of a model that the user brings; none for those of the embedded world, all tiny."""
+    return sum(prod(shape) for shape in weight_shapes(model).values()) if model else 0
+
+
+def _given(section: Config, name: str) -> bool:
+    return name in section.model_fields_set
+
+
+def _at_most(limit: int | None, value: int) -> int:
+    """At least one: where nothing is left, preflight says which value of the user's is too high."""
+    return value if limit is None else max(1, min(limit, value))

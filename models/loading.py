@@ -1,0 +1,288 @@
+"""The one way weights become a model: every tensor of the architecture is in the files, and finite.
+
+transformers only warns of tensors that are missing and makes them up at random, each load others;
+it puts an adapter that lies beside the weights on them without a word. Preflight asks the same of
+the files' headers, by building the architecture without memory (on torch's meta device).
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    DynamicCache,
+    GenerationConfig,
+    PreTrainedModel,
+)
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+from transformers.quantizers import AutoHfQuantizer
+from transformers.utils import GENERATION_CONFIG_NAME
+
+from data.errors import InputError
+from models.checkpoints import check_no_adapter, is_causal, weight_files, weight_shapes
+from models.silence import quiet
+
+Shapes = Mapping[str, tuple[int, ...]]
+# Who loads a model: transformers, to sample from it or to read texts only, or another engine alone.
+Use = Literal["sample", "read", "serve"]
+
+_NUMBERED = re.compile(r"(.*?)\.(\d+)\.")  # the list of layers a tensor belongs to, and its number
+# Values that a module computes itself, which older files hold.
+_COMPUTED = ("inv_freq", "masked_bias", "position_ids", "num_batches_tracked")
+
+# What a step of the engine transformers hands to a model.
+_STEP = {"input_ids", "attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
+
+
+def load_policy(
+    model_dir: Path, dtype: torch.dtype, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A causal language model on the CPU, its weights whole and finite. Raises InputError."""
+    return _loaded(AutoModelForCausalLM, model_dir, dtype, trust_remote_code)
+
+
+def load_reward_model(
+    model_dir: Path, dtype: torch.dtype, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A sequence classifier on the CPU, its weights whole and finite. Raises InputError."""
+    return _loaded(AutoModelForSequenceClassification, model_dir, dtype, trust_remote_code)
+
+
+def load_with_new_head(model_dir: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """A model's backbone below a head of one label that is new: random, from torch's seed."""
+    return _loaded(AutoModelForSequenceClassification, model_dir, dtype, False, num_labels=1)
+
+
+@quiet()
+def _loaded(
+    kind: Any, model_dir: Path, dtype: torch.dtype, trust_remote_code: bool, **new_head: int
+) -> PreTrainedModel:
+    check_no_adapter(model_dir)
+    try:
+        model, found = kind.from_pretrained(
+            str(model_dir),
+            use_safetensors=True,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            ignore_mismatched_sizes=True,  # refused below, in one line
+            output_loading_info=True,
+            **new_head,
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"transformers cannot load '{model_dir}': {_one_line(error)}; "
+            "use a supported architecture, or save the model again"
+        ) from error
+    if new_head:
+        inside = f"{model.base_model_prefix}."
+        found["missing_keys"] = [n for n in found["missing_keys"] if n.startswith(inside)]
+    refuse_other_weights(found, model, model_dir)
+    for name, parameter in model.named_parameters():
+        if not is_finite(parameter):
+            raise InputError(
+                f"'{model_dir}': {name} holds a NaN or an infinity as {dtype}; "
+                "copy or save the model again, or try runtime.dtype float32"
+            )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def once_for_a_folder(check: Callable[..., None]) -> Callable[..., None]:
+    """`check(model_dir, field, ...)` is not made again in this process while the files stay."""
+    passed = set()
+
+    @wraps(check)
+    def checked(model_dir: Path, field: str, *args: Any) -> None:
+        key = (str(model_dir), args, *_file_states(model_dir))
+        if key not in passed:
+            check(model_dir, field, *args)
+            passed.add(key)
+
+    return checked
+
+
+def _file_states(model_dir: Path) -> list[tuple[str, int, int, int, int]]:
+    stats = [(path.name, path.stat()) for path in sorted(Path(model_dir).iterdir())]
+    return [(n, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for n, s in stats]
+
+
+@once_for_a_folder
+@quiet()
+def check_weights(model_dir: Path, field: str, trust_remote_code: bool, use: Use) -> None:
+    """InputError unless the files hold every tensor of the architecture, finite; nothing is run.
+
+    A model with code of its own, where that may run, and one of quantised weights are compared
+    with their files when they are loaded.
+    """
+    shapes = weight_shapes(model_dir, field)
+    unread: set[str] = set()
+    try:
+        config = AutoConfig.from_pretrained(str(model_dir), trust_remote_code=trust_remote_code)
+        quantised = getattr(config, "quantization_config", None)
+        if (Path(model_dir) / GENERATION_CONFIG_NAME).is_file():
+            GenerationConfig.from_pretrained(str(model_dir))
+        if quantised and use != "serve":
+            AutoHfQuantizer.from_config(quantised, pre_quantized=True).validate_environment(
+                device_map=None
+            )
+        own_code = trust_remote_code and bool(getattr(config, "auto_map", None))
+        if not own_code and not quantised:
+            model, found = _without_memory(config, shapes, is_causal(model_dir, field))
+            refuse_other_weights(found, model, model_dir, field)
+            unread = set(found["unexpected_keys"])
+            if use == "sample":
+                check_samples(model, model_dir, field)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{field}: transformers cannot build the architecture of '{model_dir}': "
+            f"{_one_line(error)}; correct its JSON files, or use a supported architecture"
+        ) from error
+    check_finite(model_dir, field, unread)
+
+
+def _without_memory(
+    config: Any, shapes: Shapes, causal: bool
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The architecture on the meta device, and what transformers says of loading such files."""
+    auto = AutoModelForCausalLM if causal else AutoModelForSequenceClassification
+    with torch.device("meta"):
+        plan = auto.from_config(config, trust_remote_code=False)
+        weights = {name: torch.empty(shape) for name, shape in shapes.items()}
+    model, found = type(plan).from_pretrained(
+        None,
+        config=plan.config,
+        state_dict=weights,
+        device_map={"": "meta"},
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+    return model, found
+
+
+def refuse_other_weights(
+    found: dict[str, Any], model: PreTrainedModel, model_dir: Path, field: str = ""
+) -> None:
+    """InputError unless files and architecture agree; `found` is transformers' loading info.
+
+    Weights that the architecture does not read are refused where they belong to its layers or
+    modules: it is another architecture then. Those of other heads are not: they are of no use here.
+    """
+    where = f"{field}: '{model_dir}'" if field else f"'{model_dir}'"
+    kind = type(model).__name__
+    held = weight_shapes(model_dir, field or "model")
+    for name in sorted(found["missing_keys"]):
+        other = next((n for n in held if n.endswith(f".{name}")), None)
+        beside = f" (it has {other})" if other else ""
+        raise InputError(
+            f"{where} lacks the tensor {name} of a {kind}{beside}, which would be made up at "
+            "random; save the whole model, with the config.json that goes with its weights"
+        )
+    for name, in_file, in_model in sorted(found["mismatched_keys"]):
+        raise InputError(
+            f"{where}: the tensor {name} has shape {tuple(in_file)}, a {kind} of its config.json "
+            f"has {tuple(in_model)}; save configuration and weights together"
+        )
+    for message in found["error_msgs"]:
+        raise InputError(f"{where}: {message}; save the model again")
+    expected = set(model.state_dict())
+    for name in sorted(found["unexpected_keys"]):
+        if belongs(name, held.get(name, ()), expected, model):
+            raise InputError(
+                f"{where} holds the tensor {name}, which a {kind} of its config.json does not "
+                "read; save configuration and weights together"
+            )
+
+
+def belongs(name: str, shape: tuple[int, ...], expected: set[str], model: PreTrainedModel) -> bool:
+    """Whether an unread tensor is of a layer or module that the architecture has.
+
+    A layer too many, a bias or a norm that the configuration leaves out; not a pooler, another
+    head, a buffer or a layer that predicts further tokens.
+    """
+    module, _, last = name.rpartition(".")
+    if last in _COMPUTED or (last == "bias" and len(shape) > 2) or shape in ((), (1,)):
+        return False
+    prefixes = ("", f"{model.base_model_prefix}.")
+    if any(f"{prefix}{module}.{own}" in expected for prefix in prefixes for own in _own(last)):
+        return True
+    numbered = _NUMBERED.match(name)
+    if not numbered:
+        return False
+    text = model.config.get_text_config()
+    extra = getattr(text, "num_nextn_predict_layers", None)
+    if extra and int(numbered[2]) >= text.num_hidden_layers:
+        return False
+    lists = {found[1] for found in map(_NUMBERED.match, expected) if found}
+    return any(f"{prefix}{numbered[1]}" in lists for prefix in prefixes)
+
+
+def _own(last: str) -> set[str]:
+    return {"weight", "bias"} - {last}
+
+
+def check_finite(model_dir: Path, field: str, unread: set[str]) -> None:
+    """InputError for a NaN or an infinity in a tensor that is read; one is in memory at a time."""
+    for file in weight_files(model_dir, field):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                if name not in unread and not is_finite(tensors.get_tensor(name)):
+                    raise InputError(
+                        f"{field}: '{file}': the tensor {name} holds a NaN or an infinity; "
+                        "it was trained to pieces or is damaged: use another checkpoint"
+                    )
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is NaN or infinite, without a copy."""
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return True
+    if tensor.element_size() == 1:  # eight bits have few operations
+        tensor = tensor.float()
+    return all(bool(torch.isfinite(end)) for end in torch.aminmax(tensor.detach()))
+
+
+def check_samples(model: PreTrainedModel, model_dir: Path, field: str = "model") -> None:
+    """InputError unless the engine transformers can sample from it, as it also does to check vLLM.
+
+    A recurrent state can neither be repeated for the samples of a prompt nor padded on the left.
+    """
+    lacking = sorted(_STEP - inspect.signature(model.forward).parameters.keys())
+    if model._is_stateful or not _plain_cache(model):
+        reason = "keeps more than keys and values of attention from token to token"
+    elif lacking:
+        reason = f"takes no {lacking[0]}"
+    else:
+        return
+    raise InputError(
+        f"{field}: '{model_dir}' is a {type(model).__name__}, which {reason}: the engine "
+        "transformers, which also checks what other engines serve, cannot sample from it; "
+        "name another architecture"
+    )
+
+
+def _plain_cache(model: PreTrainedModel) -> bool:
+    try:
+        layers = DynamicCache(config=model.config).layers
+    except (KeyError, AttributeError, TypeError):  # a kind of layer that has no cache class
+        return False
+    return all(
+        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
+        for layer in layers
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:250]}"

@@ -1,0 +1,28 @@
+"""Try the engine: does vLLM serve this model? Asked once for a model, before the first sampling."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.stage import Context, Model, stage
+
+
+@stage("engine", version="1", retries=1)
+def try_vllm(
+    out: Path, context: Context, *, policy: Model, engine: str, max_model_len: int
+) -> dict[str, Any]:
+    """Out: engine.json, why vLLM cannot run the model; an empty reason where it can.
+
+    Starting it is the trial: it has then answered a token, and stays for the stages that follow.
+    Only a refusal of the model is an answer. Whatever else a start fails of is raised and not
+    remembered. `engine` is the engine's name and version with the machine's numerics.
+    """
+    from models.engines.base import UnservableError
+
+    reason = ""
+    try:
+        context.residents.engine(context.path(policy), policy.digest)
+    except UnservableError as error:
+        reason = error.reason
+    (out / "engine.json").write_text(json.dumps({"engine": engine, "reason": reason}))
+    return {"reason": reason}

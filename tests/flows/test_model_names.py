@@ -1,0 +1,42 @@
+"""Folders called like words that recipes know: a word is one only in the fields that know it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from data.recipe import Recipe
+from flows.inputs import world_sources
+from flows.preflight import check_inputs
+from flows.preflight_models import own_models
+
+POLICY, STUDENT, TEACHER = "policy.model", "student.model", "teacher.model"
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [(POLICY, "teacher"), (POLICY, "policy"), (POLICY, "fresh"), (TEACHER, "none"),
+     (TEACHER, "world-small"), (TEACHER, "policy"), (STUDENT, "teacher"), (STUDENT, "world-small")],
+)  # fmt: skip
+def test_a_folder_called_like_a_word_of_another_field(
+    field, name, tiny_recipe, tmp_path, monkeypatch
+):
+    section = field.split(".")[0]
+    shutil.copytree(tiny_recipe[section]["model"], tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    values = tiny_recipe | {section: tiny_recipe[section] | {"model": name}}
+    recipe = Recipe.model_validate(values)
+    check_inputs(recipe)
+    assert own_models(recipe)[field] == Path(name)
+    assert not world_sources(recipe)
+
+
+def test_a_word_wins_in_the_field_that_knows_it(tiny_recipe, tmp_path, monkeypatch):
+    """A folder of that name is meant with ./ before it."""
+    shutil.copytree(tiny_recipe["policy"]["model"], tmp_path / "world")
+    monkeypatch.chdir(tmp_path)
+    for name, own in (("world", False), ("./world", True)):
+        values = tiny_recipe | {"policy": tiny_recipe["policy"] | {"model": name}, "world": {}}
+        recipe = Recipe.model_validate(values)
+        assert (POLICY in own_models(recipe)) is own
+        assert world_sources(recipe) == (set() if own else {"world"})
