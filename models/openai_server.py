@@ -23,10 +23,10 @@ def base_url() -> str:
             "generate.engine: openai needs a server; set OPENAI_BASE_URL, e.g. "
             "http://localhost:8000/v1"
         )
-    if has_userinfo(url) or "?" in url:
-        raise InputError(
-            "OPENAI_BASE_URL: holds a user, password or query; use OPENAI_API_KEY for a key"
-        )
+    if has_userinfo(url):
+        raise InputError("OPENAI_BASE_URL: holds a user or password; use OPENAI_API_KEY")
+    if "?" in url:  # may be a key, and the address is kept
+        raise InputError("OPENAI_BASE_URL: holds a query; use OPENAI_API_KEY for a key")
     return url
 
 

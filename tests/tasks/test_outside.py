@@ -16,9 +16,11 @@ from data.schemas import PROMPTS
 from data.source_code import code_digest, code_files
 from data.store import Store
 from data.tables import write_table
+from flows.outside import file
 from tasks.outside import External, Logs
 from tasks.own_code import load_code
 from tasks.progress import Progress
+from tasks.prompts import import_prompts
 from tasks.residents import Residents
 from tasks.score import score_rows
 from tasks.stage import Context, Run, stage
@@ -171,6 +173,50 @@ def test_a_reward_model_loaded_from_changed_bytes_does_not_serve_on(
         run.context, External(path=str(bert_reward_dir), digest=model.digest), items, 64
     )
     assert score_rows(run.context, model, items, 64) == expected
+
+
+# Data sets of a hub
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """What load_dataset gives, and what it was asked for."""
+    import datasets
+
+    class Hub:
+        rows = [{"prompt": f"What is {i}?"} for i in range(3)]
+        asked: list = []
+
+        def load(self, name, split, revision):
+            self.asked.append((name, revision, split))
+            return datasets.Dataset.from_list(self.rows)
+
+    found = Hub()
+    monkeypatch.setattr(datasets, "load_dataset", found.load)
+    return found
+
+
+def test_a_data_set_is_named_by_its_rows_and_may_name_its_revision(hub):
+    first = file("prompts.path", "org/name@v1.0:test")
+    assert hub.asked[-1] == ("org/name", "v1.0", "test")
+    assert file("prompts.path", "org/name") == file("prompts.path", "org/name")
+    assert hub.asked[-1] == ("org/name", None, "train")
+    hub.rows = hub.rows[:2]
+    assert file("prompts.path", "org/name@v1.0:test").identity != first.identity
+
+
+def test_a_data_set_that_moves_on_during_its_import_is_not_kept(run, hub):
+    source = file("prompts.path", "org/name")
+
+    @flow(persist_result=False, validate_parameters=False)
+    def importing(run):
+        return import_prompts(run, source=source)
+
+    assert run.context.store.table(importing(run))["dataset"].to_pylist() == ["org/name"] * 3
+    again = file("prompts.path", "org/name@v2")
+    MEANWHILE.append(lambda: setattr(hub, "rows", hub.rows[:2]))
+    with pytest.raises(InputError, match="prompts.path: 'org/name@v2' has changed"):
+        reading(run, [again])
 
 
 # Code of the user's
