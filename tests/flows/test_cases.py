@@ -161,10 +161,14 @@ def test_a_generation_config_that_cannot_be_written_is_carried_over(run, cases, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["rm_roberta", "rm_gpt2"])
-def test_texts_beyond_the_positions_are_counted(run, cases, name):
-    summary = run(f"{TEACHER}={cases / name}", "generate.max_tokens=40")
-    (entry,) = summary.rounds
+def test_texts_beyond_the_positions_are_counted(prefect, arguments, cases, tmp_path, capsys, name):
+    """Nearly all are: where no pair is left the run stops and says why."""
+    where = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
+    changes = [f"{TEACHER}={cases / name}", "generate.max_tokens=40"]
+    status = main([*arguments(*changes), *where])
+    (entry,) = read_summary(tmp_path / "runs/tiny/summary.json").rounds
     assert entry.ledger.unjudged > 0
+    assert status == 0 or "too long for the teacher" in capsys.readouterr().err
 
 
 @pytest.mark.slow
