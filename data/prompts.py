@@ -81,8 +81,7 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
         raise InputError(f"{path}: holds no prompts; give at least one")
     counts["kept"] = len(places)
     done.append(pa.RecordBatch.from_pylist(kept, schema=PROMPTS))
-    table = pa.Table.from_batches(done).combine_chunks()
-    return PromptFile(table, list(places.values()), counts)
+    return PromptFile(pa.Table.from_batches(done), list(places.values()), counts)
 
 
 def without_prompts(pool: pa.Table, held_out: Iterable[pa.Table]) -> pa.Table:

@@ -115,7 +115,9 @@ def check_prompts(recipe: Recipe) -> Sequence[Prompt]:
     if held_out:
         rest = without_prompts(rest, held_out)
     if any(held_out_sizes(config)):
-        rest = split_prompts(rest, *held_out_sizes(config), seed=recipe.seed)["pool"]
+        rest = split_prompts(rest.select(["prompt_id"]), *held_out_sizes(config), seed=recipe.seed)[
+            "pool"
+        ]
     check_pool(recipe, len(rest))
     return PromptTable(
         [place for file in files.values() for place in file.places],

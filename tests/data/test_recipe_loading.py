@@ -120,7 +120,7 @@ def test_a_bad_recipe_is_refused_in_one_line(recipe_file, text, words):
 
 def test_what_is_not_a_recipe_file_is_refused(recipe_file, tmp_path):
     assert message(tmp_path / "none.yaml") == "none.yaml: no such file; check the path"
-    assert "cannot be read" in message(tmp_path)
+    assert "is a folder" in message(tmp_path)
     assert "not UTF-8" in message(recipe_file(b"run: \xff\xfe"))
     for text in ("", "just text", "- a\n- b", "42"):
         assert "must be a mapping of keys to values" in message(recipe_file(text))
