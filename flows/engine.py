@@ -1,8 +1,8 @@
 """Which engine "auto" is for the models of this run: known before any key that names it."""
 
 from data.recipe import Recipe
+from flows.fingerprint import engine_of
 from flows.state import Parts
-from tasks import machine
 from tasks.engine import try_vllm
 from tasks.stage import Run
 
@@ -23,7 +23,7 @@ def settle_engine(run: Run, recipe: Recipe, parts: Parts) -> None:
         )
         if reason := tried.meta["reason"]:
             residents.engine_name = "transformers"
-            run.engine = machine.engine_identity("transformers", run.context.numerics)
+            run.engine = engine_of(recipe, "transformers")
             whose = f"matrix cell {cell}" if cell else "the policy"
             run.progress.note(
                 f"generate.engine auto is transformers here: vLLM cannot serve {whose} ({reason})"

@@ -14,12 +14,14 @@ from tasks.outside import External
 from tasks.stage import STAGES, TRAINING
 
 
-def engine_of(recipe: Recipe) -> str:
+def engine_of(recipe: Recipe, name: str | None = None) -> str:
     """The generation engine on this machine, as it enters every generation's key.
+
+    `name` is that of the engine where "auto" has been settled.
 
     An answer ends where the engine's longest sequence does, should a prompt leave less room.
     """
-    name = machine.engine_name(recipe.generate.engine)
+    name = name or machine.engine_name(recipe.generate.engine)
     identity = machine.engine_identity(name, numerics(recipe))
     return f"{identity} {recipe.max_length} tokens"
 

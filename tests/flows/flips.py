@@ -22,10 +22,11 @@ from data.artifacts import Artifact
 from data.digests import digest_of
 from data.recipe import Recipe
 from data.store import Store
-from flows import align, bootstrap, logged, matrix_logged
+from data.summary import Ledger
+from flows import align, logged, matrix_logged
 from flows.fingerprint import engine_of
 from flows.outside import outside_of
-from flows.round import align_round
+from tasks.books import Books
 from tasks.progress import Progress
 from tasks.residents import Residents
 from tasks.stage import Context, Run, Stage
@@ -180,13 +181,11 @@ VARIABLES = {
     "GOMP_SPINCOUNT": Variable("none", NO, "how threads wait"),
     "TOKENIZERS_PARALLELISM": Variable("none", NO, "speed"),
     "TSALIGN_STORE": _PLACE,
+    "TSALIGN_RUNS": _PLACE,
     "TSALIGN_CACHE": _PLACE,
-    "PREFECT_HOME": _PLACE,
-    "PREFECT_API_URL": _PLACE,
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": _CHATTER,
-    "PREFECT_LOGGING_LEVEL": _CHATTER,
-    "PREFECT_SERVER_ANALYTICS_ENABLED": _CHATTER,
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": Variable("none", NO, "how long to wait"),
+    "PREFECT_*": Variable(
+        "none", NO, "how Prefect keeps the books of a run; results are elsewhere"
+    ),
     "DO_NOT_TRACK": _CHATTER,
     "TORCH_CPP_LOG_LEVEL": _CHATTER,
     "VLLM_LOGGING_LEVEL": _CHATTER,
@@ -212,6 +211,9 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models(inner)
 
 
+NOTHING = dict.fromkeys(Ledger.model_fields, 0)
+
+
 class Meta(dict[str, Any]):
     """Counts of a stage that did not run: none, and every verdict is yes."""
 
@@ -231,18 +233,15 @@ def plan(recipe: Recipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
         calls[place] = stage.name, stage.key(run.context, inputs)
         digest = digest_of(place)
         return Artifact.model_construct(
-            kind=stage.kind, key=digest, digest=digest, rows=10, meta=Meta(), seconds=0.0
+            kind=stage.kind, key=digest, digest=digest, rows=10, meta=Meta(NOTHING), seconds=0.0
         )
 
     residents = Residents("none", recipe.runtime)
     context = Context(Store(store), recipe.runtime, residents, date=recipe.date or TODAY)
-    run = Run(context, Progress(quiet=True), engine_of(recipe), outside_of(recipe))
+    books = Books(kept=False)  # no Prefect
+    run = Run(context, Progress(quiet=True), engine_of(recipe), outside_of(recipe), books=books)
     book = mock.MagicMock()
-    with (
-        mock.patch.object(Stage, "__call__", call),
-        mock.patch.object(align, "align_round", align_round.fn),
-        mock.patch("flows.inputs.bootstrap", bootstrap.bootstrap.fn),
-    ):
+    with mock.patch.object(Stage, "__call__", call):
         if recipe.logged:
             logs = logged.import_logs(run, recipe.logged)
             logged.distill_from_logs.fn(run, "flips", recipe, logs)
