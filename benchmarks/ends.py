@@ -161,10 +161,13 @@ def main() -> None:
         if calm.process.wait():
             raise SystemExit(calm.error.read_text()[-2000:])
         with busy(args.busy):
-            result = {how: harness.end(how) for how in args.ends}
+            result = {}
             if args.together:
                 with prefect_server(folder / "server") as environment:
                     result["three at once"] = harness.together(environment["PREFECT_API_URL"])
+            for how in args.ends:
+                sys.stderr.write(f"{result}\n")
+                result[how] = harness.end(how)
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
     sys.exit(any(one["failures"] for one in result.values()))
 

@@ -156,7 +156,7 @@ def prefect_server(folder: Path) -> Any:
     )
     try:
         api = f"http://127.0.0.1:{port}/api"
-        for _ in range(120):
+        for _ in range(600):  # on a machine that is busy with other things
             with suppress(OSError), urlopen(f"{api}/health", timeout=5):
                 break
             time.sleep(1)

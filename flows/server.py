@@ -33,7 +33,7 @@ SETTINGS = {
     "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
     "PREFECT_LOGGING_LEVEL": "WARNING",
 }
-GIVEN_SECONDS = 10.0  # that a server of the user's may take to answer for the first time
+GIVEN_SECONDS = 30.0  # that a server of the user's may take to answer for the first time
 # Of the process that Python starts with the first child: it would complain about locks that killed
 # children leave, after it has removed them.
 _SILENT = {"PYTHONWARNINGS": "ignore:resource_tracker"}
