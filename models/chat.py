@@ -11,7 +11,7 @@ template's full rendering that follows the generation prompt, up to the end-of-t
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -163,7 +163,7 @@ def stop_ids(tokenizer: Tokenizer, model_dir: str | Path) -> list[int]:
 def check_chat_template(
     tokenizer: Tokenizer, name: str, sample_messages: Messages, writes: bool = True
 ) -> None:
-    """InputError unless the template renders such a conversation whole, with at most one BOS.
+    """InputError unless the template renders such a conversation whole, without a doubled BOS.
 
     `name` is the recipe's field, for the message, e.g. "policy.model". Of a model that `writes`
     answers the template must end them; one that reads them must be shown what was written.
@@ -195,7 +195,7 @@ def check_prompts(
     """Length in tokens of every prompt, given with its place.
 
     Raises:
-        InputError: one is not rendered whole, or has a second BOS or a token beyond the model's
+        InputError: one is not rendered whole, or has a doubled BOS or a token beyond the model's
             `rows` embeddings.
     """
     texts = [_render(tokenizer, messages, generation_prompt=True) for _, messages in prompts]
@@ -239,10 +239,10 @@ def _check_prompt(
                 f"the chat template drops the content of role '{message['role']}'; "
                 "use a template that knows this role or remove it from the prompts"
             )
+    # Some templates begin every turn with it (Llama 2, SmolLM2); twice in a row is a mistake.
     bos = tokenizer.bos_token_id
-    n_bos = ids.count(bos) if bos != tokenizer.eos_token_id else 0
-    if bos is not None and n_bos > 1:
-        raise InputError(f"the chat template writes {n_bos} BOS tokens; leave at most one")
+    if bos not in (None, tokenizer.eos_token_id) and (bos, bos) in pairwise(ids):
+        raise InputError("the chat template writes 2 BOS tokens in a row; leave one")
 
 
 def _answered(messages: Messages, completion: str) -> list[Mapping[str, str]]:

@@ -157,6 +157,14 @@ def test_an_unusable_template_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_a_template_may_begin_every_turn_with_bos(make_tokenizer: Callable) -> None:
+    """As SmolLM2's does, whose BOS is <|im_start|>."""
+    special, template, _, eos = FAMILIES["qwen"]
+    tokenizer = make_tokenizer(special, template, bos="<|im_start|>", eos=eos)
+    conversation = [{"role": "system", "content": "Be brief."}, *MESSAGES]
+    check_chat_template(tokenizer, "policy.model", conversation)
+
+
 def test_a_directory_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no tokenizer can be loaded"):
         load_tokenizer(tmp_path)
