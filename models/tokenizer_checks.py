@@ -7,10 +7,11 @@ from tempfile import TemporaryDirectory
 from transformers import AutoConfig
 
 from data.errors import InputError
-from models.chat import Messages, Tokenizer, load_tokenizer, render_completion, render_conversation
+from models.chat import Messages, Tokenizer, render_conversation, render_prompt
 from models.loading import once_for_a_folder
 from models.padding import with_safe_padding
 from models.silence import quiet
+from models.text_pairs import load_reader
 
 _ANSWER = "A red fig, and 12 more."
 _TALK: Messages = [{"role": "user", "content": "Name three  fruits:\napple, pear and?"}]
@@ -24,9 +25,8 @@ def check_written_ids(
     A tokenizer may know more tokens than the model as long as no conversation holds them.
     """
     for messages in conversations:
-        prompt, completion = render_completion(tokenizer, messages, _ANSWER)
-        check_ids(tokenizer, name, rows, {*prompt, *completion})
-        check_ids(tokenizer, name, rows, set(render_conversation(tokenizer, messages, _ANSWER)))
+        whole = render_conversation(tokenizer, messages, _ANSWER)
+        check_ids(tokenizer, name, rows, {*render_prompt(tokenizer, messages), *whole})
 
 
 def check_ids(
@@ -76,13 +76,13 @@ def check_saved_again(model_dir: Path, field: str, trust_remote_code: bool) -> N
 
     As after a training; found out now, and not when there is something to lose.
     """
-    tokenizer = load_tokenizer(model_dir, trust_remote_code)
+    tokenizer = load_reader(model_dir, trust_remote_code)
     with TemporaryDirectory() as folder:
         try:
             config = AutoConfig.from_pretrained(str(model_dir), trust_remote_code=trust_remote_code)
             config.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
-            again = load_tokenizer(folder, trust_remote_code)
+            again = load_reader(folder, trust_remote_code)
         except Exception as error:
             reason = " ".join(str(error).split())[:250]
             raise InputError(
@@ -90,8 +90,12 @@ def check_saved_again(model_dir: Path, field: str, trust_remote_code: bool) -> N
                 f"({type(error).__name__}: {reason}); correct it, or save the model with "
                 "transformers"
             ) from error
-        if render_completion(again, _TALK, _ANSWER) != render_completion(tokenizer, _TALK, _ANSWER):
+        if _rendered(again) != _rendered(tokenizer):
             raise InputError(
                 f"{field}: the tokenizer of '{model_dir}' renders otherwise once it was saved and "
                 "loaded again; save it with tokenizer.save_pretrained of this transformers"
             )
+
+
+def _rendered(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    return render_prompt(tokenizer, _TALK), render_conversation(tokenizer, _TALK, _ANSWER)
