@@ -20,7 +20,7 @@ def recipe(tiny_recipe, write_recipe):
 def align(tmp_path_factory, recipe):
     folder = tmp_path_factory.mktemp("work")
 
-    def call(*arguments, store="store", run="tiny"):
+    def call(*arguments, store="store", run="tiny", status=0):
         code = main(
             [
                 *("align", str(recipe), "--quiet", "--run", run),
@@ -28,7 +28,7 @@ def align(tmp_path_factory, recipe):
                 *arguments,
             ]
         )
-        assert code == 0
+        assert code == status
         summary = json.loads((folder / "runs" / run / "summary.json").read_text())
         return summary, folder / "runs" / run
 
@@ -121,14 +121,16 @@ def test_two_fresh_stores_agree_in_every_digest(first, align):
     assert summary["final"] == first[0]["final"]
 
 
-def test_a_failed_round_continues_from_its_artifacts(align, monkeypatch):
+def test_a_failed_round_continues_from_its_artifacts(align, monkeypatch, capsys):
     def broken(*_, **__):
         raise RuntimeError("out of memory")
 
     changed = ("--set", "seed=5")
     monkeypatch.setattr("models.dpo.train_dpo", broken)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        align(*changed, run="failing")
+    _, folder = align(*changed, run="failing", status=1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"tsalign: error: RuntimeError: out of memory; details in {folder}/error.log"
+    assert "Traceback" in (folder / "error.log").read_text()
     monkeypatch.undo()
     summary, _ = align(*changed, run="failing")
     first_round = {s["stage"]: s["cached"] for s in summary["rounds"][0]["stages"]}

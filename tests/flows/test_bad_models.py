@@ -249,7 +249,7 @@ CASES = [
     Case(POLICY, "end a text", generation({"eos_token_id": "2"}), "has eos_token_id: '2', which"),
     Case(POLICY, "heat a text", generation({"temperature": "hot"}), "has temperature: 'hot'"),
     Case(POLICY, "tokens without embeddings", more_tokens,
-         "the chat template writes '<|turn|>' (id 397), the model has embeddings for 397 tokens"),
+         "gives token 397, the model has embeddings for 397"),
     Case(POLICY, "tokenizer of the future", future_tokenizer,
          "policy.model: no tokenizer can be loaded"),
     Case(POLICY, "tokenizer a list", written("tokenizer_config.json", "[]"), "is not a JSON obj"),
