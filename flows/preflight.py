@@ -66,10 +66,15 @@ def named_file(field: str, name: str) -> str:
     Raises:
         InputError: what looks like a file is not there, or is none.
     """
-    path = str(named_path(name, field))
-    if looks_like_file(path):
+    path = expanded(name, field)
+    if looks_like_file(name):
         check_regular(path, field)
     return path
+
+
+def expanded(name: str, field: str) -> str:
+    """The name as it stands, for messages; `~` put in full."""
+    return str(named_path(name, field)) if name.startswith("~") else name
 
 
 def check_proxies() -> None:
@@ -143,7 +148,7 @@ def check_replay(recipe: Recipe) -> list[Prompt]:
     path = recipe.student.replay_path
     if path is None or recipe.logged or recipe.recorded_matrix:
         return []
-    path = str(named_path(path, "student.replay_path"))
+    path = expanded(path, "student.replay_path")
     check_regular(path, "student.replay_path")
     table, _ = read_preferences(path)
     return [Prompt(path, messages) for messages in table["messages"].to_pylist()]
@@ -161,7 +166,7 @@ def check_cells(recipe: Recipe) -> list[Prompt]:
             "matrix.axes ask; compare cells of one family, of different version or scale"
         )
     answers = {
-        cell.name: read_answers(named_path(cell.path, cell_field(cell)))
+        cell.name: read_answers(expanded(cell.path, cell_field(cell)))
         for cell in recipe.cells
         if cell.path
     }

@@ -17,6 +17,7 @@ from data.recipe_loading import load_recipe
 from data.summary import Summary, read_summary
 from flows.cli import main
 from flows.fingerprint import run_digest
+from flows.outside import outside_of
 from flows.preflight import check_inputs
 from tests.flows.conftest import ROOT
 
@@ -59,8 +60,8 @@ REFUSED = [
     (TEACHER, "rm_added", "embeddings"),
     (POLICY, "p_badtok", "no tokenizer can be loaded"),
     (POLICY, "p_bnb", "quantised"),
-    (POLICY, "p_mamba", "cache"),
-    (POLICY, "p_lfm2", "cache"),
+    (POLICY, "p_mamba", "cannot sample"),
+    (POLICY, "p_lfm2", "cannot sample"),
     (POLICY, "p_adapter", "adapter_config.json"),
     (STUDENT, "rm_oneend", "padding token"),
 ]
@@ -133,10 +134,10 @@ def test_other_weights_behind_a_tilde_are_other_work(cases, tmp_path, monkeypatc
     monkeypatch.setenv("HOME", str(tmp_path))
     weights = Path(shutil.copytree(cases / "policy", tmp_path / "model")) / "model.safetensors"
     recipe = load_recipe(cases / "base.yaml", [f"{POLICY}=~/model"])
-    before = run_digest(recipe)
+    before = run_digest(recipe, outside_of(recipe))
     changed = {name: tensor + 1 for name, tensor in load_file(weights).items()}
     save_file(changed, weights, metadata={"format": "pt"})
-    assert run_digest(recipe) != before
+    assert run_digest(recipe, outside_of(recipe)) != before
 
 
 @pytest.fixture

@@ -70,7 +70,8 @@ def test_verify_names_the_artifact_and_the_file(tiny_run, capsys, kind, damage):
             assert main(["verify", "tiny", *where(tiny_run)]) == 1
         finally:
             path.write_bytes(data)
-        header, what, count, advice = capsys.readouterr().out.splitlines()
+        header, what, *links, count, advice = capsys.readouterr().out.splitlines()
+        assert all(f"{kind}: does not lead to" in link for link in links)
         assert header.startswith(f"{kind} {artifact.key[7:19]}, ") and header.endswith(" of tiny")
         if name == "artifact.json":
             wrong = "missing" if damage == "deleted" else "not a readable record"

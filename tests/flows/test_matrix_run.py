@@ -78,7 +78,8 @@ def test_recorded_answers_become_pairs_with_their_models_and_axis(align, recipe)
 def test_a_changed_file_is_read_again_and_a_moved_one_is_not(align, recipe, cells, tmp_path):
     align(recipe)
     old = tmp_path / "old.json"
-    moved = old.rename(tmp_path / "moved.json")
+    (tmp_path / "elsewhere").mkdir()
+    moved = old.rename(tmp_path / "elsewhere" / old.name)  # its name can reach the rows
     cells[0]["path"] = str(moved)
     summary, _, _ = align(recipe)
     stages = summary["bootstrap"] + summary["rounds"][0]["stages"]
