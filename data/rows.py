@@ -175,7 +175,8 @@ def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
             names = file.schema_arrow.names
             _check_names(names, path)
             used = [name for name in names if columns is None or name in columns]
-            _check_size(path, _unpacked_size(file.metadata, used))
+            if len(used) == len(names):  # else what is not read may be large
+                _check_size(path, _unpacked_size(file.metadata))
             if not used:  # rows without a field, each of which will be refused by its place
                 for number in range(1, file.metadata.num_rows + 1):
                     yield f"{path} row {number}", {}
@@ -203,11 +204,13 @@ def _parquet_file(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(path, read_dictionary=texts)
 
 
-def _unpacked_size(metadata: pq.FileMetaData, used: Sequence[str]) -> int:
-    """Bytes of the used columns as the file itself declares them."""
+def _unpacked_size(metadata: pq.FileMetaData) -> int:
+    """Bytes of all columns as the file itself declares them.
+
+    Not column by column: pyarrow ends the process where the record of one is damaged.
+    """
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-    chunks = (group.column(i) for group in groups for i in range(group.num_columns))
-    return sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.split(".")[0] in used)
+    return sum(group.total_byte_size for group in groups)
 
 
 def _text_size(column: pa.Array) -> int:
