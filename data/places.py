@@ -10,18 +10,20 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.locks import locked
+from data.paths import named_path
 
 STORE, RUNS = "TSALIGN_STORE", "TSALIGN_RUNS"
 
 
 def store_url(given: str | None = None) -> str:
     """Folder or URL of the artifacts."""
-    return given if given is not None else os.environ.get(STORE) or ".tsalign/store"
+    url = given if given is not None else os.environ.get(STORE) or ".tsalign/store"
+    return str(named_path(url, "--store")) if url.startswith("~") else url
 
 
 def runs_folder(given: str | Path | None = None) -> Path:
     """The folder of the runs, each with its summary and report."""
-    return Path(given if given is not None else os.environ.get(RUNS) or "runs")
+    return named_path(given if given is not None else os.environ.get(RUNS) or "runs", "--runs-dir")
 
 
 def absolute_places() -> dict[str, str]:

@@ -6,7 +6,14 @@ from typing import Any
 import pyarrow as pa
 
 from data.errors import InputError
-from data.prompts import as_messages, check_text, joined_text, prompt_id
+from data.prompts import (
+    Messages,
+    as_messages,
+    check_text,
+    content_of,
+    joined_text,
+    prompt_id,
+)
 from data.rows import read_rows
 from data.schemas import PREFERENCES
 
@@ -40,8 +47,8 @@ def _preference(row: dict[str, Any], place: str, dataset: str, number: int) -> d
         "prompt_id": name,
         "messages": messages,
         "dataset": check_text(row.get("dataset") or dataset, place, "dataset"),
-        "chosen": _answer(row.get("chosen"), place, "chosen"),
-        "rejected": _answer(row.get("rejected"), place, "rejected"),
+        "chosen": _answer(row.get("chosen"), messages, place, "chosen"),
+        "rejected": _answer(row.get("rejected"), messages, place, "rejected"),
         "chosen_id": f"{name}/chosen",
         "rejected_id": f"{name}/rejected",
         "chosen_model": "given",
@@ -54,9 +61,15 @@ def _preference(row: dict[str, Any], place: str, dataset: str, number: int) -> d
     }
 
 
-def _answer(value: Any, place: str, field: str) -> str:
+def _answer(value: Any, prompt: Messages, place: str, field: str) -> str:
+    """The text of an answer: itself, or the last message of a talk that begins with the prompt."""
     if isinstance(value, list):
         if not value or not isinstance(value[-1], dict) or value[-1].get("role") != "assistant":
             raise InputError(f"{place}: {field} must end with the assistant's message")
+        talk = as_messages(value[:-1], place, field) if value[:-1] else prompt
+        if content_of(talk[-len(prompt) :]) != content_of(prompt):
+            raise InputError(
+                f"{place}: {field} is a talk of another prompt than 'prompt'; correct the row"
+            )
         value = joined_text(value[-1].get("content"))
     return check_text(value, place, field)

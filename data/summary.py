@@ -63,6 +63,11 @@ class Ledger(Entry):
     trained: int = 0
     retokenized: int = 0  # of the trained: a side is known as text alone, no policy sampled it here
 
+    @property
+    def swap_rate(self) -> float:
+        """Share of the pairs whose order the teacher reversed."""
+        return self.swapped / self.mined if self.mined else 0.0
+
 
 def check_ledger(ledger: Ledger) -> None:
     """Every completion, prompt and pair is counted once.

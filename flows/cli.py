@@ -114,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     gc.add_argument(
         "--runs-dir",
         dest="runs_dirs",
-        type=Path,
+        type=runs_folder,
         action="append",
         metavar="DIR",
         help="once for every folder of runs that use the store (default: $TSALIGN_RUNS or runs)",
@@ -143,6 +143,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (align, bench, report, explain, verify, gc, again):
         command.add_argument(
             "--store",
+            type=store_url,
             default=store_url(),
             metavar="URL",
             help="where artifacts are kept (default: $TSALIGN_STORE or .tsalign/store)",
@@ -150,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (align, bench, status, report, explain, verify, again):
         command.add_argument(
             "--runs-dir",
-            type=Path,
+            type=runs_folder,
             default=runs_folder(),
             metavar="DIR",
             help="default: $TSALIGN_RUNS or runs",

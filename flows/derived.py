@@ -16,6 +16,8 @@ from data.store import Store
 from data.summary import DatasetResult, Final, Gate, PolicySummary, Round, Summary
 from models.stats import win_rate
 
+_MEASURES = ("evaluation", "gate", "drift", "mined", "agreement")  # kinds that figures are of
+
 
 def policy_summary(
     store: Store, evaluation: Artifact, *, samples: int, seed: int, judge: str
@@ -58,6 +60,8 @@ def spoilt(folder: Path, summary: Summary) -> list[str]:
         found.append("report.html: missing")
     elif file_digest(report, fresh=True) != summary.report:
         found.append("report.html: content has changed")
+    if not summary.links:
+        found.append("summary.json: names no result that a link leads to")
     for name, digest in summary.links.items():
         target = Path(os.path.realpath(folder / name))
         there = None
@@ -72,12 +76,21 @@ def contradictions(store: Store, summary: Summary) -> list[str]:
     """Figures of a summary that its artifacts do not give: its checksum may be made anew too."""
     found = []
     for entry in summary.rounds:
-        for record in entry.stages:
+        made: list[Artifact] = []
+        figures: list[tuple[str, Any, Any]] = []
+        measuring = [record for record in entry.stages if record.kind in _MEASURES]
+        for record in measuring:
             artifact = Artifact(kind=record.kind, key=record.key, digest=record.artifact)
             with suppress(ArtifactError):  # damage has been found already
-                for field, said, true in _figures(store, summary, entry, artifact):
-                    if _plain(said) != _plain(true):
-                        found.append(f"summary.json: round {entry.round}: {field} is not {said}")
+                made.append(store.record(artifact).artifact)
+                figures += _figures(store, summary, entry, artifact)
+        if len(made) == len(measuring):
+            figures += _own_figures(entry, made)
+        found += [
+            f"summary.json: round {entry.round}: {field} is not {said}"
+            for field, said, true in figures
+            if _plain(said) != _plain(true)
+        ]
     if summary.finished and _plain(summary.final) != _plain(final_result(summary.rounds)):
         found.append("summary.json: final is not the result of the last adopted round")
     return found
@@ -100,10 +113,26 @@ def _figures(
         yield "policy", entry.policy, true
     elif artifact.kind == "gate" and entry.gate:
         yield "gate", entry.gate, Gate(**store.record(artifact).artifact.meta)
+    elif artifact.kind == "drift" and entry.drift:
+        meta = store.record(artifact).artifact.meta
+        known = {name: meta[name] for name in ("kl_to_base", "mean_tokens", "distinct_2")}
+        yield "drift", {name: getattr(entry.drift, name) for name in known}, known
     elif artifact.kind == "mined":
         meta = store.record(artifact).artifact.meta
         counts = {name: meta[name] for name in type(entry.ledger).model_fields if name in meta}
         yield "ledger", {name: getattr(entry.ledger, name) for name in counts}, counts
+
+
+def _own_figures(entry: Round, artifacts: list[Artifact]) -> Iterator[tuple[str, Any, Any]]:
+    """(field, what the summary says, what its other fields and the round's artifacts give)."""
+    counts = entry.ledger
+    yield "swap_rate", entry.swap_rate, counts.swap_rate
+    measured = [a.meta["agreement"] for a in artifacts if a.kind == "agreement"]
+    if entry.policy and measured:
+        before, after = measured[0], measured[-1]
+        kept = after if entry.student.adopted else before
+        yield "student.agreement_before", entry.student.agreement_before, before
+        yield "student.agreement_after", entry.student.agreement_after, kept
 
 
 def _plain(value: Any) -> Any:

@@ -113,7 +113,7 @@ def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
     started, path = monotonic(), folder / "summary.json"
     if not path.is_file():
         return None
-    from flows.derived import spoilt
+    from flows.derived import contradictions, spoilt
     from flows.fingerprint import run_digest
     from flows.outside import outside_of
 
@@ -130,5 +130,7 @@ def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
         for record in summary.stages():
             store.verify(Artifact(kind=record.kind, key=record.key, digest=record.artifact))
     except ArtifactError:
+        return None
+    if contradictions(store, summary):
         return None
     return summary.all_cached(seconds=round(monotonic() - started, 3))

@@ -99,7 +99,7 @@ def matrix_summary(outcome: MatrixOutcome) -> Round:
         round=1,
         ledger=counts,
         teacher_calls=outcome.preferences.meta["teacher_calls"],
-        swap_rate=counts.swapped / counts.mined if counts.mined else 0.0,
+        swap_rate=counts.swap_rate,
         student=StudentSummary(),
         matrix=axis_summaries(outcome.preferences, outcome.pairs),
     )

@@ -209,7 +209,12 @@ def check_templates(
 ) -> dict[str, Any]:
     """The tokenizers of the models by field, whose chat templates render the prompts."""
     from models.architectures import check_architecture
-    from models.chat import check_chat_template, check_vocabulary, load_tokenizer
+    from models.chat import (
+        check_chat_template,
+        check_read_prompts,
+        check_vocabulary,
+        load_tokenizer,
+    )
     from models.text_pairs import load_reader
 
     trusted = recipe.runtime.trust_remote_code
@@ -224,14 +229,16 @@ def check_templates(
             raise InputError(f"{field}: {error}") from error
         rows = embedding_rows(weight_shapes(path, field))
         check_vocabulary(tokenizer, field, rows)
-        read = chain(prompts, replay) if field == "student.model" else prompts
-        for prompt in conversation_kinds(read):
+        also = replay if field == "student.model" else ()
+        for prompt in conversation_kinds(chain(prompts, also)):
             try:
                 check_chat_template(tokenizer, field, prompt.messages, writes)
             except InputError as error:
                 raise InputError(f"{error} ({prompt.place})") from error
         if field == "policy.model":
             check_every_prompt(recipe, tokenizer, prompts, rows)
+        elif not writes:
+            check_read_prompts(tokenizer, field, chain(prompts, also))
     return tokenizers
 
 

@@ -98,8 +98,12 @@ class Agreement:
 
     @property
     def adopted(self) -> bool:
-        """Whether the new student agrees with the teacher at least as often."""
-        return bool(self.after.meta["agreement"] >= self.before.meta["agreement"])
+        """Whether the new student agrees with the teacher at least as often.
+
+        Where no pair of dev answers can be told apart nothing speaks against it.
+        """
+        before, after = (measured.meta["agreement"] for measured in (self.before, self.after))
+        return before is None or after is None or bool(after >= before)
 
 
 @dataclass(frozen=True)

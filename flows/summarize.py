@@ -130,7 +130,7 @@ def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
         round=outcome.number,
         ledger=counts,
         teacher_calls=labelled.preferences.meta["teacher_calls"],
-        swap_rate=counts.swapped / counts.mined if counts.mined else 0.0,
+        swap_rate=counts.swap_rate,
         label_precision=precision.get("precision"),
         label_precision_by_dataset=precision.get("by_dataset", {}),
         student=student_summary(outcome),
@@ -165,7 +165,7 @@ def logged_summary(outcome: LoggedOutcome) -> Round:
         round=1,
         ledger=result,
         teacher_calls=outcome.preferences.meta["teacher_calls"],
-        swap_rate=result.swapped / result.mined if result.mined else 0.0,
+        swap_rate=result.swap_rate,
         student=StudentSummary(
             agreement_before=before["agreement"],
             agreement_after=after["agreement"],
@@ -228,18 +228,19 @@ class Book:
     def round_stopped(self, outcome: Stopped) -> None:
         """A round that has no pair to train on: what became of its completions."""
         labelled = outcome.labelled
+        counts = ledger(
+            labelled.asked,
+            labelled.completions,
+            labelled.mined,
+            labelled.preferences,
+            too_long=0,
+        )
         self.summary.rounds.append(
             Round(
                 round=outcome.number,
-                ledger=ledger(
-                    labelled.asked,
-                    labelled.completions,
-                    labelled.mined,
-                    labelled.preferences,
-                    too_long=0,
-                ),
+                ledger=counts,
                 teacher_calls=labelled.preferences.meta["teacher_calls"],
-                swap_rate=0.0,
+                swap_rate=counts.swap_rate,
                 student=StudentSummary(),
                 adopted=False,
                 tokens=labelled.tokens,

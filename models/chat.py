@@ -9,7 +9,7 @@ template's full rendering that follows the generation prompt, up to the end-of-t
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
@@ -228,9 +228,32 @@ def check_vocabulary(tokenizer: Tokenizer, name: str, rows: int | None) -> None:
         )
 
 
+def check_read_prompts(
+    tokenizer: Tokenizer, name: str, prompts: Iterable[tuple[str, Messages]]
+) -> None:
+    """InputError unless a model that reads conversations is shown every prompt, given with its
+    place, and its answer whole."""
+    for place, messages in prompts:
+        try:
+            rendered = _render(tokenizer, _answered(messages, _ANSWER))
+            _check_content(messages, rendered)
+            if _ANSWER not in "".join(rendered):
+                raise InputError("the chat template drops the answer; use another template")
+        except InputError as error:
+            raise InputError(f"{name}: {error} ({place})") from error
+
+
 def _check_prompt(
     tokenizer: Tokenizer, messages: Messages, pieces: Pieces, ids: Sequence[int]
 ) -> None:
+    _check_content(messages, pieces)
+    # Some templates begin every turn with it (Llama 2, SmolLM2); twice in a row is a mistake.
+    bos = tokenizer.bos_token_id
+    if bos not in (None, tokenizer.eos_token_id) and (bos, bos) in pairwise(ids):
+        raise InputError("the chat template writes 2 BOS tokens in a row; leave one")
+
+
+def _check_content(messages: Messages, pieces: Pieces) -> None:
     text = "".join(pieces)
     for message in messages:
         # Assistant turns may lose their reasoning on purpose; nothing else may be lost.
@@ -239,10 +262,6 @@ def _check_prompt(
                 f"the chat template drops the content of role '{message['role']}'; "
                 "use a template that knows this role or remove it from the prompts"
             )
-    # Some templates begin every turn with it (Llama 2, SmolLM2); twice in a row is a mistake.
-    bos = tokenizer.bos_token_id
-    if bos not in (None, tokenizer.eos_token_id) and (bos, bos) in pairwise(ids):
-        raise InputError("the chat template writes 2 BOS tokens in a row; leave one")
 
 
 def _answered(messages: Messages, completion: str) -> list[Mapping[str, str]]:

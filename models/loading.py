@@ -38,6 +38,8 @@ _NUMBERED = re.compile(r"(.*?)\.(\d+)\.")  # the list of layers a tensor belongs
 # Values that a module computes itself, which older files hold.
 _COMPUTED = ("inv_freq", "masked_bias", "position_ids", "num_batches_tracked")
 
+# Factors and offsets of quantised weights: without them the weights are others.
+_SCALES = {"weight_scale", "weight_scale_inv", "input_scale", "scales", "weight_zero_point", "SCB"}
 # What a step of the engine transformers hands to a model.
 _STEP = {"input_ids", "attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
 
@@ -150,7 +152,7 @@ def check_weights(model_dir: Path, field: str, trust_remote_code: bool, use: Use
             f"{field}: transformers cannot build the architecture of '{model_dir}': "
             f"{_one_line(error)}; correct its JSON files, or use a supported architecture"
         ) from error
-    check_finite(model_dir, field, unread)
+    check_finite(model_dir, field, unread, not quantised)
 
 
 def _without_memory(
@@ -216,6 +218,8 @@ def belongs(name: str, shape: tuple[int, ...], expected: set[str], model: PreTra
     head, a buffer or a layer that predicts further tokens.
     """
     module, _, last = name.rpartition(".")
+    if last in _SCALES:
+        return True
     if last in _COMPUTED or (last == "bias" and len(shape) > 2) or shape in ((), (1,)):
         return False
     prefixes = ("", f"{model.base_model_prefix}.")
@@ -236,12 +240,28 @@ def _own(last: str) -> set[str]:
     return {"weight", "bias"} - {last}
 
 
-def check_finite(model_dir: Path, field: str, unread: set[str]) -> None:
-    """InputError for a NaN or an infinity in a tensor that is read; one is in memory at a time."""
+def check_finite(model_dir: Path, field: str, unread: set[str], plain: bool) -> None:
+    """InputError for a NaN or an infinity in a tensor that is read; one is in memory at a time.
+
+    The weights of a `plain` model, one that is not quantised, have 16 bits or more.
+    """
     for file in weight_files(model_dir, field):
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - not a mapping
-                if name not in unread and not is_finite(tensors.get_tensor(name)):
+                if name in unread:
+                    continue
+                tensor = tensors.get_tensor(name)
+                computed = name.rpartition(".")[2] in _COMPUTED
+                if (
+                    plain
+                    and not computed
+                    and (tensor.element_size() < 2 or not tensor.is_floating_point())
+                ):
+                    raise InputError(
+                        f"{field}: '{file}': the tensor {name} is {tensor.dtype}, and config.json "
+                        "has no quantization_config to read it by; save the model as bfloat16"
+                    )
+                if not is_finite(tensor):
                     raise InputError(
                         f"{field}: '{file}': the tensor {name} holds a NaN or an infinity; "
                         "it was trained to pieces or is damaged: use another checkpoint"

@@ -11,11 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from data.digests import digest_of, file_digest, tree_digest
+from data.digests import digest_of, file_digest, is_hidden, tree_digest, tree_files
 from data.errors import InputError
 from data.logged import logged_digest
 from data.recipe import LoggedConfig
 from data.source_code import code_digest
+
+_TRIES = 3  # of a stage beside someone who writes to what it reads
 
 
 class External(BaseModel):
@@ -90,6 +92,38 @@ def changed(found: External) -> str | None:
         f"{found.field}: '{found.path}' {what} since the run began, and nothing made of it "
         "since is kept; run the same command again"
     )
+
+
+def steadily(found: list[External], forget: Callable[[], None], body: Callable[[], Any]) -> Any:
+    """What `body()` gives, made while nothing outside was written to.
+
+    Bytes that were replaced and put back meanwhile are equal in the end, and yet others may have
+    been read: then the body is run again.
+
+    Raises:
+        InputError: something has changed, or is written to again and again.
+    """
+    for _ in range(_TRIES):
+        seen = states(found)
+        with unchanged(found, forget):
+            result = body()
+        if states(found) == seen:
+            return result
+        forget()
+    raise InputError(
+        f"{found[0].field}: '{found[0].path}' or another input of this stage is being written to; "
+        "wait until that has ended and run the same command again"
+    )
+
+
+def states(found: list[External]) -> list[tuple[str, int, int, int, int]]:
+    """Path, size, times and inode of every file outside: what any writing changes."""
+    files = []
+    for path in (Path(one.path) for one in found):
+        names = [n for n in tree_files(path) if not is_hidden(n)] if path.is_dir() else [""]
+        files += [path / name for name in names]
+    stats = [(str(file), file.stat()) for file in files if file.is_file()]
+    return [(name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for name, s in stats]
 
 
 @contextmanager

@@ -38,7 +38,7 @@ from tasks import machine
 from tasks import shards as sharding
 from tasks.books import Books, Watched
 from tasks.keys import asked_for, key_value, library_versions, of_runtime, own_code
-from tasks.outside import Code, External, outside, unchanged
+from tasks.outside import Code, External, outside, steadily
 from tasks.own_code import load_code
 from tasks.progress import Progress
 from tasks.redo import Redo
@@ -189,8 +189,9 @@ class _Call:
         if self.parts:
             return sharding.join(out, context.store, [part.result for part in self.parts])
         read = [*outside(list(self.inputs.values())), *self.stage.code]
-        with unchanged(read, context.residents.close):
-            meta = self._work(out, context)
+        meta: dict[str, Any] = steadily(
+            read, context.residents.close, lambda: self._work(emptied(out), context)
+        )
         asks = traits.asks(out)
         return meta | ({"asks": asks} if asks else {})
 
@@ -205,6 +206,13 @@ class _Call:
             )
             return meta
         return self.stage.execute(out, context, self.inputs)
+
+
+def emptied(folder: Path) -> Path:
+    """The folder without what an earlier try has left in it."""
+    for path in folder.iterdir():
+        rmtree(path) if path.is_dir() else path.unlink()
+    return folder
 
 
 def run_body(address: tuple[str, str], out: Path, context: Context, inputs: dict[str, Any]) -> Any:

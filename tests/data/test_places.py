@@ -22,9 +22,12 @@ ROOT = Path(__file__).parents[2]
         (None, "/s", "/r", ("/s", "/r")),
         (None, "", "", (".tsalign/store", "runs")),
         ("x", "/s", "/r", ("x", "x")),
+        ("~/x", "/s", "/r", ("/home/me/x", "/home/me/x")),
+        (None, "~/s", "~/r", ("/home/me/s", "/home/me/r")),
     ],
 )
 def test_what_is_given_then_the_environment_then_here(monkeypatch, given, store, runs, expected):
+    monkeypatch.setenv("HOME", "/home/me")
     for name, value in (("TSALIGN_STORE", store), ("TSALIGN_RUNS", runs)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:

@@ -176,10 +176,22 @@ BAD = {
                          r"model\.norm\.weight holds a NaN or an infinity"),
     "nan head": Bad(BERT(**SIZES, **LABEL), filled("classifier.bias", NAN),
                     r"classifier\.bias holds a NaN"),
+    "scale of eight bits": Bad(
+        LLAMA(**DECODER),
+        renamed({}, {"model.layers.0.self_attn.q_proj.weight_scale": torch.ones(1)}),
+        r"holds the tensor model\.layers\.0\.self_attn\.q_proj\.weight_scale"),
     "adapter beside": Bad(LLAMA(**DECODER),
                           lambda folder: (folder / "adapter_config.json").write_text("{}"),
                           "remove adapter_config.json"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn], ids=str)
+def test_weights_of_eight_bits_need_a_quantization_config(tmp_path: Path, dtype: Any) -> None:
+    folder = save(LLAMA(**DECODER), tmp_path)
+    filled("model.layers.0.mlp.up_proj.weight", 1, dtype)(folder)
+    with pytest.raises(InputError, match=r"^field: .*up_proj\.weight is torch\.\w+, and config"):
+        check(folder)
 
 
 @pytest.mark.parametrize("name", BAD)

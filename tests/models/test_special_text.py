@@ -14,6 +14,7 @@ from models.chat import (
     answer_change,
     check_chat_template,
     check_prompts,
+    check_read_prompts,
     decode_completion,
     render_completion,
     render_conversation,
@@ -133,6 +134,15 @@ def test_only_real_bos_tokens_are_counted_wherever_the_prompt_stands(first: bool
     harmless = ("line 1", [said("user", "Hi")])
     with pytest.raises(InputError, match=r"^policy.model: .*writes 2 BOS tokens.*\(line 2\)$"):
         check_prompts(tokenizer, "policy.model", [harmless, ("line 2", MESSAGES)], None)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_reader_is_shown_every_prompt_whole_wherever_it_stands(first: bool) -> None:
+    cut = CHATML.replace("m['content']", "m['content'][:20]")
+    tokenizer = build_tokenizer(SPECIAL, cut, bos=None, eos="<|im_end|>")
+    prompts = [("line 1", [said("user", "a" * 21)]), ("line 2", [said("user", "Hi")])]
+    with pytest.raises(InputError, match=r"^teacher.model: .*drops the content.*\(line 1\)$"):
+        check_read_prompts(tokenizer, "teacher.model", prompts[:: 1 if first else -1])
 
 
 def test_a_token_beyond_the_embeddings_is_found_in_any_prompt(

@@ -17,7 +17,7 @@ from data.source_code import code_digest, code_files
 from data.store import Store
 from data.tables import write_table
 from flows.outside import file
-from tasks.outside import External, Logs
+from tasks.outside import External, Logs, steadily
 from tasks.own_code import load_code
 from tasks.progress import Progress
 from tasks.prompts import import_prompts
@@ -102,6 +102,34 @@ def test_a_file_that_was_only_touched_is_what_it_was(run, tmp_path):
     source = folder(tmp_path / "teacher")
     MEANWHILE.append(lambda: os.utime(tmp_path / "teacher" / "weights"))
     reading(run, [source])
+
+
+def swapped_and_put_back(file):
+    kept = file.with_name("kept")
+    file.rename(kept)
+    file.write_text("new")
+    kept.replace(file)
+
+
+def test_a_file_replaced_and_put_back_meanwhile_is_read_again(tmp_path):
+    """Equal in the end, and yet nobody knows which bytes were read."""
+    source, tries, forgotten = folder(tmp_path / "teacher"), [], []
+
+    def body():
+        tries.append(1)
+        if len(tries) == 1:
+            swapped_and_put_back(tmp_path / "teacher" / "weights")
+        return len(tries)
+
+    assert steadily([source], lambda: forgotten.append(1), body) == 2
+    assert len(forgotten) == 1
+
+
+def test_what_is_written_to_again_and_again_is_refused(tmp_path):
+    source = folder(tmp_path / "teacher")
+    body = lambda: swapped_and_put_back(tmp_path / "teacher" / "weights")  # noqa: E731
+    with pytest.raises(InputError, match=r"^teacher.model: .* is being written to; wait"):
+        steadily([source], lambda: None, body)
 
 
 def test_an_error_that_a_change_has_caused_is_said_as_the_change(run, tmp_path):
