@@ -159,6 +159,8 @@ def prefect_server(folder: Path) -> Any:
         for _ in range(600):  # on a machine that is busy with other things
             with suppress(OSError), urlopen(f"{api}/health", timeout=5):
                 break
+            if server.poll() is not None:
+                raise SystemExit("Prefect's server did not start; try again on a quieter machine")
             time.sleep(1)
         yield environment | {"PREFECT_API_URL": api}
     finally:
