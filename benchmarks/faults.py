@@ -138,6 +138,7 @@ def litter(store: Path) -> list[str]:
 @contextmanager
 def prefect_server(folder: Path) -> Any:
     """One server for all starts; a run would else spend most of its time on its own."""
+    folder.mkdir(parents=True, exist_ok=True)  # Prefect makes its home, not what it stands in
     environment = os.environ | {
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -164,7 +165,8 @@ def prefect_server(folder: Path) -> Any:
             time.sleep(1)
         yield environment | {"PREFECT_API_URL": api}
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
