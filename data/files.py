@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from data.errors import InputError
+from data.known_data import where_from
 
 _MISSING = "no such file"
 
@@ -19,10 +20,11 @@ def check_regular(path: str | Path, field: str | None = None) -> None:
     if wrong is None:
         return
     problem, remedy = wrong
+    source = where_from(path) if problem == _MISSING else ""
     if field is None:
-        raise InputError(f"{path}: {problem}; {remedy}")
+        raise InputError(f"{path}: {problem}; {remedy}{source}")
     if problem == _MISSING:
-        raise InputError(f"{field}: {problem} '{path}'; {remedy} (relative to here)")
+        raise InputError(f"{field}: {problem} '{path}'; {remedy} (relative to here){source}")
     raise InputError(f"{field}: '{path}' {problem}; {remedy}")
 
 

@@ -298,7 +298,7 @@ class Book:
             low, high = entry.policy.ci95
             rate = f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}]"
             note = f"{rate}, {note}"
-        self._run.progress.note(note)
+        self._run.progress.result(note)
         if still := hardly_moved(entry):
             self._run.progress.note(f"warning: {still}; raise policy.learning_rate")
 

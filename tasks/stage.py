@@ -285,7 +285,13 @@ class Stage:
             call.parts = self._shards(title, call)
         artifact = self._compute(title, call)
         seconds = monotonic() - started
-        run.progress.finish(title, cached=not call.computed, seconds=seconds)
+        run.progress.finish(
+            title,
+            cached=not call.computed,
+            seconds=seconds,
+            took=artifact.seconds,
+            text=_line(artifact, call.computed),
+        )
         reused = [part for part in call.parts if not part.computed]
         run.records.append(
             StageRecord(
@@ -307,10 +313,12 @@ class Stage:
         )
         return artifact
 
-    def _compute(self, title: str, call: _Call) -> Artifact:
+    def _compute(self, label: str, call: _Call, shard: int = 0, shards: int = 0) -> Artifact:
         """The artifact of a call by way of Prefect, which shows it as computed or cached."""
         hit = call.find()
-        call.run.progress.start(title)
+        title = f"{label} {shard}/{shards}" if shards else label
+        place = {"shard": shard, "shards": shards} if shards else {}
+        call.run.progress.start(label, **place, found=hit is not None)
         body = Watched(call)
         task = compute.with_options(
             name=self.name,
@@ -338,7 +346,7 @@ class Stage:
         for number, only in enumerate(pieces, start=1):
             key = call.key | {"shard": digest_of(only.to_pylist())}
             part = _Call(self, call.run, key, call.inputs, only, again=call.again)
-            self._compute(f"{title} {number}/{len(pieces)}", part)
+            self._compute(title, part, number, len(pieces))
             parts.append(part)
         return parts
 

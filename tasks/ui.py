@@ -37,17 +37,17 @@ _LONG_SECONDS = 5.0  # a stage gets a progress bar after that, renewed as often
 class UiProgress(Progress):
     """Progress on the terminal and, for stages that take long, in Prefect's UI."""
 
-    _stage, _began, _shown = "", 0.0, 0.0
+    _label, _shown = "", 0.0
     _artifact: UUID | None = None
 
-    def __init__(self, books: Books, quiet: bool = False) -> None:
-        super().__init__(quiet=quiet)
+    def __init__(self, books: Books, quiet: bool = False, verbose: bool = False) -> None:
+        super().__init__(quiet=quiet, verbose=verbose)
         self._books = books
 
-    def start(self, label: str) -> None:
-        super().start(label)
-        self._stage, self._artifact = label, None
-        self._began = self._shown = monotonic()
+    def start(self, label: str, *, shard: int = 1, shards: int = 1, found: bool = False) -> None:
+        super().start(label, shard=shard, shards=shards, found=found)
+        self._label = f"{label} {shard}/{shards}" if shards > 1 else label
+        self._artifact, self._shown = None, monotonic()
 
     def update(self, done: int, total: int) -> None:
         super().update(done, total)
@@ -60,7 +60,7 @@ class UiProgress(Progress):
         if self._artifact:
             update_progress_artifact(self._artifact, percent)
         else:
-            made = create_progress_artifact(percent, key="progress", description=self._stage)
+            made = create_progress_artifact(percent, key="progress", description=self._label)
             self._artifact = cast(UUID, made)  # no coroutine: nobody awaits here
 
     def log(self, text: str) -> None:
