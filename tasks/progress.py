@@ -20,7 +20,7 @@ from rich.text import Text
 
 from data.titles import plain
 from tasks.report_text import duration
-from tasks.waiting import SILENCE, SPINNER, Ticker, to_stderr
+from tasks.waiting import SILENCE, SPINNER, Ticker, enough, to_stderr
 
 _SHORT = 1.0  # seconds: a stage below that gets no second line
 _TOO_SOON = 3.0  # seconds after which a rate is worth something
@@ -123,6 +123,7 @@ class Progress:
         return self.console.is_terminal and not self.console.quiet
 
     def __enter__(self) -> "Progress":
+        enough()
         if self.on_terminal:
             self._live.start()
         elif not self.console.quiet:

@@ -61,12 +61,21 @@ class _Line:
         return row
 
 
+_shown: list[Live] = []  # on the terminal now; two would write over each other
+
+
 @contextmanager
 def waiting(text: str, console: Console) -> Iterator[None]:
-    """Say what is being done for as long as the block runs."""
+    """Say what is being done for as long as the block runs, or until `enough`."""
     if console.is_terminal and not console.quiet:
-        with Live(_Line(text), console=console, refresh_per_second=4, transient=True):
-            yield
+        enough()
+        live = Live(_Line(text), console=console, refresh_per_second=4, transient=True)
+        _shown.append(live)
+        try:
+            with live:
+                yield
+        finally:
+            _shown.clear()
         return
     began, said = monotonic(), monotonic() + _PATIENCE - SILENCE
 
@@ -83,3 +92,9 @@ def waiting(text: str, console: Console) -> Iterator[None]:
         yield
     finally:
         ticker.stop()
+
+
+def enough() -> None:
+    """Something else is shown from now on, though the block still runs."""
+    while _shown:
+        _shown.pop().stop()
