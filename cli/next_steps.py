@@ -21,5 +21,6 @@ def next_steps() -> None:
         )
         console.print(f"Last run: {last.run}. {result_line(last)}")
         console.print(f"Its report: {folder / last.run / 'report.html'}")
-        console.print("  tsalign status        all runs")
+        console.print(f"  tsalign open {last.run}   its report in the browser")
+        console.print("  tsalign status   all runs")
     console.print("  tsalign --help        all commands")
