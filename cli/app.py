@@ -141,6 +141,9 @@ RunsDir = Annotated[
     ),
 ]
 Quiet = Annotated[bool, Option("--quiet", help="Print errors only.")]
+Verbose = Annotated[
+    bool, Option("--verbose", help="Print a line for every stage, found ones too, with counts.")
+]
 Overrides = Annotated[
     list[str] | None,
     Option(

@@ -12,7 +12,6 @@ from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -20,7 +19,7 @@ from rich.text import Text
 
 from data.titles import plain
 from tasks.report_text import duration
-from tasks.waiting import SILENCE, SPINNER, Ticker, enough, to_stderr
+from tasks.waiting import SILENCE, SPINNER, Ticker, enough, say, to_stderr
 
 _SHORT = 1.0  # seconds: a stage below that gets no second line
 _TOO_SOON = 3.0  # seconds after which a rate is worth something
@@ -246,10 +245,7 @@ class Progress:
 
     def _print(self, text: str, indent: int = 0, style: str = "") -> None:
         self._printed = monotonic()
-        if self.on_terminal:
-            self.console.print(Padding(Text(text, style), (0, 0, 0, indent)))
-        else:
-            self.console.print(" " * indent + text, markup=False, soft_wrap=True)
+        say(self.console, text, indent, style)
 
     def _tick(self) -> None:
         stage = self._stage

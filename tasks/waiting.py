@@ -12,6 +12,7 @@ from time import monotonic
 
 from rich.console import Console
 from rich.live import Live
+from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -61,22 +62,28 @@ class _Line:
         return row
 
 
-_shown: list[Live] = []  # on the terminal now; two would write over each other
+_shown: list[Callable[[], None]] = []  # what ends the line that is shown now
 
 
 @contextmanager
 def waiting(text: str, console: Console) -> Iterator[None]:
     """Say what is being done for as long as the block runs, or until `enough`."""
+    enough()
     if console.is_terminal and not console.quiet:
-        enough()
         live = Live(_Line(text), console=console, refresh_per_second=4, transient=True)
-        _shown.append(live)
-        try:
-            with live:
-                yield
-        finally:
-            _shown.clear()
-        return
+        live.start()
+        end = live.stop
+    else:
+        end = _told_in_a_pipe(text, console)
+    _shown.append(end)
+    try:
+        yield
+    finally:
+        if end in _shown:
+            enough()
+
+
+def _told_in_a_pipe(text: str, console: Console) -> Callable[[], None]:
     began, said = monotonic(), monotonic() + _PATIENCE - SILENCE
 
     def tick() -> None:
@@ -84,17 +91,22 @@ def waiting(text: str, console: Console) -> Iterator[None]:
         now = monotonic()
         if now - said >= SILENCE:
             said = now
-            console.print(f"{text} ({now - began:.0f} s)", markup=False, soft_wrap=True)
+            say(console, f"{text} ({now - began:.0f} s)")
 
     ticker = Ticker(tick)
     ticker.start()
-    try:
-        yield
-    finally:
-        ticker.stop()
+    return ticker.stop
 
 
 def enough() -> None:
-    """Something else is shown from now on, though the block still runs."""
+    """Something else is shown from now on, though the block of `waiting` still runs."""
     while _shown:
-        _shown.pop().stop()
+        _shown.pop()()
+
+
+def say(console: Console, text: str, indent: int = 0, style: str = "") -> None:
+    """A line that stays: on a terminal wrapped at words below its indent, in a pipe one line."""
+    if console.is_terminal:
+        console.print(Padding(Text(text, style), (0, 0, 0, indent)))
+    else:
+        console.print(" " * indent + text, markup=False, soft_wrap=True)

@@ -3,7 +3,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from cli.app import START, Overrides, Quiet, RunsDir, Store, command, recipe_files
+from cli.app import START, Overrides, Quiet, RunsDir, Store, Verbose, command, recipe_files
 
 
 @command("align", START, "tsalign align recipes/small.yaml --set policy.beta=0.2", prepare=True)
@@ -17,6 +17,7 @@ def align(
     ] = None,
     overrides: Overrides = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     store: Store,
     runs_dir: RunsDir,
 ) -> None:
@@ -26,4 +27,8 @@ def align(
     from flows.launch import launch
 
     made = load_recipe(recipe, overrides or [], run=run)
-    headline(launch(made, store=store, runs_dir=runs_dir, quiet=quiet), quiet=quiet)
+    headline(
+        launch(made, store=store, runs_dir=runs_dir, quiet=quiet, verbose=verbose),
+        quiet=quiet,
+        store=store,
+    )

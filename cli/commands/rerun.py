@@ -2,7 +2,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from cli.app import MAINTAIN, Quiet, RunsDir, Store, command, run_names, stage_names
+from cli.app import MAINTAIN, Quiet, RunsDir, Store, Verbose, command, run_names, stage_names
 
 
 @command("rerun", MAINTAIN, "tsalign rerun embedded --round 2 --stage distill", prepare=True)
@@ -14,6 +14,7 @@ def rerun(
         str, Option(metavar="S", help="Where to begin.", autocompletion=stage_names)
     ] = "generate",
     quiet: Quiet = False,
+    verbose: Verbose = False,
     store: Store,
     runs_dir: RunsDir,
 ) -> None:
@@ -21,5 +22,7 @@ def rerun(
     from cli.show import headline
     from flows.launch import launch_rerun
 
-    folder = launch_rerun(run, round, stage, store=store, runs_dir=runs_dir, quiet=quiet)
-    headline(folder, quiet=quiet)
+    folder = launch_rerun(
+        run, round, stage, store=store, runs_dir=runs_dir, quiet=quiet, verbose=verbose
+    )
+    headline(folder, quiet=quiet, store=store)

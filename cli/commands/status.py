@@ -1,6 +1,6 @@
 from typing import Annotated
 
-from typer import Argument
+from typer import Argument, Option
 
 from cli.app import LOOK, RunsDir, command, run_names
 
@@ -11,12 +11,15 @@ def status(
         str | None, Argument(help="A run; by default all.", autocompletion=run_names, metavar="RUN")
     ] = None,
     *,
+    as_json: Annotated[
+        bool, Option("--json", help="Print JSON: states, rounds, win rates, intervals.")
+    ] = False,
     runs_dir: RunsDir,
 ) -> None:
-    """Show what ran, round by round."""
-    from cli.show import show_run, show_runs
+    """Show all runs with their results, or one of them round by round."""
+    from cli.runs import show_run, show_runs
 
     if run:
-        show_run(runs_dir, run)
+        show_run(runs_dir, run, as_json=as_json)
     else:
-        show_runs(runs_dir)
+        show_runs(runs_dir, as_json=as_json)

@@ -21,10 +21,10 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_error_that_no_one_has_foreseen_is_one_line(error, capsys, monkeypatch, tmp_path):
-    def status(_):
+    def status(*_, **__):
         raise error
 
-    monkeypatch.setattr("cli.show.show_runs", status)
+    monkeypatch.setattr("cli.runs.show_runs", status)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cli.main(["status"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
