@@ -86,8 +86,9 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
     if not ids:
         raise InputError(f"{path}: holds no prompts; give at least one")
     counts["kept"] = len(ids)
-    table = pa.Table.from_batches([*done, _batch(kept)])
-    return PromptFile(table, pa.chunked_array([*where, pa.array(places, pa.string())]), counts)
+    table = pa.Table.from_batches([*done, _batch(kept)]).combine_chunks()
+    found = pa.chunked_array([*where, pa.array(places, pa.string())])
+    return PromptFile(table, pa.chunked_array([found.combine_chunks()]), counts)
 
 
 def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:

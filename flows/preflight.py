@@ -125,7 +125,10 @@ def check_prompts(recipe: Recipe) -> Prompts:
     check_pool(recipe, len(rest))
     return PromptTable(
         pa.concat_tables(
-            [file.table.append_column("place", file.places) for file in files.values()]
+            [
+                file.table.select(["messages"]).append_column("place", file.places)
+                for file in files.values()
+            ]
         )
     )
 

@@ -36,7 +36,7 @@ from tasks.machine import engine_name
 if TYPE_CHECKING:
     from models.loading import Use
 
-_CHUNK = 1024  # prompts whose tokens are in memory at once
+_CHUNK = 128  # prompts whose tokens are in memory at once
 # Words that are no folder of the user's in the field that knows them: the word wins there, and
 # ./world names a folder of that name. In every other field they are names like any other.
 RESERVED = {
@@ -60,7 +60,7 @@ class Prompt(NamedTuple):
 class PromptTable:
     """Prompts of a table, of which few at a time are Python objects."""
 
-    table: pa.Table  # PROMPTS, and "place"
+    table: pa.Table  # "messages" as in PROMPTS, and "place"
 
     def __iter__(self) -> Iterator[Prompt]:
         places = chain.from_iterable(self.table["place"].chunks)
@@ -184,6 +184,7 @@ def check_rendering(
     Then, which takes longer, the weights: those of the architecture, finite, and writable again.
     Returns what the user should know of it, a line each.
     """
+    pa.default_memory_pool().release_unused()  # what reading the prompts has left
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
     from models.silence import quiet
 
