@@ -4,8 +4,6 @@ The command line checks before it starts Prefect, the flow checks for deployment
 without the command line. Files come first, in a second; chat templates last, for transformers.
 """
 
-from collections.abc import Sequence
-
 import pyarrow as pa
 
 from data.errors import InputError
@@ -21,6 +19,7 @@ from data.recorded_cells import read_answers
 from flows.preflight_labels import check_own_labels
 from flows.preflight_models import (
     Prompt,
+    Prompts,
     PromptTable,
     cell_field,
     check_models,
@@ -40,7 +39,7 @@ def check_inputs(recipe: Recipe) -> list[str]:
     check_machine(recipe)
     check_own_labels(recipe)
     models = check_models(recipe)
-    prompts: Sequence[Prompt] = check_cells(recipe)
+    prompts: Prompts = check_cells(recipe)
     if not recipe.recorded_matrix:
         prompts = check_logs(recipe) if recipe.logged else check_prompts(recipe)
     replay = check_replay(recipe)
@@ -103,7 +102,7 @@ def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:
     )
 
 
-def check_prompts(recipe: Recipe) -> Sequence[Prompt]:
+def check_prompts(recipe: Recipe) -> Prompts:
     """The prompts of all files; enough of them for all rounds."""
     config = recipe.prompts
     if config.path == WORLD:
@@ -125,8 +124,12 @@ def check_prompts(recipe: Recipe) -> Sequence[Prompt]:
         ]
     check_pool(recipe, len(rest))
     return PromptTable(
-        [place for file in files.values() for place in file.places],
-        pa.concat_tables([file.table for file in files.values()]),
+        pa.concat_tables(
+            [
+                file.table.select(["messages"]).append_column("place", file.places)
+                for file in files.values()
+            ]
+        )
     )
 
 

@@ -7,7 +7,7 @@ needs files alone, and the reading of all weights last.
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,7 +36,7 @@ from tasks.machine import engine_name
 if TYPE_CHECKING:
     from models.loading import Use
 
-_CHUNK = 1024  # prompts whose tokens are in memory at once
+_CHUNK = 128  # prompts whose tokens are in memory at once
 # Words that are no folder of the user's in the field that knows them: the word wins there, and
 # ./world names a folder of that name. In every other field they are names like any other.
 RESERVED = {
@@ -57,24 +57,20 @@ class Prompt(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PromptTable(Sequence[Prompt]):
+class PromptTable:
     """Prompts of a table, of which few at a time are Python objects."""
 
-    places: Sequence[str]
-    table: pa.Table  # PROMPTS
-
-    def __len__(self) -> int:
-        return len(self.table)
+    table: pa.Table  # "messages" as in PROMPTS, and "place"
 
     def __iter__(self) -> Iterator[Prompt]:
-        return map(Prompt, self.places, conversations(self.table))
+        places = chain.from_iterable(self.table["place"].chunks)
+        return (
+            Prompt(place.as_py(), messages)
+            for place, messages in zip(places, conversations(self.table), strict=True)
+        )
 
-    def __getitem__(self, index: Any) -> Any:
-        """One prompt, or a list of those of a slice."""
-        if isinstance(index, slice):
-            rows = range(len(self))[index]
-            return list(PromptTable(self.places[index], self.table.take(list(rows))))
-        return Prompt(self.places[index], self.table["messages"][index].as_py())
+
+Prompts = Sequence[Prompt] | PromptTable
 
 
 def own_models(recipe: Recipe) -> dict[str, Path]:
@@ -179,7 +175,7 @@ def check_context(recipe: Recipe, policy: Path, field: str) -> None:
 def check_rendering(
     recipe: Recipe,
     models: dict[str, Path],
-    prompts: Sequence[Prompt],
+    prompts: Prompts,
     replay: Sequence[Prompt] = (),
 ) -> list[str]:
     """Every model renders every kind of conversation, and the policy every prompt in its limit.
@@ -188,6 +184,7 @@ def check_rendering(
     Then, which takes longer, the weights: those of the architecture, finite, and writable again.
     Returns what the user should know of it, a line each.
     """
+    pa.default_memory_pool().release_unused()  # what reading the prompts has left
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
     from models.silence import quiet
 
@@ -204,7 +201,7 @@ def check_rendering(
 def check_templates(
     recipe: Recipe,
     models: dict[str, Path],
-    prompts: Sequence[Prompt],
+    prompts: Prompts,
     replay: Sequence[Prompt],
 ) -> dict[str, Any]:
     """The tokenizers of the models by field, whose chat templates render the prompts."""
@@ -319,15 +316,15 @@ def special_notes(tokenizers: Mapping[str, object], prompts: Iterable[Prompt]) -
 
 
 def check_every_prompt(
-    recipe: Recipe, tokenizer: object, prompts: Sequence[Prompt], rows: int | None
+    recipe: Recipe, tokenizer: object, prompts: Prompts, rows: int | None
 ) -> None:
     """The policy reads every prompt whole, within `prompts.max_tokens`. Raises InputError."""
     from models.chat import check_prompts
 
     limit = recipe.prompts.max_tokens
     long = []
-    for start in range(0, len(prompts), _CHUNK):
-        part = prompts[start : start + _CHUNK]
+    stream = iter(prompts)
+    while part := list(islice(stream, _CHUNK)):
         lengths = check_prompts(tokenizer, "policy.model", part, rows)
         long += [
             (p.place, length) for p, length in zip(part, lengths, strict=True) if length > limit
