@@ -17,6 +17,7 @@ FRESH = "fresh"  # a student of this name is made from the logged texts
 
 # Of fields whose default follows from the models named: `flows.fitting` fills in what is left out.
 BY_MODELS: dict[str, JsonValue] = {"by_models": True}
+BY_PROMPTS: dict[str, JsonValue] = {"by_prompts": True}  # so too, by how many prompts there are
 
 # TRL's DPO losses, and this project's dual_clip.
 DpoLoss = Literal[
