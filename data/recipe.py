@@ -17,6 +17,7 @@ from data.recipe_training import (  # noqa: F401 - a recipe's sections are impor
     FRESH,
     NONE,
     SMALL,
+    TEMPLATES,
     WORLD,
     AdapterConfig,
     DpoLoss,
@@ -281,6 +282,15 @@ class Recipe(Config):
                 )
             if self.rounds != 1 and "rounds" in self.model_fields_set:
                 raise ValueError("rounds: recorded answers are paired in one round; set it to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _template_for_one(self) -> "Recipe":
+        if self.policy.template is not None:
+            if self.logged or self.recorded_matrix:
+                raise ValueError("policy.template: there is no policy here; leave it out")
+            if self.policy.model in (WORLD, SMALL):
+                raise ValueError("policy.template: the world's policy has its own; leave it out")
         return self
 
     @property

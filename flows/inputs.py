@@ -16,6 +16,7 @@ from tasks.distill import distill
 from tasks.fresh_head import fresh_head
 from tasks.outside import External
 from tasks.prompts import import_preferences, import_prompts, split, without
+from tasks.set_template import set_template
 from tasks.stage import Model, Run
 
 
@@ -36,7 +37,7 @@ def gather(run: Run, recipe: Recipe) -> Parts:
 
     student = recipe.student.model
     return Parts(
-        policy=model("policy.model", recipe.policy.model),
+        policy=templated(run, recipe, model("policy.model", recipe.policy.model)),
         student=None
         if student == NONE
         else ready(run, recipe, model("student.model", student), replay),
@@ -52,6 +53,15 @@ def gather(run: Run, recipe: Recipe) -> Parts:
         },
         judge=models.get("matrix.correction.judge"),
     )
+
+
+def templated(run: Run, recipe: Recipe, policy: Model) -> Model:
+    """The policy as it is, or with the chat template that the recipe names."""
+    name = recipe.policy.template
+    if name is None:
+        return policy
+    template = run.outside.get("policy.template", name)
+    return set_template(run, "set the policy's template", policy=policy, template=template)
 
 
 def ready(run: Run, recipe: Recipe, student: Model, earlier: Artifact | None = None) -> Model:

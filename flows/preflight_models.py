@@ -21,13 +21,13 @@ from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
 from flows.findings import Findings
 from flows.preflight_heads import check_student, head_notes
+from flows.preflight_templates import check_template, template_notes, template_text
 from models.checkpoints import (
     check_not_quantised,
     check_policy,
     check_reward_model,
     check_side_files,
     check_targets,
-    check_template_file,
     context_length,
     embedding_rows,
     lacks_head,
@@ -154,7 +154,7 @@ def check_model(recipe: Recipe, field: str, name: str) -> Path:
     if writes(field):
         check_policy(path, field)
         check_context(recipe, path, field)
-        check_template_file(path, field)
+        check_template(recipe, path, field)
     elif field == "student.model":  # one without a template reads a text pair
         check_student(recipe, path)
     else:
@@ -223,7 +223,8 @@ def check_rendering(
             tokenizer = found.attempt(check_texts, recipe, field, path, read)
             if tokenizer is not None:
                 tokenizers[field] = tokenizer
-        found.notes += head_notes(recipe, models) + answer_notes(tokenizers.get("policy.model"))
+        found.notes += head_notes(recipe, models) + template_notes(recipe, models)
+        found.notes += answer_notes(tokenizers.get("policy.model"))
         found.notes += special_notes(tokenizers, chain(prompts, replay))
 
 
@@ -261,7 +262,12 @@ def tokenizer_of(recipe: Recipe, field: str, path: Path) -> "Tokenizer":
     from models.text_pairs import load_reader
 
     load = load_tokenizer if writes(field) else load_reader
-    return load(path, recipe.runtime.trust_remote_code)
+    tokenizer = load(path, recipe.runtime.trust_remote_code)
+    if field == "policy.model" and (template := template_text(recipe)):
+        from models.templates import set_template
+
+        set_template(tokenizer, template)
+    return tokenizer
 
 
 def check_tokens(
@@ -287,7 +293,8 @@ def check_loading(recipe: Recipe, models: dict[str, Path], found: Findings) -> N
     for field, path in models.items():
         found.attempt(check_weights, path, field, trusted, use_of(recipe, field, path))
         if is_trained(recipe, field):
-            found.attempt(check_saved_again, path, field, trusted)
+            template = template_text(recipe) if field == "policy.model" else None
+            found.attempt(check_saved_again, path, field, trusted, template)
 
 
 def conversation_kinds(prompts: Iterable[Prompt]) -> list[Prompt]:

@@ -91,4 +91,5 @@ def going_on(recipe: Recipe, name: str, folder: Path, last: Path | None) -> Reci
             # Not the link: the folder it means today, named by its content.
             model = str((last / part).resolve(strict=True))
             values[part] = values.get(part, {}) | {"model": model}
+        values["policy"].pop("template", None)  # the last policy has it
     return Recipe.model_validate(values)

@@ -290,14 +290,23 @@ def check_targets(model_dir: Path, targets: str | list[str], field: str) -> None
         )
 
 
-def check_template_file(model_dir: Path, field: str) -> None:
-    """InputError unless the tokenizer has a chat template, in a file of its own or among others."""
+def has_template(model_dir: Path, field: str) -> bool:
+    """Whether the tokenizer has a chat template, in a file of its own or among others."""
     folder = Path(model_dir)
     if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
-        return
+        return True
     path = folder / "tokenizer_config.json"
-    if not (path.is_file() and read_json(path, field).get("chat_template")):
-        raise InputError(f"{field}: the tokenizer has no chat template; set one and save it")
+    return path.is_file() and bool(read_json(path, field).get("chat_template"))
+
+
+def check_template_file(model_dir: Path, field: str) -> None:
+    """InputError unless the tokenizer has a chat template."""
+    if not has_template(model_dir, field):
+        other = ", or name one in policy.template (plain, chatml or a Jinja file)"
+        raise InputError(
+            f"{field}: the tokenizer has no chat template; set one and save it"
+            + other * (field == "policy.model")
+        )
 
 
 def context_length(model_dir: Path, field: str = "model") -> int | None:

@@ -96,6 +96,7 @@ FLIPS = {
     "prompts.dev_path": Flip("{held_out}"),
     "prompts.test_path": Flip("{held_out}"),
     "policy.model": Flip("{other_policy}"),
+    "policy.template": Flip("plain"),
     "policy.losses": Flip({"ipo": 1.0}),
     "policy.label_smoothing": Flip(0.1, {"policy.losses": {"robust": 1.0}}),
     "policy.replay": Flip("all"),
