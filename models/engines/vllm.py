@@ -31,6 +31,7 @@ from models.engines.base import (
 from models.engines.transformers import TransformersEngine
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
+from models.templates import stop_marks
 
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -68,6 +69,7 @@ class VllmEngine:
         self._max_model_len = max_model_len
         self._seed = seed
         self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+        self._marks = stop_marks(self._tokenizer)
         self._sleeping = False
         self._child: Child | None = None
         self._served: Served
@@ -93,7 +95,10 @@ class VllmEngine:
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "stop_token_ids": self._stop,
+            "detokenize": bool(self._marks),
         }
+        if self._marks:
+            settings |= {"stop": list(self._marks), "include_stop_str_in_output": True}
         requests = [
             (list(prompt), sample_seed)
             for prompt, seed in zip(prompts, seeds, strict=True)
@@ -105,7 +110,7 @@ class VllmEngine:
                 on_progress(done // sampling.k, total // sampling.k)
 
         answers = self._awake().call("generate", requests, settings, on_progress=report)
-        outputs = [make_output(self._tokenizer, ids, self._stop) for ids in answers]
+        outputs = [make_output(self._tokenizer, ids, self._stop, self._marks) for ids in answers]
         return [outputs[i : i + sampling.k] for i in range(0, len(outputs), sampling.k)]
 
     def logprobs(
@@ -150,6 +155,7 @@ class VllmEngine:
             self._runtime,
             self._max_model_len,
             seed=self._seed,
+            skip_tokenizer_init=not self._marks,
             enable_sleep_mode=device_of(self._runtime).type == "cuda",
         )
         self._sleeping = False
@@ -264,7 +270,7 @@ class VllmServer:
         """Token ids for each (prompt ids, seed); one request per sample."""
         from vllm import SamplingParams
 
-        params = [SamplingParams(seed=seed, detokenize=False, **settings) for _, seed in requests]
+        params = [SamplingParams(seed=seed, **settings) for _, seed in requests]
         finished = self._run([prompt for prompt, _ in requests], params, on_progress)
         return [list(output.outputs[0].token_ids) for output in finished]
 
