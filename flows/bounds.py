@@ -17,6 +17,15 @@ Counts = Mapping[str, int]  # rows of what the recipe names, by stage or field, 
 
 _PAIRS = {"top2_bottom2": 2}  # of a prompt at most, by the rule that makes them; others: 1
 
+_NOTHING_LOST = dict.fromkeys(
+    ("empty", "truncated", "unscored", "duplicate", "no_candidates", "tied"), 0
+)
+_ALL_KEPT = dict.fromkeys(
+    ("swapped", "teacher_tied", "inconsistent", "unjudged", "dropped_disagreement")
+    + ("below_margin", "kept_unsure", "reused", "teacher_calls"),
+    0,
+)
+
 
 def rows(name: str) -> Callable[[Inputs], int]:
     """Rows of the artifact that is the input `name`."""
@@ -88,15 +97,9 @@ def best_case(stage: str, kind: str, inputs: Inputs, most: int, asked: int) -> d
         tables = completions if isinstance(completions, list) else [completions]
         prompts = inputs["prompts"].rows if "prompts" in inputs else asked
         usable = sum(table.rows or 0 for table in tables)
-        zero = ("empty", "truncated", "unscored", "duplicate", "no_candidates", "tied")
-        counts = {"usable": usable, "paired": prompts, "mined": most}
-        return counts | dict.fromkeys(zero, 0)
+        return _NOTHING_LOST | {"usable": usable, "paired": prompts, "mined": most}
     if kind == "preferences":
-        zero = (
-            *("swapped", "teacher_tied", "inconsistent", "unjudged", "dropped_disagreement"),
-            *("below_margin", "kept_unsure", "reused"),
-        )
-        return {"agreed": most, "labelled": most, "teacher_calls": 0} | dict.fromkeys(zero, 0)
+        return _ALL_KEPT | {"agreed": most, "labelled": most}
     others: dict[str, dict[str, Any]] = {
         "import_prompts": {"read": most, "duplicate": 0},
         "try_vllm": {"reason": ""},

@@ -23,11 +23,7 @@ from tasks.progress import Progress
 from tasks.stage import Run, Stage
 
 State = Literal["found", "again", "compute", "later"]
-# Stages that make a model, and whose it is.
-_MAKERS = {
-    **dict.fromkeys(("teacher",), "teacher"),
-    **dict.fromkeys(("student", "distill", "fresh_student"), "student"),
-}
+MODELS = ("policy", "student", "teacher")  # kinds of artifacts
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ class _Walk:
         self._run, self._sections, self._plan, self._known = run, sections, plan, known
         self._stand_ins: set[str] = set()  # digests
         self._asked: dict[str, int] = {}  # prompts, by the digest of their completions
-        self._makers: dict[str, str] = {}  # whose a model is, by digest
+        self._made: dict[str, str] = {}  # kinds of models, by digest
         self._seen: set[str] = set()  # digests of the calls so far
 
     def __call__(self, stage: Stage, title: str, inputs: dict[str, Any]) -> Artifact:
@@ -104,13 +100,13 @@ class _Walk:
         artifact = found or self._stand_in(stage, title, inputs)
         if "prompts" in inputs and stage.kind == "completions":
             self._asked[artifact.digest] = inputs["prompts"].rows or 0
-        if stage.kind in ("policy", "student", "teacher"):
-            self._makers[artifact.digest] = _MAKERS.get(stage.name, "policy")
+        if stage.kind in MODELS:
+            self._made[artifact.digest] = stage.kind
         state: State = "found" if found else "later" if later else "compute"
         whole, there = self._shards(stage, key, inputs) if key and not found else (0, 0)
         share = 1 - there / whole if whole else 1.0
         known = (artifact.rows or 0, 0.0 if found else share)
-        self._note(stage, title, inputs, state, (there, whole), known, artifact)
+        self._note(stage, title, inputs, state, (there, whole), known)
         return artifact
 
     def _note(
@@ -121,14 +117,13 @@ class _Walk:
         state: State,
         shards: tuple[int, int],
         known: tuple[int, float],
-        artifact: Artifact,
     ) -> None:
         """Record the step. The same work is counted once, as the store keeps it after the first."""
         work = digest_of([stage.name, stage.version, _names(list(inputs.items()))])
         rows, share = known
         if work in self._seen and state != "found":
             state, share = "again", 0.0
-        costs = self._costs(stage, inputs, artifact, ceil(rows * share)) if share else {}
+        costs = self._costs(stage, inputs, ceil(rows * share)) if share else {}
         step = Step(
             section=self._sections.title,
             title=title,
@@ -142,9 +137,7 @@ class _Walk:
         self._seen.add(work)
         self._plan.steps.append(step)
 
-    def _costs(
-        self, stage: Stage, inputs: dict[str, Any], artifact: Artifact, left: int
-    ) -> dict[str, Any]:
+    def _costs(self, stage: Stage, inputs: dict[str, Any], left: int) -> dict[str, Any]:
         """What a step that is not found takes at most; `left` rows of it are not there."""
         if stage.name == "generate":
             return {"sampled": left, "tokens": left * inputs["decoding"].max_tokens}
@@ -153,17 +146,17 @@ class _Walk:
         if stage.name in ("relabel", "correct"):
             reader = inputs.get("teacher") or inputs["judge"]
             return {"reads": 2 * left, "reader": self._whose(reader)}
-        if stage.kind not in ("policy", "student", "teacher"):
+        if stage.kind not in MODELS:
             return {}
         pairs = inputs.get("preferences") or []
         tables = pairs if isinstance(pairs, list) else [pairs]
         trained = sum(table.rows or 0 for table in tables)
-        return {"makes": self._makers[artifact.digest], "pairs": trained}
+        return {"makes": stage.kind, "pairs": trained}
 
     def _whose(self, model: Artifact | External) -> str:
         if isinstance(model, External):
             return model.field.removesuffix(".model")
-        return self._makers.get(model.digest, "policy")
+        return self._made.get(model.digest, "policy")
 
     def _shards(self, stage: Stage, key: dict[str, Any], inputs: dict[str, Any]) -> tuple[int, int]:
         """How many shards the stage has, and how many of them a run that ended has left."""

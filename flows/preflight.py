@@ -29,10 +29,10 @@ from flows.preflight_models import (
 from tasks import machine
 
 
-def check_inputs(recipe: Recipe, weights: bool = True) -> list[str]:
+def check_inputs(recipe: Recipe) -> list[str]:
     """Everything the recipe names: engine, models, prompts, recorded files, chat templates.
 
-    Without `weights` no model is loaded. Returns notes: what is no error and yet not what one would expect, a line each.
+    Returns notes: what is no error and yet not what one would expect, a line each.
 
     Raises:
         InputError: one line that names the field, the file and the line, and the remedy.
@@ -40,17 +40,11 @@ def check_inputs(recipe: Recipe, weights: bool = True) -> list[str]:
     check_machine(recipe)
     check_own_labels(recipe)
     models = check_models(recipe)
-    prompts = named_prompts(recipe)
-    replay = check_replay(recipe)
-    return check_rendering(recipe, models, prompts, replay, weights) if models else []
-
-
-def named_prompts(recipe: Recipe) -> Sequence[Prompt]:
-    """The prompts that the recipe names, or those of what it has recorded."""
     prompts: Sequence[Prompt] = check_cells(recipe)
-    if recipe.recorded_matrix:
-        return prompts
-    return check_logs(recipe) if recipe.logged else check_prompts(recipe)
+    if not recipe.recorded_matrix:
+        prompts = check_logs(recipe) if recipe.logged else check_prompts(recipe)
+    replay = check_replay(recipe)
+    return check_rendering(recipe, models, prompts, replay) if models else []
 
 
 def check_machine(recipe: Recipe) -> None:

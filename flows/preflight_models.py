@@ -181,7 +181,6 @@ def check_rendering(
     models: dict[str, Path],
     prompts: Sequence[Prompt],
     replay: Sequence[Prompt] = (),
-    weights: bool = True,
 ) -> list[str]:
     """Every model renders every kind of conversation, and the policy every prompt in its limit.
 
@@ -197,8 +196,7 @@ def check_rendering(
         tokenizers = check_templates(recipe, models, prompts, replay)
         kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [_QUESTION]
         check_tokens(recipe, models, tokenizers, kinds)
-        if weights:
-            check_loading(recipe, models)
+        check_loading(recipe, models)
         notes = answer_notes(tokenizers.get("policy.model"))
         return notes + special_notes(tokenizers, chain(prompts, replay))
 
