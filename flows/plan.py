@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from data.artifacts import Artifact
 from data.digests import digest_of
@@ -23,6 +23,7 @@ from tasks.progress import Progress
 from tasks.stage import Run, Stage
 
 State = Literal["found", "again", "compute", "later"]
+STATES: tuple[State, ...] = get_args(State)
 MODELS = ("policy", "student", "teacher")  # kinds of artifacts
 
 
@@ -31,7 +32,8 @@ class Step:
     """A stage call of the run.
 
     found: in the store. again: made earlier in the same run. compute: not there. later: its inputs
-    are not there, so nobody knows yet. The counts are of what is left to do, at most.
+    are not there yet, and something of its kind is, so nobody knows. The counts are of what is left
+    to do, at most.
     """
 
     section: str
@@ -102,12 +104,19 @@ class _Walk:
             self._asked[artifact.digest] = inputs["prompts"].rows or 0
         if stage.kind in MODELS:
             self._made[artifact.digest] = stage.kind
-        state: State = "found" if found else "later" if later else "compute"
+        state: State = "found" if found else "compute"
+        if later and self._has(stage.kind):
+            state = "later"
         whole, there = self._shards(stage, key, inputs) if key and not found else (0, 0)
         share = 1 - there / whole if whole else 1.0
         known = (artifact.rows or 0, 0.0 if found else share)
         self._note(stage, title, inputs, state, (there, whole), known)
         return artifact
+
+    def _has(self, kind: str) -> bool:
+        """Whether the store holds anything of this kind, as far as this machine can tell."""
+        store = self._run.context.store
+        return not store.is_local or (store.root / kind).is_dir()
 
     def _note(
         self,
