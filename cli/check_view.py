@@ -48,7 +48,7 @@ def show(check: Check, source: str, command: str) -> None:
     for number, example in enumerate(check.prompts.examples, start=1):
         _example(console, number, example)
     if not check.prompts.examples:
-        _line(console, "The run makes its prompts and models itself; none can be shown yet.", 2)
+        _line(console, "No model that reads them is there before the run.", 2)
     _plan(console, check)
     if check.tried:
         _title(console, "Tried")
@@ -77,7 +77,7 @@ def work(steps: Iterable[Step]) -> dict[str, int]:
         if step.reader:
             readers[f"{step.reader} reads"] += step.reads
     trained = {
-        f"pairs for the {who}": sum(step.pairs for step in left if step.makes == who)
+        f"pairs for the {who}, each epoch": sum(step.pairs for step in left if step.makes == who)
         for who in ("student", "policy")
     }
     sampled = {
@@ -191,8 +191,11 @@ def _plan(console: Console, check: Check) -> None:
         _line(console, "Every stage is found: the run has nothing to compute.", 2)
         return
     _title(console, "Left to do, at most")
-    _columns(console, [(name, f"{n:,}") for name, n in work(steps).items() if n])
-    if disk := check.disk:
+    left = {name: n for name, n in work(steps).items() if n}
+    _columns(console, [(name, f"{n:,}") for name, n in left.items()])
+    if not left:
+        _line(console, "Tables only: no model samples, reads or learns.", 2)
+    if (disk := check.disk) and disk.needed:
         more = f", and {size(disk.meanwhile)} during a training" if disk.meanwhile else ""
         _line(console, f"Disk: about {size(disk.needed)}{more}; {size(disk.free)} are free in", 2)
         _line(console, disk.store, 4)
