@@ -4,6 +4,7 @@ Found through the run's summary and the keys in the store. Loads neither torch n
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def pair_of(
     numbers = _numbers(rounds)
     summary = summary_of(runs_dir, run)
     if against is None:
-        named: list[int | None] = [*(numbers or [None])]
+        named: list[int | None] = list(numbers) if numbers else [None]
         first, second = named if len(named) == 2 else [BASE, *named]
         if first == second:
             raise InputError(f"--rounds: {rounds} names one policy twice; name two")
@@ -153,13 +154,11 @@ def held_out(store: Store, summary: Summary) -> list[dict[str, Any]]:
 
     Empty where they are not in the store any more.
     """
-    try:
+    with suppress(ArtifactError):
         for entry in reversed(summary.rounds):
             for record in entry.stages:
                 if record.kind == "evaluation":
                     return _with_messages(store, summary, store.table(_artifact(record)))
-    except ArtifactError:
-        pass
     return []
 
 
@@ -174,6 +173,25 @@ def start_of(store: Store, entry: Round) -> str:
             "run's store with --store, or run its recipe again"
         ) from error
     return str(key["policy"])
+
+
+def tables_of(store: Store, summary: Summary) -> list[tuple[str, int | None, str]]:
+    """Title, rows and digest of every table of prompts and preferences of a run, in order.
+
+    Rows are None for what is not in the store any more.
+    """
+    found = []
+    rounds = [("", summary.bootstrap)]
+    rounds += [(f"round {entry.round}: ", entry.stages) for entry in summary.rounds]
+    for where, stages in rounds:
+        for record in stages:
+            if record.kind in ("prompts", "preferences"):
+                artifact, rows = _artifact(record), None
+                with suppress(ArtifactError):
+                    kept = load_record(store.place(artifact), artifact.kind, artifact.key)
+                    rows = kept.artifact.rows
+                found.append((where + record.stage, rows, record.artifact))
+    return found
 
 
 def _with_messages(store: Store, summary: Summary, evaluation: Any) -> list[dict[str, Any]]:
