@@ -228,6 +228,8 @@ def _warnings(exported: Exported) -> Iterator[str]:
     last = exported.entry.round if exported.entry else len(exported.summary.rounds)
     rounds = [entry for entry in exported.summary.rounds if entry.round <= last]
     found = warnings({"kl_to_base": 0.0} | exported.summary.base, rounds)
+    if exported.kind == "student":
+        found = [one for one in found if one.section != "drift"]  # of the policy
     if found:
         yield "## Warnings"
         yield ""

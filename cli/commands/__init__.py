@@ -5,7 +5,7 @@ from collections.abc import Callable
 # In the order of `tsalign --help`.
 NAMES = (
     *("align", "bench", "status", "report", "explain"),
-    *("chat", "export"),
+    *("chat", "compare", "export", "serve"),
     *("operate", "verify", "gc", "rerun"),
 )
 
