@@ -4,16 +4,11 @@ from collections.abc import Callable
 
 # In the order of `tsalign --help`.
 NAMES = (
-    "check",
-    "align",
-    "bench",
-    "status",
-    "report",
-    "explain",
-    "operate",
-    "verify",
-    "gc",
-    "rerun",
+    *("check", "align", "bench"),
+    *("status", "report", "explain"),
+    *("chat", "compare", "export", "serve"),
+    *("operate",),
+    *("verify", "gc", "rerun"),
 )
 
 Call = Callable[[], int | None]

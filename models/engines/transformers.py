@@ -4,7 +4,7 @@ Every completion draws its uniform numbers from its own seed and picks tokens by
 cumulative distribution, so its randomness does not depend on who shares its batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class TransformersEngine:
         self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
         self._marks = stop_marks(self._tokenizer)
         self._model: PreTrainedModel | None = None
+        # Told of every token as it is sampled: its row of the batch and its id.
+        self.on_token: Callable[[int, int], None] | None = None
         self._read(Path(model_dir))
         self._served = Served(Path(model_dir), canary_logprobs(self, self._tokenizer))
 
@@ -156,6 +158,11 @@ class TransformersEngine:
         for step in range(steps):
             token = pick(logits.float(), uniform[rows, step], sampling)
             tokens[rows[running], step] = token[running]
+            if self.on_token:
+                for row, sampled in zip(
+                    rows[running].tolist(), token[running].tolist(), strict=True
+                ):
+                    self.on_token(row, sampled)
             running &= ~torch.isin(token, stop) & (step + 1 < room[rows, 0])
             if self._marks:
                 recent = tokens[rows[running], max(0, step + 1 - _LONGEST_MARK) : step + 1]

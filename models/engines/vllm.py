@@ -5,6 +5,7 @@ would take for a distributed job, replaces torch functions on a CPU, and holds G
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -223,6 +224,38 @@ def _cpu_arguments(max_model_len: int) -> dict[str, Any]:
         # "CPU Generator does not use offset".
         "enable_chunked_prefill": False,
     }
+
+
+def server_command(
+    model_dir: Path, runtime: RuntimeConfig, max_model_len: int, name: str, port: int
+) -> tuple[list[str], dict[str, str]]:
+    """The command of vLLM's OpenAI-compatible server on loopback, and its environment.
+
+    `name` is what requests call the model; `max_model_len` is the longest prompt with its answer,
+    in tokens.
+    """
+    on_gpu = device_of(runtime).type == "cuda"
+    options: dict[str, Any] = {
+        "model": str(model_dir),
+        "served_model_name": name,
+        "host": "127.0.0.1",
+        "port": port,
+        "load_format": "safetensors",
+        "dtype": str(dtype_of(runtime)).removeprefix("torch."),
+        "max_model_len": max_model_len,
+        "trust_remote_code": runtime.trust_remote_code,
+        **(_gpu_arguments(runtime) if on_gpu else _cpu_arguments(max_model_len)),
+    }
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    for option, value in options.items():
+        flag = option.replace("_", "-")
+        if isinstance(value, bool):
+            command += [f"--{flag}" if value else f"--no-{flag}"]
+        else:
+            command += [f"--{flag}", str(value)]
+    # What lies in the folder a user works in is none of vLLM's.
+    own = _ENVIRONMENT | {"VLLM_LOGGING_LEVEL": "INFO", "PYTHONSAFEPATH": "1"}
+    return command, {k: v for k, v in own.items() if k not in os.environ}
 
 
 def refusal(error: Exception, model: str) -> Exception:
