@@ -20,6 +20,7 @@ from flows.logged import distill_from_logs, import_logs
 from flows.matrix_logged import pair_a_matrix
 from flows.outside import outside_of
 from flows.preflight import check_inputs
+from flows.recipe_files import working_in
 from flows.round import align_round
 from flows.state import State, Stopped
 from flows.summarize import Book
@@ -111,7 +112,11 @@ def run_recipe(
 
 @flow(name="align", flow_run_name="{recipe.run}", persist_result=False)
 def align(
-    recipe: Recipe, store: str | None = None, runs_dir: str | None = None, quiet: bool = False
+    recipe: Recipe,
+    store: str | None = None,
+    runs_dir: str | None = None,
+    quiet: bool = False,
+    folder: str | None = None,
 ) -> str:
     """Align a policy: rounds of sampling, labelling, distilling and tuning.
 
@@ -120,8 +125,10 @@ def align(
         store: Folder or URL of the artifacts; by default $TSALIGN_STORE or .tsalign/store.
         runs_dir: Folder of the summaries and reports; by default $TSALIGN_RUNS or runs.
         quiet: No progress on the terminal.
+        folder: Where relative names begin; by default the folder that the worker runs flows in.
 
     Returns:
         The folder of the run.
     """
-    return run_recipe(recipe, store_url(store), runs_folder(runs_dir), quiet)
+    with working_in(folder):
+        return run_recipe(recipe, store_url(store), runs_folder(runs_dir), quiet)
