@@ -21,6 +21,7 @@ from flows.logged import distill_from_logs, import_logs
 from flows.matrix_logged import pair_a_matrix
 from flows.outside import outside_of
 from flows.preflight import check_inputs
+from flows.recipe_files import working_in
 from flows.round import align_round
 from flows.state import State, Stopped
 from flows.summarize import Book
@@ -138,6 +139,7 @@ def align(
     runs_dir: str | None = None,
     quiet: bool = False,
     verbose: bool = False,
+    folder: str | None = None,
 ) -> str:
     """Align a policy: rounds of sampling, labelling, distilling and tuning.
 
@@ -147,8 +149,10 @@ def align(
         runs_dir: Folder of the summaries and reports; by default $TSALIGN_RUNS or runs.
         quiet: No progress on the terminal.
         verbose: A line for every stage, found ones too, with what it counted.
+        folder: Where relative names begin; by default the folder that the worker runs flows in.
 
     Returns:
         The folder of the run.
     """
-    return run_recipe(recipe, store_url(store), runs_folder(runs_dir), quiet, verbose=verbose)
+    with working_in(folder):
+        return run_recipe(recipe, store_url(store), runs_folder(runs_dir), quiet, verbose=verbose)

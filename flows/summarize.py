@@ -29,7 +29,7 @@ from flows.derived import final_result, policy_summary
 from flows.fingerprint import run_digest
 from flows.logged import LoggedOutcome
 from flows.state import Judged, Outcome, Stopped
-from tasks.report import write_report
+from tasks.report import with_messages, write_report
 from tasks.report_rules import hardly_moved
 from tasks.stage import Model, Run
 from tasks.ui import publish_report, publish_round
@@ -223,6 +223,8 @@ class Book:
         self._write()
         store = self._run.context.store
         rows = store.table(judged.evaluation).to_pylist() if judged else []
+        if self._run.books.kept:
+            rows = with_messages(rows, self.summary, store)
         self._run.books.note(publish_round, self.summary, entry, rows)
 
     def round_stopped(self, outcome: Stopped) -> None:

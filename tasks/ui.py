@@ -30,6 +30,7 @@ from tasks.progress import Progress
 from tasks.report_html import win_chart
 
 SAMPLES = 3  # best wins and worst losses shown
+_LONGEST_PROMPT = 1000  # characters
 _LONG_SECONDS = 5.0  # a stage gets a progress bar after that, renewed as often
 # The report's charts take their colours from its page; alone they need some.
 
@@ -69,7 +70,10 @@ class UiProgress(Progress):
 
 
 def publish_round(summary: Summary, entry: Round, rows: Sequence[dict[str, Any]]) -> None:
-    """The round's artifacts: table of rounds so far, samples, plot. `rows` are EVALUATION rows."""
+    """The round's artifacts: table of rounds so far, samples, plot.
+
+    `rows` are EVALUATION rows with the `messages` of their prompts.
+    """
     name = f"{summary.run}, round {entry.round}"
     create_table_artifact(
         [round_row(one) for one in summary.rounds], key="rounds", description=f"After {name}"
@@ -132,7 +136,14 @@ def _sample(row: dict[str, Any]) -> str:
         f"{side} ({row[f'{side}_score']:.2f}):\n\n{_quoted(row[f'{side}_completion'])}\n"
         for side in ("base", "policy")
     ]
-    return f"### {row['dataset']}: `{row['prompt_id']}`\n\n" + "\n".join(sides)
+    return f"### {row['dataset']}\n\nprompt:\n\n{_quoted(_prompt(row))}\n\n" + "\n".join(sides)
+
+
+def _prompt(row: dict[str, Any]) -> str:
+    """What the user wrote last, or the prompt's id where its text is nowhere."""
+    messages = row.get("messages")
+    text = str(messages[-1]["content"]) if messages else str(row["prompt_id"])
+    return text if len(text) <= _LONGEST_PROMPT else text[:_LONGEST_PROMPT] + " ..."
 
 
 def _quoted(text: str) -> str:

@@ -7,7 +7,7 @@ NAMES = (
     *("check", "align", "bench"),
     *("status", "report", "explain"),
     *("chat", "compare", "export", "serve"),
-    *("operate",),
+    *("submit", "operate"),
     *("verify", "gc", "rerun"),
 )
 

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from cli.main import main
 from data.errors import InputError, InputErrors
 from data.recipe import Recipe
-from cli.main import main
 from flows.findings import Findings
 from flows.fitting import fitted
 from flows.preflight import check_inputs, inspect

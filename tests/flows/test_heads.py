@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from cli.main import main
 from data.recipe import Recipe
 from data.summary import read_summary
-from cli.main import main
 from flows.preflight import check_inputs, inspect
 from models.text_pairs import load_reader, reads_segments
 from tests.flows import flips
