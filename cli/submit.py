@@ -59,7 +59,9 @@ def _check_here(recipe: Recipe, to: Connection) -> None:
 
     assert to.own is not None
     started = to.own.started
-    check(fitted(recipe), Store(started["store"]), Path(started["runs"]) / recipe.run, quiet=False)
+    folder = Path(started["runs"]) / recipe.run
+    for note in check(fitted(recipe), Store(started["store"]), folder):
+        sys.stderr.write(f"tsalign: note: {note}\n")
 
 
 def create_run(
