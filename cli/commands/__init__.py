@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 # In the order of `tsalign --help`.
 NAMES = (
+    "init",
     "check",
     "align",
     "bench",
