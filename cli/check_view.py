@@ -12,7 +12,8 @@ from rich.text import Text
 
 from flows.check import Check, ModelFacts, Tried
 from flows.plan import STATES, Step
-from flows.preview import Example, Piece, Preview, Reading, writes
+from flows.preflight_models import writes
+from flows.preview import Example, Piece, Preview, Reading
 
 _HEAD = _TAIL = 240  # characters shown of a long prompt
 _EXPLAINED = {

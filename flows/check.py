@@ -5,7 +5,6 @@ No weights are loaded unless asked for (`deep`), nothing is computed, and nothin
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -16,22 +15,14 @@ from data.errors import InputError
 from data.recipe import Recipe
 from data.remote import local_folder
 from flows import preflight
+from flows.findings import Findings
 from flows.fitting import filled, left_out
 from flows.plan import Plan, planned
-from flows.preflight_models import (
-    Prompt,
-    answer_notes,
-    check_loading,
-    check_models,
-    check_templates,
-    check_tokens,
-    conversation_kinds,
-    special_notes,
-)
-from flows.preview import Preview, prompt_files, read_by_models, writes
+from flows.preflight_models import Prompts, check_loading, check_rendering, writes
+from flows.preview import Preview, prompt_files, read_by_models
 from models.checkpoints import (
-    check_template_file,
     context_length,
+    has_template,
     is_causal,
     read_config,
     weight_files,
@@ -98,11 +89,11 @@ def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -
     """
     chosen = left_out(recipe)
     whole = filled(recipe, chosen)
-    found = Check(whole, chosen)
-    models, prompts = _inputs(whole, found, deep)
-    if not found.problems:
-        _attempt(found, _writable, "--store", local_folder(store)[0])
-        _attempt(found, _writable, "--runs-dir", runs_dir / whole.run)
+    findings = Findings()
+    models, prompts = _inputs(whole, findings, deep)
+    findings.attempt(_writable, "--store", local_folder(store)[0])
+    findings.attempt(_writable, "--runs-dir", runs_dir / whole.run)
+    found = Check(whole, chosen, findings.problems, findings.notes)
     if found.problems:
         return found
     found.machine = _machine(whole)
@@ -110,7 +101,7 @@ def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -
     found.prompts = prompt_files(whole)
     read_by_models(whole, models, prompts, found.prompts)
     if whole.recorded_matrix:
-        found.prompts.rows["import_cell_prompts"] = len(prompts)
+        found.prompts.rows["import_cell_prompts"] = sum(1 for _ in prompts)
     found.plan = planned(whole, store, runs_dir / whole.run, found.prompts.rows)
     found.disk = _disk(whole, found, local_folder(store)[0])
     if deep:
@@ -118,49 +109,14 @@ def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -
     return found
 
 
-def _attempt(found: Check, check: Any, *args: Any) -> Any:
-    """What a check of preflight gives; None where it found problems, which are kept."""
-    try:
-        return check(*args)
-    except InputError as error:
-        found.problems += getattr(error, "problems", (str(error),))
-        return None
-
-
-def _inputs(recipe: Recipe, found: Check, deep: bool) -> tuple[dict[str, Path], Sequence[Prompt]]:
-    """Models and prompts, as preflight checks them; problems that do not depend on each other."""
-    _attempt(found, preflight.check_machine, recipe)
-    _attempt(found, preflight.check_own_labels, recipe)
-    models: dict[str, Path] = _attempt(found, check_models, recipe) or {}
-    prompts: Sequence[Prompt] | None = _attempt(found, preflight.check_cells, recipe)
-    if not recipe.recorded_matrix:
-        read = preflight.check_logs if recipe.logged else preflight.check_prompts
-        prompts = _attempt(found, read, recipe)
-    replay = _attempt(found, preflight.check_replay, recipe) or []
-    if models and not found.problems:
-        _attempt(found, _rendering, recipe, models, prompts or [], replay, deep, found)
-    return models, prompts or []
-
-
-def _rendering(
-    recipe: Recipe,
-    models: dict[str, Path],
-    prompts: Sequence[Prompt],
-    replay: Sequence[Prompt],
-    deep: bool,
-    found: Check,
-) -> None:
-    from models.silence import quiet
-
-    question = [{"role": "user", "content": "What is 12 plus 30?"}]
-    with quiet():
-        tokenizers = check_templates(recipe, models, prompts, replay)
-        kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [question]
-        check_tokens(recipe, models, tokenizers, kinds)
-        found.notes += answer_notes(tokenizers.get("policy.model"))
-        found.notes += special_notes(tokenizers, [*prompts, *replay])
-        if deep:
-            check_loading(recipe, models)
+def _inputs(recipe: Recipe, found: Findings, deep: bool) -> tuple[dict[str, Path], Prompts]:
+    """Models and prompts, as preflight checks them, all problems together."""
+    models, prompts, replay = preflight.check_files(recipe, found)
+    if models:
+        check_rendering(recipe, models, prompts, replay, found)
+    if models and deep:
+        check_loading(recipe, models, found)
+    return models, prompts
 
 
 def _writable(option: str, folder: Path) -> None:
@@ -179,11 +135,7 @@ def _machine(recipe: Recipe) -> dict[str, str]:
 
 def _facts(name: str, path: Path) -> ModelFacts:
     config = read_config(path, name)
-    try:
-        check_template_file(path, name)
-        reads = "chat template"
-    except InputError:
-        reads = "text pair"
+    reads = "chat template" if writes(name) or has_template(path, name) else "text pair"
     stored = config.get("dtype") or config.get("torch_dtype") or "float32"
     return ModelFacts(
         field=name,
@@ -213,9 +165,10 @@ def _disk(recipe: Recipe, found: Check, root: Path) -> Disk:
     return Disk(str(root), needed, meanwhile, shutil.disk_usage(there).free)
 
 
-def _tried(recipe: Recipe, models: dict[str, Path], prompts: Sequence[Prompt]) -> list[Tried]:
+def _tried(recipe: Recipe, models: dict[str, Path], prompts: Prompts) -> list[Tried]:
     """Every model loaded as the run will load it, and used once."""
-    messages = prompts[0].messages if prompts else [{"role": "user", "content": "Hello!"}]
+    first = next(iter(prompts), None)
+    messages = first.messages if first else [{"role": "user", "content": "Hello!"}]
     found, answer = [], "Yes."
     for name, path in sorted(models.items(), key=lambda one: not writes(one[0])):
         started = monotonic()

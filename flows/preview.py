@@ -6,7 +6,7 @@ tokens apart from text that only looks like them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +15,12 @@ from data.logged import held_out_split, read_logged
 from data.prompts import read_prompt_file, without_prompts
 from data.recipe import WORLD, Recipe
 from flows.preflight import held_out_sizes, named_file
-from flows.preflight_models import Prompt
+from flows.preflight_models import Prompt, Prompts, tokenizer_of, writes
 
 if TYPE_CHECKING:
     from models.special_text import Tokenizer
 
 ANSWER = "(the answer)"  # stands for an answer where a reward model reads one
-SHOWN = 3  # prompts: the shortest, one in the middle, the longest
 SHARES = (50, 95, 100)  # percentiles of the lengths
 _CHUNK = 1024
 
@@ -115,19 +114,19 @@ def _own_files(recipe: Recipe, seen: Preview) -> None:
 
 
 def read_by_models(
-    recipe: Recipe, models: dict[str, Path], prompts: Sequence[Prompt], seen: Preview
+    recipe: Recipe, models: dict[str, Path], prompts: Prompts, seen: Preview
 ) -> None:
     """Add lengths, and three prompts as each model reads them.
 
     Raises:
         InputError: a tokenizer does not load or render a prompt.
     """
-    if not (models and prompts):
+    if not models or next(iter(prompts), None) is None:
         return
     from models.silence import quiet
 
     with quiet():
-        tokenizers = {field: _tokenizer(recipe, field, path) for field, path in models.items()}
+        tokenizers = {field: tokenizer_of(recipe, field, path) for field, path in models.items()}
         first = next(iter(tokenizers))
         measured = tokenizers.get("policy.model", tokenizers[first])
         lengths = list(_lengths(measured, prompts))
@@ -136,29 +135,17 @@ def read_by_models(
         if "policy.model" in models:
             seen.limit = recipe.prompts.max_tokens
             seen.too_long = sum(length > seen.limit for length in lengths)
-        middle = order[len(order) // 2]
-        for index in list(dict.fromkeys((order[0], middle, order[-1])))[:SHOWN]:
-            seen.examples.append(_example(prompts[index], tokenizers))
+        shown = (order[0], order[len(order) // 2], order[-1])
+        chosen = {i: prompt for i, prompt in enumerate(prompts) if i in shown}
+        for index in dict.fromkeys(shown):
+            seen.examples.append(_example(chosen[index], tokenizers))
 
 
-def writes(field: str) -> bool:
-    """Whether the model of this field is shown prompts alone, and writes."""
-    return field == "policy.model" or field.startswith("matrix")
-
-
-def _tokenizer(recipe: Recipe, field: str, path: Path) -> "Tokenizer":
-    from models.chat import load_tokenizer
-    from models.text_pairs import load_reader
-
-    load = load_tokenizer if writes(field) else load_reader
-    return load(path, recipe.runtime.trust_remote_code)
-
-
-def _lengths(tokenizer: "Tokenizer", prompts: Sequence[Prompt]) -> Iterator[int]:
+def _lengths(tokenizer: "Tokenizer", prompts: Prompts) -> Iterator[int]:
     from models.chat import render_prompts
 
-    for start in range(0, len(prompts), _CHUNK):
-        part = [prompt.messages for prompt in prompts[start : start + _CHUNK]]
+    left = iter(prompts)
+    while part := [prompt.messages for prompt in islice(left, _CHUNK)]:
         yield from map(len, render_prompts(tokenizer, part))
 
 
