@@ -15,8 +15,10 @@ from models.stats import dataset_mean, outcome, win_rate
 from tasks import report_text as text
 from tasks import report_view as view
 from tasks.report import evaluation_samples
+from tasks.report_answers import sample_groups
 from tasks.report_html import drift_charts, environment, win_chart
 from tasks.report_rules import warnings
+from tasks.report_words import words
 
 Row = dict[str, Any]
 
@@ -67,10 +69,13 @@ def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Seque
             rounds=round_rows(a, b),
             datasets=dataset_rows(a, b, paired),
             paired=paired,
-            groups=view.sample_groups(paired.rows) if paired.head_to_head else [],
+            groups=sample_groups(paired.rows) if paired.head_to_head else [],
             totals_rows=total_rows(a, b),
             drift_charts=drift_charts(drift, labels),
-            warned=[warnings(base, rounds) for rounds, base in drift],
+            warned=[
+                warnings(base, run.rounds, words(run))
+                for run, (_, base) in zip(runs, drift, strict=True)
+            ],
         )
     )
 
@@ -200,8 +205,8 @@ def total_rows(a: Summary, b: Summary) -> list[tuple[str, str, str]]:
         ("prompts asked", "asked"),
         ("answers generated", "generated"),
         ("usable answers", "usable"),
-        ("pairs picked by the student", "mined"),
-        ("reversed by the teacher", "swapped"),
+        ("pairs made", "mined"),
+        ("reversed", "swapped"),
         ("pairs labelled", "labelled"),
         ("pairs trained on", "trained"),
     ]
