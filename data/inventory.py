@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from data.artifacts import Artifact, Record, load_record
 from data.errors import ArtifactError, InputError
+from data.recipe import RUN_NAME
 from data.store import Store
 from data.summary import Summary, read_summary
 
@@ -44,6 +45,13 @@ class Runs(NamedTuple):
 
     readable: dict[str, Summary]
     unreadable: dict[str, str]
+
+
+def run_folder(runs_dir: Path, name: str) -> Path:
+    """Where a run keeps its summary and report. Raises InputError for a name that is a path."""
+    if not re.fullmatch(RUN_NAME, name):
+        raise InputError(f"{name!r} is no name of a run; `tsalign status` lists the runs")
+    return runs_dir / name
 
 
 def summaries(runs_dir: Path) -> Runs:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from data.artifacts import Artifact
 from data.errors import ArtifactError, InputError
+from data.inventory import run_folder
 from data.places import one_at_a_time
 from data.recipe import Recipe
 from data.store import Store
@@ -17,15 +18,17 @@ from data.summary import Summary, read_summary, write_summary
 from flows.fitting import fitted
 from flows.problems import one_line
 from flows.server import prefect_ready
-from flows.show import headline, run_folder
 from tasks.redo import StageName
 
 if TYPE_CHECKING:
     from prefect import Flow
 
 
-def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -> None:
-    """Run the recipe, unless its run is complete and every artifact of it is in order."""
+def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -> Path:
+    """Run the recipe, unless its run is complete and every artifact of it is in order.
+
+    Returns the folder of the run.
+    """
     console = Console(quiet=quiet, highlight=False)
     folder = runs_dir / recipe.run
     artifacts = Store(store)
@@ -41,12 +44,12 @@ def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -
             from flows.align import align
 
             carry_out(align, recipe, **places, by_prefect=answers)
-    headline(console, read_summary(folder / "summary.json"), folder)
+    return folder
 
 
 def launch_rerun(
     run: str, number: int, stage: str, *, store: str, runs_dir: Path, quiet: bool = False
-) -> None:
+) -> Path:
     """Make a stage of a finished or failed round again and what follows from it."""
     if stage not in get_args(StageName):
         raise InputError(f"--stage: no stage {stage!r}; use {', '.join(get_args(StageName))}")
@@ -57,8 +60,7 @@ def launch_rerun(
         from flows.rerun import rerun_round
 
         carry_out(rerun_round, run, number, stage, **places, by_prefect=answers)
-    console = Console(quiet=quiet, highlight=False)
-    headline(console, read_summary(folder / "summary.json"), folder)
+    return folder
 
 
 def carry_out(flow: "Flow", *args: Any, by_prefect: bool, **kwargs: Any) -> None:

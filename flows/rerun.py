@@ -6,11 +6,11 @@ from prefect import flow
 from prefect.context import FlowRunContext
 
 from data.errors import InputError
+from data.inventory import run_folder
 from data.places import runs_folder, store_url
 from data.store import Store
 from flows.align import run_recipe
 from flows.launch import recipe_of
-from flows.show import run_folder
 from tasks.redo import Redo, StageName, now
 
 

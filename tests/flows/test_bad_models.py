@@ -18,8 +18,8 @@ from transformers import (
     RobertaConfig,
 )
 
+from cli.main import main
 from data.recipe import Recipe
-from flows.cli import main
 from flows.preflight import check_inputs
 from tests.flows.conftest import in_new_process, refused_in_new_process
 

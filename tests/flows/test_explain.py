@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from cli.explain import ABSENT, Call, differences, nearest
+from cli.main import main
 from data.artifacts import Record
 from data.digests import digest_of
 from flows import label as loop
-from flows.cli import main
-from flows.explain import ABSENT, Call, differences, nearest
 from tasks.keys import library_versions
 
 
@@ -208,7 +208,7 @@ def test_a_run_round_or_stage_that_is_not_there(tiny_run, capsys):
 def test_they_load_neither_torch_nor_prefect(tiny_run, command):
     code = (
         "import sys\n"
-        "from flows.cli import main\n"
+        "from cli.main import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         "heavy = {'torch', 'transformers', 'vllm', 'prefect'} & set(sys.modules)\n"
         "assert not heavy, heavy"

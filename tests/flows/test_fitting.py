@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from data.rates import TABLE, learning_rate
 from data.recipe import Recipe
 from data.recipe_loading import config_digest, load_recipe
 from data.summary import read_summary
-from flows.cli import main
 from flows.fitting import fitted, left_out, said
 from flows.launch import recipe_of as recipe_of_run
 from tasks.report_rules import NEAR, hardly_moved

@@ -16,10 +16,9 @@ from rich.console import Console
 
 from data.artifacts import Record
 from data.errors import InputError
-from data.inventory import Place, records, summaries
+from data.inventory import Place, records, run_folder, summaries
 from data.store import Store
 from data.summary import StageRecord, Summary, read_summary
-from flows.show import run_folder
 
 PREPARATION = 0  # the "round" of what comes before the first
 Difference = tuple[str, Any, Any]  # path of a field, its value in the neighbour, its value here

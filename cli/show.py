@@ -1,7 +1,6 @@
 """What the command line prints of runs that are on disk. Loads neither torch nor Prefect."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +9,16 @@ from rich.console import Console
 
 from data.digests import file_digest
 from data.errors import InputError
-from data.inventory import summaries
-from data.recipe import RUN_NAME
+from data.inventory import run_folder, summaries
 from data.store import Store
 from data.summary import StageRecord, Summary, read_summary, write_summary
 from tasks.status import format_status, result_line
 
 
-def headline(console: Console, summary: Summary, folder: Path) -> None:
+def headline(folder: Path, *, quiet: bool = False) -> None:
     """The result of a run, where its files are."""
-    console.print(format_status(summary))
+    console = Console(quiet=quiet, highlight=False)
+    console.print(format_status(read_summary(folder / "summary.json")))
     console.print(f"Report: {folder / 'report.html'}", markup=False)
 
 
@@ -30,14 +29,7 @@ def show_run(runs_dir: Path, name: str) -> None:
     console.print(f"bootstrap: {stage_counts(summary.bootstrap)}")
     for entry in summary.rounds:
         console.print(f"round {entry.round}: {stage_counts(entry.stages)}")
-    headline(console, summary, folder)
-
-
-def run_folder(runs_dir: Path, name: str) -> Path:
-    """Where a run keeps its summary and report. Raises InputError for a name that is a path."""
-    if not re.fullmatch(RUN_NAME, name):
-        raise InputError(f"{name!r} is no name of a run; `tsalign status` lists the runs")
-    return runs_dir / name
+    headline(folder)
 
 
 def stage_counts(stages: list[StageRecord]) -> str:
