@@ -34,13 +34,18 @@ class Paired(NamedTuple):
 
 def write_comparison(a: Summary, b: Summary, store: Store, out: Path) -> None:
     """Write the page. What is not in the store any more is left out, and said to be."""
+    write_text(out, comparison_text(a, b, store))
+
+
+def comparison_text(a: Summary, b: Summary, store: Store) -> str:
+    """The page of two runs, as `write_comparison` writes it."""
     samples = []
     for summary in (a, b):
         rows: list[Row] = []
         with suppress(ArtifactError):
             rows = evaluation_samples(summary, store)
         samples.append(rows)
-    write_text(out, comparison_html(a, b, samples[0], samples[1]))
+    return comparison_html(a, b, samples[0], samples[1])
 
 
 def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Sequence[Row]) -> str:

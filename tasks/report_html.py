@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from data.summary import Round, Summary, write_text
+from data.summary import Round, Summary
 from tasks import report_text as text
 from tasks import report_view as view
 from tasks.plots import Point, Series, chart, interval_bar
@@ -31,22 +31,14 @@ DRIFT = {
 }
 
 
-def render_report(
-    summary: Summary, samples: Sequence[dict[str, Any]], recipe_text: str, out: Path
-) -> None:
-    """Write the report of a run.
+def report_html(summary: Summary, samples: Sequence[dict[str, Any]], recipe_text: str) -> str:
+    """The report as a page. All text of models and users is escaped.
 
     Args:
         samples: Rows of EVALUATION of the final round, each with its prompt's `messages`; all of
             them, the report chooses. Empty where no policy was trained.
         recipe_text: The recipe as YAML, to be shown.
-        out: The HTML file.
     """
-    write_text(out, report_html(summary, samples, recipe_text))
-
-
-def report_html(summary: Summary, samples: Sequence[dict[str, Any]], recipe_text: str) -> str:
-    """The report as a page. All text of models and users is escaped."""
     words = method_words(summary)
     base = view.base_drift(summary, samples)
     rounds, final = summary.rounds, text.result(summary)
@@ -148,6 +140,16 @@ def environment() -> "Environment":
 def _digest(code: str) -> str:
     """What a Content-Security-Policy allows a script by: this one, and no other, runs."""
     return "sha256-" + b64encode(sha256(code.encode()).digest()).decode()
+
+
+def message_html(title: str, text: str) -> str:
+    """A page that says one thing."""
+    page = environment().from_string(
+        '{% from "report_macros.html.j2" import head with context %}'
+        "{{ head(title ~ ' – tsalign') }}<body><main><section><h1>{{ title }}</h1><p>{{ text }}</p>"
+        '<p><a href="/">All runs</a></p></section></main></body></html>'
+    )
+    return page.render(title=title, text=text)
 
 
 def script_digest() -> str:

@@ -3,6 +3,17 @@
 from collections.abc import Callable
 
 # In the order of `tsalign --help`.
-NAMES = ("align", "bench", "status", "report", "explain", "operate", "verify", "gc", "rerun")
+NAMES = (
+    "align",
+    "bench",
+    "status",
+    "report",
+    "open",
+    "explain",
+    "operate",
+    "verify",
+    "gc",
+    "rerun",
+)
 
 Call = Callable[[], int | None]

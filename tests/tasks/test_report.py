@@ -7,16 +7,13 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from data.errors import ArtifactError
-from data.schemas import EVALUATION, PROMPTS
 from data.store import Store
-from data.summary import Ledger, StageRecord
-from data.tables import write_table
+from data.summary import Ledger
 from tasks.report import evaluation_samples, write_report
-from tasks.report_html import render_report, report_html
+from tasks.report_html import report_html
 from tasks.report_rules import warnings
 from tasks.report_text import duration
 from tasks.report_view import ledger_levels
@@ -337,45 +334,11 @@ def test_values_that_are_not_known_are_left_out():
     assert "labels the oracle confirms" not in page(summary).text
 
 
-def test_the_report_is_one_file_written_whole(tmp_path):
-    out = tmp_path / "runs" / "report.html"
-    render_report(examples.aligned(), examples.samples(), YAML, out)
-    assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert list(out.parent.iterdir()) == [out]
-
-
 @pytest.fixture
 def stored(tmp_path):
     """A store with an evaluation and its prompts, and the summary of the run that made them."""
-    store, summary = Store(tmp_path / "store"), examples.aligned()
-    rows = examples.samples()
-
-    def put(kind, name, columns, schema):
-        def body(out):
-            write_table(out / "data.parquet", pa.Table.from_pylist(columns, schema), schema)
-            return {}
-
-        made = store.put(kind, {"stage": name}, body)
-        return StageRecord(
-            stage=name,
-            cached=False,
-            seconds=0.0,
-            computed_seconds=0.0,
-            kind=made.kind,
-            key=made.key,
-            artifact=made.digest,
-        )
-
-    evaluation = put(
-        "evaluation",
-        "evaluate",
-        [{n: row[n] for n in EVALUATION.names} for row in rows],
-        EVALUATION,
-    )
-    prompts = put("prompts", "test", [{n: row[n] for n in PROMPTS.names} for row in rows], PROMPTS)
-    pool = put("prompts", "pool", [], PROMPTS)
-    summary.bootstrap = [pool, prompts]
-    summary.rounds[2].stages = [evaluation]
+    store, summary, rows = Store(tmp_path / "store"), examples.aligned(), examples.samples()
+    examples.store_answers(store, summary, rows)
     return summary, store, rows
 
 
@@ -387,8 +350,10 @@ def test_samples_are_the_final_evaluation_with_its_prompts(stored):
 
 def test_a_report_is_written_from_summary_and_store(stored, tmp_path):
     summary, store, _ = stored
-    write_report(summary, store, tmp_path / "report.html")
-    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    out = tmp_path / "runs" / "report.html"
+    write_report(summary, store, out)
+    assert list(out.parent.iterdir()) == [out]
+    text = Page(out.read_text(encoding="utf-8")).text
     assert "It is 17 + 5 = 22." in text and "generate: k: 8" in text
 
 
