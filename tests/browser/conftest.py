@@ -93,5 +93,6 @@ def visit(browser):
     for context in contexts:
         context.close()
     assert said == []
-    elsewhere = [url for url in asked if not url.startswith(("http://127.0.0.1:", "file:///"))]
+    here = ("http://127.0.0.1:", "blob:http://127.0.0.1:", "file:///")
+    elsewhere = [url for url in asked if not url.startswith(here)]
     assert asked and elsewhere == []
