@@ -34,6 +34,7 @@ from data.recipe import RuntimeConfig
 from data.store import Store
 from data.summary import StageRecord
 from models import today, traits
+from models.trackers import Tracking
 from tasks import machine
 from tasks import shards as sharding
 from tasks.books import Books, Watched
@@ -64,6 +65,7 @@ class Context:
     on_progress: Callable[[int, int], None] | None = None
     only: pa.Array | None = None  # prompt ids of the shard at work
     scratch: Path | None = None  # what a killed stage may leave to its next try; named by its key
+    tracking: Tracking | None = None  # where a training's curves are drawn
     date: str | None = None  # YYYY-MM-DD, what chat templates print that ask for it; None: today
 
     def path(self, model: Model) -> Path:
@@ -95,6 +97,11 @@ class Run:
     round: int = 0  # the one at work; 0 before the first
     redo: Redo | None = None  # what to make again although it is there
     books: Books = field(default_factory=Books)  # what Prefect is told of it
+
+    def note_trackers(self) -> None:
+        """Say which trackers have failed meanwhile, a line each."""
+        for line in self.context.tracking.failures() if self.context.tracking else ():
+            self.progress.note(line)
 
     def take_records(self) -> list[StageRecord]:
         """The stages recorded since the last call, oldest first."""
@@ -185,6 +192,7 @@ class _Call:
             on_progress=self.run.progress.update,
             only=self.only,
             scratch=self.run.context.store.scratch(self.stage.kind, self.key),
+            tracking=self._tracking(),
         )
         if self.parts:
             return sharding.join(out, context.store, [part.result for part in self.parts])
@@ -192,8 +200,16 @@ class _Call:
         meta: dict[str, Any] = steadily(
             read, context.residents.close, lambda: self._work(emptied(out), context)
         )
+        self.run.note_trackers()
         asks = traits.asks(out)
         return meta | ({"asks": asks} if asks else {})
+
+    def _tracking(self) -> Tracking | None:
+        tracking = self.run.context.tracking
+        if tracking is None or not self.stage.libraries:
+            return None
+        stage, key = self.stage.name, digest_of(self.key)
+        return replace(tracking, round=self.run.round, stage=stage, key=key)
 
     def _work(self, out: Path, context: Context) -> dict[str, Any]:
         if self.stage.isolated and machine.device(context.runtime) == "cuda":
