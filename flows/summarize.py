@@ -269,7 +269,7 @@ class Book:
     def _draw(self, entry: Round, trained: Mapping[str, Artifact | None]) -> None:
         losses = {name: model.meta["final_loss"] for name, model in trained.items() if model}
         draw_round(self._run.context.tracking, self.summary, entry, losses)
-        self._run.note_trackers()
+        self._run.progress.notes(self._run.context.tracking)
 
     def finish(self, models: dict[str, Model], seconds: float) -> None:
         """Report, links to the aligned models, and last the summary that tells their digests."""

@@ -31,11 +31,10 @@ def draw_round(
         return
     of_base = {f"policy/{name}": value for name, value in summary.base.items()}
     trained = {f"{model}/final_loss": loss for model, loss in losses.items()}
-    points: dict[int, Mapping[str, float | None]] = {
-        0: of_base,
-        entry.round: measures(entry) | trained,
-    }
-    draw(tracking, {step: _finite(values) for step, values in points.items() if values})
+    points = {entry.round: _finite(measures(entry) | trained)}
+    if of_base:
+        points[0] = _finite(of_base)
+    draw(tracking, points)
 
 
 def measures(entry: Round) -> dict[str, float | None]:

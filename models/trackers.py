@@ -13,8 +13,8 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, field, replace
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,43 +44,46 @@ class Tracking:
     round: int = 0  # 0: before the first
     stage: str = ""
     key: str = ""  # digest: another training of the same round has another
+    failed: dict[str, str] = field(default_factory=dict)  # why, by tracker; of all stages
+    told: set[str] = field(default_factory=set)
 
     @property
     def title(self) -> str:
         return f"round-{self.round}/{self.stage}" if self.round else self.stage
 
+    def stage_of(self, round_: int, stage: str, key: str) -> "Tracking":
+        """The same trackers, for one call of a stage."""
+        return replace(self, round=round_, stage=stage, key=key)
+
     def working(self) -> list[str]:
         """The trackers that have not failed in this invocation of the run."""
-        return [name for name in self.trackers if not any(p.exists() for p in self._failure(name))]
+        return [name for name in self.trackers if not self._reason(name)]
 
     def fail(self, tracker: str, error: BaseException) -> None:
         """Leave this tracker out from now on."""
         reason = (str(error).strip().splitlines() or [""])[0][:200]
-        new, _ = self._failure(tracker)
-        try:
-            new.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(f"{type(error).__name__}: {reason}", errors="replace")
-        except OSError:  # a full disk: it will fail again
-            return
+        self.failed[tracker] = reason = f"{type(error).__name__}: {reason}"
+        path = self._failure(tracker)
+        with suppress(OSError):  # where nothing can be written, a child process tells no one
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(reason, encoding="utf-8", errors="replace")
 
     def failures(self) -> list[str]:
         """A line for every tracker that has failed since this was last asked."""
-        lines = []
-        for tracker in self.trackers:
-            new, told = self._failure(tracker)
-            if new.exists():
-                lines.append(
-                    f"note: {tracker} failed ({new.read_text(errors='replace')}); "
-                    "going on without it, results are the same"
-                )
-                new.replace(told)
-        return lines
+        new = [name for name in self.trackers if name not in self.told and self._reason(name)]
+        self.told.update(new)
+        return [
+            f"note: {name} failed ({self._reason(name)}); going on without it, results are the same"
+            for name in new
+        ]
 
     def begin(self) -> None:
         """A new invocation of the run: every tracker is tried again."""
+        self.failed.clear()
+        self.told.clear()
         for tracker in self.trackers:
-            for path in self._failure(tracker):
-                path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._failure(tracker).unlink(missing_ok=True)
 
     def curve(self, tracker: str) -> "Curve":
         """Where this stage is drawn; another training of the same title gets a longer one."""
@@ -90,9 +93,15 @@ class Tracking:
                 break
         return curve
 
-    def _failure(self, tracker: str) -> tuple[Path, Path]:
-        folder = self.folder / tracker / NOTES
-        return folder / "failed", folder / "failed.told"
+    def _reason(self, tracker: str) -> str:
+        """Why the tracker is left out, as this process or a child of it found; "": it is not."""
+        if tracker not in self.failed:
+            with suppress(OSError):
+                self.failed[tracker] = self._failure(tracker).read_text(encoding="utf-8")
+        return self.failed.get(tracker, "")
+
+    def _failure(self, tracker: str) -> Path:
+        return self.folder / tracker / NOTES / "failed"
 
 
 @dataclass(frozen=True)
@@ -179,7 +188,7 @@ class Trackio:
         import trackio
 
         self._trackio = trackio
-        self._run = trackio.init(
+        trackio.init(
             project=os.environ.get("TRACKIO_PROJECT", PROJECT),
             name=curve.name,
             group=curve.run,
@@ -192,7 +201,8 @@ class Trackio:
         self._trackio.log(dict(values), step=step)
 
     def close(self) -> None:
-        self._run.finish()
+        if self._trackio.context_vars.current_run.get() is not None:  # or its callback did
+            self._trackio.finish()
 
 
 class Wandb:
@@ -209,7 +219,7 @@ class Wandb:
             job_type=curve.title.rpartition("/")[2],
             id=curve.id,
             resume="allow",
-            dir=os.environ.get("WANDB_DIR", str(curve.folder)),
+            dir=os.environ.get("WANDB_DIR", str(curve.folder.parent)),  # it adds "wandb"
             mode=mode,
             settings=wandb.Settings(silent=True, console="off", init_timeout=_SECONDS),
         )
@@ -228,10 +238,10 @@ class Mlflow:
         # A server that does not answer would be asked for minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(_SECONDS))
-        for chatter in ("mlflow", "alembic"):
-            logging.getLogger(chatter).setLevel(logging.WARNING)
         import mlflow
 
+        for chatter in ("mlflow", "alembic"):  # the import itself sets what is heard
+            logging.getLogger(chatter).setLevel(logging.WARNING)
         curve.folder.mkdir(parents=True, exist_ok=True)
         self._mlflow = mlflow
         own = f"sqlite:///{(curve.folder / 'mlflow.db').resolve()}"

@@ -41,7 +41,11 @@ class _OpenTrackio(TrackioCallback):
 
 
 class _Guarded(TrainerCallback):
-    """A tracker's callback that opens its curve, draws a step once, and fails in silence."""
+    """A tracker's callback that opens its curve, draws a step once, and fails in silence.
+
+    The end of the training is not passed on: the curve is closed here, and at the end the callbacks
+    may upload the model, which is not this project's to give away.
+    """
 
     def __init__(self, tracking: Tracking, tracker: str) -> None:
         self._tracking, self._tracker = tracking, tracker
@@ -74,13 +78,6 @@ class _Guarded(TrainerCallback):
             if self._curve.is_new(point):
                 self._callback.on_log(args, state, control, logs=dict(logs), **kwargs)
                 self._curve.drawn(point)
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self._opened is not None and self._tracker in self._tracking.working():
-            with watched(self._tracking, self._tracker):
-                self._callback.on_train_end(args, state, control, **kwargs)
 
     def close(self) -> None:
         if self._opened is not None:

@@ -15,6 +15,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from models.trackers import Tracking
+
 
 class Progress:
     """Where stages report; one stage at a time."""
@@ -55,6 +57,11 @@ class Progress:
     def note(self, text: str) -> None:
         """A line below the current stage."""
         self.console.print(f"    {text}", markup=False, soft_wrap=True)
+
+    def notes(self, tracking: Tracking | None) -> None:
+        """A line for each tracker that has failed meanwhile."""
+        for line in tracking.failures() if tracking else ():
+            self.note(line)
 
     def log(self, text: str) -> None:
         """A line for the log of a run, if it has one; the terminal shows less."""

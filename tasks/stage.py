@@ -98,10 +98,10 @@ class Run:
     redo: Redo | None = None  # what to make again although it is there
     books: Books = field(default_factory=Books)  # what Prefect is told of it
 
-    def note_trackers(self) -> None:
-        """Say which trackers have failed meanwhile, a line each."""
-        for line in self.context.tracking.failures() if self.context.tracking else ():
-            self.progress.note(line)
+    def tracking(self, stage: str, key: dict[str, Any]) -> Tracking | None:
+        """Where a call of a stage is drawn."""
+        of_run = self.context.tracking
+        return of_run.stage_of(self.round, stage, digest_of(key)) if of_run else None
 
     def take_records(self) -> list[StageRecord]:
         """The stages recorded since the last call, oldest first."""
@@ -192,7 +192,7 @@ class _Call:
             on_progress=self.run.progress.update,
             only=self.only,
             scratch=self.run.context.store.scratch(self.stage.kind, self.key),
-            tracking=self._tracking(),
+            tracking=self.run.tracking(self.stage.name, self.key),
         )
         if self.parts:
             return sharding.join(out, context.store, [part.result for part in self.parts])
@@ -200,16 +200,9 @@ class _Call:
         meta: dict[str, Any] = steadily(
             read, context.residents.close, lambda: self._work(emptied(out), context)
         )
-        self.run.note_trackers()
+        self.run.progress.notes(self.run.context.tracking)
         asks = traits.asks(out)
         return meta | ({"asks": asks} if asks else {})
-
-    def _tracking(self) -> Tracking | None:
-        tracking = self.run.context.tracking
-        if tracking is None or not self.stage.libraries:
-            return None
-        stage, key = self.stage.name, digest_of(self.key)
-        return replace(tracking, round=self.run.round, stage=stage, key=key)
 
     def _work(self, out: Path, context: Context) -> dict[str, Any]:
         if self.stage.isolated and machine.device(context.runtime) == "cuda":

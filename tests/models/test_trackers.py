@@ -2,6 +2,7 @@
 
 import importlib.util
 import random
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -125,9 +126,7 @@ def test_a_child_process_draws_too(policy_dir, tracking, undisturbed, tmp_path):
 
 def test_another_training_of_the_round_is_another_curve(tracking):
     (tracker,) = tracking.trackers
-    other = Tracking(
-        tracking.trackers, tracking.folder, tracking.run, 1, "optimize", "sha256:12345678"
-    )
+    other = replace(tracking, key="sha256:12345678")
     assert tracking.curve(tracker).title == "round-1/optimize"
     assert other.curve(tracker).title == "round-1/optimize-12345678"
     assert tracking.curve(tracker).title == "round-1/optimize"
@@ -139,11 +138,13 @@ def test_rounds_are_drawn_once_and_again_where_they_changed(tracker, tmp_path):
     first, second = {"policy/win_rate": 0.5}, {"policy/win_rate": 0.6, "pairs/trained": 10.0}
     draw(tracking, {0: {"policy/mean_tokens": 8.0}, 1: first})
     draw(tracking, {0: {"policy/mean_tokens": 8.0}, 1: first})
+    time.sleep(1.1)  # TensorBoard orders its files by the second
     draw(tracking, {2: second})
     assert tracking.failures() == []
     points = drawn(tracking, "rounds")
     assert points["policy/win_rate"] == [(1, 0.5), (2, pytest.approx(0.6))]
     assert points["policy/mean_tokens"] == [(0, 8.0)]
+    time.sleep(1.1)
     draw(tracking, {2: second | {"policy/win_rate": 0.7}})
     assert drawn(tracking, "rounds")["policy/win_rate"][-1] == (2, pytest.approx(0.7))
 

@@ -1,6 +1,7 @@
 """What trackers hold, read back with their own libraries."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 Points = dict[str, list[tuple[int, float]]]
@@ -46,13 +47,11 @@ def mlflow(folder: Path, run: str, title: str) -> Points:
 
 def wandb(folder: Path, run: str, title: str) -> Points:
     from wandb.proto import wandb_internal_pb2 as messages
-    from wandb.sdk.internal.datastore import DataStore
 
     rows, ids = [], set()
     for path in sorted((folder / "wandb").rglob("*.wandb"), key=lambda p: p.stat().st_mtime_ns):
-        store, name, of_file = DataStore(), None, []
-        store.open_for_scan(str(path))
-        while data := store.scan_data():
+        name, of_file = None, []
+        for data in _records(path.read_bytes()):
             record = messages.Record()
             record.ParseFromString(data)
             if record.WhichOneof("record_type") == "run":
@@ -71,6 +70,22 @@ def wandb(folder: Path, run: str, title: str) -> Points:
     assert len(ids) == 1, "one curve, however often it was gone on with"
     step = next(key for key in ("train/global_step", "round") if key in rows[0])
     return _by_name([(row[step], row) for row in rows])
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    """Of wandb's file: LevelDB's log format, after a header of seven bytes."""
+    place, record = 7, b""
+    while place + 7 <= len(content):
+        left = 32_768 - place % 32_768
+        if left < 7:
+            place += left
+            continue
+        length, kind = int.from_bytes(content[place + 4 : place + 6], "little"), content[place + 6]
+        record += content[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # the whole of a record, or its last part
+            yield record
+            record = b""
 
 
 def _json(text: str) -> dict:
