@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data.errors import InputError
-from data.locks import locked
+from data.locks import held, locked
 from data.paths import named_path
 
 STORE, RUNS = "TSALIGN_STORE", "TSALIGN_RUNS"
@@ -45,3 +45,8 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
     with locked(folder / ".lock", refuse):
         yield
+
+
+def going_on(folder: Path) -> bool:
+    """Whether a run is going on in its folder, on this machine or where locks reach."""
+    return held(folder / ".lock")

@@ -13,9 +13,11 @@ from data.recipe_logged import Day, LoggedConfig, Seed
 from data.recipe_methods import FROM_LIST, CellConfig, MatrixConfig, RefreshConfig
 from data.recipe_training import (  # noqa: F401 - a recipe's sections are imported from here
     BY_MODELS,
+    BY_PROMPTS,
     FRESH,
     NONE,
     SMALL,
+    TEMPLATES,
     WORLD,
     AdapterConfig,
     DpoLoss,
@@ -50,11 +52,21 @@ class PromptsConfig(Config):
     path: str = Field(WORLD, description="JSONL, Parquet or CSV file, a datasets id, or 'world'")
     dev_path: str | None = Field(None, description="Held-out prompts for agreement and the gate")
     test_path: str | None = Field(None, description="Held-out prompts for the win rate")
-    dev_size: Count = Field(200, ge=2, description="Without dev_path: so many prompts of the pool")
-    test_size: Count = Field(
-        500, ge=2, description="Without test_path: so many prompts of the pool"
+    dev_size: Count = Field(
+        200,
+        ge=2,
+        description="Without dev_path: so many prompts of the pool",
+        json_schema_extra=BY_PROMPTS,
     )
-    per_round: Count = Field(1_000, ge=1, description="Prompts drawn for each round")
+    test_size: Count = Field(
+        500,
+        ge=2,
+        description="Without test_path: so many prompts of the pool",
+        json_schema_extra=BY_PROMPTS,
+    )
+    per_round: Count = Field(
+        1_000, ge=1, description="Prompts drawn for each round", json_schema_extra=BY_PROMPTS
+    )
     max_tokens: Size = Field(
         512, ge=1, description="Longest prompt, in policy tokens", json_schema_extra=BY_MODELS
     )
@@ -274,6 +286,15 @@ class Recipe(Config):
                 )
             if self.rounds != 1 and "rounds" in self.model_fields_set:
                 raise ValueError("rounds: recorded answers are paired in one round; set it to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _template_for_one(self) -> "Recipe":
+        if self.policy.template is not None:
+            if self.logged or self.recorded_matrix:
+                raise ValueError("policy.template: there is no policy here; leave it out")
+            if self.policy.model in (WORLD, SMALL):
+                raise ValueError("policy.template: the world's policy has its own; leave it out")
         return self
 
     @property

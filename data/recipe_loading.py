@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from data.digests import digest_of
 from data.errors import InputError
 from data.recipe import Recipe
+from data.recipe_files import recipe_file
 from data.yaml_reading import parse_yaml, read_yaml
 
 # What names a run and what only affects speed: neither changes a result.
@@ -23,9 +24,11 @@ _NOT_DIGESTED = {"run", "runtime"}
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), run: str | None = None) -> Recipe:
     """The recipe in a YAML file, with `a.b=value` overrides and, if given, another run name.
 
-    Types are strict: a number is not text, true is not 1. Raises InputError with one line that
-    names the file or override, the dotted key and what is allowed.
+    A name without a suffix is looked for as `data.recipe_files` says. Types are strict: a number
+    is not text, true is not 1. Raises InputError with one line that names the file or override, the
+    dotted key and what is allowed.
     """
+    path = recipe_file(path)
     values = read_yaml(path)
     sources: dict[str, str] = {}  # dotted key -> the override that set it
     for override in overrides:

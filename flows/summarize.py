@@ -30,7 +30,7 @@ from flows.fingerprint import run_digest
 from flows.logged import LoggedOutcome
 from flows.state import Judged, Outcome, Stopped
 from flows.tracking import draw_round
-from tasks.report import write_report
+from tasks.report import with_messages, write_report
 from tasks.report_rules import hardly_moved
 from tasks.stage import Model, Run
 from tasks.ui import publish_report, publish_round
@@ -224,6 +224,8 @@ class Book:
         self._write()
         store = self._run.context.store
         rows = store.table(judged.evaluation).to_pylist() if judged else []
+        if self._run.books.kept:
+            rows = with_messages(rows, self.summary, store)
         self._run.books.note(publish_round, self.summary, entry, rows)
         self._draw(entry, {"policy": outcome.tuned.policy, "student": outcome.tuned.student})
 
@@ -306,7 +308,7 @@ class Book:
             low, high = entry.policy.ci95
             rate = f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}]"
             note = f"{rate}, {note}"
-        self._run.progress.note(note)
+        self._run.progress.result(note)
         if still := hardly_moved(entry):
             self._run.progress.note(f"warning: {still}; raise policy.learning_rate")
 

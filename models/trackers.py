@@ -51,10 +51,6 @@ class Tracking:
     def title(self) -> str:
         return f"round-{self.round}/{self.stage}" if self.round else self.stage
 
-    def stage_of(self, round_: int, stage: str, key: str) -> "Tracking":
-        """The same trackers, for one call of a stage."""
-        return replace(self, round=round_, stage=stage, key=key)
-
     def working(self) -> list[str]:
         """The trackers that have not failed in this invocation of the run."""
         return [name for name in self.trackers if not self._reason(name)]
@@ -102,6 +98,15 @@ class Tracking:
 
     def _failure(self, tracker: str) -> Path:
         return self.folder / tracker / NOTES / "failed"
+
+
+def of_stage(
+    tracking: Tracking | None, round_: int, stage: str, key: Mapping[str, Any]
+) -> Tracking | None:
+    """The trackers of a run for one call of a stage, which has this key."""
+    if tracking is None:
+        return None
+    return replace(tracking, round=round_, stage=stage, key=digest_of(dict(key)))
 
 
 @dataclass(frozen=True)

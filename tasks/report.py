@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from data.artifacts import Artifact
@@ -43,12 +45,21 @@ def evaluation_samples(summary: Summary, store: Store) -> list[dict[str, Any]]:
         if record.kind == "evaluation"
         for row in store.table(_artifact(record)).to_pylist()
     ]
+    return with_messages(rows, summary, store)
+
+
+def with_messages(
+    rows: list[dict[str, Any]], summary: Summary, store: Store
+) -> list[dict[str, Any]]:
+    """The rows, each with the `messages` of its prompt from the run's prompt tables."""
     wanted = {row["prompt_id"] for row in rows}
     messages: dict[str, Any] = {}
     for record in summary.stages():
         if record.kind == "prompts" and not wanted <= messages.keys():
             with suppress(ArtifactError):
-                messages |= mapping(store.table(_artifact(record)), "prompt_id", "messages")
+                table = store.table(_artifact(record))
+                asked = pc.is_in(table["prompt_id"], pa.array(list(wanted), pa.string()))
+                messages |= mapping(table.filter(asked), "prompt_id", "messages")
     return [row | {"messages": messages.get(row["prompt_id"], [])} for row in rows]
 
 

@@ -96,6 +96,7 @@ FLIPS = {
     "prompts.dev_path": Flip("{held_out}"),
     "prompts.test_path": Flip("{held_out}"),
     "policy.model": Flip("{other_policy}"),
+    "policy.template": Flip("plain"),
     "policy.losses": Flip({"ipo": 1.0}),
     "policy.label_smoothing": Flip(0.1, {"policy.losses": {"robust": 1.0}}),
     "policy.replay": Flip("all"),
@@ -329,7 +330,9 @@ def make_places(folder: Path) -> dict[str, str]:
     for name in ("policy", "other_policy", "student", "teacher", "dated", "coded"):
         found[name] = str(folder / name)
         (folder / name).mkdir()
-        code = {"auto_map": {"AutoModel": "own.Model"}} if name == "coded" else {}
+        code: dict[str, Any] = {"architectures": ["LlamaForSequenceClassification"]}
+        if name == "coded":
+            code |= {"auto_map": {"AutoModel": "own.Model"}}
         (folder / name / "config.json").write_text(json.dumps({"name": name} | code))
     (folder / "dated" / "chat_template.jinja").write_text("{{ strftime_now('%Y') }}")
     pair = {"chosen": "yes", "rejected": "no"}

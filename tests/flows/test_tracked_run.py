@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
+from cli.main import main
 from data.summary import read_summary
 from flows import preflight
-from flows.cli import main
 from models.trackers import MODULES
 from tests.models.tracker_reading import tensorboard
 

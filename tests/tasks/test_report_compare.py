@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from data.store import Store
 from data.summary import write_summary
-from flows.cli import main
 from tasks.report_compare import compare_policies, comparison_html, differences, write_comparison
 from tests.tasks import report_examples as examples
 from tests.tasks.test_report import EVIL, Page

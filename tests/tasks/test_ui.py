@@ -22,8 +22,16 @@ def row(number, base, policy, text="fine"):
 def test_samples_begin_with_the_largest_gain_and_then_the_largest_loss():
     rows = [row(1, 0.5, 0.6), row(2, 0.1, 1.0), row(3, 0.9, 0.2), row(4, 0.5, 0.4), row(5, 1, None)]
     shown = samples(rows)
-    order = [shown.index(f"`p{number}`") for number in (2, 1, 3, 4)]
-    assert order == sorted(order) and "`p5`" not in shown
+    order = [shown.index(f"    p{number}") for number in (2, 1, 3, 4)]
+    assert order == sorted(order) and "p5" not in shown
+
+
+def test_a_sample_shows_its_prompt_or_the_id_where_the_text_is_nowhere():
+    asked = row(1, 0.1, 1.0) | {"messages": [{"role": "user", "content": "What is\n# 2?"}]}
+    shown = samples([asked, row(2, 0.1, 1.0)])
+    assert "\n    What is\n    # 2?\n" in shown and "\n    p2\n" in shown and "p1" not in shown
+    endless = asked | {"messages": [{"role": "user", "content": "x" * 10_000}]}
+    assert len(samples([endless])) < 2_000
 
 
 def test_at_most_a_few_are_shown_and_none_where_there_is_none():
