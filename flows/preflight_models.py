@@ -236,15 +236,16 @@ def check_texts(
     from models.chat import check_chat_template, check_read_prompts, check_vocabulary
 
     check_architecture(path, field, recipe.runtime.trust_remote_code)
+    template = "policy.template" if field == "policy.model" and recipe.policy.template else field
     try:
         tokenizer = tokenizer_of(recipe, field, path)
     except InputError as error:
-        raise InputError(f"{field}: {error}") from error
+        raise InputError(f"{template}: {error}") from error
     rows = embedding_rows(weight_shapes(path, field))
     check_vocabulary(tokenizer, field, rows)
     for prompt in conversation_kinds(chain(*read)):
         try:
-            check_chat_template(tokenizer, field, prompt.messages, writes(field))
+            check_chat_template(tokenizer, template, prompt.messages, writes(field))
         except InputError as error:
             raise InputError(f"{error} ({prompt.place})") from error
     if field == "policy.model":
