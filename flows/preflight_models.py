@@ -119,8 +119,10 @@ def model_path(field: str, name: str) -> Path:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             merge = "merge the adapter into its model first; " if _is_adapter(folder) else ""
+            inner = _inner_model(folder)
             raise InputError(
                 f"{field}: '{name}' has no config.json; {merge}name a Hugging Face directory"
+                + (f", such as {inner} in it" if inner else "")
             )
         check_folder_files(folder, field)
         return folder
@@ -367,6 +369,12 @@ def check_every_prompt(
             f"{place}: has {length} tokens in the policy's chat template{more}, "
             f"prompts.max_tokens is {limit}; raise it or remove the prompt"
         )
+
+
+def _inner_model(folder: Path) -> str | None:
+    """The folder with a model's weights in this one, as older sentence encoders have it."""
+    parts = (path.parent for path in sorted(folder.glob("*/config.json")))
+    return next((part.name for part in parts if any(part.glob("*.safetensors"))), None)
 
 
 def _is_adapter(folder: Path) -> bool:
