@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 # In the order of `tsalign --help`.
 NAMES = (
-    *("check", "align", "bench"),
+    *("init", "check", "align", "bench"),
     *("status", "open", "report", "explain"),
     *("chat", "compare", "export", "serve"),
     *("submit", "operate"),
