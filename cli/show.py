@@ -36,7 +36,8 @@ def headline(folder: Path, *, quiet: bool = False, store: str | None = None) -> 
         say(console, f"{len(found) - MOST_WARNINGS} more warnings are in the report.")
     for line in next_commands(summary, folder, store):
         console.print(line, markup=False, soft_wrap=True)
-    console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+    if summary.report:
+        console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def next_commands(summary: Summary, folder: Path, store: str | None) -> list[str]:

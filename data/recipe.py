@@ -4,13 +4,13 @@ Everything that can change a result is here and enters a cache key through the s
 `runtime` holds what changes only speed, but for what docs/determinism.md says of it.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from data.config import Config, Count, Size, Times
 from data.recipe_logged import Day, LoggedConfig, Seed
-from data.recipe_methods import CellConfig, MatrixConfig, RefreshConfig
+from data.recipe_methods import FROM_LIST, CellConfig, MatrixConfig, RefreshConfig
 from data.recipe_training import (  # noqa: F401 - a recipe's sections are imported from here
     BY_MODELS,
     BY_PROMPTS,
@@ -29,6 +29,7 @@ from data.recipe_training import (  # noqa: F401 - a recipe's sections are impor
 from data.secrets import find_secret
 
 LABELS = ("student+teacher", "student", "teacher", "matrix")
+TrackerName = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -153,6 +154,9 @@ class RuntimeConfig(Config):
     )
     gpu_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU that vLLM may take")
     trust_remote_code: bool = False
+    trackers: Annotated[tuple[TrackerName, ...], FROM_LIST] = Field(
+        (), description="Where curves of trainings and rounds are drawn, such as [tensorboard]"
+    )
 
 
 class Recipe(Config):

@@ -25,6 +25,7 @@ from flows.recipe_files import working_in
 from flows.round import align_round
 from flows.state import State, Stopped
 from flows.summarize import Book
+from flows.tracking import tracking_of
 from tasks import machine
 from tasks.books import Books
 from tasks.progress import Progress
@@ -41,7 +42,11 @@ def open_run(
     name = machine.engine_name(recipe.generate.engine)
     residents = Residents(name, recipe.runtime, recipe.max_length, recipe.seed)
     context = Context(
-        Store(store), recipe.runtime, residents, date=recipe.date or first_day(folder)
+        Store(store),
+        recipe.runtime,
+        residents,
+        date=recipe.date or first_day(folder),
+        tracking=tracking_of(recipe, folder),
     )
     return Run(context, progress, engine_of(recipe), outside_of(recipe), redo=redo, books=books)
 

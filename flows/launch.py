@@ -42,7 +42,7 @@ def launch(
     if done:
         write_summary(folder / "summary.json", done)
         out = Console(quiet=quiet, highlight=False)
-        out.print(f"{recipe.run}: nothing to do, every stage is cached.")
+        out.print(f"{recipe.run}: nothing to do, every stage is in the store.")
         return folder
     for line in [*outlook(recipe, whole, folder, store), *map("note: {}".format, notes)]:
         say(console, line)

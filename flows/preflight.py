@@ -4,6 +4,7 @@ The command line checks before it starts Prefect, the flow checks for deployment
 without the command line. Files come first, in a second; chat templates last, for transformers.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from data.matrix import cell_pairs
 from data.paths import named_path
 from data.preference_reading import read_preferences
 from data.prompts import looks_like_file, read_prompt_file, split_prompts, without_prompts
-from data.recipe import WORLD, PromptsConfig, Recipe
+from data.recipe import WORLD, PromptsConfig, Recipe, RuntimeConfig
 from data.recorded_cells import read_answers
 from flows.findings import Findings
 from flows.preflight_labels import check_own_labels
@@ -29,6 +30,7 @@ from flows.preflight_models import (
     check_models,
     check_rendering,
 )
+from models.trackers import MODULES
 from tasks import machine
 
 
@@ -82,6 +84,7 @@ def check_machine(recipe: Recipe) -> None:
     """The device and the engine that the recipe asks for are there."""
     check_proxies()
     machine.device(recipe.runtime)
+    check_trackers(recipe.runtime)
     if recipe.logged or recipe.recorded_matrix:
         return
     machine.engine_name(recipe.generate.engine)
@@ -89,6 +92,16 @@ def check_machine(recipe: Recipe) -> None:
         from models.openai_server import identity
 
         identity()  # asks it
+
+
+def check_trackers(runtime: RuntimeConfig) -> None:
+    """The trackers that the recipe names are installed; that they answer is not asked."""
+    for name in runtime.trackers:
+        if find_spec(name) is None:
+            raise InputError(
+                f"runtime.trackers: {name} is not installed; `pip install {MODULES[name]}`, "
+                f"or leave {name} out"
+            )
 
 
 def named_file(field: str, name: str) -> str:

@@ -115,8 +115,10 @@ def model_path(field: str, name: str) -> Path:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             merge = "merge the adapter into its model first; " if _is_adapter(folder) else ""
+            inner = _inner_model(folder)
             raise InputError(
                 f"{field}: '{name}' has no config.json; {merge}name a Hugging Face directory"
+                + (f", such as {inner} in it" if inner else "")
             )
         check_folder_files(folder, field)
         return folder
@@ -231,15 +233,16 @@ def check_texts(recipe: Recipe, field: str, path: Path, read: Sequence[Prompts])
     from models.chat import check_chat_template, check_read_prompts, check_vocabulary
 
     check_architecture(path, field, recipe.runtime.trust_remote_code)
+    template = "policy.template" if field == "policy.model" and recipe.policy.template else field
     try:
         tokenizer = tokenizer_of(recipe, field, path)
     except InputError as error:
-        raise InputError(f"{field}: {error}") from error
+        raise InputError(f"{template}: {error}") from error
     rows = embedding_rows(weight_shapes(path, field))
     check_vocabulary(tokenizer, field, rows)
     for prompt in conversation_kinds(chain(*read)):
         try:
-            check_chat_template(tokenizer, field, prompt.messages, writes(field))
+            check_chat_template(tokenizer, template, prompt.messages, writes(field))
         except InputError as error:
             raise InputError(f"{error} ({prompt.place})") from error
     if field == "policy.model":
@@ -361,6 +364,12 @@ def check_every_prompt(
             f"{place}: has {length} tokens in the policy's chat template{more}, "
             f"prompts.max_tokens is {limit}; raise it or remove the prompt"
         )
+
+
+def _inner_model(folder: Path) -> str | None:
+    """The folder with a model's weights in this one, as older sentence encoders have it."""
+    parts = (path.parent for path in sorted(folder.glob("*/config.json")))
+    return next((part.name for part in parts if any(part.glob("*.safetensors"))), None)
 
 
 def _is_adapter(folder: Path) -> bool:

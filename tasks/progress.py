@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data.titles import plain
+from models.trackers import Tracking
 from tasks.report_text import duration
 from tasks.waiting import SILENCE, SPINNER, Ticker, enough, say, to_stderr
 
@@ -31,7 +32,7 @@ class _Section:
 
     title: str = ""
     number: int = 0  # of the round; 0 for any other section
-    began: float = field(default_factory=monotonic)
+    began: float = field(default_factory=lambda: monotonic())
     found: int = 0
     computed: int = 0
     listed: int = 0  # of the found ones, those that a line was printed of
@@ -52,13 +53,13 @@ class _Stage:
     """The stage at work. Its share of done work is that of all its shards."""
 
     label: str
-    began: float = field(default_factory=monotonic)
+    began: float = field(default_factory=lambda: monotonic())
     shard: int = 1
     shards: int = 1
     done: int = 0
     total: int = 0
     before: float = 0.0  # share that was found when it began to compute
-    shard_began: float = field(default_factory=monotonic)
+    shard_began: float = field(default_factory=lambda: monotonic())
     told: bool = False  # a line says that it has begun
 
     @property
@@ -169,6 +170,11 @@ class Progress:
     def result(self, text: str) -> None:
         """What came of the section, for the line that ends it."""
         self._section.last = text
+
+    def notes(self, tracking: Tracking | None) -> None:
+        """A line for each tracker that has failed meanwhile."""
+        for line in tracking.failures() if tracking else ():
+            self.note(line)
 
     def log(self, text: str) -> None:
         """A line for the log of a run, if it has one; the terminal shows less."""

@@ -30,10 +30,12 @@ from prefect.context import TaskRunContext
 from data.artifacts import Artifact
 from data.digests import digest_of
 from data.errors import TsAlignError
+from data.files import emptied
 from data.recipe import RuntimeConfig
 from data.store import Store
 from data.summary import StageRecord
 from models import today, traits
+from models.trackers import Tracking, of_stage
 from tasks import machine
 from tasks import shards as sharding
 from tasks.books import Books, Watched
@@ -64,6 +66,7 @@ class Context:
     on_progress: Callable[[int, int], None] | None = None
     only: pa.Array | None = None  # prompt ids of the shard at work
     scratch: Path | None = None  # what a killed stage may leave to its next try; named by its key
+    tracking: Tracking | None = None  # where a training's curves are drawn
     date: str | None = None  # YYYY-MM-DD, what chat templates print that ask for it; None: today
 
     def path(self, model: Model) -> Path:
@@ -186,6 +189,7 @@ class _Call:
             on_progress=self.run.progress.update,
             only=self.only,
             scratch=self.run.context.store.scratch(self.stage.kind, self.key),
+            tracking=of_stage(self.run.context.tracking, self.run.round, self.stage.name, self.key),
         )
         if self.parts:
             return sharding.join(out, context.store, [part.result for part in self.parts])
@@ -193,6 +197,7 @@ class _Call:
         meta: dict[str, Any] = steadily(
             read, context.residents.close, lambda: self._work(emptied(out), context)
         )
+        self.run.progress.notes(self.run.context.tracking)
         asks = traits.asks(out)
         return meta | ({"asks": asks} if asks else {})
 
@@ -207,13 +212,6 @@ class _Call:
             )
             return meta
         return self.stage.execute(out, context, self.inputs)
-
-
-def emptied(folder: Path) -> Path:
-    """The folder without what an earlier try has left in it."""
-    for path in folder.iterdir():
-        rmtree(path) if path.is_dir() else path.unlink()
-    return folder
 
 
 def run_body(address: tuple[str, str], out: Path, context: Context, inputs: dict[str, Any]) -> Any:

@@ -284,6 +284,9 @@ CASES = [
     Case(STUDENT, "generative", config(architectures=["LlamaForCausalLM"]),
          "is a LlamaForCausalLM, not a reward model"),
     Case(STUDENT, "bare encoder", config(architectures=["BertModel"]), "not a reward model"),
+    Case(STUDENT, "model in a folder", lambda f: shutil.move(
+        shutil.copytree(f, f.parent / "0_Transformer"), removed("config.json")(f) or f),
+        "has no config.json; name a Hugging Face directory, such as 0_Transformer in it"),
     Case(STUDENT, "no head", weights(without_head), "has no classification head"),
     Case(STUDENT, "weights cut", cut, "is damaged"),
     Case(STUDENT, "pickled weights", pickled, "pytorch_model.bin is pickled"),
