@@ -13,7 +13,7 @@ from rich.text import Text
 from flows.check import Check, ModelFacts, Tried
 from flows.plan import STATES, Step
 from flows.preflight_models import writes
-from flows.preview import Example, Piece, Preview, Reading
+from flows.preview import SHARES, Example, Lengths, Piece, Preview, Reading
 
 _HEAD = _TAIL = 240  # characters shown of a long prompt
 _EXPLAINED = {
@@ -120,9 +120,25 @@ def _prompts(console: Console, seen: Preview) -> None:
     if seen.parts:
         _line(console, ", ".join(f"{part} {n:,}" for part, n in seen.parts.items()), 2)
     if seen.lengths:
-        shares = ", ".join(f"{share} % {n:,}" for share, n in seen.lengths.items())
-        limit = f"; at most {seen.limit:,} are allowed" if seen.limit else ""
-        _line(console, f"Tokens of a prompt: {shares}{limit}", 2)
+        _lengths(console, seen.lengths)
+
+
+def _lengths(console: Console, lengths: list[Lengths]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("tokens of a prompt")
+    for name in (*(f"{share} %" for share in SHARES), "at most"):
+        table.add_column(name, justify="right")
+    for one in lengths:
+        limit = f"{one.limit:,}" if one.limit else "any"
+        shares = (f"{n:,}" for n in one.shares.values())
+        table.add_row(f"  {one.field.removesuffix('.model')}", *shares, limit)
+    _block(console, table, 2)
+    for one in lengths:
+        if one.too_long:
+            what = "1 prompt is" if one.too_long == 1 else f"{one.too_long:,} prompts are"
+            who = one.field.removesuffix(".model")
+            text = f"{what} too long for the {who}: no answer to such a one can be scored."
+            _line(console, text, 2)
 
 
 def _example(console: Console, number: int, example: Example) -> None:

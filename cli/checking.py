@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+
 from data.recipe_loading import load_recipe
 
 
@@ -29,7 +31,8 @@ def check_recipe(
     from cli import check_view
     from flows.check import checked
 
-    found = checked(recipe, store=store, runs_dir=runs_dir, deep=deep)
+    with Console(stderr=True).status("Reading models, prompts and the store ..."):
+        found = checked(recipe, store=store, runs_dir=runs_dir, deep=deep)
     if as_json:
         sys.stdout.write(check_view.as_json(found) + "\n")
     for problem in found.problems:

@@ -14,6 +14,7 @@ def next_steps() -> None:
     found = summaries(folder).readable
     if not found:
         console.print(f"No runs in {folder} yet. To start:")
+        console.print("  tsalign init                       a recipe for models of your own")
         console.print("  tsalign align recipes/small.yaml   a small run of the embedded world")
     else:
         last = max(

@@ -16,6 +16,7 @@ from data.prompts import read_prompt_file, without_prompts
 from data.recipe import WORLD, Recipe
 from flows.preflight import held_out_sizes, named_file
 from flows.preflight_models import Prompt, Prompts, tokenizer_of, writes
+from models.checkpoints import readable_length
 
 if TYPE_CHECKING:
     from models.special_text import Tokenizer
@@ -57,14 +58,22 @@ class Example:
     readings: list[Reading]
 
 
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of the prompts as one model reads them."""
+
+    field: str
+    shares: dict[int, int]  # by percentile
+    limit: int | None  # of a policy: what is allowed; of a reader: what it can read at all
+    too_long: int
+
+
 @dataclass
 class Preview:
     files: list[File] = field(default_factory=list)
     overlap: int = 0  # prompts of the pool that are held out, and so leave it
     parts: dict[str, int] = field(default_factory=dict)  # prompts: pool, dev, test
-    lengths: dict[int, int] = field(default_factory=dict)  # tokens, by percentile
-    limit: int | None = None  # tokens of the longest prompt allowed
-    too_long: int = 0
+    lengths: list[Lengths] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)  # of files, for flows.bounds
 
@@ -127,18 +136,28 @@ def read_by_models(
 
     with quiet():
         tokenizers = {field: tokenizer_of(recipe, field, path) for field, path in models.items()}
-        first = next(iter(tokenizers))
-        measured = tokenizers.get("policy.model", tokenizers[first])
-        lengths = list(_lengths(measured, prompts))
-        order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-        seen.lengths = {p: lengths[order[ceil(p / 100 * len(order)) - 1]] for p in SHARES}
-        if "policy.model" in models:
-            seen.limit = recipe.prompts.max_tokens
-            seen.too_long = sum(length > seen.limit for length in lengths)
+        order: list[int] = []
+        for name, tokenizer in tokenizers.items():
+            lengths = list(_lengths(tokenizer, prompts))
+            ranked = sorted(range(len(lengths)), key=lambda i: lengths[i])
+            order = order or ranked  # by the policy, which comes first where there is one
+            shares = {p: lengths[ranked[ceil(p / 100 * len(ranked)) - 1]] for p in SHARES}
+            limit = _limit(recipe, name, models[name])
+            too_long = sum(length > limit for length in lengths) if limit else 0
+            seen.lengths.append(Lengths(name, shares, limit, too_long))
         shown = (order[0], order[len(order) // 2], order[-1])
         chosen = {i: prompt for i, prompt in enumerate(prompts) if i in shown}
         for index in dict.fromkeys(shown):
             seen.examples.append(_example(chosen[index], tokenizers))
+
+
+def _limit(recipe: Recipe, name: str, path: Path) -> int | None:
+    """How many tokens of a prompt the model of this field may be given."""
+    if writes(name):
+        return recipe.prompts.max_tokens
+    if recipe.logged:
+        return recipe.student.max_length
+    return readable_length(path, recipe.max_length, name)
 
 
 def _lengths(tokenizer: "Tokenizer", prompts: Prompts) -> Iterator[int]:

@@ -59,7 +59,8 @@ def test_a_good_recipe_is_shown_whole_on_80_columns(recipe_in, check, tiny_recip
     assert status == 0 and err == ""
     assert all(len(line) <= 80 for line in out.splitlines() if "/" not in line)
     assert "62 rows, 60 prompts (2 repeated, dropped)" in out
-    assert "pool 34, dev 6, test 20" in out and "at most 64 are allowed" in out
+    assert "pool 34, dev 6, test 20" in out
+    assert "tokens of a prompt" in out and "too long" not in out
     assert "<|im_start|>user\\n" in out and "policy reads" in out
     assert "student and teacher read" in out and ANSWER in out  # one template, shown once
     assert "Round 2 of 2" in out and "completions" in out and "teacher reads" in out
@@ -71,7 +72,9 @@ def test_json_has_lengths_examples_and_the_plan(recipe_in, check):
     status, out, _ = check(recipe_in(), "--json")
     found = json.loads(out)
     assert status == 0 and found["problems"] == []
-    assert set(found["prompts"]["lengths"]) == {"50", "95", "100"}
+    (policy, student, teacher) = found["prompts"]["lengths"]
+    assert set(policy["shares"]) == {"50", "95", "100"} and policy["limit"] == 64
+    assert student["limit"] == teacher["limit"] == 76 and teacher["too_long"] == 0
     assert [len(e["readings"]) for e in found["prompts"]["examples"]] == [3, 3, 3]
     assert found["plan"]["work"]["completions"] > 0
     assert {step["state"] for step in found["plan"]["steps"]} == {"compute", "again"}
@@ -86,6 +89,21 @@ def test_what_is_held_out_leaves_the_pool(recipe_in, check, tmp_path):
     _, out, _ = check(recipe_in(prompts={"test_path": str(held_out)}))
     assert "8 prompts of the pool are held out too and leave it" in out
     assert "pool 46, dev 6, test 9" in out
+
+
+def test_prompts_that_a_scorer_cannot_read_are_counted(
+    recipe_in, check, tmp_path, llama_reward_dir
+):
+    shutil.copytree(llama_reward_dir, tmp_path / "teacher")
+    file = tmp_path / "teacher" / "config.json"
+    config = json.loads(file.read_text()) | {"max_position_embeddings": 20}
+    file.write_text(json.dumps(config))
+    path = recipe_in(teacher={"model": str(tmp_path / "teacher")})
+    _, out, _ = check(path, "--json")
+    teacher = json.loads(out)["prompts"]["lengths"][2]
+    assert teacher["limit"] == 20 and 0 < teacher["too_long"] <= 60
+    _, out, _ = check(path)
+    assert f"{teacher['too_long']} prompts are too long for the teacher" in out
 
 
 def test_problems_that_do_not_depend_on_each_other_are_all_told(recipe_in, check):
