@@ -96,12 +96,12 @@ def test_prompts_that_a_scorer_cannot_read_are_counted(
 ):
     shutil.copytree(llama_reward_dir, tmp_path / "teacher")
     file = tmp_path / "teacher" / "config.json"
-    config = json.loads(file.read_text()) | {"max_position_embeddings": 20}
+    config = json.loads(file.read_text()) | {"max_position_embeddings": 17}
     file.write_text(json.dumps(config))
     path = recipe_in(teacher={"model": str(tmp_path / "teacher")})
     _, out, _ = check(path, "--json")
     teacher = json.loads(out)["prompts"]["lengths"][2]
-    assert teacher["limit"] == 20 and 0 < teacher["too_long"] <= 60
+    assert teacher["limit"] == 17 and 0 < teacher["too_long"] <= 60
     _, out, _ = check(path)
     assert f"{teacher['too_long']} prompts are too long for the teacher" in out
 
