@@ -203,8 +203,9 @@ def _plan(console: Console, check: Check) -> None:
         if any(step.state == state for step in steps):
             _line(console, text, 2)
     if check.plan.ends:
-        _line(console, f"The run ends there: {check.plan.ends}", 2)
-    if all(step.state in ("found", "again") for step in steps):
+        what = "The run ends there" if check.plan.fails else "Known no further"
+        _line(console, f"{what}: {check.plan.ends}", 2)
+    if not check.plan.ends and all(step.state in ("found", "again") for step in steps):
         _line(console, "Every stage is found: the run has nothing to compute.", 2)
         return
     _title(console, "Left to do, at most")

@@ -20,7 +20,8 @@ def check_recipe(
     deep: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Print what is known of the recipe before its run; the exit status, 2 for a bad recipe.
+    """Print what is known of the recipe before its run; the exit status: 2 for a bad recipe,
+    1 where the store shows that the run will end without a result.
 
     Problems are printed on stderr, a line each, with --json also on stdout.
 
@@ -44,4 +45,4 @@ def check_recipe(
         named = ["--run", run] if run else []
         command = shlex.join(["tsalign", "align", str(path), *named, *changes])
         check_view.show(found, str(path), command)
-    return 0
+    return 1 if found.plan and found.plan.fails else 0

@@ -55,6 +55,7 @@ class Step:
 class Plan:
     steps: list[Step] = field(default_factory=list)
     ends: str | None = None  # why it is known no further than this
+    fails: bool = False  # the run will end there with an error
 
     def sections(self) -> dict[str, list[Step]]:
         """Steps by section, in the order of the run."""
@@ -227,7 +228,7 @@ def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) 
         else:
             rounds(run, recipe, book)
     except TsAlignError as error:  # a round that is done already has no pair left
-        plan.ends = str(error)
+        plan.ends, plan.fails = str(error), True
     except Exception as error:
         if not recipe.own_labels:
             raise

@@ -1,10 +1,12 @@
 """A plan says of every stage of a run whether it is there, and stays true to the flow."""
 
 import copy
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cli.main import main
 from data.recipe import Recipe
@@ -15,6 +17,7 @@ from flows.plan import Plan, planned
 
 ROOT = Path(__file__).parents[2]
 COUNTS = {"prompts.path": 60}
+CODE = ("python", "yaml")  # of docs/new_method.md
 
 
 def plan_of(recipe: Recipe, folder: Path, counts=COUNTS) -> Plan:
@@ -95,6 +98,36 @@ def test_the_embedded_world_is_planned_before_it_is_made(name, tmp_path):
     assert plan.ends is None and len(plan.sections()) == recipe.rounds + 1
     assert titles(plan)[0] == "pool prompts"
     assert sum(step.sampled for step in plan.steps) > 0
+
+
+def test_a_labeller_of_the_users_is_walked_too(tiny_recipe, tmp_path):
+    text = (ROOT / "docs" / "new_method.md").read_text()
+    code, changes = (re.search(rf"```{part}\n(.*?)```", text, re.S)[1] for part in CODE)
+    (tmp_path / "cautious.py").write_text(code)
+    values = copy.deepcopy(tiny_recipe) | yaml.safe_load(changes)
+    values["labels"] = values["labels"].replace("cautious.py", str(tmp_path / "cautious.py"))
+    plan = plan_of(Recipe.model_validate(values), tmp_path)
+    assert plan.ends is None and "both" in titles(plan)
+    (tmp_path / "cautious.py").write_text(
+        code.replace("def label(", "def label(*_):\n    1 / 0\n\ndef other(")
+    )
+    plan = plan_of(Recipe.model_validate(values), tmp_path)
+    assert "ZeroDivisionError" in plan.ends and not plan.fails
+
+
+@pytest.mark.slow
+def test_a_round_that_is_known_to_have_no_pair_is_told(
+    prefect, tiny_recipe, write_recipe, tmp_path, capsys
+):
+    values = copy.deepcopy(tiny_recipe)
+    values["teacher"]["min_margin"] = 1000.0
+    path, where = write_recipe(values), ["--store", str(tmp_path / "store")]
+    where += ["--runs-dir", str(tmp_path / "runs")]
+    assert main(["check", str(path), *where]) == 0
+    assert main(["align", str(path), "--quiet", *where]) != 0
+    capsys.readouterr()
+    assert main(["check", str(path), *where]) == 1
+    assert "The run ends there: round 1: no pair is left" in capsys.readouterr().out
 
 
 @pytest.mark.slow
