@@ -43,7 +43,7 @@ def test_it_is_accepted_and_said(values, tmp_path):
 
 def test_a_made_up_head_never_decides_alone(values, tmp_path):
     def refused(**changes):
-        (problem,) = inspect(Recipe.model_validate(values | changes)).problems
+        (problem,) = inspect(Recipe.model_validate(values | changes)).findings.problems
         return problem
 
     alone = refused(labels="student")
