@@ -61,7 +61,7 @@ def parsed(argv: Sequence[str] | None) -> "int | commands.Call":
 
 
 def failed(error: Exception) -> int:
-    """Say in one line what is wrong; the exit status."""
+    """Say what is wrong, in one line for each problem; the exit status."""
     if isinstance(error, BrokenPipeError):
         # Python would complain once more when it flushes what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,5 +70,5 @@ def failed(error: Exception) -> int:
         error = InputError(f"{error.filename}: {error.strerror}; check the path")
     if not isinstance(error, TsAlignError):
         error = unexpected(error, log_of_a_command())
-    sys.stderr.write(f"tsalign: error: {error}\n")
+    sys.stderr.writelines(f"tsalign: error: {problem}\n" for problem in error.problems)
     return error.exit_code

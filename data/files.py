@@ -7,6 +7,7 @@ that is too long; so everything that a user names is looked at here before it is
 import os
 import stat
 from pathlib import Path
+from shutil import rmtree
 
 from data.errors import InputError
 from data.known_data import where_from
@@ -50,3 +51,10 @@ def check_folder_files(folder: str | Path, field: str) -> None:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if os.path.exists(entry.path) and not entry.is_dir():
                 check_regular(entry.path, field)
+
+
+def emptied(folder: Path) -> Path:
+    """The folder without what an earlier try has left in it."""
+    for path in folder.iterdir():
+        rmtree(path) if path.is_dir() else path.unlink()
+    return folder

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ Messages = list[dict[str, str]]
 
 class PromptFile(NamedTuple):
     table: pa.Table  # PROMPTS
-    places: list[str]  # of each row: "prompts.jsonl line 3"
+    places: pa.ChunkedArray  # text of each row: "prompts.jsonl line 3"
     counts: dict[str, int]  # read = kept + duplicate; of these, rows mended by what was dropped
 
 
@@ -52,9 +53,12 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
     for what cannot be a prompt.
     """
     rows, name = _source(path)
+    # Arrow's texts, not Python's: those of 200,000 rows would take more than the prompts.
     done: list[pa.RecordBatch] = []
+    where: list[pa.Array] = []
     kept: list[dict[str, Any]] = []
-    places: dict[str, str] = {}  # prompt_id -> where it stands
+    places: list[str] = []  # of the kept rows
+    ids: set[str] = set()
     contents: set[bytes] = set()
     counts = {"read": 0, "kept": 0, "duplicate": 0}
     for place, row in rows:
@@ -66,22 +70,41 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
         if content in contents:
             counts["duplicate"] += 1
             continue
-        if prompt["prompt_id"] in places:
-            other = places[prompt["prompt_id"]]
+        contents.add(content)
+        kept.append(prompt)
+        places.append(place)
+        if prompt["prompt_id"] in ids:
+            other = _place_of(prompt["prompt_id"], [*done, _batch(kept)], [*where, places])
             raise InputError(
                 f"{place}: prompt_id {prompt['prompt_id']!r} is that of another prompt ({other})"
             )
-        contents.add(content)
-        places[prompt["prompt_id"]] = place
-        kept.append(prompt)
+        ids.add(prompt["prompt_id"])
         if len(kept) == _AT_A_TIME:
-            done.append(pa.RecordBatch.from_pylist(kept, schema=PROMPTS))
-            kept = []
-    if not places:
+            done.append(_batch(kept))
+            where.append(pa.array(places, pa.string()))
+            kept, places = [], []
+    if not ids:
         raise InputError(f"{path}: holds no prompts; give at least one")
-    counts["kept"] = len(places)
-    done.append(pa.RecordBatch.from_pylist(kept, schema=PROMPTS))
-    return PromptFile(pa.Table.from_batches(done), list(places.values()), counts)
+    counts["kept"] = len(ids)
+    table = pa.Table.from_batches([*done, _batch(kept)]).combine_chunks()
+    found = pa.chunked_array([*where, pa.array(places, pa.string())])
+    return PromptFile(table, pa.chunked_array([found.combine_chunks()]), counts)
+
+
+def _batch(rows: list[dict[str, Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(rows, schema=PROMPTS)
+
+
+def _place_of(
+    prompt_id: str, batches: Iterable[pa.RecordBatch], places: Iterable[Iterable[object]]
+) -> str:
+    """Where the first prompt of that id stands."""
+    ids = chain.from_iterable(batch["prompt_id"] for batch in batches)
+    return next(
+        str(place)
+        for known, place in zip(ids, chain.from_iterable(places), strict=True)
+        if known.as_py() == prompt_id
+    )
 
 
 def without_prompts(pool: pa.Table, held_out: Iterable[pa.Table]) -> pa.Table:

@@ -21,6 +21,9 @@ import pyarrow.parquet as pq
 from data.errors import InputError
 from data.files import check_regular
 
+# Arrow's own pools keep what is freed, and torch could not use it after the reading.
+pa.set_memory_pool(pa.system_memory_pool())
+
 Row = tuple[str, dict[str, Any]]  # ("file.jsonl line 3", {"prompt": ...})
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
@@ -180,7 +183,7 @@ def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
             if not used:  # rows without a field, each of which will be refused by its place
                 for number in range(1, file.metadata.num_rows + 1):
                     yield f"{path} row {number}", {}
-            for batch in file.iter_batches(_BATCH, columns=used) if used else ():
+            for batch in file.iter_batches(_BATCH, columns=used, use_threads=False) if used else ():
                 batch.validate(full=True)  # Parquet readers do not check that text is UTF-8
                 size += sum(_text_size(column) for column in batch.columns)
                 _check_size(path, size)
@@ -201,7 +204,7 @@ def _parquet_file(path: Path) -> pq.ParquetFile:
         for leaf in leaves
         if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type in kinds
     ]
-    return pq.ParquetFile(path, read_dictionary=texts)
+    return pq.ParquetFile(path, read_dictionary=texts, buffer_size=2**16)
 
 
 def _unpacked_size(metadata: pq.FileMetaData) -> int:

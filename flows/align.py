@@ -21,9 +21,11 @@ from flows.logged import distill_from_logs, import_logs
 from flows.matrix_logged import pair_a_matrix
 from flows.outside import outside_of
 from flows.preflight import check_inputs
+from flows.recipe_files import working_in
 from flows.round import align_round
 from flows.state import State, Stopped
 from flows.summarize import Book
+from flows.tracking import tracking_of
 from tasks import machine
 from tasks.books import Books
 from tasks.progress import Progress
@@ -40,7 +42,11 @@ def open_run(
     name = machine.engine_name(recipe.generate.engine)
     residents = Residents(name, recipe.runtime, recipe.max_length, recipe.seed)
     context = Context(
-        Store(store), recipe.runtime, residents, date=recipe.date or first_day(folder)
+        Store(store),
+        recipe.runtime,
+        residents,
+        date=recipe.date or first_day(folder),
+        tracking=tracking_of(recipe, folder),
     )
     return Run(context, progress, engine_of(recipe), outside_of(recipe), redo=redo, books=books)
 
@@ -138,6 +144,7 @@ def align(
     runs_dir: str | None = None,
     quiet: bool = False,
     verbose: bool = False,
+    folder: str | None = None,
 ) -> str:
     """Align a policy: rounds of sampling, labelling, distilling and tuning.
 
@@ -147,8 +154,10 @@ def align(
         runs_dir: Folder of the summaries and reports; by default $TSALIGN_RUNS or runs.
         quiet: No progress on the terminal.
         verbose: A line for every stage, found ones too, with what it counted.
+        folder: Where relative names begin; by default the folder that the worker runs flows in.
 
     Returns:
         The folder of the run.
     """
-    return run_recipe(recipe, store_url(store), runs_folder(runs_dir), quiet, verbose=verbose)
+    with working_in(folder):
+        return run_recipe(recipe, store_url(store), runs_folder(runs_dir), quiet, verbose=verbose)

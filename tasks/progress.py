@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data.titles import plain
+from models.trackers import Tracking
 from tasks.report_text import duration
 from tasks.waiting import SILENCE, SPINNER, Ticker, enough, say, to_stderr
 
@@ -169,6 +170,11 @@ class Progress:
     def result(self, text: str) -> None:
         """What came of the section, for the line that ends it."""
         self._section.last = text
+
+    def notes(self, tracking: Tracking | None) -> None:
+        """A line for each tracker that has failed meanwhile."""
+        for line in tracking.failures() if tracking else ():
+            self.note(line)
 
     def log(self, text: str) -> None:
         """A line for the log of a run, if it has one; the terminal shows less."""

@@ -3,6 +3,12 @@
 from collections.abc import Callable
 
 # In the order of `tsalign --help`.
-NAMES = ("align", "bench", "status", "report", "explain", "operate", "verify", "gc", "rerun")
+NAMES = (
+    *("init", "check", "align", "bench"),
+    *("status", "open", "report", "explain"),
+    *("chat", "compare", "export", "serve"),
+    *("submit", "operate"),
+    *("verify", "gc", "rerun"),
+)
 
 Call = Callable[[], int | None]

@@ -16,12 +16,19 @@ def align(
         str | None, Option(metavar="NAME", help="Name of the run; by default the recipe's.")
     ] = None,
     overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Only check the recipe, as `tsalign check` does.")
+    ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     store: Store,
     runs_dir: RunsDir,
-) -> None:
+) -> int:
     """Run a recipe, or what is missing of it."""
+    if dry_run:
+        from cli.checking import check_recipe
+
+        return check_recipe(recipe, overrides or [], run=run, store=store, runs_dir=runs_dir)
     from cli.show import headline
     from data.recipe_loading import load_recipe
     from flows.launch import launch
@@ -32,3 +39,4 @@ def align(
         quiet=quiet,
         store=store,
     )
+    return 0

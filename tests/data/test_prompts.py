@@ -2,6 +2,7 @@ import csv
 import gzip
 import json
 import os
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.prompts import prompt_id, read_prompts, without_prompts
+from data.prompts import prompt_id, read_prompt_file, read_prompts, without_prompts
 from data.rows import read_rows
 from data.schemas import PROMPTS
 
@@ -351,3 +352,30 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
     assert "p.jsonl: is a pipe or a device, no file" in message(tmp_path / "p.jsonl")
     assert "File name too long" in message(tmp_path / ("p" * 300 + ".jsonl"))
     assert "null byte" in message(tmp_path / "p\0.jsonl")
+
+
+def test_what_is_kept_of_many_prompts_is_little_more_than_their_text(file):
+    # As texts and lists of Python, their places alone took as much again.
+    rows = [{"prompt": f"{number} {'word ' * 20}"} for number in range(3000)]
+    path = file("many.jsonl", rows)
+    before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    try:
+        found = read_prompt_file(path)
+        objects, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    kept = pa.total_allocated_bytes() - before + objects
+    texts = sum(len(row["prompt"]) for row in rows) + sum(len(p.as_py()) for p in found.places)
+    assert kept < 2 * texts
+    assert found.places[2999].as_py() == f"{path} line 3000"
+
+
+def test_an_id_of_two_prompts_is_refused_with_both_places(file):
+    rows = [{"prompt": f"question {number}", "prompt_id": f"q{number}"} for number in range(1500)]
+    path = file("twice.jsonl", [*rows, {"prompt": "another", "prompt_id": "q7"}])
+    with pytest.raises(InputError, match=rf"line 1501: prompt_id 'q7' .*{path.name} line 8\)"):
+        read_prompt_file(path)
+    path = file("twice.jsonl", [*rows[:3], {"prompt": "another", "prompt_id": "q1"}])
+    with pytest.raises(InputError, match=rf"line 4: prompt_id 'q1' .*{path.name} line 2\)"):
+        read_prompt_file(path)

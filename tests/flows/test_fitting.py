@@ -113,8 +113,11 @@ def test_the_shipped_recipes_choose_for_themselves(name):
 
 def test_a_model_that_cannot_be_read_is_left_to_preflight(models, tmp_path):
     recipe = recipe_of(models())
-    (tmp_path / "policy" / "config.json").write_text("{")
-    assert left_out(recipe) == {}
+    before = left_out(recipe)
+    (tmp_path / "student" / "config.json").write_text("{")
+    (tmp_path / "student" / "model.safetensors").unlink()
+    own = {field: before.pop(field) for field in ("student.max_length", "student.learning_rate")}
+    assert own and left_out(recipe) == before | {"student.max_length": 1024}
 
 
 @pytest.mark.slow
