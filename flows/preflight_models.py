@@ -31,7 +31,7 @@ from models.checkpoints import (
     position_padding,
     weight_shapes,
 )
-from tasks.machine import engine_name
+from tasks.machine import dtype, engine_name
 
 if TYPE_CHECKING:
     from models.loading import Use
@@ -261,7 +261,7 @@ def check_loading(recipe: Recipe, models: dict[str, Path]) -> None:
 
     trusted = recipe.runtime.trust_remote_code
     for field, path in models.items():
-        check_weights(path, field, trusted, use_of(recipe, field))
+        check_weights(path, field, trusted, use_of(recipe, field), dtype(recipe.runtime))
     for field, path in models.items():
         if is_trained(recipe, field):
             check_saved_again(path, field, trusted)

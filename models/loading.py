@@ -9,11 +9,11 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,7 +27,8 @@ from transformers.quantizers import AutoHfQuantizer
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from data.errors import InputError
-from models.checkpoints import check_no_adapter, is_causal, weight_files, weight_shapes
+from models.checkpoints import check_no_adapter, is_causal, weight_shapes
+from models.finite import COMPUTED, check_finite, is_finite
 from models.silence import quiet
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -35,8 +36,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 Use = Literal["sample", "read", "serve"]
 
 _NUMBERED = re.compile(r"(.*?)\.(\d+)\.")  # the list of layers a tensor belongs to, and its number
-# Values that a module computes itself, which older files hold.
-_COMPUTED = ("inv_freq", "masked_bias", "position_ids", "num_batches_tracked")
 
 # Factors and offsets of quantised weights: without them the weights are others.
 _SCALES = {"weight_scale", "weight_scale_inv", "input_scale", "scales", "weight_zero_point", "SCB"}
@@ -95,8 +94,19 @@ def _loaded(
                 f"'{model_dir}': {name} holds a NaN or an infinity as {dtype}; "
                 "copy or save the model again, or try runtime.dtype float32"
             )
+    _hold(model)
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _hold(model: PreTrainedModel) -> None:
+    """Take the model's numbers out of the files, which transformers maps and may leave mapped.
+
+    Who then writes over a file would change the model, and who cuts it would end this process.
+    """
+    for tensor in chain(model.parameters(), model.buffers()):
+        if type(tensor.data) is torch.Tensor and tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
 
 
 def once_for_a_folder(check: Callable[..., None]) -> Callable[..., None]:
@@ -121,8 +131,11 @@ def _file_states(model_dir: Path) -> list[tuple[str, int, int, int, int]]:
 
 @once_for_a_folder
 @quiet()
-def check_weights(model_dir: Path, field: str, trust_remote_code: bool, use: Use) -> None:
-    """InputError unless the files hold every tensor of the architecture, finite; nothing is run.
+def check_weights(
+    model_dir: Path, field: str, trust_remote_code: bool, use: Use, dtype: str = "float32"
+) -> None:
+    """InputError unless the files hold every tensor of the architecture, finite as `dtype`, the
+    type that it is computed with; nothing is run.
 
     A model with code of its own, where that may run, and one of quantised weights are compared
     with their files when they are loaded.
@@ -152,7 +165,7 @@ def check_weights(model_dir: Path, field: str, trust_remote_code: bool, use: Use
             f"{field}: transformers cannot build the architecture of '{model_dir}': "
             f"{_one_line(error)}; correct its JSON files, or use a supported architecture"
         ) from error
-    check_finite(model_dir, field, unread, not quantised)
+    check_finite(model_dir, field, unread, None if quantised else getattr(torch, dtype))
 
 
 def _without_memory(
@@ -220,7 +233,7 @@ def belongs(name: str, shape: tuple[int, ...], expected: set[str], model: PreTra
     module, _, last = name.rpartition(".")
     if last in _SCALES:
         return True
-    if last in _COMPUTED or (last == "bias" and len(shape) > 2) or shape in ((), (1,)):
+    if last in COMPUTED or (last == "bias" and len(shape) > 2) or shape in ((), (1,)):
         return False
     prefixes = ("", f"{model.base_model_prefix}.")
     if any(f"{prefix}{module}.{own}" in expected for prefix in prefixes for own in _own(last)):
@@ -238,43 +251,6 @@ def belongs(name: str, shape: tuple[int, ...], expected: set[str], model: PreTra
 
 def _own(last: str) -> set[str]:
     return {"weight", "bias"} - {last}
-
-
-def check_finite(model_dir: Path, field: str, unread: set[str], plain: bool) -> None:
-    """InputError for a NaN or an infinity in a tensor that is read; one is in memory at a time.
-
-    The weights of a `plain` model, one that is not quantised, have 16 bits or more.
-    """
-    for file in weight_files(model_dir, field):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - not a mapping
-                if name in unread:
-                    continue
-                tensor = tensors.get_tensor(name)
-                computed = name.rpartition(".")[2] in _COMPUTED
-                if (
-                    plain
-                    and not computed
-                    and (tensor.element_size() < 2 or not tensor.is_floating_point())
-                ):
-                    raise InputError(
-                        f"{field}: '{file}': the tensor {name} is {tensor.dtype}, and config.json "
-                        "has no quantization_config to read it by; save the model as bfloat16"
-                    )
-                if not is_finite(tensor):
-                    raise InputError(
-                        f"{field}: '{file}': the tensor {name} holds a NaN or an infinity; "
-                        "it was trained to pieces or is damaged: use another checkpoint"
-                    )
-
-
-def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether no value is NaN or infinite, without a copy."""
-    if not tensor.is_floating_point() or tensor.numel() == 0:
-        return True
-    if tensor.element_size() == 1:  # eight bits have few operations
-        tensor = tensor.float()
-    return all(bool(torch.isfinite(end)) for end in torch.aminmax(tensor.detach()))
 
 
 def check_samples(model: PreTrainedModel, model_dir: Path, field: str = "model") -> None:
