@@ -81,8 +81,10 @@ def check(recipe: Recipe, store: Store, folder: Path, quiet: bool) -> None:
 
     What is only worth knowing is printed on stderr, a line each.
     """
+    from flows.derived import check_room
     from flows.preflight import check_inputs
 
+    check_room(folder)
     for note in check_inputs(recipe):
         if not quiet:
             sys.stderr.write(f"tsalign: note: {note}\n")

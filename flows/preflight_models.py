@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from data.errors import InputError
 from data.files import check_folder_files
-from data.paths import named_path
+from data.hub import quiet_hub
+from data.paths import is_url, named_path
 from data.prompts import Messages, conversations
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
@@ -29,6 +30,7 @@ from models.checkpoints import (
     context_length,
     embedding_rows,
     position_padding,
+    readable_length,
     weight_shapes,
 )
 from tasks.machine import dtype, engine_name
@@ -111,6 +113,11 @@ def model_path(field: str, name: str) -> Path:
             )
         check_folder_files(folder, field)
         return folder
+    if is_url(name):
+        raise InputError(
+            f"{field}: '{name}' is a URL, which is not read; name the model's id on the hub "
+            "(ORGANISATION/NAME) or a folder here"
+        )
     if folder.is_file() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"{field}: '{name}' is no folder here; name a Hugging Face directory")
     from huggingface_hub import snapshot_download
@@ -118,7 +125,8 @@ def model_path(field: str, name: str) -> Path:
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        with quiet_hub():
+            return Path(snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ImportError, ValueError) as error:
         raise InputError(
             f"{field}: '{name}' is neither a folder here nor a model the hub gives "
@@ -209,6 +217,7 @@ def check_templates(
     from models.chat import (
         check_chat_template,
         check_read_prompts,
+        check_some_fit,
         check_vocabulary,
         load_tokenizer,
     )
@@ -234,8 +243,13 @@ def check_templates(
                 raise InputError(f"{error} ({prompt.place})") from error
         if field == "policy.model":
             check_every_prompt(recipe, tokenizer, prompts, rows)
+            limit = readable_length(path, recipe.policy.max_length, field)
+            check_some_fit(tokenizer, prompts, limit, "policy.max_length")
         elif not writes:
             check_read_prompts(tokenizer, field, chain(prompts, also))
+            if is_trained(recipe, field):
+                limit = readable_length(path, recipe.student.max_length, field)
+                check_some_fit(tokenizer, chain(prompts, also), limit, "student.max_length")
     return tokenizers
 
 

@@ -142,11 +142,10 @@ def check_weights(
     """
     shapes = weight_shapes(model_dir, field)
     unread: set[str] = set()
+    _check_generation_config(model_dir, field)
     try:
         config = AutoConfig.from_pretrained(str(model_dir), trust_remote_code=trust_remote_code)
         quantised = getattr(config, "quantization_config", None)
-        if (Path(model_dir) / GENERATION_CONFIG_NAME).is_file():
-            GenerationConfig.from_pretrained(str(model_dir))
         if quantised and use != "serve":
             AutoHfQuantizer.from_config(quantised, pre_quantized=True).validate_environment(
                 device_map=None
@@ -166,6 +165,20 @@ def check_weights(
             f"{_one_line(error)}; correct its JSON files, or use a supported architecture"
         ) from error
     check_finite(model_dir, field, unread, None if quantised else getattr(torch, dtype))
+
+
+def _check_generation_config(model_dir: Path, field: str) -> None:
+    """InputError for a generation_config.json, if there is one, that transformers refuses."""
+    path = Path(model_dir) / GENERATION_CONFIG_NAME
+    if not path.is_file():
+        return
+    try:
+        GenerationConfig.from_pretrained(str(model_dir))
+    except Exception as error:
+        raise InputError(
+            f"{field}: transformers refuses '{path}': {_one_line(error)}; correct that field, or "
+            "remove the file if the model does not need it"
+        ) from error
 
 
 def _without_memory(
