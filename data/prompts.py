@@ -29,6 +29,7 @@ class PromptFile(NamedTuple):
 
 
 _COLUMNS = ("prompt", "messages", "conversations", "prompt_id", "dataset", "source")
+_OF_FILES = (*SUFFIXES, ".gz", ".txt", ".tsv", ".yaml", ".xlsx", ".arrow")
 _AT_A_TIME = 1024  # rows that are Python objects at one time
 # org/name or name, with an optional revision and split: org/name@refs/convert/parquet:test
 _DATASET_ID = re.compile(
@@ -307,15 +308,7 @@ def _source(path: str | Path) -> tuple[Iterable[Row], str]:
 
 def looks_like_file(name: str) -> bool:
     """Whether a name is that of a file, there or not, and no `datasets` id."""
-    known = Path(name).suffix.lower() in (
-        *SUFFIXES,
-        ".gz",
-        ".txt",
-        ".tsv",
-        ".yaml",
-        ".xlsx",
-        ".arrow",
-    )
+    known = Path(name).suffix.lower() in _OF_FILES
     return known or is_url(name) or not name.strip() or name[0] in "./~" or os.path.exists(name)
 
 
