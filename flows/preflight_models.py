@@ -181,9 +181,13 @@ def writes(field: str) -> bool:
 
 
 def is_trained(recipe: Recipe, field: str) -> bool:
-    """Whether the model of this field is the start of a training, whose result is saved."""
+    """Whether the model of this field is the start of a training, whose result is saved.
+
+    Earlier preferences train a student that has no head, whether or not it is updated later.
+    """
+    student, logged = recipe.student, recipe.logged is not None
     return field == "policy.model" or (
-        field == "student.model" and (recipe.student.update or recipe.logged is not None)
+        field == "student.model" and (student.update or logged or student.replay_path is not None)
     )
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import main
 from data.prompts import read_prompt_file
 from data.recipe import Recipe
 from data.summary import read_summary
+from flows.bench import yardstick
+from cli.main import main
 from flows.outside import outside_of
 from flows.preflight import check_inputs, inspect
 from flows.series import freeze, going_on
@@ -123,6 +124,12 @@ def test_it_is_in_the_key_by_name_or_by_content(recipe_of, own, tmp_path):
     assert key(recipe_of(str(own)), tmp_path) != before
     assert outside_of(recipe_of(str(own)))["policy.template"].path == str(own)
     assert "policy.template" not in outside_of(recipe_of("plain"))
+
+
+def test_recipes_of_other_templates_are_not_compared(recipe_of):
+    """Their base policies answer otherwise."""
+    plain, chatml = (recipe_of(name) for name in ("plain", "chatml"))
+    assert yardstick(plain) == yardstick(recipe_of("plain")) != yardstick(chatml)
 
 
 def test_the_next_run_of_a_series_starts_from_a_policy_that_has_it(recipe_of, tmp_path):
