@@ -1,6 +1,8 @@
-"""Pictures of the UI and of a report, for the docs; needs Chromium and `tsalign operate start`.
+"""Pictures of a report, of the page of runs and of Prefect's UI, for the docs; needs Chromium.
 
-python -m benchmarks.screenshots FLOW_RUN_ID RUN_FOLDER [--ui http://127.0.0.1:4200]
+python -m benchmarks.screenshots RUN_FOLDER [--store URL] [--flow-run ID --ui http://127.0.0.1:4200]
+
+The last two are those of a finished run of `tsalign operate start`.
 """
 
 import argparse
@@ -9,6 +11,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from threading import Thread
+
+from data.places import store_url
+from flows.reports import Reports, ReportsServer
 
 IMAGES = Path("docs/images")
 
@@ -30,17 +36,24 @@ def shoot(browser: str, address: str, name: str, width: int, height: int) -> Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("flow_run")
     parser.add_argument("run", type=Path)
+    parser.add_argument("--store", default=store_url())
+    parser.add_argument("--flow-run")
     parser.add_argument("--ui", default="http://127.0.0.1:4200")
     args = parser.parse_args()
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         raise SystemExit("no chromium or google-chrome on the PATH; install one")
     IMAGES.mkdir(exist_ok=True)
-    shoot(browser, f"{args.ui}/runs/flow-run/{args.flow_run}", "flow-run.png", 1280, 900)
-    shoot(browser, f"{args.ui}/artifacts", "artifacts.png", 1280, 420)
-    shoot(browser, (args.run / "report.html").resolve().as_uri(), "report.png", 1280, 1700)
+    run = args.run.resolve()
+    with ReportsServer(Reports(run.parent, args.store)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        shoot(browser, (run / "report.html").as_uri(), "report.png", 1280, 1300)
+        shoot(browser, f"{server.url}/", "runs.png", 1280, 560)
+        server.shutdown()
+    if args.flow_run:
+        shoot(browser, f"{args.ui}/runs/flow-run/{args.flow_run}", "flow-run.png", 1280, 900)
+        shoot(browser, f"{args.ui}/artifacts", "artifacts.png", 1280, 420)
 
 
 if __name__ == "__main__":

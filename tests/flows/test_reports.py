@@ -181,7 +181,7 @@ def test_the_command_prints_the_address_loads_nothing_heavy_and_ends_on_ctrl_c(r
     code = (
         "import sys\nfrom cli.main import main\n"
         "status = main(sys.argv[1:])\n"
-        "heavy = {'torch', 'transformers', 'prefect', 'pandas'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'prefect'} & set(sys.modules)\n"
         "assert not heavy, heavy\nsys.exit(status)"
     )
     places = ["--runs-dir", str(runs), "--store", str(runs.parent / "store")]
