@@ -65,7 +65,7 @@ def test_one_that_only_earlier_preferences_train_is_checked_for_that(values, tmp
     path = folder / "config.json"
     settings = {"quantization_config": {"quant_method": "bitsandbytes"}}
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
-    (problem,) = inspect(Recipe.model_validate(values | {"student": changed})).problems
+    (problem,) = inspect(Recipe.model_validate(values | {"student": changed})).findings.problems
     assert "quantised weights cannot be trained" in problem
 
 
