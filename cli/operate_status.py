@@ -28,11 +28,16 @@ _WORDS |= {"Pending": "starting", "Submitting": "starting"}
 
 def show_status(folder: Path, as_json: bool) -> int:
     """Print it; the exit status: 0 where server and worker run, else 1."""
-    found = status_of(folder)
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        found = status_of(folder)
+    else:
+        with console.status("asking Prefect's server ..."):
+            found = status_of(folder)
     if as_json:
         print(json.dumps(found, indent=2))  # noqa: T201
     else:
-        _print(found, Console(highlight=False, soft_wrap=True))
+        _print(found, console)
     return 0 if found["server"]["answers"] and found["worker"]["running"] else 1
 
 

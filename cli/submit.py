@@ -34,7 +34,8 @@ def submit(recipe: Recipe, *, deployment: str, folder: Path, wait: bool) -> int:
     to = connection(folder)
     given: dict[str, Any] = {"recipe": recipe.model_dump(mode="json", exclude_unset=True)}
     if to.own:
-        _check_here(recipe, to)
+        with console.status(f"checking {recipe.run} ..."):
+            _check_here(recipe, to)
         given["folder"] = str(Path.cwd())
     with client_of(to) as client:
         run = create_run(client, deployment, recipe.run, given, to)
