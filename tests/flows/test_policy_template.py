@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from data.prompts import read_prompt_file
 from data.recipe import Recipe
 from data.summary import read_summary
 from flows.bench import yardstick
-from cli.main import main
 from flows.outside import outside_of
 from flows.preflight import check_inputs, inspect
 from flows.series import freeze, going_on
