@@ -15,10 +15,9 @@ from data.errors import InputError
 from data.recipe import Recipe
 from data.remote import local_folder
 from flows import preflight
-from flows.findings import Findings
 from flows.fitting import filled, left_out
 from flows.plan import Plan, planned
-from flows.preflight_models import Prompts, check_loading, check_rendering, writes
+from flows.preflight_models import Prompts, writes
 from flows.preview import Preview, prompt_files, read_by_models
 from models.checkpoints import (
     context_length,
@@ -89,8 +88,8 @@ def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -
     """
     chosen = left_out(recipe)
     whole = filled(recipe, chosen)
-    findings = Findings()
-    models, prompts = _inputs(whole, findings, deep)
+    seen = preflight.inspect(whole, weights=deep)
+    findings, models, prompts = seen.findings, seen.models, seen.prompts
     findings.attempt(_writable, "--store", local_folder(store)[0])
     findings.attempt(_writable, "--runs-dir", runs_dir / whole.run)
     found = Check(whole, chosen, findings.problems, findings.notes)
@@ -107,16 +106,6 @@ def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -
     if deep:
         found.tried = _tried(whole, models, prompts)
     return found
-
-
-def _inputs(recipe: Recipe, found: Findings, deep: bool) -> tuple[dict[str, Path], Prompts]:
-    """Models and prompts, as preflight checks them, all problems together."""
-    models, prompts, replay = preflight.check_files(recipe, found)
-    if models:
-        check_rendering(recipe, models, prompts, replay, found)
-    if models and deep:
-        check_loading(recipe, models, found)
-    return models, prompts
 
 
 def _writable(option: str, folder: Path) -> None:
