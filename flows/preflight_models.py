@@ -192,7 +192,8 @@ def check_rendering(
     Then, which takes longer, the weights: those of the architecture, finite, and writable again.
     Returns what the user should know of it, a line each.
     """
-    pa.default_memory_pool().release_unused()  # what reading the prompts has left
+    gc.collect()  # what reading the prompts has left, so that transformers can have it
+    pa.default_memory_pool().release_unused()
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
     from models.silence import quiet
 
