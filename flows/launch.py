@@ -101,8 +101,10 @@ def check(recipe: Recipe, store: Store, folder: Path) -> list[str]:
 
     Returns what is only worth knowing, a line each.
     """
+    from flows.derived import check_room
     from flows.preflight import check_inputs
 
+    check_room(folder)
     notes = check_inputs(recipe)
     check_writable("--runs-dir", folder)
     check_writable("--store", store.root)

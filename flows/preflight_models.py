@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from data.errors import InputError
 from data.files import check_folder_files
-from data.paths import named_path
+from data.hub import quiet_hub
+from data.paths import is_url, named_path
 from data.prompts import Messages, conversations
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
@@ -32,9 +33,10 @@ from models.checkpoints import (
     embedding_rows,
     lacks_head,
     position_padding,
+    readable_length,
     weight_shapes,
 )
-from tasks.machine import engine_name
+from tasks.machine import dtype, engine_name
 
 if TYPE_CHECKING:
     from models.loading import Use
@@ -122,6 +124,11 @@ def model_path(field: str, name: str) -> Path:
             )
         check_folder_files(folder, field)
         return folder
+    if is_url(name):
+        raise InputError(
+            f"{field}: '{name}' is a URL, which is not read; name the model's id on the hub "
+            "(ORGANISATION/NAME) or a folder here"
+        )
     if folder.is_file() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"{field}: '{name}' is no folder here; name a Hugging Face directory")
     from huggingface_hub import snapshot_download
@@ -129,7 +136,8 @@ def model_path(field: str, name: str) -> Path:
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        with quiet_hub():
+            return Path(snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ImportError, ValueError) as error:
         raise InputError(
             f"{field}: '{name}' is neither a folder here nor a model the hub gives "
@@ -173,9 +181,13 @@ def writes(field: str) -> bool:
 
 
 def is_trained(recipe: Recipe, field: str) -> bool:
-    """Whether the model of this field is the start of a training, whose result is saved."""
+    """Whether the model of this field is the start of a training, whose result is saved.
+
+    Earlier preferences train a student that has no head, whether or not it is updated later.
+    """
+    student, logged = recipe.student, recipe.logged is not None
     return field == "policy.model" or (
-        field == "student.model" and (recipe.student.update or recipe.logged is not None)
+        field == "student.model" and (student.update or logged or student.replay_path is not None)
     )
 
 
@@ -249,6 +261,7 @@ def check_texts(recipe: Recipe, field: str, path: Path, read: Sequence[Prompts])
         check_every_prompt(recipe, tokenizer, read[0], rows)
     elif not writes(field):
         check_read_prompts(tokenizer, field, chain(*read))
+    check_fitting(recipe, field, path, tokenizer, read)
     kinds = [prompt.messages for prompt in conversation_kinds(read[0])] or [_QUESTION]
     check_tokens(recipe, field, path, tokenizer, kinds)
     return tokenizer
@@ -266,6 +279,19 @@ def tokenizer_of(recipe: Recipe, field: str, path: Path) -> "Tokenizer":
 
         set_template(tokenizer, template)
     return tokenizer
+
+
+def check_fitting(
+    recipe: Recipe, field: str, path: Path, tokenizer: "Tokenizer", read: Sequence[Prompts]
+) -> None:
+    """A model that is trained can read some of the prompts whole. Raises InputError."""
+    from models.chat import check_some_fit
+
+    if not is_trained(recipe, field):
+        return
+    section = field.removesuffix(".model")
+    limit = readable_length(path, getattr(recipe, section).max_length, field)
+    check_some_fit(tokenizer, chain(*read), limit, f"{section}.max_length")
 
 
 def check_tokens(
@@ -289,7 +315,9 @@ def check_loading(recipe: Recipe, models: dict[str, Path], found: Findings) -> N
 
     trusted = recipe.runtime.trust_remote_code
     for field, path in models.items():
-        found.attempt(check_weights, path, field, trusted, use_of(recipe, field, path))
+        use = use_of(recipe, field, path)
+        found.attempt(check_weights, path, field, trusted, use, dtype(recipe.runtime))
+    for field, path in models.items():
         if is_trained(recipe, field):
             template = template_text(recipe) if field == "policy.model" else None
             found.attempt(check_saved_again, path, field, trusted, template)

@@ -49,7 +49,7 @@ class Reports:
         path, _, query = target.partition("?")
         try:
             if path == "/":
-                return _found(index_html(summaries(self.runs_dir), served=True))
+                return _found(index_html(summaries(self.runs_dir)))
             if path == "/compare":
                 return _found(self.comparison(parse_qs(query).get("run", [])))
             name, _, file = path[1:].partition("/")

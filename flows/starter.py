@@ -16,8 +16,9 @@ from data.prompts import looks_like_file
 from data.recipe import NONE, SMALL, WORLD, Recipe
 from data.recipe_loading import explained
 from flows import preflight, starting
+from flows.findings import Findings
 from flows.fitting import contexts, left_out
-from flows.preflight_models import check_models, model_path
+from flows.preflight_models import model_path
 from flows.recipe_text import recipe_text
 from tasks import machine
 
@@ -185,9 +186,9 @@ def drafted(answers: Answers) -> Draft:
         derived = _derived(answers, values, reasons)
     recipe = _recipe(values | derived)
     if not answers.world:
-        preflight.check_machine(recipe)
-        check_models(recipe)
-        preflight.check_prompts(recipe)
+        found = Findings()
+        preflight.check_files(recipe, found)
+        found.refuse()
     head = (
         f"{answers.method}: {method.about}.\n"
         "Written by `tsalign init`. Reasons stand above the values that it derived; change any of "

@@ -1,19 +1,16 @@
 """Index: a page of all runs of a folder, each with its headline; two can be ticked to compare."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 from markupsafe import Markup
 
-from data.inventory import Runs, summaries
-from data.summary import Summary, write_text
+from data.inventory import Runs
+from data.summary import Summary
 from tasks import report_text as text
 from tasks import report_view as view
 from tasks.plots import interval_bar
 from tasks.report_html import environment
 from tasks.report_words import words
-
-INDEX = "index.html"
 
 
 class Row(NamedTuple):
@@ -31,28 +28,12 @@ class Row(NamedTuple):
     finished: str  # UTC, ISO 8601; empty while it has not
 
 
-def index_html(runs: Runs, *, served: bool = False) -> str:
-    """The page; the latest run first, what has not finished above it.
-
-    Args:
-        served: By `tsalign open`, which makes comparisons on request. A file can only name the
-            command.
-    """
+def index_html(runs: Runs) -> str:
+    """The page, for `tsalign open`; the latest run first, what has not finished above it."""
     rows = sorted((_row(run) for run in runs.readable.values()), key=lambda row: row.run)
     rows.sort(key=lambda row: row.finished or "~", reverse=True)
     page = environment().get_template("report_index.html.j2")
-    return page.render(rows=rows, unreadable=runs.unreadable, served=served)
-
-
-def write_index(runs_dir: Path) -> Path:
-    """Write `index.html` into the folder of the runs, with links to their reports.
-
-    Raises:
-        InputError: the folder cannot be read, or a folder lies in the file's place.
-    """
-    out = runs_dir / INDEX
-    write_text(out, index_html(summaries(runs_dir)))
-    return out
+    return page.render(rows=rows, unreadable=runs.unreadable)
 
 
 def _row(summary: Summary) -> Row:

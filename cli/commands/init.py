@@ -53,7 +53,7 @@ def init(
     ] = None,
     yes: Annotated[bool, Option("--yes", help="Ask nothing.")] = False,
 ) -> int:
-    """Write a recipe for your models and prompts, with values that fit them and this machine."""
+    """Write a recipe that fits your models, prompts and machine."""
     from cli.questions import on_terminal, write_recipe
     from data.errors import InputError
     from flows.starter import METHODS, Answers

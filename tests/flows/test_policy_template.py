@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from data.prompts import read_prompt_file
 from data.recipe import Recipe
 from data.summary import read_summary
-from flows.cli import main
+from flows.bench import yardstick
 from flows.outside import outside_of
 from flows.preflight import check_inputs, inspect
 from flows.series import freeze, going_on
@@ -51,7 +52,7 @@ def test_by_name_and_by_file(recipe_of, own):
 
 
 def test_without_one_a_base_model_is_refused_with_the_remedy(recipe_of):
-    (problem,) = inspect(recipe_of()).problems
+    (problem,) = inspect(recipe_of()).findings.problems
     assert problem == (
         "policy.model: the tokenizer has no chat template; set one and save it, or name one in "
         "policy.template (plain, chatml or a Jinja file)"
@@ -63,7 +64,7 @@ def test_a_file_takes_the_place_of_the_models_own_and_a_name_does_not(recipe_of,
     takes = f"'{own}' takes the place of the chat template of '{policy_dir}'"
     assert note == f"policy.template: {takes}"
     for name in ("plain", "chatml"):
-        (problem,) = inspect(recipe_of(name, policy_dir)).problems
+        (problem,) = inspect(recipe_of(name, policy_dir)).findings.problems
         assert "has a chat template of its own; leave policy.template out" in problem
 
 
@@ -88,7 +89,7 @@ def test_a_template_of_no_use_is_one_line(recipe_of, tmp_path, template, says):
     (tmp_path / "loud").write_text("{{ raise_exception('no') }}")
     (tmp_path / "silent").write_text("<s>")
     (tmp_path / "marks").write_text("{# ends at [1] #}" + CHATML)
-    (problem,) = inspect(recipe_of(template.replace("{tmp}", str(tmp_path)))).problems
+    (problem,) = inspect(recipe_of(template.replace("{tmp}", str(tmp_path)))).findings.problems
     assert says in problem and problem.startswith("policy.template: ")
 
 
@@ -96,7 +97,7 @@ def test_chatml_needs_its_tokens(recipe_of, base):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         text = (base / name).read_text()
         (base / name).write_text(text.replace("<|im_start|>", "<|turn|>"))
-    (problem,) = inspect(recipe_of("chatml")).problems
+    (problem,) = inspect(recipe_of("chatml")).findings.problems
     assert problem.startswith("policy.template: chatml marks turns with <|im_start|>, which is no")
 
 
@@ -123,6 +124,12 @@ def test_it_is_in_the_key_by_name_or_by_content(recipe_of, own, tmp_path):
     assert key(recipe_of(str(own)), tmp_path) != before
     assert outside_of(recipe_of(str(own)))["policy.template"].path == str(own)
     assert "policy.template" not in outside_of(recipe_of("plain"))
+
+
+def test_recipes_of_other_templates_are_not_compared(recipe_of):
+    """Their base policies answer otherwise."""
+    plain, chatml = (recipe_of(name) for name in ("plain", "chatml"))
+    assert yardstick(plain) == yardstick(recipe_of("plain")) != yardstick(chatml)
 
 
 def test_the_next_run_of_a_series_starts_from_a_policy_that_has_it(recipe_of, tmp_path):

@@ -44,7 +44,7 @@ def test_optune_has_no_student_and_says_which_prompts_are_answered_again():
     assert "after the first, 50% of them are answered again" in shown.text
     assert "with the lowest rewards" in shown.text
     assert words(summary).tied == "all answers alike to the teacher"
-    assert "the teacher scores every answer" in shown.text and "of them reused" in shown.text
+    assert "the teacher scores every answer" in shown.text and "500 500 reused" in shown.text
     assert "teacher calls to label pairs, one for every answer" in shown.text
     assert "Are the labels right?" not in shown.text and "reversed by" not in shown.text
     told = shown.text.split("Provenance")[-2]
