@@ -63,7 +63,7 @@ class Harness:
 
     def start(self, run: str, store: str, **environment: str) -> Started:
         """Its errors alone are kept: there is to be at most one line."""
-        command = [sys.executable, "-m", "flows.cli", "align", self.recipe, "--quiet", "--run", run]
+        command = [sys.executable, "-m", "cli", "align", self.recipe, "--quiet", "--run", run]
         command += ["--store", str(self.folder / store), "--runs-dir", str(self.folder / "runs")]
         command += ["--set", "runtime.checkpoint_minutes=0"]
         home = {"PREFECT_HOME": str(self.folder / "prefect")}

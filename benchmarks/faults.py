@@ -48,7 +48,7 @@ class Harness:
         return self.folder / "store"
 
     def start(self, store: Path, run: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "flows.cli", "align", RECIPE, "--quiet", "--run", run]
+        command = [sys.executable, "-m", "cli", "align", RECIPE, "--quiet", "--run", run]
         command += ["--store", str(store), "--runs-dir", str(self.folder / "runs")]
         command += ["--set", "runtime.checkpoint_minutes=0"]
         log = (self.folder / f"{run}.log").open("ab")

@@ -10,11 +10,12 @@ from itertools import accumulate
 from typing import Literal, NamedTuple
 
 from data.summary import Round, Summary
+from data.titles import plain
 
 Equal = Literal["prompts", "tokens", "seconds", "rounds"]
 # With these every run does the rounds of its recipe; the others get what the baseline spent.
 OWN_ROUNDS = ("prompts", "rounds")
-# Stages that measure the method and are no part of it, by how their titles begin.
+# Stages that measure the method and are no part of it, by how their plain titles begin.
 MEASURING = (
     "answer test",
     "teacher scores test",
@@ -34,7 +35,7 @@ class Judged(NamedTuple):
 
 
 def stage_seconds(rounds: Sequence[Round]) -> list[dict[str, float]]:
-    """Seconds of every round by stage; an artifact counts where the run met it first."""
+    """Seconds of every round by plain title; an artifact counts where the run met it first."""
     known: set[str] = set()
     found = []
     for entry in rounds:
@@ -42,14 +43,14 @@ def stage_seconds(rounds: Sequence[Round]) -> list[dict[str, float]]:
         for record in entry.stages:
             if record.key not in known:
                 known.add(record.key)
-                title = record.stage.split(" (")[0]
+                title = plain(record.stage)
                 seconds[title] = seconds.get(title, 0.0) + record.computed_seconds
         found.append(seconds)
     return found
 
 
 def is_method(stage: str) -> bool:
-    return not stage.startswith(MEASURING)
+    return not plain(stage).startswith(MEASURING)
 
 
 def method_seconds(rounds: Sequence[Round]) -> list[float]:

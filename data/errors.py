@@ -2,6 +2,7 @@
 
 TsAlignError
 ├── InputError         a recipe, prompt file, model or chat template cannot be used
+│   └── InputErrors    several of these at once, a line each
 ├── ArtifactError      an artifact is missing, damaged or not what its key says
 ├── CardinalityError   rows that must join one to one do not
 ├── StoreFullError     the disk of the store is full
@@ -17,13 +18,36 @@ class TsAlignError(Exception):
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        # What a user typed may hold line breaks and bytes that no terminal prints.
-        line = " ".join(message.splitlines())
-        super().__init__(line.encode(errors="backslashreplace").decode())
+        super().__init__(_one_line(message))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong, a line for each thing."""
+        return (str(self),)
+
+
+def _one_line(message: str) -> str:
+    """What a user typed may hold line breaks and bytes that no terminal prints."""
+    return " ".join(message.splitlines()).encode(errors="backslashreplace").decode()
 
 
 class InputError(TsAlignError):
     """The user's input cannot be used; the message names the field and the remedy."""
+
+
+class InputErrors(InputError):
+    """Several problems, none of them due to another; as text, a line each."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("")
+        self.args = tuple(map(_one_line, problems))
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return self.args
 
 
 class ArtifactError(TsAlignError):

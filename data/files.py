@@ -7,8 +7,10 @@ that is too long; so everything that a user names is looked at here before it is
 import os
 import stat
 from pathlib import Path
+from shutil import rmtree
 
 from data.errors import InputError
+from data.known_data import where_from
 from data.paths import is_url
 
 _MISSING = "no such file"
@@ -20,10 +22,11 @@ def check_regular(path: str | Path, field: str | None = None) -> None:
     if wrong is None:
         return
     problem, remedy = wrong
+    source = where_from(path) if problem == _MISSING else ""
     if field is None:
-        raise InputError(f"{path}: {problem}; {remedy}")
+        raise InputError(f"{path}: {problem}; {remedy}{source}")
     if problem == _MISSING:
-        raise InputError(f"{field}: {problem} '{path}'; {remedy} (relative to here)")
+        raise InputError(f"{field}: {problem} '{path}'; {remedy} (relative to here){source}")
     raise InputError(f"{field}: '{path}' {problem}; {remedy}")
 
 
@@ -51,3 +54,10 @@ def check_folder_files(folder: str | Path, field: str) -> None:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if os.path.exists(entry.path) and not entry.is_dir():
                 check_regular(entry.path, field)
+
+
+def emptied(folder: Path) -> Path:
+    """The folder without what an earlier try has left in it."""
+    for path in folder.iterdir():
+        rmtree(path) if path.is_dir() else path.unlink()
+    return folder

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from data.artifacts import Artifact, Record, load_record
 from data.errors import ArtifactError, InputError
+from data.nearest import did_you_mean
+from data.recipe import RUN_NAME
 from data.store import Store
 from data.summary import Summary, read_summary
 
@@ -44,6 +46,22 @@ class Runs(NamedTuple):
 
     readable: dict[str, Summary]
     unreadable: dict[str, str]
+
+
+def run_folder(runs_dir: Path, name: str) -> Path:
+    """Where a run keeps its summary and report.
+
+    Raises:
+        InputError: the name is a path, or that of no run while one of nearly that name is there.
+    """
+    if not re.fullmatch(RUN_NAME, name):
+        raise InputError(f"{name!r} is no name of a run; `tsalign status` lists the runs")
+    folder = runs_dir / name
+    if not os.path.lexists(folder):
+        known = [path.parent.name for path in runs_dir.glob("*/summary.json")]
+        if near := did_you_mean(name, known):
+            raise InputError(f"{folder}: no such run{near}; `tsalign status` lists the runs")
+    return folder
 
 
 def summaries(runs_dir: Path) -> Runs:

@@ -37,6 +37,26 @@ def locked(path: Path, on_wait: OnWait | None = None) -> Iterator[None]:
         os.close(handle)
 
 
+def held(path: Path) -> bool:
+    """Whether a process holds the lock file at `path`, or shares it; makes none.
+
+    Asking takes it for an instant, which a process that takes it without waiting may notice.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # not on every network file system
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
 @contextmanager
 def shared(path: Path, on_wait: OnWait | None = None) -> Iterator[None]:
     """Hold the lock file together with others; keeps `alone` out."""

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from data.digests import digest_of, file_digest
 from data.errors import CardinalityError, InputError
+from data.known_data import where_from
 from data.logged_formats import (
     LoggedCompletion,
     LoggedJudgment,
@@ -154,6 +155,11 @@ def _files(value: str | list[str], field: str) -> list[Path]:
         if glob.has_magic(name) and not os.path.exists(path):
             names = glob.glob(path, recursive=True)
         readable = [Path(n) for n in names if isfile(n) and format_of(Path(n)) in SUFFIXES]
+        if not (readable or glob.has_magic(name) or os.path.lexists(path)):
+            raise InputError(
+                f"{field}: {name!r} does not exist; check the path (relative to here)"
+                f"{where_from(path)}"
+            )
         if not readable:
             raise InputError(f"{field}: {name!r} holds no {', '.join(SUFFIXES)} file (or .gz)")
         found |= {str(p): p for p in readable}

@@ -47,8 +47,8 @@ def _preference(row: dict[str, Any], place: str, dataset: str, number: int) -> d
         "prompt_id": name,
         "messages": messages,
         "dataset": check_text(row.get("dataset") or dataset, place, "dataset"),
-        "chosen": _answer(row.get("chosen"), messages, place, "chosen"),
-        "rejected": _answer(row.get("rejected"), messages, place, "rejected"),
+        "chosen": answer_text(row.get("chosen"), messages, place, "chosen"),
+        "rejected": answer_text(row.get("rejected"), messages, place, "rejected"),
         "chosen_id": f"{name}/chosen",
         "rejected_id": f"{name}/rejected",
         "chosen_model": "given",
@@ -61,7 +61,7 @@ def _preference(row: dict[str, Any], place: str, dataset: str, number: int) -> d
     }
 
 
-def _answer(value: Any, prompt: Messages, place: str, field: str) -> str:
+def answer_text(value: Any, prompt: Messages, place: str, field: str) -> str:
     """The text of an answer: itself, or the last message of a talk that begins with the prompt."""
     if isinstance(value, list):
         if not value or not isinstance(value[-1], dict) or value[-1].get("role") != "assistant":

@@ -4,18 +4,20 @@ Everything that can change a result is here and enters a cache key through the s
 `runtime` holds what changes only speed, but for what docs/determinism.md says of it.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from data.config import Config, Count, Size, Times
 from data.recipe_logged import Day, LoggedConfig, Seed
-from data.recipe_methods import CellConfig, MatrixConfig, RefreshConfig
+from data.recipe_methods import FROM_LIST, CellConfig, MatrixConfig, RefreshConfig
 from data.recipe_training import (  # noqa: F401 - a recipe's sections are imported from here
     BY_MODELS,
+    BY_PROMPTS,
     FRESH,
     NONE,
     SMALL,
+    TEMPLATES,
     WORLD,
     AdapterConfig,
     DpoLoss,
@@ -27,6 +29,7 @@ from data.recipe_training import (  # noqa: F401 - a recipe's sections are impor
 from data.secrets import find_secret
 
 LABELS = ("student+teacher", "student", "teacher", "matrix")
+TrackerName = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -49,11 +52,21 @@ class PromptsConfig(Config):
     path: str = Field(WORLD, description="JSONL, Parquet or CSV file, a datasets id, or 'world'")
     dev_path: str | None = Field(None, description="Held-out prompts for agreement and the gate")
     test_path: str | None = Field(None, description="Held-out prompts for the win rate")
-    dev_size: Count = Field(200, ge=2, description="Without dev_path: so many prompts of the pool")
-    test_size: Count = Field(
-        500, ge=2, description="Without test_path: so many prompts of the pool"
+    dev_size: Count = Field(
+        200,
+        ge=2,
+        description="Without dev_path: so many prompts of the pool",
+        json_schema_extra=BY_PROMPTS,
     )
-    per_round: Count = Field(1_000, ge=1, description="Prompts drawn for each round")
+    test_size: Count = Field(
+        500,
+        ge=2,
+        description="Without test_path: so many prompts of the pool",
+        json_schema_extra=BY_PROMPTS,
+    )
+    per_round: Count = Field(
+        1_000, ge=1, description="Prompts drawn for each round", json_schema_extra=BY_PROMPTS
+    )
     max_tokens: Size = Field(
         512, ge=1, description="Longest prompt, in policy tokens", json_schema_extra=BY_MODELS
     )
@@ -141,6 +154,9 @@ class RuntimeConfig(Config):
     )
     gpu_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU that vLLM may take")
     trust_remote_code: bool = False
+    trackers: Annotated[tuple[TrackerName, ...], FROM_LIST] = Field(
+        (), description="Where curves of trainings and rounds are drawn, such as [tensorboard]"
+    )
 
 
 class Recipe(Config):
@@ -270,6 +286,15 @@ class Recipe(Config):
                 )
             if self.rounds != 1 and "rounds" in self.model_fields_set:
                 raise ValueError("rounds: recorded answers are paired in one round; set it to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _template_for_one(self) -> "Recipe":
+        if self.policy.template is not None:
+            if self.logged or self.recorded_matrix:
+                raise ValueError("policy.template: there is no policy here; leave it out")
+            if self.policy.model in (WORLD, SMALL):
+                raise ValueError("policy.template: the world's policy has its own; leave it out")
         return self
 
     @property

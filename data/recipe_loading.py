@@ -4,7 +4,7 @@ import difflib
 import reprlib
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from data.digests import digest_of
 from data.errors import InputError
 from data.recipe import Recipe
+from data.recipe_files import recipe_file
 from data.yaml_reading import parse_yaml, read_yaml
 
 # What names a run and what only affects speed: neither changes a result.
@@ -23,9 +24,11 @@ _NOT_DIGESTED = {"run", "runtime"}
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), run: str | None = None) -> Recipe:
     """The recipe in a YAML file, with `a.b=value` overrides and, if given, another run name.
 
-    Types are strict: a number is not text, true is not 1. Raises InputError with one line that
-    names the file or override, the dotted key and what is allowed.
+    A name without a suffix is looked for as `data.recipe_files` says. Types are strict: a number
+    is not text, true is not 1. Raises InputError with one line that names the file or override, the
+    dotted key and what is allowed.
     """
+    path = recipe_file(path)
     values = read_yaml(path)
     sources: dict[str, str] = {}  # dotted key -> the override that set it
     for override in overrides:
@@ -38,7 +41,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), run: str | None
     try:
         return Recipe.model_validate(values, strict=True)
     except ValidationError as error:
-        raise InputError(_explain(error, str(path), sources)) from None
+        raise InputError(explained(error, str(path), sources)) from None
 
 
 def config_digest(recipe: Recipe) -> str:
@@ -71,7 +74,7 @@ def _assign(values: dict, key: str, value: Any) -> None:
     here[last] = value
 
 
-def _explain(error: ValidationError, path: str, sources: dict[str, str]) -> str:
+def explained(error: ValidationError, path: str, sources: Mapping[str, str] = {}) -> str:
     """One line for the first problem, unknown keys before wrong values."""
     problems = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = problems[0]

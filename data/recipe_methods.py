@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from data.config import Config, Times
 
 # YAML has no tuples, and recipes are read strictly.
-_FROM_LIST = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+FROM_LIST = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 CELL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -122,11 +122,11 @@ class MatrixConfig(Config):
 
     not_in_key = frozenset({"cells", "correction"})
 
-    cells: Annotated[tuple[CellConfig, ...], _FROM_LIST] = Field(min_length=2)
+    cells: Annotated[tuple[CellConfig, ...], FROM_LIST] = Field(min_length=2)
     positives: Literal["maximal", "any", "human"] = Field(
         "maximal", description="Chosen from unbeaten cells, from any that beats another, or people"
     )
-    axes: Annotated[tuple[Literal["version", "scale", "both", "human"], ...], _FROM_LIST] = Field(
+    axes: Annotated[tuple[Literal["version", "scale", "both", "human"], ...], FROM_LIST] = Field(
         ("version", "scale", "both", "human"), description="What chosen and rejected may differ in"
     )
     per_prompt: Times = Field(0, ge=0, description="Most pairs of a prompt, at random; 0: all")

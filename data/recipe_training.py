@@ -13,10 +13,12 @@ from data.recipe_methods import DualClipConfig, PairWeightConfig
 WORLD = "world"  # a model or prompt source of this name is made by the embedded world
 SMALL = "world-small"  # a smaller policy of the embedded world
 NONE = "none"  # no student at all, where the teacher or the matrix labels
+TEMPLATES = ("plain", "chatml")  # chat templates of these names are this project's
 FRESH = "fresh"  # a student of this name is made from the logged texts
 
 # Of fields whose default follows from the models named: `flows.fitting` fills in what is left out.
 BY_MODELS: dict[str, JsonValue] = {"by_models": True}
+BY_PROMPTS: dict[str, JsonValue] = {"by_prompts": True}  # so too, by how many prompts there are
 
 # TRL's DPO losses, and this project's dual_clip.
 DpoLoss = Literal[
@@ -77,12 +79,19 @@ class StudentConfig(TrainConfig):
 class PolicyConfig(TrainConfig):
     """The policy and how DPO tunes it."""
 
-    not_in_key = frozenset({"model", "reference", "average_decay", "replay", "replay_share"})
+    not_in_key = frozenset(
+        {"model", "template", "reference", "average_decay", "replay", "replay_share"}
+    )
 
     model: str = Field(
         WORLD,
         description="Hugging Face directory or hub id of the base policy; 'none' where only pairs "
         "are made, of a matrix of recorded answers",
+    )
+    template: str | None = Field(
+        None,
+        description="Chat template for a base policy that has none: 'plain', 'chatml' or a Jinja "
+        "file, which also takes the place of one that is there",
     )
     method: Literal["full", "lora"] = "lora"
     learning_rate: float = Field(1e-4, gt=0, json_schema_extra=BY_MODELS)

@@ -10,6 +10,7 @@ from prefect.context import FlowRunContext
 from data.errors import InputError
 from data.places import one_at_a_time, runs_folder, store_url
 from data.recipe import Recipe
+from data.recipe_loading import config_digest
 from data.store import Store
 from data.summary import read_summary
 from flows.derived import check_room
@@ -21,9 +22,11 @@ from flows.logged import distill_from_logs, import_logs
 from flows.matrix_logged import pair_a_matrix
 from flows.outside import outside_of
 from flows.preflight import check_inputs
+from flows.recipe_files import working_in
 from flows.round import align_round
 from flows.state import State, Stopped
 from flows.summarize import Book
+from flows.tracking import tracking_of
 from tasks import machine
 from tasks.books import Books
 from tasks.progress import Progress
@@ -40,7 +43,11 @@ def open_run(
     name = machine.engine_name(recipe.generate.engine)
     residents = Residents(name, recipe.runtime, recipe.max_length, recipe.seed)
     context = Context(
-        Store(store), recipe.runtime, residents, date=recipe.date or first_day(folder)
+        Store(store),
+        recipe.runtime,
+        residents,
+        date=recipe.date or first_day(folder),
+        tracking=tracking_of(recipe, folder),
     )
     return Run(context, progress, engine_of(recipe), outside_of(recipe), redo=redo, books=books)
 
@@ -61,7 +68,7 @@ def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     book.prepared()
     state = State(policy=parts.policy, student=parts.student, average=parts.policy)
     for number in range(1, recipe.rounds + 1):
-        run.progress.section(f"Round {number} of {recipe.rounds}")
+        run.progress.round(number, recipe.rounds)
         run.round = number
         arguments = (run, recipe.run, recipe, parts, state, number)
         state, outcome = run.books.flow(align_round, *arguments)
@@ -83,8 +90,27 @@ def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     return {"student": outcome.student}
 
 
+def known_seconds(folder: Path, recipe: Recipe) -> dict[str, float]:
+    """What the stages of a round took the last time, by title; empty where nothing is known."""
+    try:
+        known = read_summary(folder / "summary.json")
+    except InputError:
+        return {}
+    if known.config_digest != config_digest(recipe) or not known.rounds:
+        return {}
+    found: dict[str, float] = {}
+    for record in known.rounds[-1].stages:
+        found[record.stage] = found.get(record.stage, 0.0) + record.computed_seconds
+    return found
+
+
 def run_recipe(
-    recipe: Recipe, store: str, runs_dir: Path, quiet: bool = False, redo: Redo | None = None
+    recipe: Recipe,
+    store: str,
+    runs_dir: Path,
+    quiet: bool = False,
+    redo: Redo | None = None,
+    verbose: bool = False,
 ) -> str:
     """The whole of an alignment; outside a flow, without Prefect. Returns the folder of the run."""
     started, folder = monotonic(), runs_dir / recipe.run
@@ -93,13 +119,15 @@ def run_recipe(
     check_room(folder)
     notes = check_inputs(recipe)
     books = Books(kept=FlowRunContext.get() is not None)
-    with one_at_a_time(folder), UiProgress(books, quiet=quiet) as progress:
+    with one_at_a_time(folder), UiProgress(books, quiet, verbose) as progress:
         run = open_run(recipe, store, folder, progress, redo, books)
+        expected = known_seconds(folder, recipe)
         book = Book(recipe, folder, run)
         book.summary.notes = notes
         try:
             with run.context.store.used():
                 progress.section("Preparing")
+                progress.expect(expected)
                 if chosen:
                     progress.note(said(chosen))
                 loop = learn_from_logs if recipe.logged else rounds
@@ -113,7 +141,12 @@ def run_recipe(
 
 @flow(name="align", flow_run_name="{recipe.run}", persist_result=False)
 def align(
-    recipe: Recipe, store: str | None = None, runs_dir: str | None = None, quiet: bool = False
+    recipe: Recipe,
+    store: str | None = None,
+    runs_dir: str | None = None,
+    quiet: bool = False,
+    verbose: bool = False,
+    folder: str | None = None,
 ) -> str:
     """Align a policy: rounds of sampling, labelling, distilling and tuning.
 
@@ -122,8 +155,11 @@ def align(
         store: Folder or URL of the artifacts; by default $TSALIGN_STORE or .tsalign/store.
         runs_dir: Folder of the summaries and reports; by default $TSALIGN_RUNS or runs.
         quiet: No progress on the terminal.
+        verbose: A line for every stage, found ones too, with what it counted.
+        folder: Where relative names begin; by default the folder that the worker runs flows in.
 
     Returns:
         The folder of the run.
     """
-    return run_recipe(recipe, store_url(store), runs_folder(runs_dir), quiet)
+    with working_in(folder):
+        return run_recipe(recipe, store_url(store), runs_folder(runs_dir), quiet, verbose=verbose)

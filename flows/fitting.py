@@ -1,9 +1,10 @@
-"""What a recipe leaves out and only its models can tell: lengths and learning rates.
+"""What a recipe leaves out and only what it names can tell: lengths, learning rates, sizes.
 
 A recipe is fitted before preflight and before its digest is taken; a fitted one leaves nothing out
 and stays as it is. No torch here: a model's context and size are in its config and file headers.
 """
 
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from data.errors import InputError
 from data.rates import Trained, learning_rate
 from data.recipe import NONE, SMALL, WORLD, Recipe
 from data.world import CONTEXT
-from flows.preflight_models import cell_field, own_models
+from flows.preflight_models import cell_field, model_path, own_names
+from flows.sizes import left_out_sizes
 from models.checkpoints import context_length, weight_shapes
 
 Values = dict[str, Any]  # numbers, of a recipe's fields, by dotted name
@@ -37,20 +39,19 @@ def filled(recipe: Recipe, values: Values) -> Recipe:
 def left_out(recipe: Recipe) -> Values:
     """Values for the fields that the recipe does not give.
 
-    None where a model cannot be read: preflight, which comes next, says what is wrong with it.
+    None of a model or file that cannot be read: preflight, which comes next, says what is wrong
+    with it.
     """
     if recipe.recorded_matrix:  # nothing is sampled and nothing is trained
         return {}
-    try:
-        return _lengths(recipe) | _rates(recipe)
-    except InputError:
-        return {}
+    sizes = {} if recipe.logged else left_out_sizes(recipe)
+    return _lengths(recipe) | _rates(recipe) | sizes
 
 
 def said(values: Values) -> str:
     """What was filled in, in one line."""
     filled = ", ".join(f"{field} {value:g}" for field, value in values.items())
-    return f"not in the recipe, so chosen by its models: {filled}"
+    return f"not in the recipe, so chosen by its models and prompts: {filled}"
 
 
 def contexts(recipe: Recipe) -> dict[str, int]:
@@ -59,9 +60,19 @@ def contexts(recipe: Recipe) -> dict[str, int]:
     named |= {"teacher.model": recipe.teacher.model}
     named |= {cell_field(cell): cell.source for cell in recipe.cells}
     found = {field: CONTEXT for field, name in named.items() if name in (WORLD, SMALL)}
-    for field, path in own_models(recipe).items():
-        if length := context_length(path, field):
-            found[field] = length
+    for field, path in readable_models(recipe).items():
+        with suppress(InputError):
+            if length := context_length(path, field):
+                found[field] = length
+    return found
+
+
+def readable_models(recipe: Recipe) -> dict[str, Path]:
+    """Folders of the models the user brought, by field, of those that are there."""
+    found = {}
+    for field, name in own_names(recipe).items():
+        with suppress(InputError):
+            found[field] = model_path(field, name)
     return found
 
 
@@ -110,17 +121,15 @@ def _rates(recipe: Recipe) -> Values:
         trained["policy"] = recipe.policy.method
     if recipe.student.model != NONE and not _given(recipe.student, "learning_rate"):
         trained["student"] = "student"
-    brought = own_models(recipe)
-    sizes = {part: brought.get(f"{part}.model") for part in trained}
-    return {
-        f"{part}.learning_rate": learning_rate(how, _parameters(sizes[part]))
-        for part, how in trained.items()
-    }
-
-
-def _parameters(model: Path | None) -> int:
-    """Of a model that the user brings; none for those of the embedded world, all tiny."""
-    return sum(prod(shape) for shape in weight_shapes(model).values()) if model else 0
+    brought, own = readable_models(recipe), own_names(recipe)
+    rates: Values = {}
+    for part, how in trained.items():
+        field, parameters = f"{part}.model", 0  # those of the embedded world are all tiny
+        with suppress(InputError, KeyError):
+            if field in own:
+                parameters = sum(map(prod, weight_shapes(brought[field]).values()))
+            rates[f"{part}.learning_rate"] = learning_rate(how, parameters)
+    return rates
 
 
 def _given(section: Config, name: str) -> bool:

@@ -3,13 +3,20 @@
 `flows.preflight` has checked them.
 """
 
+from pathlib import Path
+
 from data.artifacts import Artifact
 from data.recipe import NONE, SMALL, WORLD, Recipe
 from flows.bootstrap import bootstrap
 from flows.preflight import held_out_sizes
 from flows.preflight_models import cell_field
 from flows.state import Parts
+from models.checkpoints import lacks_head
+from tasks.distill import distill
+from tasks.fresh_head import fresh_head
+from tasks.outside import External
 from tasks.prompts import import_preferences, import_prompts, split, without
+from tasks.set_template import set_template
 from tasks.stage import Model, Run
 
 
@@ -30,8 +37,10 @@ def gather(run: Run, recipe: Recipe) -> Parts:
 
     student = recipe.student.model
     return Parts(
-        policy=model("policy.model", recipe.policy.model),
-        student=None if student == NONE else model("student.model", student),
+        policy=templated(run, recipe, model("policy.model", recipe.policy.model)),
+        student=None
+        if student == NONE
+        else ready(run, recipe, model("student.model", student), replay),
         teacher=model("teacher.model", recipe.teacher.model),
         pool=pool,
         dev=dev,
@@ -43,6 +52,33 @@ def gather(run: Run, recipe: Recipe) -> Parts:
             if cell.model not in (None, "policy", WORLD)
         },
         judge=models.get("matrix.correction.judge"),
+    )
+
+
+def templated(run: Run, recipe: Recipe, policy: Model) -> Model:
+    """The policy as it is, or with the chat template that the recipe names."""
+    name = recipe.policy.template
+    if name is None:
+        return policy
+    template = run.outside.get("policy.template", name)
+    return set_template(run, "set the policy's template", policy=policy, template=template)
+
+
+def ready(run: Run, recipe: Recipe, student: Model, earlier: Artifact | None = None) -> Model:
+    """The student as it is; one without a head gets one, trained on earlier preferences if any."""
+    if not isinstance(student, External) or not lacks_head(Path(student.path), student.field):
+        return student
+    headed = fresh_head(run, "give the student a head", model=student, seed=recipe.seed)
+    if earlier is None:
+        return headed
+    return distill(
+        run,
+        "warm up the student",
+        student=headed,
+        preferences=earlier,
+        replay=[],
+        config=recipe.student,
+        seed=recipe.seed,
     )
 
 

@@ -1,6 +1,5 @@
 """From the command line to the flow: nothing to do, or a flow run with quiet, local Prefect."""
 
-import sys
 import tempfile
 from pathlib import Path
 from time import monotonic
@@ -10,55 +9,76 @@ from rich.console import Console
 
 from data.artifacts import Artifact
 from data.errors import ArtifactError, InputError
+from data.inventory import run_folder
 from data.places import one_at_a_time
 from data.recipe import Recipe
 from data.store import Store
 from data.summary import Summary, read_summary, write_summary
 from flows.fitting import fitted
+from flows.outlook import outlook
 from flows.problems import one_line
 from flows.server import prefect_ready
-from flows.show import headline, run_folder
 from tasks.redo import StageName
+from tasks.waiting import say, to_stderr, waiting
 
 if TYPE_CHECKING:
     from prefect import Flow
 
+STARTING = "Starting Prefect, loading torch and transformers"
 
-def launch(recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False) -> None:
-    """Run the recipe, unless its run is complete and every artifact of it is in order."""
-    console = Console(quiet=quiet, highlight=False)
-    folder = runs_dir / recipe.run
-    artifacts = Store(store)
-    whole = fitted(recipe)
-    done = finished(whole, folder, artifacts)
+
+def launch(
+    recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False, verbose: bool = False
+) -> Path:
+    """Run the recipe, unless its run is complete and every artifact of it is in order.
+
+    Returns the folder of the run.
+    """
+    console, folder, artifacts = to_stderr(quiet), runs_dir / recipe.run, Store(store)
+    with waiting(f"Checking {recipe.run}: models, prompts, what is there", console):
+        whole = fitted(recipe)
+        done = finished(whole, folder, artifacts)
+        notes = [] if done else check(whole, artifacts, folder)
     if done:
         write_summary(folder / "summary.json", done)
-        console.print(f"{recipe.run}: nothing to do, every stage is cached.")
-    else:
-        check(whole, artifacts, folder, quiet)
-        places = {"store": store, "runs_dir": str(runs_dir), "quiet": quiet}
-        with one_line(folder), prefect_ready(folder) as answers:
-            from flows.align import align
+        out = Console(quiet=quiet, highlight=False)
+        out.print(f"{recipe.run}: nothing to do, every stage is in the store.")
+        return folder
+    for line in [*outlook(recipe, whole, folder, store), *map("note: {}".format, notes)]:
+        say(console, line)
+    places = {"store": store, "runs_dir": str(runs_dir), "quiet": quiet, "verbose": verbose}
+    with one_line(folder), waiting(STARTING, console), prefect_ready(folder) as answers:
+        from flows.align import align
 
-            carry_out(align, recipe, **places, by_prefect=answers)
-    headline(console, read_summary(folder / "summary.json"), folder)
+        carry_out(align, recipe, **places, by_prefect=answers)
+    return folder
 
 
 def launch_rerun(
-    run: str, number: int, stage: str, *, store: str, runs_dir: Path, quiet: bool = False
-) -> None:
+    run: str,
+    number: int,
+    stage: str,
+    *,
+    store: str,
+    runs_dir: Path,
+    quiet: bool = False,
+    verbose: bool = False,
+) -> Path:
     """Make a stage of a finished or failed round again and what follows from it."""
     if stage not in get_args(StageName):
         raise InputError(f"--stage: no stage {stage!r}; use {', '.join(get_args(StageName))}")
-    folder = run_folder(runs_dir, run)
-    check(recipe_of(folder), Store(store), folder, quiet)
-    places = {"store": store, "runs_dir": str(runs_dir), "quiet": quiet}
-    with one_line(folder), prefect_ready(folder) as answers:
+    console, folder = to_stderr(quiet), run_folder(runs_dir, run)
+    with waiting(f"Checking {run}: models, prompts, what is there", console):
+        notes = check(recipe_of(folder), Store(store), folder)
+    again = f"{run}: round {number} is made again from '{stage}', with what follows from it."
+    for line in [again, *map("note: {}".format, notes)]:
+        say(console, line)
+    places = {"store": store, "runs_dir": str(runs_dir), "quiet": quiet, "verbose": verbose}
+    with one_line(folder), waiting(STARTING, console), prefect_ready(folder) as answers:
         from flows.rerun import rerun_round
 
         carry_out(rerun_round, run, number, stage, **places, by_prefect=answers)
-    console = Console(quiet=quiet, highlight=False)
-    headline(console, read_summary(folder / "summary.json"), folder)
+    return folder
 
 
 def carry_out(flow: "Flow", *args: Any, by_prefect: bool, **kwargs: Any) -> None:
@@ -76,23 +96,22 @@ def recipe_of(folder: Path) -> Recipe:
     return Recipe.model_validate(read_summary(folder / "summary.json").config)
 
 
-def check(recipe: Recipe, store: Store, folder: Path, quiet: bool) -> None:
+def check(recipe: Recipe, store: Store, folder: Path) -> list[str]:
     """Whatever can be refused is refused here, before Prefect takes its time to start.
 
-    What is only worth knowing is printed on stderr, a line each.
+    Returns what is only worth knowing, a line each.
     """
     from flows.derived import check_room
     from flows.preflight import check_inputs
 
     check_room(folder)
-    for note in check_inputs(recipe):
-        if not quiet:
-            sys.stderr.write(f"tsalign: note: {note}\n")
+    notes = check_inputs(recipe)
     check_writable("--runs-dir", folder)
     check_writable("--store", store.root)
     store.check_remote()
     with one_at_a_time(folder):
         pass
+    return notes
 
 
 def check_writable(option: str, folder: Path) -> None:

@@ -10,6 +10,7 @@ from prefect import flow
 
 from data.artifacts import Artifact
 from data.recipe import FRESH, LoggedConfig, Recipe
+from flows.inputs import ready
 from tasks.distill import distill
 from tasks.gate import agreement
 from tasks.logged import (
@@ -87,7 +88,7 @@ def import_logs(run: Run, config: LoggedConfig) -> Logs:
 def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
     """The student to distill: the recipe's, or one made from the texts to learn from."""
     if recipe.student.model != FRESH:
-        return run.outside["student.model"]
+        return ready(run, recipe, run.outside["student.model"])
     return fresh_student(
         run,
         prompts=logs.train,

@@ -13,6 +13,7 @@ from data.paths import anchored, named_path
 from data.recipe import WORLD, Recipe
 from data.source_code import code_digest
 from flows.preflight_models import cell_field, own_models
+from flows.preflight_templates import template_file
 from models import traits
 from tasks.outside import Code, External, Logs, Rows
 
@@ -26,6 +27,11 @@ def outside_of(recipe: Recipe) -> dict[str, External]:
     trusted = recipe.runtime.trust_remote_code
     found = {field: model(field, path, trusted) for field, path in own_models(recipe).items()}
     found |= {field: file(field, name) for field, name in own_files(recipe).items()}
+    if template := template_file(recipe):
+        path = anchored(template)
+        found["policy.template"] = External(
+            path=str(path), digest=file_digest(path), field="policy.template"
+        )
     if recipe.own_labels:
         path = anchored(named_path(recipe.own_labels[0], "labels"))
         found["labels"] = Code(path=str(path), digest=code_digest(path), field="labels")

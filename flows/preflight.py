@@ -4,6 +4,10 @@ The command line checks before it starts Prefect, the flow checks for deployment
 without the command line. Files come first, in a second; chat templates last, for transformers.
 """
 
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
 import pyarrow as pa
 
 from data.errors import InputError
@@ -14,17 +18,20 @@ from data.matrix import cell_pairs
 from data.paths import named_path
 from data.preference_reading import read_preferences
 from data.prompts import looks_like_file, read_prompt_file, split_prompts, without_prompts
-from data.recipe import WORLD, PromptsConfig, Recipe
+from data.recipe import WORLD, PromptsConfig, Recipe, RuntimeConfig
 from data.recorded_cells import read_answers
+from flows.findings import Findings
 from flows.preflight_labels import check_own_labels
 from flows.preflight_models import (
     Prompt,
     Prompts,
     PromptTable,
     cell_field,
+    check_loading,
     check_models,
     check_rendering,
 )
+from models.trackers import MODULES
 from tasks import machine
 
 
@@ -35,21 +42,58 @@ def check_inputs(recipe: Recipe) -> list[str]:
 
     Raises:
         InputError: one line that names the field, the file and the line, and the remedy.
+        InputErrors: such a line for each problem. Those of files come first and alone, for they
+            are found in a second; then those of chat templates; then those of weights.
     """
-    check_machine(recipe)
-    check_own_labels(recipe)
-    models = check_models(recipe)
-    prompts: Prompts = check_cells(recipe)
+    found = Findings()
+    models, prompts, replay = check_files(recipe, found)
+    found.refuse()
+    if models:
+        check_rendering(recipe, models, prompts, replay, found)
+        found.refuse()
+        check_loading(recipe, models, found)
+        found.refuse()
+    return found.notes
+
+
+class Inspection(NamedTuple):
+    """What preflight finds of a recipe: problems and notes, its models by field, its prompts."""
+
+    findings: Findings
+    models: dict[str, Path]
+    prompts: Prompts
+
+
+def inspect(recipe: Recipe, weights: bool = False) -> Inspection:
+    """All problems and notes of a fitted recipe at once, none raised: for who looks before a run.
+
+    Chat templates are tried although a file is wrong. `weights`: read every model's as well.
+    """
+    found = Findings()
+    models, prompts, replay = check_files(recipe, found)
+    if models:
+        check_rendering(recipe, models, prompts, replay, found)
+    if models and weights:
+        check_loading(recipe, models, found)
+    return Inspection(found, models, prompts)
+
+
+def check_files(recipe: Recipe, found: Findings) -> tuple[dict[str, Path], Prompts, Prompts]:
+    """What files tell: the models in order, the prompts, those of earlier preferences."""
+    found.attempt(check_machine, recipe)
+    found.attempt(check_own_labels, recipe)
+    models = check_models(recipe, found)
+    prompts: Prompts | None = found.attempt(check_cells, recipe)
     if not recipe.recorded_matrix:
-        prompts = check_logs(recipe) if recipe.logged else check_prompts(recipe)
-    replay = check_replay(recipe)
-    return check_rendering(recipe, models, prompts, replay) if models else []
+        prompts = found.attempt(check_logs if recipe.logged else check_prompts, recipe)
+    return models, prompts or [], found.attempt(check_replay, recipe) or []
 
 
 def check_machine(recipe: Recipe) -> None:
     """The device and the engine that the recipe asks for are there."""
     check_proxies()
     machine.device(recipe.runtime)
+    check_trackers(recipe.runtime)
     if recipe.logged or recipe.recorded_matrix:
         return
     machine.engine_name(recipe.generate.engine)
@@ -57,6 +101,16 @@ def check_machine(recipe: Recipe) -> None:
         from models.openai_server import identity
 
         identity()  # asks it
+
+
+def check_trackers(runtime: RuntimeConfig) -> None:
+    """The trackers that the recipe names are installed; that they answer is not asked."""
+    for name in runtime.trackers:
+        if find_spec(name) is None:
+            raise InputError(
+                f"runtime.trackers: {name} is not installed; `pip install {MODULES[name]}`, "
+                f"or leave {name} out"
+            )
 
 
 def named_file(field: str, name: str) -> str:

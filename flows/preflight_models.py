@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -20,15 +20,18 @@ from data.paths import is_url, named_path
 from data.prompts import Messages, conversations
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
+from flows.findings import Findings
+from flows.preflight_heads import check_student, head_notes
+from flows.preflight_templates import check_template, template_notes, template_text
 from models.checkpoints import (
     check_not_quantised,
     check_policy,
     check_reward_model,
     check_side_files,
     check_targets,
-    check_template_file,
     context_length,
     embedding_rows,
+    lacks_head,
     position_padding,
     readable_length,
     weight_shapes,
@@ -37,6 +40,7 @@ from tasks.machine import dtype, engine_name
 
 if TYPE_CHECKING:
     from models.loading import Use
+    from models.special_text import Tokenizer
 
 _CHUNK = 128  # prompts whose tokens are in memory at once
 # Words that are no folder of the user's in the field that knows them: the word wins there, and
@@ -77,6 +81,11 @@ Prompts = Sequence[Prompt] | PromptTable
 
 def own_models(recipe: Recipe) -> dict[str, Path]:
     """Local folders of the models the user brought, by field. Raises InputError."""
+    return {field: model_path(field, name) for field, name in own_names(recipe).items()}
+
+
+def own_names(recipe: Recipe) -> dict[str, str]:
+    """The models the user brought as the recipe names them, by field."""
     names = {
         "policy.model": recipe.policy.model,
         "student.model": recipe.student.model,
@@ -86,7 +95,7 @@ def own_models(recipe: Recipe) -> dict[str, Path]:
     if recipe.matrix:
         names["matrix.correction.judge"] = recipe.matrix.correction.judge
     return {
-        field: model_path(field, name)
+        field: name
         for field, name in names.items()
         if name not in RESERVED.get(field, RESERVED_IN_CELLS)
         and (field == "student.model" or not recipe.logged)
@@ -108,8 +117,10 @@ def model_path(field: str, name: str) -> Path:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             merge = "merge the adapter into its model first; " if _is_adapter(folder) else ""
+            inner = _inner_model(folder)
             raise InputError(
                 f"{field}: '{name}' has no config.json; {merge}name a Hugging Face directory"
+                + (f", such as {inner} in it" if inner else "")
             )
         check_folder_files(folder, field)
         return folder
@@ -134,38 +145,58 @@ def model_path(field: str, name: str) -> Path:
         ) from error
 
 
-def check_models(recipe: Recipe) -> dict[str, Path]:
-    """The user's models by field, as far as files tell without loading weights."""
-    models = own_models(recipe)
-    for field, path in models.items():
-        if field == "policy.model" or field.startswith("matrix"):
-            check_policy(path, field)
-            check_context(recipe, path, field)
-            check_template_file(path, field)
-        else:  # one without a template reads a text pair
-            check_reward_model(path, field)
-        check_side_files(path, field)
-        if is_trained(recipe, field):
-            check_not_quantised(path, field)
-    for field, config in (("policy", recipe.policy), ("student", recipe.student)):
-        trained = field == "student" or recipe.policy.method == "lora"
-        if f"{field}.model" in models and trained:
-            targets = config.adapter.target_modules
-            check_targets(models[f"{field}.model"], targets, f"{field}.adapter.target_modules")
+def check_models(recipe: Recipe, found: Findings) -> dict[str, Path]:
+    """The user's models by field, of those that are in order as far as files tell."""
+    models = {}
+    for field, name in own_names(recipe).items():
+        if path := found.attempt(check_model, recipe, field, name):
+            models[field] = path
     return models
 
 
+def check_model(recipe: Recipe, field: str, name: str) -> Path:
+    """The folder of a model, checked without loading weights. Raises InputError."""
+    path = model_path(field, name)
+    if writes(field):
+        check_policy(path, field)
+        check_context(recipe, path, field)
+        check_template(recipe, path, field)
+    elif field == "student.model":  # one without a template reads a text pair
+        check_student(recipe, path)
+    else:
+        check_reward_model(path, field)
+    check_side_files(path, field)
+    if is_trained(recipe, field):
+        check_not_quantised(path, field)
+    part = field.removesuffix(".model")
+    if part == "student" or (part == "policy" and recipe.policy.method == "lora"):
+        targets = getattr(recipe, part).adapter.target_modules
+        check_targets(path, targets, f"{part}.adapter.target_modules")
+    return path
+
+
+def writes(field: str) -> bool:
+    """Whether the model of this field writes answers or words; the others only read."""
+    return field == "policy.model" or field.startswith("matrix")
+
+
 def is_trained(recipe: Recipe, field: str) -> bool:
-    """Whether the model of this field is the start of a training, whose result is saved."""
+    """Whether the model of this field is the start of a training, whose result is saved.
+
+    Earlier preferences train a student that has no head, whether or not it is updated later.
+    """
+    student, logged = recipe.student, recipe.logged is not None
     return field == "policy.model" or (
-        field == "student.model" and (recipe.student.update or recipe.logged is not None)
+        field == "student.model" and (student.update or logged or student.replay_path is not None)
     )
 
 
-def use_of(recipe: Recipe, field: str) -> "Use":
+def use_of(recipe: Recipe, field: str, path: Path) -> "Use":
     """Who loads the model of this field, and for what."""
     if field == "policy.model":  # whoever serves it, transformers checks what it answers
         return "sample"
+    if field == "student.model" and lacks_head(path, field):
+        return "head"
     if not field.startswith("matrix cell"):
         return "read"
     return "sample" if engine_name(recipe.generate.engine) == "transformers" else "serve"
@@ -184,13 +215,12 @@ def check_rendering(
     recipe: Recipe,
     models: dict[str, Path],
     prompts: Prompts,
-    replay: Sequence[Prompt] = (),
-) -> list[str]:
+    replay: Prompts,
+    found: Findings,
+) -> None:
     """Every model renders every kind of conversation, and the policy every prompt in its limit.
 
     Those of `replay` only the student has to render; of what is too long, distillation keeps count.
-    Then, which takes longer, the weights: those of the architecture, finite, and writable again.
-    Returns what the user should know of it, a line each.
     """
     gc.collect()  # what reading the prompts has left, so that transformers can have it
     pa.default_memory_pool().release_unused()
@@ -199,87 +229,99 @@ def check_rendering(
 
     gc.enable()
     with quiet():
-        tokenizers = check_templates(recipe, models, prompts, replay)
-        kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [_QUESTION]
-        check_tokens(recipe, models, tokenizers, kinds)
-        check_loading(recipe, models)
-        notes = answer_notes(tokenizers.get("policy.model"))
-        return notes + special_notes(tokenizers, chain(prompts, replay))
+        tokenizers = {}
+        for field, path in models.items():
+            read = [prompts, replay] if field == "student.model" else [prompts]
+            tokenizer = found.attempt(check_texts, recipe, field, path, read)
+            if tokenizer is not None:
+                tokenizers[field] = tokenizer
+        found.notes += head_notes(recipe, models) + template_notes(recipe, models)
+        found.notes += answer_notes(tokenizers.get("policy.model"))
+        found.notes += special_notes(tokenizers, chain(prompts, replay))
 
 
-def check_templates(
-    recipe: Recipe,
-    models: dict[str, Path],
-    prompts: Prompts,
-    replay: Sequence[Prompt],
-) -> dict[str, Any]:
-    """The tokenizers of the models by field, whose chat templates render the prompts."""
+def check_texts(recipe: Recipe, field: str, path: Path, read: Sequence[Prompts]) -> "Tokenizer":
+    """The model's tokenizer, whose chat template renders the prompts. Raises InputError."""
     from models.architectures import check_architecture
-    from models.chat import (
-        check_chat_template,
-        check_read_prompts,
-        check_some_fit,
-        check_vocabulary,
-        load_tokenizer,
-    )
+    from models.chat import check_chat_template, check_read_prompts, check_vocabulary
+
+    check_architecture(path, field, recipe.runtime.trust_remote_code)
+    template = "policy.template" if field == "policy.model" and recipe.policy.template else field
+    try:
+        tokenizer = tokenizer_of(recipe, field, path)
+    except InputError as error:
+        raise InputError(f"{template}: {error}") from error
+    rows = embedding_rows(weight_shapes(path, field))
+    check_vocabulary(tokenizer, field, rows)
+    for prompt in conversation_kinds(chain(*read)):
+        try:
+            check_chat_template(tokenizer, template, prompt.messages, writes(field))
+        except InputError as error:
+            raise InputError(f"{error} ({prompt.place})") from error
+    if field == "policy.model":
+        check_every_prompt(recipe, tokenizer, read[0], rows)
+    elif not writes(field):
+        check_read_prompts(tokenizer, field, chain(*read))
+    check_fitting(recipe, field, path, tokenizer, read)
+    kinds = [prompt.messages for prompt in conversation_kinds(read[0])] or [_QUESTION]
+    check_tokens(recipe, field, path, tokenizer, kinds)
+    return tokenizer
+
+
+def tokenizer_of(recipe: Recipe, field: str, path: Path) -> "Tokenizer":
+    """The tokenizer as the run will have it. Raises InputError."""
+    from models.chat import load_tokenizer
     from models.text_pairs import load_reader
 
-    trusted = recipe.runtime.trust_remote_code
-    tokenizers = {}
-    for field, path in models.items():
-        check_architecture(path, field, trusted)
-        writes = field == "policy.model" or field.startswith("matrix")
-        load = load_tokenizer if writes else load_reader
-        try:
-            tokenizer = tokenizers[field] = load(path, trusted)
-        except InputError as error:
-            raise InputError(f"{field}: {error}") from error
-        rows = embedding_rows(weight_shapes(path, field))
-        check_vocabulary(tokenizer, field, rows)
-        also = replay if field == "student.model" else ()
-        for prompt in conversation_kinds(chain(prompts, also)):
-            try:
-                check_chat_template(tokenizer, field, prompt.messages, writes)
-            except InputError as error:
-                raise InputError(f"{error} ({prompt.place})") from error
-        if field == "policy.model":
-            check_every_prompt(recipe, tokenizer, prompts, rows)
-            limit = readable_length(path, recipe.policy.max_length, field)
-            check_some_fit(tokenizer, prompts, limit, "policy.max_length")
-        elif not writes:
-            check_read_prompts(tokenizer, field, chain(prompts, also))
-            if is_trained(recipe, field):
-                limit = readable_length(path, recipe.student.max_length, field)
-                check_some_fit(tokenizer, chain(prompts, also), limit, "student.max_length")
-    return tokenizers
+    load = load_tokenizer if writes(field) else load_reader
+    tokenizer = load(path, recipe.runtime.trust_remote_code)
+    if field == "policy.model" and (template := template_text(recipe)):
+        from models.templates import set_template
+
+        set_template(tokenizer, template)
+    return tokenizer
+
+
+def check_fitting(
+    recipe: Recipe, field: str, path: Path, tokenizer: "Tokenizer", read: Sequence[Prompts]
+) -> None:
+    """A model that is trained can read some of the prompts whole. Raises InputError."""
+    from models.chat import check_some_fit
+
+    if not is_trained(recipe, field):
+        return
+    section = field.removesuffix(".model")
+    limit = readable_length(path, getattr(recipe, section).max_length, field)
+    check_some_fit(tokenizer, chain(*read), limit, f"{section}.max_length")
 
 
 def check_tokens(
-    recipe: Recipe, models: dict[str, Path], tokenizers: dict[str, Any], kinds: list[Messages]
+    recipe: Recipe, field: str, path: Path, tokenizer: "Tokenizer", kinds: list[Messages]
 ) -> None:
     """Every token that a template writes has an embedding, and a trained model has padding."""
     from models.tokenizer_checks import check_padding, check_reward_padding, check_written_ids
 
-    for field, path in models.items():
-        tokenizer, rows = tokenizers[field], embedding_rows(weight_shapes(path, field))
-        check_written_ids(tokenizer, field, rows, kinds)
-        if is_trained(recipe, field) and field == "policy.model":
-            check_padding(tokenizer, field, rows)
-        elif is_trained(recipe, field):
-            check_reward_padding(tokenizer, field, rows, position_padding(path, field))
+    rows = embedding_rows(weight_shapes(path, field))
+    check_written_ids(tokenizer, field, rows, kinds)
+    if is_trained(recipe, field) and field == "policy.model":
+        check_padding(tokenizer, field, rows)
+    elif is_trained(recipe, field):
+        check_reward_padding(tokenizer, field, rows, position_padding(path, field))
 
 
-def check_loading(recipe: Recipe, models: dict[str, Path]) -> None:
-    """Every model loads whole and finite, and what is trained can be saved."""
+def check_loading(recipe: Recipe, models: dict[str, Path], found: Findings) -> None:
+    """Every model loads whole and finite, and what is trained can be saved: reads all weights."""
     from models.loading import check_weights
     from models.tokenizer_checks import check_saved_again
 
     trusted = recipe.runtime.trust_remote_code
     for field, path in models.items():
-        check_weights(path, field, trusted, use_of(recipe, field), dtype(recipe.runtime))
+        use = use_of(recipe, field, path)
+        found.attempt(check_weights, path, field, trusted, use, dtype(recipe.runtime))
     for field, path in models.items():
         if is_trained(recipe, field):
-            check_saved_again(path, field, trusted)
+            template = template_text(recipe) if field == "policy.model" else None
+            found.attempt(check_saved_again, path, field, trusted, template)
 
 
 def conversation_kinds(prompts: Iterable[Prompt]) -> list[Prompt]:
@@ -351,6 +393,12 @@ def check_every_prompt(
             f"{place}: has {length} tokens in the policy's chat template{more}, "
             f"prompts.max_tokens is {limit}; raise it or remove the prompt"
         )
+
+
+def _inner_model(folder: Path) -> str | None:
+    """The folder with a model's weights in this one, as older sentence encoders have it."""
+    parts = (path.parent for path in sorted(folder.glob("*/config.json")))
+    return next((part.name for part in parts if any(part.glob("*.safetensors"))), None)
 
 
 def _is_adapter(folder: Path) -> bool:

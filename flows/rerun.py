@@ -6,11 +6,11 @@ from prefect import flow
 from prefect.context import FlowRunContext
 
 from data.errors import InputError
+from data.inventory import run_folder
 from data.places import runs_folder, store_url
 from data.store import Store
 from flows.align import run_recipe
 from flows.launch import recipe_of
-from flows.show import run_folder
 from tasks.redo import Redo, StageName, now
 
 
@@ -22,6 +22,7 @@ def rerun_round(
     store: str | None = None,
     runs_dir: str | None = None,
     quiet: bool = False,
+    verbose: bool = False,
 ) -> str:
     """Make a stage of a run's round again, and everything that follows from it.
 
@@ -34,6 +35,7 @@ def rerun_round(
         store: Folder or URL of the artifacts; by default $TSALIGN_STORE or .tsalign/store.
         runs_dir: Folder of the summaries and reports; by default $TSALIGN_RUNS or runs.
         quiet: No progress on the terminal.
+        verbose: A line for every stage, found ones too, with what it counted.
 
     Returns:
         The folder of the run.
@@ -48,4 +50,4 @@ def rerun_round(
     context = FlowRunContext.get()
     created = context.flow_run.created if context and context.flow_run else None
     since = created.astimezone(UTC).isoformat(timespec="microseconds") if created else now()
-    return run_recipe(recipe, url, runs, quiet, Redo(round, stage, since))
+    return run_recipe(recipe, url, runs, quiet, Redo(round, stage, since), verbose)

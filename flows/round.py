@@ -7,6 +7,7 @@ from prefect import flow
 
 from data.artifacts import Artifact
 from data.recipe import NONE, Recipe
+from data.titles import answering, policy_name, scoring
 from flows import shortfall
 from flows.label import label
 from flows.state import (
@@ -30,12 +31,19 @@ from tasks.score import score
 from tasks.stage import Model, Run
 
 
-def answer(run: Run, recipe: Recipe, parts: Parts, policy: Model, held_out: str) -> Answers:
-    """The policy's answers to the "dev" or "test" prompts: decoding as in the evaluation."""
+def answer(
+    run: Run, recipe: Recipe, parts: Parts, policy: Model, held_out: str, number: int = 0
+) -> Answers:
+    """The policy's answers to the "dev" or "test" prompts: decoding as in the evaluation.
+
+    Args:
+        number: Of the round that has left the policy; 0: it is the base.
+    """
+    name = policy_name(number)
     prompts = parts.dev if held_out == "dev" else parts.test
     completions = generate(
         run,
-        f"answer {held_out} prompts",
+        answering(name, held_out),
         policy=policy,
         prompts=prompts,
         k=recipe.evaluate.dev_samples if held_out == "dev" else 1,
@@ -46,7 +54,7 @@ def answer(run: Run, recipe: Recipe, parts: Parts, policy: Model, held_out: str)
     )
     rewards = score(
         run,
-        f"teacher scores {held_out}",
+        scoring(name, held_out),
         model=parts.teacher,
         prompts=prompts,
         completions=completions,
@@ -171,14 +179,16 @@ def tune(
     return Tuned(student, tune_policy(run, recipe, parts, state, pairs), reused)
 
 
-def judge(run: Run, recipe: Recipe, parts: Parts, state: State, tuned: Tuned) -> Judged:
+def judge(
+    run: Run, recipe: Recipe, parts: Parts, state: State, tuned: Tuned, number: int
+) -> Judged:
     """Gate on the dev prompts, win rate and drift on the test prompts."""
     policy = tuned.policy
-    previous = answer(run, recipe, parts, state.policy, "dev")
-    candidate = answer(run, recipe, parts, policy, "dev")
+    previous = answer(run, recipe, parts, state.policy, "dev", state.adopted)
+    candidate = answer(run, recipe, parts, policy, "dev", number)
     verdict = gate(run, before=previous.rewards, after=candidate.rewards, config=recipe.gate)
     base = answer(run, recipe, parts, parts.policy, "test")
-    test = answer(run, recipe, parts, policy, "test")
+    test = answer(run, recipe, parts, policy, "test", number)
     student = tuned.student or state.student
     return Judged(
         gate=verdict,
@@ -216,6 +226,7 @@ def judge(run: Run, recipe: Recipe, parts: Parts, state: State, tuned: Tuned) ->
 def following(run: Run, recipe: Recipe, state: State, outcome: Outcome) -> State:
     """What the next round starts from."""
     policy, mean, older = state.policy, state.average, state.older
+    adopted = outcome.number if outcome.adopted else state.adopted
     if outcome.adopted:
         older, policy = (state.policy, *older), outcome.tuned.policy
         if recipe.policy.reference == "average":
@@ -225,6 +236,7 @@ def following(run: Run, recipe: Recipe, state: State, outcome: Outcome) -> State
         policy=policy,
         student=student or state.student,
         average=mean,
+        adopted=adopted,
         older=older,
         preferences=(*state.preferences, outcome.labelled.preferences),
         stored=outcome.labelled.stored,
@@ -264,7 +276,7 @@ def align_round(
         number=number,
         labelled=labelled,
         tuned=tuned,
-        judged=judge(run, recipe, parts, state, tuned) if evaluated else None,
+        judged=judge(run, recipe, parts, state, tuned, number) if evaluated else None,
         agreement=measured,
         precision=precision(run, preferences=labelled.preferences)
         if recipe.evaluate.judge == "oracle"

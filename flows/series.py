@@ -15,6 +15,8 @@ from data.recipe import RUN_NAME, WORLD, Recipe
 from data.schemas import PROMPTS
 from data.summary import read_summary
 from data.tables import read_table, write_table
+from flows.fitting import filled
+from flows.sizes import left_out_sizes
 
 _PARTS = ("prompts", "dev", "test")
 
@@ -60,7 +62,7 @@ def finished_runs(series: str, runs_dir: Path) -> list[str]:
 
 def new_prompts(recipe: Recipe, earlier: list[Path]) -> dict[str, pa.Table]:
     """Prompts that no earlier run was given, with the held-out ones of the first run."""
-    config = recipe.prompts
+    config = filled(recipe, left_out_sizes(recipe)).prompts
     found = read_prompt_file(config.path).table
     if not earlier:
         parts = split_prompts(found, config.dev_size, config.test_size, recipe.seed)
@@ -95,4 +97,5 @@ def going_on(recipe: Recipe, name: str, folder: Path, last: Path | None) -> Reci
             # Not the link: the folder it means today, named by its content.
             model = str((last / part).resolve(strict=True))
             values[part] = values.get(part, {}) | {"model": model}
+        values["policy"].pop("template", None)  # the last policy has it
     return Recipe.model_validate(values)

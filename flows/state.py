@@ -38,6 +38,7 @@ class State:
     policy: Model
     student: Model | None
     average: Model  # moving average of the policies
+    adopted: int = 0  # the round that has left the policy; 0: it is the base
     older: tuple[Model, ...] = ()  # policies before this one, the latest first
     preferences: tuple[Artifact, ...] = ()
     stored: Stored | None = None

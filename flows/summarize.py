@@ -1,7 +1,7 @@
 """From the artifacts of a run to its summary, its report and the folder a user opens."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,8 @@ from flows.derived import final_result, policy_summary
 from flows.fingerprint import run_digest
 from flows.logged import LoggedOutcome
 from flows.state import Judged, Outcome, Stopped
-from tasks.report import write_report
+from flows.tracking import draw_round
+from tasks.report import with_messages, write_report
 from tasks.report_rules import hardly_moved
 from tasks.stage import Model, Run
 from tasks.ui import publish_report, publish_round
@@ -223,7 +224,10 @@ class Book:
         self._write()
         store = self._run.context.store
         rows = store.table(judged.evaluation).to_pylist() if judged else []
+        if self._run.books.kept:
+            rows = with_messages(rows, self.summary, store)
         self._run.books.note(publish_round, self.summary, entry, rows)
+        self._draw(entry, {"policy": outcome.tuned.policy, "student": outcome.tuned.student})
 
     def round_stopped(self, outcome: Stopped) -> None:
         """A round that has no pair to train on: what became of its completions."""
@@ -262,6 +266,12 @@ class Book:
                 f"{student.longer_baseline:.1%}"
             )
         self._write()
+        self._draw(entry, {"student": outcome.student})
+
+    def _draw(self, entry: Round, trained: Mapping[str, Artifact | None]) -> None:
+        losses = {name: model.meta["final_loss"] for name, model in trained.items() if model}
+        draw_round(self._run.context.tracking, self.summary, entry, losses)
+        self._run.progress.notes(self._run.context.tracking)
 
     def finish(self, models: dict[str, Model], seconds: float) -> None:
         """Report, links to the aligned models, and last the summary that tells their digests."""
@@ -298,7 +308,7 @@ class Book:
             low, high = entry.policy.ci95
             rate = f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}]"
             note = f"{rate}, {note}"
-        self._run.progress.note(note)
+        self._run.progress.result(note)
         if still := hardly_moved(entry):
             self._run.progress.note(f"warning: {still}; raise policy.learning_rate")
 

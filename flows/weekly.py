@@ -1,12 +1,12 @@
 """The scheduled flow: align on the prompts that arrived since the last time."""
 
-from pathlib import Path
-
 from prefect import flow, get_run_logger
 
 from data.places import runs_folder, store_url
-from data.recipe_loading import load_recipe
+from data.recipe import WORLD
 from flows.align import run_recipe
+from flows.preflight import named_file
+from flows.recipe_files import named, read_recipe, working_in
 from flows.series import next_run
 
 
@@ -14,6 +14,8 @@ from flows.series import next_run
 def align_new_prompts(
     recipe_file: str,
     series: str = "weekly",
+    overrides: list[str] = [],  # noqa: B006 - never changed; the UI makes a list of it
+    folder: str | None = None,
     store: str | None = None,
     runs_dir: str | None = None,
     quiet: bool = False,
@@ -23,6 +25,8 @@ def align_new_prompts(
     Args:
         recipe_file: A recipe whose prompts.path is a file that grows.
         series: Name of the series; its runs are SERIES-001, SERIES-002, ...
+        overrides: Values to change in it, each as policy.beta=0.2.
+        folder: Where relative names begin; by default the folder that the worker runs flows in.
         store: Folder or URL of the artifacts; by default $TSALIGN_STORE or .tsalign/store.
         runs_dir: Folder of the summaries and reports; by default $TSALIGN_RUNS or runs.
         quiet: No progress on the terminal.
@@ -30,10 +34,15 @@ def align_new_prompts(
     Returns:
         The folder of the run; nothing where no prompt was new.
     """
-    runs = runs_folder(runs_dir)
-    recipe = next_run(load_recipe(Path(recipe_file), [], run=series), runs)
-    if recipe is None:
-        get_run_logger().info("no prompt has arrived since the last run: nothing to do")
-        return ""
-    get_run_logger().info("%s: %d rounds from %s", recipe.run, recipe.rounds, recipe.policy.model)
-    return run_recipe(recipe, store_url(store), runs, quiet)
+    log = get_run_logger()
+    with working_in(folder), named(recipe_file):
+        recipe = read_recipe(recipe_file, overrides, series)
+        if recipe.prompts.path != WORLD:
+            named_file("prompts.path", recipe.prompts.path)
+        runs = runs_folder(runs_dir)
+        following = next_run(recipe, runs)
+        if following is None:
+            log.info("no prompt has arrived since the last run: nothing to do")
+            return ""
+        log.info("%s: %d rounds from %s", following.run, following.rounds, following.policy.model)
+        return run_recipe(following, store_url(store), runs, quiet)

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
+from data.errors import InputError
 from data.recipe import AdapterConfig
 
 
@@ -53,3 +56,33 @@ def save_and_merge(model: Any, out: Path) -> PreTrainedModel:
     path.write_text(json.dumps(config, indent=2, sort_keys=True))
     merged: PreTrainedModel = model.merge_and_unload()
     return merged
+
+
+def join_adapters(folders: list[Path], out: Path) -> None:
+    """One adapter that changes a model as these do one after the other, each on the merged last.
+
+    Their ranks add up: for every module A is the A's one below the other, B the scaled B's side by
+    side, so that B A is the sum of their products.
+
+    Raises:
+        InputError: an adapter holds more than plain LoRA matrices.
+    """
+    configs = [json.loads((folder / "adapter_config.json").read_text()) for folder in folders]
+    tensors = [load_file(folder / "adapter_model.safetensors") for folder in folders]
+    names = sorted(tensors[0])
+    for folder, config, held in zip(folders, configs, tensors, strict=True):
+        plain = not (config.get("use_dora") or config.get("use_rslora") or config["bias"] != "none")
+        if not plain or sorted(held) != names or any(".lora_" not in name for name in names):
+            raise InputError(f"'{folder}' is no plain LoRA adapter like the others; export merged")
+    scales = [config["lora_alpha"] / config["r"] for config in configs]
+    joined = {
+        name: torch.cat([held[name] for held in tensors], dim=0)
+        if ".lora_A" in name
+        else torch.cat([s * held[name] for s, held in zip(scales, tensors, strict=True)], dim=1)
+        for name in names
+    }
+    rank = sum(config["r"] for config in configs)
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(joined, out / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = configs[-1] | {"r": rank, "lora_alpha": rank}
+    (out / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True))

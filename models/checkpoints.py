@@ -17,6 +17,8 @@ from models.config_fields import (
     scaled_positions,
 )
 
+_CLASSIFIER = "ForSequenceClassification"
+_HEADS = {"score", "classifier", "classification_head"}  # as decoders and encoders call them
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _EMBEDDINGS = ("embed_tokens", "word_embeddings", "wte", "embed_in", "tok_embeddings", "shared")
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -185,6 +187,37 @@ def is_causal(model_dir: Path, field: str = "model") -> bool:
     return _architecture(_config(model_dir, field)).endswith(_CAUSAL)
 
 
+def lacks_head(model_dir: Path, field: str = "model") -> bool:
+    """Whether it is no classifier by its config.json, such as a plain encoder.
+
+    One with code of its own may call its classes anything. Raises InputError without config.json.
+    """
+    config = _config(model_dir, field)
+    return not (_architecture(config).endswith(_CLASSIFIER) or "auto_map" in config)
+
+
+def architecture(model_dir: Path, field: str = "model") -> str:
+    """The name of its class, such as BertModel. Raises InputError without config.json."""
+    return _architecture(_config(model_dir, field))
+
+
+def check_headless(model_dir: Path, field: str) -> None:
+    """InputError unless a head can be put on the model, which has none."""
+    name = architecture(model_dir, field)
+    if _config(model_dir, field).get("is_encoder_decoder"):
+        raise InputError(
+            f"{field}: '{model_dir}' is a {name}, an encoder with a decoder, not a reward model, "
+            "and is given no head here; name a sequence classifier with one label, or an encoder"
+        )
+    shapes = weight_shapes(model_dir, field)
+    if any(_HEADS & set(tensor.split(".")) for tensor in shapes):
+        raise InputError(
+            f"{field}: '{model_dir}' is a {name}, not a reward model, by its config.json, and has "
+            "a classification head in its weights; save configuration and weights together"
+        )
+    check_embeddings(model_dir, field)
+
+
 def check_reward_model(model_dir: Path, field: str = "model") -> None:
     """InputError unless the model has one label and its head's weights, read without loading it.
 
@@ -192,10 +225,10 @@ def check_reward_model(model_dir: Path, field: str = "model") -> None:
     """
     config = _config(model_dir, field)
     architecture = _architecture(config)
-    if not (architecture.endswith("ForSequenceClassification") or "auto_map" in config):
+    if lacks_head(model_dir, field):
         raise InputError(
-            f"{field}: '{model_dir}' is a {architecture}, not a reward model; "
-            "name a sequence classifier with one label"
+            f"{field}: '{model_dir}' is a {architecture}, not a reward model: it has no head, and "
+            "one made up here would judge nothing; name a sequence classifier with one label"
         )
     names = config.get("id2label")
     labels = config.get("num_labels", 2) if names is None else len(names)
@@ -257,14 +290,23 @@ def check_targets(model_dir: Path, targets: str | list[str], field: str) -> None
         )
 
 
-def check_template_file(model_dir: Path, field: str) -> None:
-    """InputError unless the tokenizer has a chat template, in a file of its own or among others."""
+def has_template(model_dir: Path, field: str) -> bool:
+    """Whether the tokenizer has a chat template, in a file of its own or among others."""
     folder = Path(model_dir)
     if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
-        return
+        return True
     path = folder / "tokenizer_config.json"
-    if not (path.is_file() and read_json(path, field).get("chat_template")):
-        raise InputError(f"{field}: the tokenizer has no chat template; set one and save it")
+    return path.is_file() and bool(read_json(path, field).get("chat_template"))
+
+
+def check_template_file(model_dir: Path, field: str) -> None:
+    """InputError unless the tokenizer has a chat template."""
+    if not has_template(model_dir, field):
+        other = ", or name one in policy.template (plain, chatml or a Jinja file)"
+        raise InputError(
+            f"{field}: the tokenizer has no chat template; set one and save it"
+            + other * (field == "policy.model")
+        )
 
 
 def context_length(model_dir: Path, field: str = "model") -> int | None:
@@ -334,5 +376,4 @@ def _architecture(config: dict[str, Any]) -> str:
 
 def _is_head(name: str, shape: tuple[int, ...]) -> bool:
     """One output row, under the name decoders (`score`) or encoders (`classifier`) give it."""
-    names = {"score", "classifier", "classification_head"}
-    return shape[:1] == (1,) and bool(names & set(name.split(".")))
+    return shape[:1] == (1,) and bool(_HEADS & set(name.split(".")))

@@ -31,6 +31,7 @@ from models.hardware import stored_dtype, training_dtype
 from models.loading import load_policy
 from models.preference_losses import clipped, dual_clip_loss, offset_sigmoid, pair_weights
 from models.silence import quiet
+from models.trackers import Tracking
 from models.trainers import (
     OnProgress,
     PartsTrainer,
@@ -137,6 +138,7 @@ def train_dpo(
     seed: int,
     on_progress: OnProgress | None = None,
     checkpoints: Path | None = None,
+    tracking: Tracking | None = None,
 ) -> dict[str, Any]:
     """Train `policy` on PREFERENCES given its REFERENCE_LOGPS; save a plain model in `out`.
 
@@ -165,7 +167,7 @@ def train_dpo(
     rows, counts = tokenise_pairs(tokenizer, preferences, reference, limit)
     require_rows(rows, counts["too_long"], "policy.max_length")
     trainer = make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
-    meta = run(trainer, rows, config, runtime, on_progress, checkpoints)
+    meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
     model = trainer.model
     if config.method == "lora":
         model = save_and_merge(model, out)

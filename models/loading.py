@@ -7,7 +7,7 @@ the files' headers, by building the architecture without memory (on torch's meta
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from itertools import chain
 from pathlib import Path
@@ -32,8 +32,9 @@ from models.finite import COMPUTED, check_finite, is_finite
 from models.silence import quiet
 
 Shapes = Mapping[str, tuple[int, ...]]
-# Who loads a model: transformers, to sample from it or to read texts only, or another engine alone.
-Use = Literal["sample", "read", "serve"]
+# Who loads a model: transformers, to sample from it, to read texts only or to give it a new head
+# for that, or another engine alone.
+Use = Literal["sample", "read", "head", "serve"]
 
 _NUMBERED = re.compile(r"(.*?)\.(\d+)\.")  # the list of layers a tensor belongs to, and its number
 
@@ -85,8 +86,7 @@ def _loaded(
             "use a supported architecture, or save the model again"
         ) from error
     if new_head:
-        inside = f"{model.base_model_prefix}."
-        found["missing_keys"] = [n for n in found["missing_keys"] if n.startswith(inside)]
+        found["missing_keys"] = _of_backbone(found["missing_keys"], model)
     refuse_other_weights(found, model, model_dir)
     for name, parameter in model.named_parameters():
         if not is_finite(parameter):
@@ -97,6 +97,12 @@ def _loaded(
     _hold(model)
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _of_backbone(names: Iterable[str], model: PreTrainedModel) -> list[str]:
+    """The tensors below the head; a pooler is part of that where a model has none of its own."""
+    inside = f"{model.base_model_prefix}."
+    return [name for name in names if name.startswith(inside) and ".pooler." not in name]
 
 
 def _hold(model: PreTrainedModel) -> None:
@@ -152,7 +158,12 @@ def check_weights(
             )
         own_code = trust_remote_code and bool(getattr(config, "auto_map", None))
         if not own_code and not quantised:
-            model, found = _without_memory(config, shapes, is_causal(model_dir, field))
+            if use == "head":
+                config.num_labels = 1
+            causal = use != "head" and is_causal(model_dir, field)
+            model, found = _without_memory(config, shapes, causal)
+            if use == "head":
+                found["missing_keys"] = _of_backbone(found["missing_keys"], model)
             refuse_other_weights(found, model, model_dir, field)
             unread = set(found["unexpected_keys"])
             if use == "sample":

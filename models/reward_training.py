@@ -26,6 +26,7 @@ from models.loading import load_reward_model
 from models.padding import with_safe_padding
 from models.silence import quiet
 from models.text_pairs import load_reader, with_segments
+from models.trackers import Tracking
 from models.trainers import (
     OnProgress,
     PartsTrainer,
@@ -83,6 +84,7 @@ def train_reward_model(
     seed: int,
     on_progress: OnProgress | None = None,
     checkpoints: Path | None = None,
+    tracking: Tracking | None = None,
 ) -> dict[str, Any]:
     """Train on PREFERENCES and save a plain model in `out`, its scores checked after reloading.
 
@@ -113,6 +115,7 @@ def train_reward_model(
         runtime,
         on_progress,
         checkpoints,
+        tracking,
         loss=loss,
         margin=margin,
         adapter=adapter.model_dump() if adapter else None,

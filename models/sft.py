@@ -17,6 +17,7 @@ from models.chat import Messages, Tokenizer, render_completion
 from models.hardware import stored_dtype
 from models.loading import load_policy
 from models.silence import quiet
+from models.trackers import Tracking
 from models.trainers import (
     OnProgress,
     PartsTrainer,
@@ -47,6 +48,7 @@ def train_sft(
     seed: int,
     on_progress: OnProgress | None = None,
     checkpoints: Path | None = None,
+    tracking: Tracking | None = None,
 ) -> dict[str, Any]:
     """Fine-tune on the last assistant turn of each conversation; save the model in `out`.
 
@@ -78,7 +80,7 @@ def train_sft(
             processing_class=tokenizer,
         )
     trainer.sampler = LengthGroups([len(row["input_ids"]) for row in rows], config.batch_size, seed)
-    meta = run(trainer, rows, config, runtime, on_progress, checkpoints)
+    meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
     save_model(trainer.model, tokenizer, out, stored, like=source)
     return {**meta, "too_long": too_long}
 

@@ -7,10 +7,17 @@ from tempfile import TemporaryDirectory
 from transformers import AutoConfig
 
 from data.errors import InputError
-from models.chat import Messages, Tokenizer, render_conversation, render_prompt
+from models.chat import (
+    Messages,
+    Tokenizer,
+    load_tokenizer,
+    render_conversation,
+    render_prompt,
+)
 from models.loading import once_for_a_folder
 from models.padding import with_safe_padding
 from models.silence import quiet
+from models.templates import set_template
 from models.text_pairs import load_reader
 
 _ANSWER = "A red fig, and 12 more."
@@ -71,12 +78,18 @@ def check_reward_padding(
 
 @once_for_a_folder
 @quiet()
-def check_saved_again(model_dir: Path, field: str, trust_remote_code: bool) -> None:
+def check_saved_again(
+    model_dir: Path, field: str, trust_remote_code: bool, template: str | None = None
+) -> None:
     """InputError unless configuration and tokenizer can be written, and then render as before.
 
-    As after a training; found out now, and not when there is something to lose.
+    As after a training; found out now, and not when there is something to lose. `template`: the
+    name or text of one that is set before.
     """
-    tokenizer = load_reader(model_dir, trust_remote_code)
+    if template is None:
+        tokenizer = load_reader(model_dir, trust_remote_code)
+    else:
+        tokenizer = set_template(load_tokenizer(model_dir, trust_remote_code), template)
     with TemporaryDirectory() as folder:
         try:
             config = AutoConfig.from_pretrained(str(model_dir), trust_remote_code=trust_remote_code)

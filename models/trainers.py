@@ -34,6 +34,8 @@ from data.recipe import RuntimeConfig, TrainConfig
 from models.batching import LengthGroups, Row
 from models.hardware import device_of, dtype_of
 from models.resume import Checkpoints, binding, load_weights, save_weights
+from models.trackers import Tracking
+from models.training_trackers import reported
 
 OnProgress = Callable[[int, int], None]
 
@@ -94,7 +96,7 @@ def arguments(
         "remove_unused_columns": False,
         "max_length": None,  # rows that are too long were dropped and counted before
         "save_strategy": "no",
-        "report_to": "none",
+        "report_to": "none",  # models.training_trackers makes and guards the callbacks
         "disable_tqdm": True,
         "logging_steps": log_every(n_rows, config),
         "logging_nan_inf_filter": False,
@@ -199,11 +201,13 @@ def run(
     runtime: RuntimeConfig,
     on_progress: OnProgress | None,
     checkpoints: Path | None,
+    tracking: Tracking | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Train to the end: steps, loss history and the means of TRL's own metrics over the last epoch.
 
-    Goes on from the last checkpoint in the folder `checkpoints`, if there is one of this training;
+    With `tracking`, the log is drawn in its trackers, which changes nothing else. Goes on from the
+    last checkpoint in the folder `checkpoints`, if there is one of this training;
     `settings` are what makes it this training besides rows, weights and `config`.
 
     Raises TrainingError for a loss, gradient or weight that is not finite and for missing steps.
@@ -219,7 +223,7 @@ def run(
         saving = Checkpoints(checkpoints, runtime.checkpoint_minutes, bound_to)
         trainer.add_callback(saving)
         resumed = saving.latest(planned)
-    with compact_head():
+    with compact_head(), reported(trainer, tracking):
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     done, first = trainer.state.global_step, planned - watch.steps
     if done != planned or not watch.steps or (first > 0) != (resumed is not None):

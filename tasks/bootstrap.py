@@ -50,6 +50,7 @@ def trunk(
         seed=seed,
         on_progress=context.on_progress,
         checkpoints=context.scratch,
+        tracking=context.tracking,
     )
 
 
@@ -68,6 +69,7 @@ def base_policy(
         seed=seed,
         on_progress=context.on_progress,
         checkpoints=context.scratch,
+        tracking=context.tracking,
     )
 
 
@@ -86,6 +88,7 @@ def small_policy(
         seed=seed,
         on_progress=context.on_progress,
         checkpoints=context.scratch,
+        tracking=context.tracking,
     )
 
 
@@ -151,6 +154,7 @@ def teacher(
         seed=seed,
         on_progress=context.on_progress,
         checkpoints=context.scratch,
+        tracking=context.tracking,
     )
 
 
@@ -169,4 +173,5 @@ def student(
         seed=seed,
         on_progress=context.on_progress,
         checkpoints=context.scratch,
+        tracking=context.tracking,
     )

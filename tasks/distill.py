@@ -63,4 +63,5 @@ def distill(
         seed=seed,
         on_progress=context.on_progress,
         checkpoints=context.scratch,
+        tracking=context.tracking,
     )

@@ -110,6 +110,7 @@ def optimize(
         seed=seed,
         on_progress=context.on_progress,
         checkpoints=context.scratch,
+        tracking=context.tracking,
     )
     before = context.path(policy)
     readable = logps.drop_null()["pair_id"]

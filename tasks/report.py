@@ -7,14 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from data.artifacts import Artifact
 from data.errors import ArtifactError
 from data.store import Store
-from data.summary import StageRecord, Summary
+from data.summary import StageRecord, Summary, write_text
 from data.tables import mapping
-from tasks.report_html import render_report
+from tasks.report_html import report_html
 from tasks.report_text import result_round
 
 
@@ -24,8 +26,13 @@ def write_report(summary: Summary, store: Store, out: Path) -> None:
     Raises:
         ArtifactError: the evaluation is not in the store.
     """
+    write_text(out, report_text(summary, store))
+
+
+def report_text(summary: Summary, store: Store) -> str:
+    """The report of a run as a page. Raises ArtifactError as `write_report` does."""
     recipe_text = yaml.safe_dump(summary.config, sort_keys=False, allow_unicode=True, width=100)
-    render_report(summary, evaluation_samples(summary, store), recipe_text, out)
+    return report_html(summary, evaluation_samples(summary, store), recipe_text)
 
 
 def evaluation_samples(summary: Summary, store: Store) -> list[dict[str, Any]]:
@@ -43,12 +50,21 @@ def evaluation_samples(summary: Summary, store: Store) -> list[dict[str, Any]]:
         if record.kind == "evaluation"
         for row in store.table(_artifact(record)).to_pylist()
     ]
+    return with_messages(rows, summary, store)
+
+
+def with_messages(
+    rows: list[dict[str, Any]], summary: Summary, store: Store
+) -> list[dict[str, Any]]:
+    """The rows, each with the `messages` of its prompt from the run's prompt tables."""
     wanted = {row["prompt_id"] for row in rows}
     messages: dict[str, Any] = {}
     for record in summary.stages():
         if record.kind == "prompts" and not wanted <= messages.keys():
             with suppress(ArtifactError):
-                messages |= mapping(store.table(_artifact(record)), "prompt_id", "messages")
+                table = store.table(_artifact(record))
+                asked = pc.is_in(table["prompt_id"], pa.array(list(wanted), pa.string()))
+                messages |= mapping(table.filter(asked), "prompt_id", "messages")
     return [row | {"messages": messages.get(row["prompt_id"], [])} for row in rows]
 
 

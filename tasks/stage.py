@@ -30,10 +30,12 @@ from prefect.context import TaskRunContext
 from data.artifacts import Artifact
 from data.digests import digest_of
 from data.errors import TsAlignError
+from data.files import emptied
 from data.recipe import RuntimeConfig
 from data.store import Store
 from data.summary import StageRecord
 from models import today, traits
+from models.trackers import Tracking, of_stage
 from tasks import machine
 from tasks import shards as sharding
 from tasks.books import Books, Watched
@@ -64,6 +66,7 @@ class Context:
     on_progress: Callable[[int, int], None] | None = None
     only: pa.Array | None = None  # prompt ids of the shard at work
     scratch: Path | None = None  # what a killed stage may leave to its next try; named by its key
+    tracking: Tracking | None = None  # where a training's curves are drawn
     date: str | None = None  # YYYY-MM-DD, what chat templates print that ask for it; None: today
 
     def path(self, model: Model) -> Path:
@@ -95,6 +98,7 @@ class Run:
     round: int = 0  # the one at work; 0 before the first
     redo: Redo | None = None  # what to make again although it is there
     books: Books = field(default_factory=Books)  # what Prefect is told of it
+    ahead: "Callable[[Stage, str, dict[str, Any]], Artifact] | None" = None  # computes nothing
 
     def take_records(self) -> list[StageRecord]:
         """The stages recorded since the last call, oldest first."""
@@ -185,6 +189,7 @@ class _Call:
             on_progress=self.run.progress.update,
             only=self.only,
             scratch=self.run.context.store.scratch(self.stage.kind, self.key),
+            tracking=of_stage(self.run.context.tracking, self.run.round, self.stage.name, self.key),
         )
         if self.parts:
             return sharding.join(out, context.store, [part.result for part in self.parts])
@@ -192,6 +197,7 @@ class _Call:
         meta: dict[str, Any] = steadily(
             read, context.residents.close, lambda: self._work(emptied(out), context)
         )
+        self.run.progress.notes(self.run.context.tracking)
         asks = traits.asks(out)
         return meta | ({"asks": asks} if asks else {})
 
@@ -206,13 +212,6 @@ class _Call:
             )
             return meta
         return self.stage.execute(out, context, self.inputs)
-
-
-def emptied(folder: Path) -> Path:
-    """The folder without what an earlier try has left in it."""
-    for path in folder.iterdir():
-        rmtree(path) if path.is_dir() else path.unlink()
-    return folder
 
 
 def run_body(address: tuple[str, str], out: Path, context: Context, inputs: dict[str, Any]) -> Any:
@@ -277,6 +276,8 @@ class Stage:
     def __call__(self, run: Run, label: str = "", **inputs: Any) -> Artifact:
         started = monotonic()
         title = label or self.name
+        if run.ahead:  # a plan: what is there, and stand-ins for what is not
+            return run.ahead(self, title, inputs)
         call = _Call(self, run, self.key(run.context, inputs), inputs)
         call.again = run.redo is not None and run.redo.concerns(
             run.round, title, digest_of(call.key), inputs
@@ -285,7 +286,13 @@ class Stage:
             call.parts = self._shards(title, call)
         artifact = self._compute(title, call)
         seconds = monotonic() - started
-        run.progress.finish(title, cached=not call.computed, seconds=seconds)
+        run.progress.finish(
+            title,
+            cached=not call.computed,
+            seconds=seconds,
+            took=artifact.seconds,
+            text=_line(artifact, call.computed),
+        )
         reused = [part for part in call.parts if not part.computed]
         run.records.append(
             StageRecord(
@@ -307,10 +314,12 @@ class Stage:
         )
         return artifact
 
-    def _compute(self, title: str, call: _Call) -> Artifact:
+    def _compute(self, label: str, call: _Call, shard: int = 0, shards: int = 0) -> Artifact:
         """The artifact of a call by way of Prefect, which shows it as computed or cached."""
         hit = call.find()
-        call.run.progress.start(title)
+        title = f"{label} {shard}/{shards}" if shards else label
+        place = {"shard": shard, "shards": shards} if shards else {}
+        call.run.progress.start(label, **place, found=hit is not None)
         body = Watched(call)
         task = compute.with_options(
             name=self.name,
@@ -338,7 +347,7 @@ class Stage:
         for number, only in enumerate(pieces, start=1):
             key = call.key | {"shard": digest_of(only.to_pylist())}
             part = _Call(self, call.run, key, call.inputs, only, again=call.again)
-            self._compute(f"{title} {number}/{len(pieces)}", part)
+            self._compute(title, part, number, len(pieces))
             parts.append(part)
         return parts
 

@@ -5,6 +5,7 @@ None of this is a stage: it is cheap, never cached, and changes no result.
 """
 
 import base64
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,6 @@ from uuid import UUID
 from prefect import get_run_logger
 from prefect.artifacts import (
     create_image_artifact,
-    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -23,6 +23,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import MissingContextError
 
+from data.places import report_url
 from data.summary import Round, Summary
 from tasks.books import Books
 from tasks.plots import alone
@@ -30,6 +31,7 @@ from tasks.progress import Progress
 from tasks.report_html import win_chart
 
 SAMPLES = 3  # best wins and worst losses shown
+_LONGEST_PROMPT = 1000  # characters
 _LONG_SECONDS = 5.0  # a stage gets a progress bar after that, renewed as often
 # The report's charts take their colours from its page; alone they need some.
 
@@ -37,17 +39,17 @@ _LONG_SECONDS = 5.0  # a stage gets a progress bar after that, renewed as often
 class UiProgress(Progress):
     """Progress on the terminal and, for stages that take long, in Prefect's UI."""
 
-    _stage, _began, _shown = "", 0.0, 0.0
+    _label, _shown = "", 0.0
     _artifact: UUID | None = None
 
-    def __init__(self, books: Books, quiet: bool = False) -> None:
-        super().__init__(quiet=quiet)
+    def __init__(self, books: Books, quiet: bool = False, verbose: bool = False) -> None:
+        super().__init__(quiet=quiet, verbose=verbose)
         self._books = books
 
-    def start(self, label: str) -> None:
-        super().start(label)
-        self._stage, self._artifact = label, None
-        self._began = self._shown = monotonic()
+    def start(self, label: str, *, shard: int = 1, shards: int = 1, found: bool = False) -> None:
+        super().start(label, shard=shard, shards=shards, found=found)
+        self._label = f"{label} {shard}/{shards}" if shards > 1 else label
+        self._artifact, self._shown = None, monotonic()
 
     def update(self, done: int, total: int) -> None:
         super().update(done, total)
@@ -60,7 +62,7 @@ class UiProgress(Progress):
         if self._artifact:
             update_progress_artifact(self._artifact, percent)
         else:
-            made = create_progress_artifact(percent, key="progress", description=self._stage)
+            made = create_progress_artifact(percent, key="progress", description=self._label)
             self._artifact = cast(UUID, made)  # no coroutine: nobody awaits here
 
     def log(self, text: str) -> None:
@@ -69,7 +71,10 @@ class UiProgress(Progress):
 
 
 def publish_round(summary: Summary, entry: Round, rows: Sequence[dict[str, Any]]) -> None:
-    """The round's artifacts: table of rounds so far, samples, plot. `rows` are EVALUATION rows."""
+    """The round's artifacts: table of rounds so far, samples, plot.
+
+    `rows` are EVALUATION rows with the `messages` of their prompts.
+    """
     name = f"{summary.run}, round {entry.round}"
     create_table_artifact(
         [round_row(one) for one in summary.rounds], key="rounds", description=f"After {name}"
@@ -83,12 +88,23 @@ def publish_round(summary: Summary, entry: Round, rows: Sequence[dict[str, Any]]
 
 
 def publish_report(summary: Summary, path: Path) -> None:
-    """A link to the report of a finished run; it opens where the runs' folder is mounted."""
-    create_link_artifact(
-        path.resolve().as_uri(),
-        f"Report of {summary.run}",
-        key="report",
-        description=f"Of {summary.run}",
+    """How to open the report of a finished run."""
+    create_markdown_artifact(
+        report_link(summary.run, path), key="report", description=f"Of {summary.run}"
+    )
+
+
+def report_link(run: str, path: Path) -> str:
+    """Markdown: the address where a server shows reports, else the command that does.
+
+    A browser opens no file:// link of a page that came from a server, so there is none.
+    """
+    folder = path.resolve().parents[1]
+    command = f"tsalign open {run} --runs-dir {shlex.quote(str(folder))}"
+    address = report_url(run)
+    link = f"[Open the report of {run}]({address})\n\n" if address else ""
+    return (
+        f"{link}On the machine that ran it:\n\n    {command}\n\nThe file:\n\n    {path.resolve()}\n"
     )
 
 
@@ -132,7 +148,14 @@ def _sample(row: dict[str, Any]) -> str:
         f"{side} ({row[f'{side}_score']:.2f}):\n\n{_quoted(row[f'{side}_completion'])}\n"
         for side in ("base", "policy")
     ]
-    return f"### {row['dataset']}: `{row['prompt_id']}`\n\n" + "\n".join(sides)
+    return f"### {row['dataset']}\n\nprompt:\n\n{_quoted(_prompt(row))}\n\n" + "\n".join(sides)
+
+
+def _prompt(row: dict[str, Any]) -> str:
+    """What the user wrote last, or the prompt's id where its text is nowhere."""
+    messages = row.get("messages")
+    text = str(messages[-1]["content"]) if messages else str(row["prompt_id"])
+    return text if len(text) <= _LONGEST_PROMPT else text[:_LONGEST_PROMPT] + " ..."
 
 
 def _quoted(text: str) -> str:

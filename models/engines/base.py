@@ -8,8 +8,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from data.errors import InputError, TrainingError
-from models.chat import Tokenizer, decode_completion
+from models.chat import Tokenizer, decode_completion, end_of_turn
 from models.checkpoints import check_same_architecture, weights_digest
+from models.templates import length_before
 
 
 class UnservableError(InputError):
@@ -108,13 +109,27 @@ def sample_seeds(seed: int, k: int) -> list[int]:
     return [int(s) >> 1 for s in np.random.SeedSequence(seed).generate_state(k, np.uint64)]
 
 
-def make_output(tokenizer: Tokenizer, token_ids: Sequence[int], stop: Sequence[int]) -> Output:
-    """A completion from what an engine produced, cut after the first end-of-turn token."""
+def make_output(
+    tokenizer: Tokenizer,
+    token_ids: Sequence[int],
+    stop: Sequence[int],
+    marks: Sequence[str] = (),
+) -> Output:
+    """A completion from what an engine produced, cut after the first end-of-turn token.
+
+    Or before the first of the words `marks`, where an end-of-turn token takes their place: the
+    policy meant to end there, and is to learn how.
+    """
     ids = list(token_ids)
     end = next((i for i, token_id in enumerate(ids) if token_id in stop), None)
     kept = ids if end is None else ids[: end + 1]
-    text = decode_completion(tokenizer, kept if end is None else kept[:-1])
-    return Output(text, kept, "length" if end is None else "stop", len(kept))
+    said = kept if end is None else kept[:-1]
+    before = length_before(tokenizer, said, marks) if marks else None
+    if before is not None:
+        said = said[:before]
+        kept = [*said, end_of_turn(tokenizer)]
+    reason: FinishReason = "length" if end is None and before is None else "stop"
+    return Output(decode_completion(tokenizer, said), kept, reason, len(kept))
 
 
 def check_lengths(lengths: Sequence[int], limit: int, what: str = "prompt") -> None:

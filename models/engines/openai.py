@@ -36,6 +36,7 @@ from models.engines.base import (
     make_output,
     sample_seeds,
 )
+from models.templates import stop_marks
 
 _CONCURRENT = 64  # requests on their way at once; the server batches them
 _SECONDS = 600.0  # a request may wait behind all others
@@ -62,6 +63,7 @@ class OpenAIEngine:
             self.version, self._model = server.version(), server.model()
             self._max_model_len = max_model_len
             self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+            self._marks = stop_marks(self._tokenizer)
             self._read(Path(model_dir))
             self._served = Served(Path(model_dir), canary_logprobs(self, self._tokenizer))
         except BaseException:
@@ -79,6 +81,7 @@ class OpenAIEngine:
         on_progress: OnProgress | None = None,
     ) -> list[list[Output]]:
         check_lengths([len(prompt) for prompt in prompts], self._max_model_len - 1)
+        words = {"stop": list(self._marks)} if self._marks else {}
         requests = [
             {
                 "prompt": list(prompt),
@@ -89,6 +92,7 @@ class OpenAIEngine:
                 "stop_token_ids": self._stop,
                 "return_token_ids": True,
                 **_PLAIN,
+                **words,
             }
             for prompt, prompt_seed in zip(prompts, seeds, strict=True)
             for seed in sample_seeds(prompt_seed, sampling.k)
@@ -102,7 +106,7 @@ class OpenAIEngine:
                         f"generate.engine: the server at {self._url} returns no token ids; "
                         "use a vLLM server of version 0.11 or later"
                     )
-                outputs.append(make_output(self._tokenizer, ids, self._stop))
+                outputs.append(make_output(self._tokenizer, ids, self._stop, self._marks))
                 if on_progress:
                     on_progress(len(outputs) // sampling.k, len(prompts))
         return [outputs[i : i + sampling.k] for i in range(0, len(outputs), sampling.k)]

@@ -4,7 +4,7 @@ Every completion draws its uniform numbers from its own seed and picks tokens by
 cumulative distribution, so its randomness does not depend on who shares its batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from models.engines.base import (
 )
 from models.hardware import device_of, dtype_of
 from models.loading import check_samples, load_policy
+from models.templates import stop_marks
+
+_LONGEST_MARK = 32  # tokens in which words that end an answer are looked for after each step
 
 
 class TransformersEngine:
@@ -42,7 +45,10 @@ class TransformersEngine:
         self._runtime = runtime
         self._max_model_len = readable_length(model_dir, max_model_len)
         self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+        self._marks = stop_marks(self._tokenizer)
         self._model: PreTrainedModel | None = None
+        # Told of every token as it is sampled: its row of the batch and its id.
+        self.on_token: Callable[[int, int], None] | None = None
         self._read(Path(model_dir))
         self._served = Served(Path(model_dir), canary_logprobs(self, self._tokenizer))
 
@@ -67,7 +73,9 @@ class TransformersEngine:
                 [prompts[row] for row in rows], [seeds[row] for row in rows], sampling
             )
             for row, samples in zip(rows, answers, strict=True):
-                outputs[row] = [make_output(self._tokenizer, ids, self._stop) for ids in samples]
+                outputs[row] = [
+                    make_output(self._tokenizer, ids, self._stop, self._marks) for ids in samples
+                ]
             done += len(rows)
             if on_progress:
                 on_progress(done, len(prompts))
@@ -150,7 +158,15 @@ class TransformersEngine:
         for step in range(steps):
             token = pick(logits.float(), uniform[rows, step], sampling)
             tokens[rows[running], step] = token[running]
+            if self.on_token:
+                for row, sampled in zip(
+                    rows[running].tolist(), token[running].tolist(), strict=True
+                ):
+                    self.on_token(row, sampled)
             running &= ~torch.isin(token, stop) & (step + 1 < room[rows, 0])
+            if self._marks:
+                recent = tokens[rows[running], max(0, step + 1 - _LONGEST_MARK) : step + 1]
+                running[running.clone()] = ~self._ended(recent)
             if not running.any():
                 break
             if running.sum() * 2 <= len(running):
@@ -168,6 +184,12 @@ class TransformersEngine:
             position = position + 1
         answers = [[t for t in row if t >= 0] for row in tokens.tolist()]
         return [answers[i : i + k] for i in range(0, len(answers), k)]
+
+    def _ended(self, recent: torch.Tensor) -> torch.Tensor:
+        """Which rows of token ids (rows, tokens) hold words that end an answer."""
+        texts = self._tokenizer.batch_decode(recent.tolist())
+        ended = [any(mark in text for mark in self._marks) for text in texts]
+        return torch.tensor(ended, dtype=torch.bool, device=recent.device)
 
 
 def pick(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> torch.Tensor:

@@ -5,6 +5,7 @@ would take for a distributed job, replaces torch functions on a CPU, and holds G
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +32,7 @@ from models.engines.base import (
 from models.engines.transformers import TransformersEngine
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
+from models.templates import stop_marks
 
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -68,6 +70,7 @@ class VllmEngine:
         self._max_model_len = max_model_len
         self._seed = seed
         self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+        self._marks = stop_marks(self._tokenizer)
         self._sleeping = False
         self._child: Child | None = None
         self._served: Served
@@ -93,7 +96,10 @@ class VllmEngine:
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "stop_token_ids": self._stop,
+            "detokenize": bool(self._marks),
         }
+        if self._marks:
+            settings |= {"stop": list(self._marks), "include_stop_str_in_output": True}
         requests = [
             (list(prompt), sample_seed)
             for prompt, seed in zip(prompts, seeds, strict=True)
@@ -105,7 +111,7 @@ class VllmEngine:
                 on_progress(done // sampling.k, total // sampling.k)
 
         answers = self._awake().call("generate", requests, settings, on_progress=report)
-        outputs = [make_output(self._tokenizer, ids, self._stop) for ids in answers]
+        outputs = [make_output(self._tokenizer, ids, self._stop, self._marks) for ids in answers]
         return [outputs[i : i + sampling.k] for i in range(0, len(outputs), sampling.k)]
 
     def logprobs(
@@ -150,6 +156,7 @@ class VllmEngine:
             self._runtime,
             self._max_model_len,
             seed=self._seed,
+            skip_tokenizer_init=not self._marks,
             enable_sleep_mode=device_of(self._runtime).type == "cuda",
         )
         self._sleeping = False
@@ -219,6 +226,38 @@ def _cpu_arguments(max_model_len: int) -> dict[str, Any]:
     }
 
 
+def server_command(
+    model_dir: Path, runtime: RuntimeConfig, max_model_len: int, name: str, port: int
+) -> tuple[list[str], dict[str, str]]:
+    """The command of vLLM's OpenAI-compatible server on loopback, and its environment.
+
+    `name` is what requests call the model; `max_model_len` is the longest prompt with its answer,
+    in tokens.
+    """
+    on_gpu = device_of(runtime).type == "cuda"
+    options: dict[str, Any] = {
+        "model": str(model_dir),
+        "served_model_name": name,
+        "host": "127.0.0.1",
+        "port": port,
+        "load_format": "safetensors",
+        "dtype": str(dtype_of(runtime)).removeprefix("torch."),
+        "max_model_len": max_model_len,
+        "trust_remote_code": runtime.trust_remote_code,
+        **(_gpu_arguments(runtime) if on_gpu else _cpu_arguments(max_model_len)),
+    }
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    for option, value in options.items():
+        flag = option.replace("_", "-")
+        if isinstance(value, bool):
+            command += [f"--{flag}" if value else f"--no-{flag}"]
+        else:
+            command += [f"--{flag}", str(value)]
+    # What lies in the folder a user works in is none of vLLM's.
+    own = _ENVIRONMENT | {"VLLM_LOGGING_LEVEL": "INFO", "PYTHONSAFEPATH": "1"}
+    return command, {k: v for k, v in own.items() if k not in os.environ}
+
+
 def refusal(error: Exception, model: str) -> Exception:
     """What to raise for a start that failed: the model's fault, the memory's, or of the moment."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
@@ -264,7 +303,7 @@ class VllmServer:
         """Token ids for each (prompt ids, seed); one request per sample."""
         from vllm import SamplingParams
 
-        params = [SamplingParams(seed=seed, detokenize=False, **settings) for _, seed in requests]
+        params = [SamplingParams(seed=seed, **settings) for _, seed in requests]
         finished = self._run([prompt for prompt, _ in requests], params, on_progress)
         return [list(output.outputs[0].token_ids) for output in finished]
 

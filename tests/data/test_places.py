@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import parsed
 from data.errors import InputError
 from data.places import one_at_a_time, runs_folder, store_url
-from flows.cli import parser
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,8 +34,8 @@ def test_what_is_given_then_the_environment_then_here(monkeypatch, given, store,
             monkeypatch.setenv(name, value)
     assert (store_url(given), str(runs_folder(given))) == expected
     options = ["--store", given, "--runs-dir", given] if given else []
-    args = parser().parse_args(["align", "recipe.yaml", *options])
-    assert (args.store, str(args.runs_dir)) == expected
+    args = parsed(["explain", "mine", *options]).keywords
+    assert (args["store"], str(args["runs_dir"])) == expected
 
 
 HOLD = """

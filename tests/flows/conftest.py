@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from flows.cli import main
+from cli.main import main
 from tests.models.conftest import (  # noqa: F401
     bert_reward_dir,
     llama_reward_dir,
@@ -107,7 +107,7 @@ def in_new_process(code: str, *arguments: str, status: int = 0) -> Spent:
 def refused_in_new_process(*arguments: str, without: set[str]) -> Spent:
     """A command that must be refused without loading any of these modules."""
     code = (
-        "import sys\nfrom flows.cli import main\nstatus = main(sys.argv[1:])\n"
+        "import sys\nfrom cli.main import main\nstatus = main(sys.argv[1:])\n"
         f"loaded = {without} & set(sys.modules)\nassert not loaded, loaded\nsys.exit(status)"
     )
     spent = in_new_process(code, *arguments, status=2)

@@ -96,6 +96,7 @@ FLIPS = {
     "prompts.dev_path": Flip("{held_out}"),
     "prompts.test_path": Flip("{held_out}"),
     "policy.model": Flip("{other_policy}"),
+    "policy.template": Flip("plain"),
     "policy.losses": Flip({"ipo": 1.0}),
     "policy.label_smoothing": Flip(0.1, {"policy.losses": {"robust": 1.0}}),
     "policy.replay": Flip("all"),
@@ -123,6 +124,7 @@ FLIPS = {
     "runtime.device": Flip("cuda"),
     "runtime.dtype": Flip("bfloat16"),
     "runtime.train_micro_batch": Flip(4, {"policy.adapter": {"dropout": 0.1}}),
+    "runtime.trackers": Flip(["tensorboard"]),
     "runtime.trust_remote_code": Flip(True, {"policy.model": "{coded}"}),
 }
 for _field in ("prompt", "completion", "sample", "reward", "dataset", "finish_reason"):
@@ -140,6 +142,7 @@ REASONS = {
     "runtime.token_budget": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.shard_prompts": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.checkpoint_minutes": (NO, "a training goes on from a checkpoint as if undisturbed"),
+    "runtime.trackers": (NO, "they look on, and the random numbers are as without them"),
     "runtime.gpu_memory": (DIGITS, "how many requests vLLM puts into a batch"),
 }
 
@@ -162,6 +165,7 @@ class Variable(NamedTuple):
 
 
 _CHATTER = Variable("none", NO, "what is printed or reported")
+_CURVES = Variable("none", NO, "where a tracker draws")
 _PLACE = Variable("none", NO, "where things are kept")
 _THREADS = Variable("none", DIGITS, "the order in which threads add up")
 _LOWERED = Variable("every stage with a model", "yes", "float32 is computed with fewer digits")
@@ -183,10 +187,15 @@ VARIABLES = {
     "TSALIGN_STORE": _PLACE,
     "TSALIGN_RUNS": _PLACE,
     "TSALIGN_CACHE": _PLACE,
+    "TSALIGN_REPORTS_URL": Variable("none", NO, "where Prefect's artifact finds the report"),
     "PREFECT_*": Variable(
         "none", NO, "how Prefect keeps the books of a run; results are elsewhere"
     ),
     "DO_NOT_TRACK": _CHATTER,
+    "MLFLOW_*": _CURVES,
+    "TRACKIO_*": _CURVES,
+    "WANDB_*": _CURVES,
+    "NETRC": Variable("none", NO, "who sends curves to wandb; never kept"),
     "TORCH_CPP_LOG_LEVEL": _CHATTER,
     "VLLM_LOGGING_LEVEL": _CHATTER,
     "VLLM_NO_USAGE_STATS": _CHATTER,
@@ -322,7 +331,9 @@ def make_places(folder: Path) -> dict[str, str]:
     for name in ("policy", "other_policy", "student", "teacher", "dated", "coded"):
         found[name] = str(folder / name)
         (folder / name).mkdir()
-        code = {"auto_map": {"AutoModel": "own.Model"}} if name == "coded" else {}
+        code: dict[str, Any] = {"architectures": ["LlamaForSequenceClassification"]}
+        if name == "coded":
+            code |= {"auto_map": {"AutoModel": "own.Model"}}
         (folder / name / "config.json").write_text(json.dumps({"name": name} | code))
     (folder / "dated" / "chat_template.jinja").write_text("{{ strftime_now('%Y') }}")
     pair = {"chosen": "yes", "rejected": "no"}

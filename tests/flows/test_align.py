@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from flows.cli import main
+from cli.main import main
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -85,7 +85,7 @@ def test_again_in_a_new_process_it_says_so_and_loads_no_torch(first, recipe):
     folder = first[1]
     code = (
         "import sys\n"
-        "from flows.cli import main\n"
+        "from cli.main import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         "assert 'torch' not in sys.modules\n"
     )

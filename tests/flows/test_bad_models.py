@@ -18,8 +18,8 @@ from transformers import (
     RobertaConfig,
 )
 
+from cli.main import main
 from data.recipe import Recipe
-from flows.cli import main
 from flows.preflight import check_inputs
 from tests.flows.conftest import in_new_process, refused_in_new_process
 
@@ -286,6 +286,9 @@ CASES = [
     Case(STUDENT, "generative", config(architectures=["LlamaForCausalLM"]),
          "is a LlamaForCausalLM, not a reward model"),
     Case(STUDENT, "bare encoder", config(architectures=["BertModel"]), "not a reward model"),
+    Case(STUDENT, "model in a folder", lambda f: shutil.move(
+        shutil.copytree(f, f.parent / "0_Transformer"), removed("config.json")(f) or f),
+        "has no config.json; name a Hugging Face directory, such as 0_Transformer in it"),
     Case(STUDENT, "no head", weights(without_head), "has no classification head"),
     Case(STUDENT, "weights cut", cut, "is damaged"),
     Case(STUDENT, "pickled weights", pickled, "pytorch_model.bin is pickled"),
@@ -294,6 +297,10 @@ CASES = [
     Case(STUDENT, "other embeddings", config(vocab_size=7), "has a vocab_size of 7 and embeddings"),
     Case(STUDENT, "tokenizer too large", tokenizer_of_more_words, "the tokenizer has 397 tokens"),
     Case(STUDENT, "own code", own_code, "needs Python code of its own"),
+    Case(STUDENT, "encoder-decoder", config(is_encoder_decoder=True, architectures=["T5Model"]),
+         "is a T5Model, an encoder with a decoder, not a reward model, and is given no head here"),
+    Case(TEACHER, "bare decoder", config(architectures=["LlamaModel"]),
+         "is a LlamaModel, not a reward model: it has no head, and one made up here would judge"),
     Case(TEACHER, "two labels", config(id2label={"0": "a", "1": "b"}), "has 2 labels"),
     Case(TEACHER, "no weights", removed("model.safetensors"), "has no .safetensors file"),
     Case(TEACHER, "no template", NO_TEMPLATE, "teacher.model: the tokenizer has no chat template"),

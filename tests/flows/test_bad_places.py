@@ -101,7 +101,7 @@ def test_a_terminal_that_lacks_a_sign_makes_no_command_fail(tmp_path):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
     for arguments in (["status", "--runs-dir", str(tmp_path)], ["align", "é.yaml"]):
         done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", *arguments], env=environment, capture_output=True
+            [sys.executable, "-m", "cli", *arguments], env=environment, capture_output=True
         )
         printed = done.stdout + done.stderr
         assert b"Traceback" not in printed and b"?" in printed

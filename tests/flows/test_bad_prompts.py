@@ -220,7 +220,7 @@ def recorded(prompt: str, sample: Any, reward: Any, **more: Any) -> dict[str, An
 FINE = [recorded(f"p{i}", sample, sample) for i in range(8) for sample in range(2)]
 LOGGED = [
     Logged([], {}, "logged.completions: the files hold no rows"),
-    Logged(FINE, {"completions": "none.jsonl"}, "logged.completions: 'none.jsonl' holds no .jsonl"),
+    Logged(FINE, {"completions": "none.jsonl"}, "logged.completions: 'none.jsonl' does not exist"),
     Logged(FINE, {"completions": "/dev/null"}, "logged.completions: '/dev/null' holds no"),
     Logged(FINE, {"judgments": "none/*.csv"}, "logged.judgments: 'none/*.csv' holds no"),
     Logged(FINE, {"completions": []}, "logged.completions: the files hold no rows"),

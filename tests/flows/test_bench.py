@@ -9,10 +9,10 @@ import time
 
 import pytest
 
+from cli.main import main
 from data.processes import alive, owner
 from data.recipe_loading import load_recipe
 from flows.bench import yardstick
-from flows.cli import main
 from flows.server import print_into
 from models.isolation import Child
 from tests.flows.conftest import ROOT
@@ -179,7 +179,7 @@ def test_the_tunnel_is_in_the_world_of_make_align():
 def test_what_is_killed_leaves_no_process_and_goes_on_where_it_stopped(
     api, recipe, tmp_path, number
 ):
-    command = [sys.executable, "-m", "flows.cli", *arguments(tmp_path, recipe)]
+    command = [sys.executable, "-m", "cli", *arguments(tmp_path, recipe)]
     bench = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     runs = tmp_path / "runs"
     deadline = time.monotonic() + 120

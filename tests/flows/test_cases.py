@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from cli.main import main
 from data.recipe_loading import load_recipe
 from data.summary import Summary, read_summary
-from flows.cli import main
 from flows.fingerprint import run_digest
 from flows.outside import outside_of
 from flows.preflight import check_inputs

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from data.artifacts import Artifact
 from data.inventory import references
 from data.store import Store
 from data.summary import read_summary, write_summary
-from flows.cli import main
 
 KINDS = (
     "agreement completions drift evaluation gate mined policy preferences prompts "

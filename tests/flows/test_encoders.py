@@ -2,9 +2,9 @@
 
 import pytest
 
+from cli.main import main
 from data.recipe import Recipe
 from data.summary import read_summary
-from flows.cli import main
 from flows.preflight import check_inputs
 from models.text_pairs import load_reader, reads_segments
 from tests.models.test_text_pairs import save

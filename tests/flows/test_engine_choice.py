@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from cli.main import main
 from data.errors import InputError
 from data.summary import read_summary
-from flows.cli import main
 from models.engines import vllm
 from models.engines.base import UnservableError
 from tests.models.conftest import llama_config

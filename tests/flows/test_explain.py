@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from cli.explain import ABSENT, Call, differences, nearest
+from cli.main import main
 from data.artifacts import Record
 from data.digests import digest_of
 from flows import label as loop
-from flows.cli import main
-from flows.explain import ABSENT, Call, differences, nearest
 from tasks.keys import library_versions
 
 
@@ -125,9 +125,14 @@ def retitled(path):
             "policy",
             "chat_template.jinja",
             lambda path: path.write_text(path.read_text() + "{# nothing #}"),
-            {"generate", "answer dev prompts", "reference", "optimize", "drift"},
+            {"generate", "base answers dev prompts", "reference", "optimize", "drift"},
         ),
-        ("teacher", "model.safetensors", retitled, {"relabel", "teacher scores dev"}),
+        (
+            "teacher",
+            "model.safetensors",
+            retitled,
+            {"relabel", "teacher scores base's dev answers"},
+        ),
         (
             "student",
             "model.safetensors",
@@ -189,7 +194,11 @@ def test_rounds_name_each_other_and_the_first_of_a_stage_says_so(tiny_run, capsy
         "prompts: select (round 1) -> select (round 2)",
         'stream: "round-1" -> "round-2"',
     ]
-    assert set(second) == {"generate", "answer dev prompts", "answer test prompts"}  # one stage
+    answers = {f"{who} answers dev prompts" for who in ("base", "round 1", "round 2")}
+    answers |= {f"{who} answers test prompts" for who in ("base", "round 2")}
+    assert set(second) == {"generate"} | answers  # one stage
+    titled = explained(capsys, "tiny", *where, "--round", "2", "--stage", "answer dev prompts")
+    assert set(titled) == {title for title in answers if "dev" in title}
 
 
 def test_a_run_round_or_stage_that_is_not_there(tiny_run, capsys):
@@ -208,7 +217,7 @@ def test_a_run_round_or_stage_that_is_not_there(tiny_run, capsys):
 def test_they_load_neither_torch_nor_prefect(tiny_run, command):
     code = (
         "import sys\n"
-        "from flows.cli import main\n"
+        "from cli.main import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         "heavy = {'torch', 'transformers', 'vllm', 'prefect'} & set(sys.modules)\n"
         "assert not heavy, heavy"

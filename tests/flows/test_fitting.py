@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from data.rates import TABLE, learning_rate
 from data.recipe import Recipe
 from data.recipe_loading import config_digest, load_recipe
 from data.summary import read_summary
-from flows.cli import main
 from flows.fitting import fitted, left_out, said
 from flows.launch import recipe_of as recipe_of_run
 from tasks.report_rules import NEAR, hardly_moved
@@ -113,8 +113,11 @@ def test_the_shipped_recipes_choose_for_themselves(name):
 
 def test_a_model_that_cannot_be_read_is_left_to_preflight(models, tmp_path):
     recipe = recipe_of(models())
-    (tmp_path / "policy" / "config.json").write_text("{")
-    assert left_out(recipe) == {}
+    before = left_out(recipe)
+    (tmp_path / "student" / "config.json").write_text("{")
+    (tmp_path / "student" / "model.safetensors").unlink()
+    own = {field: before.pop(field) for field in ("student.max_length", "student.learning_rate")}
+    assert own and left_out(recipe) == before | {"student.max_length": 1024}
 
 
 @pytest.mark.slow

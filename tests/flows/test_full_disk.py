@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
+from cli.main import main
 from data.artifacts import Artifact
 from data.store import Store
-from flows.cli import main
 
 pytestmark = [pytest.mark.usefixtures("prefect"), pytest.mark.slow]
 

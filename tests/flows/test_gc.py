@@ -5,10 +5,10 @@ import os
 import fsspec
 import pytest
 
+from cli.main import main
 from data.inventory import places
 from data.store import Store
 from data.summary import write_summary
-from flows.cli import main
 from tests.data.test_inventory import put, run_of
 
 

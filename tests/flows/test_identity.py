@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from cli.main import main
 from data.errors import InputError
 from data.recipe import Recipe, RuntimeConfig
 from data.summary import read_summary
 from flows.align import first_day
-from flows.cli import main
 from flows.fingerprint import run_digest
 from flows.outside import outside_of
 from models import devices, today

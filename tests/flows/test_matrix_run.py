@@ -5,7 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from flows.cli import main
+from cli.main import main
 
 PROMPTS = 6
 CELLS = {"old": (1, 7), "new": (2, 7), "small": (2, 1), "elsewhere": (9, 9)}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from cli.main import main
 from data.summary import read_summary
-from flows.cli import main
 
 
 @pytest.fixture(scope="module")

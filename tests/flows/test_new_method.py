@@ -7,10 +7,10 @@ import pyarrow.compute as pc
 import pytest
 import yaml
 
+from cli.main import main
 from data.artifacts import Artifact
 from data.store import Store
 from data.summary import read_summary
-from flows.cli import main
 
 ROOT = Path(__file__).parents[2]
 

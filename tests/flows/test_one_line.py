@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cli import main as cli
 from data.errors import InputError
-from flows import cli
 from flows.problems import one_line
 from tests.flows.conftest import ROOT
 
@@ -21,10 +21,10 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_error_that_no_one_has_foreseen_is_one_line(error, capsys, monkeypatch, tmp_path):
-    def status(_):
+    def status(*_, **__):
         raise error
 
-    monkeypatch.setattr(cli, "_status", status)
+    monkeypatch.setattr("cli.runs.show_runs", status)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cli.main(["status"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -46,8 +46,9 @@ def test_the_error_of_a_run_is_in_its_folder_with_all_notes(tmp_path):
 
 
 def test_nobody_reading_is_no_error():
-    script = "import sys; from flows import cli; cli._status = lambda _: print('x' * 10**6)\n"
-    command = f"{sys.executable} -c \"{script}sys.exit(cli.main(['status']))\"; echo $? >&2"
+    script = "import sys; from cli import main, runs; "
+    script += "runs.show_runs = lambda *_, **__: print('x' * 10**6)\n"
+    command = f"{sys.executable} -c \"{script}sys.exit(main.main(['status']))\"; echo $? >&2"
     done = subprocess.run(
         ["bash", "-c", f"({command}) | head -c 1"], cwd=ROOT, capture_output=True, text=True
     )

@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
+from cli.operate import SILENT_SECONDS, Operation
 from data.schemas import PROMPTS
 from data.tables import read_table
-from flows.operate import SILENT_SECONDS, Operation
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from rich.console import Console
 
+from cli.operate import KEY, Operation
 from data.errors import InputError
-from flows.operate import KEY, Operation
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.cli import main
+from cli.main import main
 from tasks.books import Books, restored
 from tests.flows.conftest import ROOT
 
@@ -103,7 +103,7 @@ class Watch:
         if name == "prefect":
             assert os.environ["DO_NOT_TRACK"] == "1", "Prefect is imported before the defaults"
 sys.meta_path.insert(0, Watch())
-from flows.cli import main
+from cli.main import main
 status = main(sys.argv[1:])
 assert "prefect" in sys.modules
 from prefect.settings import get_current_settings
@@ -149,7 +149,7 @@ def test_prefect_has_our_defaults_whatever_imports_it_first(
 
 def started(folder, recipe, **environment):
     """A run with a server of its own, at work on its first scores; the run and its children."""
-    command = [sys.executable, "-m", "flows.cli", "align", str(recipe), "--quiet", *places(folder)]
+    command = [sys.executable, "-m", "cli", "align", str(recipe), "--quiet", *places(folder)]
     environment = os.environ | {"PREFECT_HOME": str(folder / "prefect")} | environment
     run = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from cli.main import main
 from data.errors import InputError
-from flows.cli import main
 
 pytestmark = pytest.mark.usefixtures("prefect")
 

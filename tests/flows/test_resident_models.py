@@ -5,9 +5,9 @@ import gc
 
 import pytest
 
+from cli.main import main
 from data.recipe import RuntimeConfig
 from data.store import Store
-from flows.cli import main
 from flows.round import align_round
 from models.engines import vllm
 from models.isolation import Child

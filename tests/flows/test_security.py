@@ -8,9 +8,9 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
+from cli.main import main
 from data.errors import InputError
 from data.recipe import RuntimeConfig
-from flows.cli import main
 from models.engines import open_engine
 from models.engines.base import Sampling
 from models.engines.transformers import TransformersEngine

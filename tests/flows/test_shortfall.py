@@ -5,9 +5,9 @@ import re
 
 import pytest
 
+from cli.main import main
 from data.recipe import Recipe
 from data.summary import Ledger, read_summary
-from flows.cli import main
 from flows.shortfall import few_line, mined_line, reason
 
 WORLD = {"run": "r", "world": {}}

@@ -2,8 +2,8 @@
 
 import pytest
 
+from cli.main import main
 from data.artifacts import Artifact
-from flows.cli import main
 from flows.state import Agreement
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LAYERS = ("data", "models", "tasks", "flows")
+LAYERS = ("data", "models", "tasks", "flows", "cli")
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 ORACLE = "data.world.oracle"
 
@@ -61,7 +61,7 @@ def test_the_loops_stages_do_not_load_the_oracle():
 def test_light_commands_load_no_torch_and_no_prefect(command, tmp_path):
     code = (
         "import sys\n"
-        "from flows.cli import main\n"
+        "from cli.main import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'transformers', 'vllm', 'prefect'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -15,16 +15,16 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.filesize import decimal
 
+from cli.explain import Names, short
+from cli.show import headline
 from data.artifacts import Artifact, examine
 from data.errors import InputError
-from data.inventory import Runs, references, summaries, unused
+from data.inventory import Runs, references, run_folder, summaries, unused
 from data.recipe import Recipe
 from data.recipe_loading import config_digest
 from data.store import Store
 from data.summary import Summary, read_summary, write_summary
 from flows.derived import contradictions, spoilt
-from flows.explain import Names, short
-from flows.show import run_folder
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _repair(console: Console, store: Store, runs_dir: Path, damage: Damage) -> N
         if name in damage.runs:  # which a run that has finished would not look for
             summary.finished = None
             write_summary(path, summary)
-        launch(recipe, store=store.url, runs_dir=runs_dir)
+        headline(launch(recipe, store=store.url, runs_dir=runs_dir))
 
 
 def recorded_recipe(name: str, summary: Summary, *, trusted: bool) -> Recipe:

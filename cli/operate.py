@@ -4,6 +4,7 @@ Everything is kept in one folder and listens on loopback. Whoever has not read t
 refused, other pages of the user's browser included. Starting again finds what runs already.
 """
 
+import json
 import os
 import secrets
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,13 +20,15 @@ from urllib.request import urlopen
 
 from rich.console import Console
 
+from cli.steps import step
 from data.errors import InputError
-from data.places import absolute_places
+from data.places import RUNS, STORE, absolute_places
 from data.processes import alive, owner
 from flows.server import SETTINGS
 
 POOL = "tsalign"
 KEY = "api.key"
+PORT = 4200
 CRASHED = "tsalign: a run without a heartbeat has crashed"
 HEARTBEAT_SECONDS = 30  # the least that Prefect allows
 SILENT_SECONDS = 90  # without a heartbeat, until a run counts as crashed
@@ -35,10 +39,32 @@ _START_SECONDS, _STOP_SECONDS = 120.0, 20.0
 class Operation:
     """The processes of one folder, found again by the files they left there."""
 
-    def __init__(self, folder: Path, port: int = 4200) -> None:
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        """Without a port: that of the server which runs there, else 4200."""
         self.folder = folder.absolute()
-        self.url = f"http://127.0.0.1:{port}"
-        self.port = port
+        self._asked = port
+        self.port = port or PORT
+        if self.running("server"):
+            self.port = self.started.get("port", self.port)
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def started(self) -> dict[str, Any]:
+        """How it was started: `port` of the server, `store` and `runs` of the worker."""
+        try:
+            return dict(json.loads((self.folder / "started.json").read_text()))
+        except (OSError, ValueError):
+            return {}
+
+    @property
+    def places(self) -> tuple[str, str]:
+        """Store and runs' folder of the worker; before its first start, those of this folder."""
+        here = absolute_places()
+        return self.started.get("store", here[STORE]), self.started.get("runs", here[RUNS])
+
+    def _remember(self, **values: Any) -> None:
+        text = json.dumps(self.started | values, indent=2)
+        (self.folder / "started.json").write_text(text + "\n")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,27 +103,43 @@ class Operation:
     def start(self, console: Console) -> None:
         """Start what does not run yet, and deploy. Raises InputError where that fails."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self.healthy() and not self.running("server"):
+        self._check_port()
+        if self.healthy():
+            console.print(f"Prefect's server on {self.url} runs already")
+        else:
+            with step(console, f"Prefect's server on {self.url}"):
+                self._remember(port=self.port)
+                address = ("--host", "127.0.0.1", "--port", str(self.port))
+                self._spawn("server", "server", "start", *address)
+                self._await_server()
+        os.environ.update(self.environment)
+        with step(console, "work pool, crash automation"):
+            prepare_server()
+        with step(console, "deployments"):
+            self._deploy()
+        if not self.running("worker"):
+            with step(console, "worker"):
+                places = absolute_places()
+                self._remember(store=places[STORE], runs=places[RUNS])
+                self._spawn("worker", "worker", "start", "--pool", POOL, "--name", "local")
+
+    def _check_port(self) -> None:
+        if self.running("server"):
+            if self._asked not in (None, self.port):
+                raise InputError(
+                    f"--port {self._asked}: the server of {self.folder} runs on {self.port}; "
+                    "stop it first, or name another --folder"
+                )
+        elif self.healthy():
             raise InputError(
                 f"{urlsplit(self.url).netloc}: a server that was not started from {self.folder} "
                 "answers there; stop it, or choose another --port"
             )
-        if not self.healthy():
-            address = ("--host", "127.0.0.1", "--port", str(self.port))
-            self._spawn("server", "server", "start", *address)
-            self._await_server()
-        os.environ.update(self.environment)
-        prepare_server()
-        self._deploy()
-        if not self.running("worker"):
-            self._spawn("worker", "worker", "start", "--pool", POOL, "--name", "local")
-        console.print(f"UI: {self.url}/dashboard")
-        if (self.folder / KEY).exists():
-            console.print(f"Its password: in {self.folder / KEY}", markup=False, soft_wrap=True)
-        console.print(f"Logs: {self.folder}/*.log", markup=False, soft_wrap=True)
 
     def stop(self, console: Console) -> None:
         """End the worker, with the run it is at, and then the server."""
+        if not any(map(self.running, ("worker", "server"))):
+            console.print(f"nothing runs that was started from {self.folder}", soft_wrap=True)
         for name in ("worker", "server"):
             if self.running(name):
                 self._end(name)
@@ -113,6 +155,13 @@ class Operation:
         """Whether the process started here under that name still runs."""
         process = self._process(name)
         return process is not None and alive(*process)
+
+    def since(self, name: str) -> str | None:
+        """When it was started, ISO in UTC; None where it does not run."""
+        if not self.running(name):
+            return None
+        begun = (self.folder / f"{name}.pid").stat().st_mtime
+        return datetime.fromtimestamp(begun, UTC).isoformat(timespec="seconds")
 
     def _process(self, name: str) -> tuple[int, str] | None:
         try:

@@ -1,7 +1,7 @@
 """What the command line prints of runs that are on disk. Loads neither torch nor Prefect."""
 
 import os
-import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,51 +10,56 @@ from rich.console import Console
 
 from data.digests import file_digest
 from data.errors import InputError
-from data.inventory import summaries
-from data.recipe import RUN_NAME
+from data.inventory import run_folder
+from data.places import runs_folder, store_url
 from data.store import Store
-from data.summary import StageRecord, Summary, read_summary, write_summary
-from tasks.status import format_status, result_line
+from data.summary import Summary, read_summary, write_summary
+from tasks.status import format_status, verdict
+from tasks.waiting import say
+
+MOST_WARNINGS = 3  # on the terminal; the report has all
 
 
-def headline(console: Console, summary: Summary, folder: Path) -> None:
-    """The result of a run, where its files are."""
-    console.print(format_status(summary))
-    console.print(f"Report: {folder / 'report.html'}", markup=False)
+def headline(folder: Path, *, quiet: bool = False, store: str | None = None) -> None:
+    """How a run stands: its rounds, its result and what that means, warnings, what comes next."""
+    from tasks.report_rules import warnings
+    from tasks.report_words import words
 
-
-def show_run(runs_dir: Path, name: str) -> None:
-    console = Console(highlight=False)
-    folder = run_folder(runs_dir, name)
+    console = Console(quiet=quiet, highlight=False)
     summary = read_summary(folder / "summary.json")
-    console.print(f"bootstrap: {stage_counts(summary.bootstrap)}")
-    for entry in summary.rounds:
-        console.print(f"round {entry.round}: {stage_counts(entry.stages)}")
-    headline(console, summary, folder)
+    console.print(format_status(summary))
+    for sentence in verdict(summary):
+        say(console, sentence)
+    found = warnings(summary.base, summary.rounds, words(summary))
+    for warning in found[:MOST_WARNINGS]:
+        say(console, f"Warning: {warning.text}")
+    if len(found) > MOST_WARNINGS:
+        say(console, f"{len(found) - MOST_WARNINGS} more warnings are in the report.")
+    for line in next_commands(summary, folder, store):
+        console.print(line, markup=False, soft_wrap=True)
+    if summary.report:
+        console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def run_folder(runs_dir: Path, name: str) -> Path:
-    """Where a run keeps its summary and report. Raises InputError for a name that is a path."""
-    if not re.fullmatch(RUN_NAME, name):
-        raise InputError(f"{name!r} is no name of a run; `tsalign status` lists the runs")
-    return runs_dir / name
-
-
-def stage_counts(stages: list[StageRecord]) -> str:
-    cached = sum(record.cached for record in stages)
-    spent = sum(record.seconds for record in stages)
-    return f"{len(stages)} stages, {cached} cached, {spent:.0f} s"
-
-
-def show_runs(runs_dir: Path) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    found = summaries(runs_dir)
-    if not any(found):
-        console.print(f"no runs in {runs_dir}; start one with `tsalign align RECIPE`", markup=False)
-    for name in sorted({**found.readable, **found.unreadable}):
-        summary = found.readable.get(name)
-        line = result_line(summary) if summary else found.unreadable[name]
-        console.print(f"{name}: {line}", markup=False)
+def next_commands(summary: Summary, folder: Path, store: str | None) -> list[str]:
+    """What one would type next, with the places that are not the usual ones."""
+    if not summary.finished:
+        return []
+    name, places = folder.name, ""
+    if folder.parent != runs_folder():
+        places = f" --runs-dir {shlex.quote(str(folder.parent))}"
+    stored = places if store in (None, store_url()) else f"{places} --store {shlex.quote(store)}"
+    commands = {f"tsalign open {name}{places}": "the report in the browser"}
+    if "policy" in summary.links:
+        commands |= {
+            f"tsalign chat {name}{stored}": "base and aligned policy, side by side",
+            f"tsalign export {name} --to DIR{stored}": "the policy as a model folder",
+        }
+    width = max(map(len, commands))
+    fits = width + max(map(len, commands.values())) + 6 <= 80
+    lines = [f"  {line:<{width}}  # {what}" if fits else f"  {line}"
+             for line, what in commands.items()]  # fmt: skip
+    return ["Next:", *lines]
 
 
 def write_report_again(runs_dir: Path, name: str, store: str, out: Path | None) -> None:

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from data.artifacts import Record
 from data.errors import InputError
-from data.inventory import Place, records, summaries
+from data.inventory import Place, records, run_folder, summaries
 from data.store import Store
 from data.summary import StageRecord, Summary, read_summary
-from flows.show import run_folder
+from data.titles import without_policy
 
 PREPARATION = 0  # the "round" of what comes before the first
 Difference = tuple[str, Any, Any]  # path of a field, its value in the neighbour, its value here
@@ -66,7 +66,8 @@ def nearest(
 
     def rank(pair: tuple[Record, list[Difference]]) -> tuple[bool, int, bool]:
         made_as = calls.get((pair[0].artifact.kind, pair[0].artifact.key), set())
-        elsewhere = bool(made_as) and call.title not in {other.title for other in made_as}
+        titles = {without_policy(other.title) for other in made_as}
+        elsewhere = bool(titles) and without_policy(call.title) not in titles
         return elsewhere, len(pair[1]), call not in made_as
 
     earlier = [other for other in others if other.created < record.created]
@@ -164,9 +165,10 @@ def explain(
 
 
 def _names(record: StageRecord, known: dict[Place, Record]) -> list[str]:
-    """The title of a call and the name of its stage."""
+    """The title of a call, with and without its policy, and the name of its stage."""
     made = known.get((record.kind, record.key))
-    return [record.stage, str(made.key.get("stage")) if made else record.stage]
+    name = str(made.key.get("stage")) if made else record.stage
+    return [record.stage, without_policy(record.stage), name]
 
 
 def _nothing(summary: Summary, number: int | None, stage: str | None) -> str:

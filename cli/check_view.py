@@ -1,0 +1,240 @@
+"""What `tsalign check` prints: on a terminal of 80 columns, in a pipe, or as JSON."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from flows.check import Check, ModelFacts, Tried
+from flows.plan import STATES, Step
+from flows.preview import Example, Piece, Preview, Reading, writes
+
+_HEAD = _TAIL = 240  # characters shown of a long prompt
+_EXPLAINED = {
+    "again": "Repeated: the same work as an earlier stage of this run, found when its turn comes.",
+    "later": "Known later: the store has the like; whether this one is found depends on what the "
+    "stages before it give.",
+}
+_DROPPED = {
+    "duplicate": "repeated, dropped",
+    "answer_dropped": "ended with an answer, which is left out",
+    "empty_system": "had an empty system turn, which is left out",
+}
+
+
+def show(check: Check, source: str, command: str) -> None:
+    """Print all that was found; `command` is what runs the recipe."""
+    console = Console(highlight=False)
+    recipe, machine = check.recipe, check.machine
+    rounds = "1 round" if recipe.rounds == 1 else f"{recipe.rounds} rounds"
+    _line(console, f"{source}: run {recipe.run}, {recipe.recipe}, {rounds}, labels {recipe.labels}")
+    _line(console, "Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()))
+    for note in check.notes:
+        _line(console, f"Note: {note}")
+    if check.chosen:
+        _title(console, "Not in the recipe, so chosen by its models and prompts")
+        _columns(console, [(name, f"{value:g}") for name, value in check.chosen.items()])
+    if check.models:
+        _title(console, "Models")
+        for facts in check.models:
+            _model(console, facts)
+    _title(console, "Prompts")
+    _prompts(console, check.prompts)
+    for number, example in enumerate(check.prompts.examples, start=1):
+        _example(console, number, example)
+    if not check.prompts.examples:
+        _line(console, "No model that reads them is there before the run.", 2)
+    _plan(console, check)
+    if check.tried:
+        _title(console, "Tried")
+        for tried in check.tried:
+            _tried(console, tried)
+    _title(console, "Nothing was computed or written.")
+    if check.models and not check.tried:
+        _line(console, "No weights were loaded; --deep loads each model and uses it once.")
+    _line(console, f"Next: {command}")
+
+
+def as_json(check: Check) -> str:
+    """Everything as JSON: `problems` is empty where the recipe can run."""
+    found = asdict(check) | {"recipe": check.recipe.model_dump(mode="json")}
+    if check.plan:
+        found["plan"]["work"] = work(check.plan.steps)
+    return json.dumps(found, indent=2, ensure_ascii=True)
+
+
+def work(steps: Iterable[Step]) -> dict[str, int]:
+    """What the steps that are not found take at most."""
+    left = [step for step in steps if step.state in ("compute", "later")]
+    readers = {f"{who} reads": 0 for who in ("teacher", "student")}
+    readers |= {f"{step.reader} reads": 0 for step in left if step.reader}
+    for step in left:
+        if step.reader:
+            readers[f"{step.reader} reads"] += step.reads
+    trained = {
+        f"pairs for the {who}, each epoch": sum(step.pairs for step in left if step.makes == who)
+        for who in ("student", "policy")
+    }
+    sampled = {
+        "completions": sum(step.sampled for step in left),
+        "tokens sampled": sum(step.tokens for step in left),
+    }
+    return sampled | readers | trained
+
+
+def size(number: float) -> str:
+    """Bytes in words."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:,.0f} {unit}" if unit in ("bytes", "kB") else f"{number:,.1f} {unit}"
+        number /= 1000
+    return f"{number:,.1f} TB"
+
+
+def _model(console: Console, facts: ModelFacts) -> None:
+    millions = facts.parameters / 1e6
+    large = f"{millions / 1000:,.1f} billion" if millions >= 1000 else f"{millions:,.1f} million"
+    reads = f"reads {facts.context:,} tokens" if facts.context else "sets no limit of tokens"
+    how = (
+        "by its chat template" if facts.reads == "chat template" else "prompt and answer as a pair"
+    )
+    _line(console, f"{facts.field.removesuffix('.model')}: {facts.path}", 2)
+    text = f"{facts.architecture}, {large} parameters in {facts.dtype}, {reads}, {how}"
+    _line(console, text, 4)
+
+
+def _prompts(console: Console, seen: Preview) -> None:
+    for file in seen.files:
+        lost = "; ".join(f"{n:,} {_DROPPED.get(k, k)}" for k, n in file.counts.items())
+        rows = f"{file.field}: {file.read:,} rows, {file.kept:,} prompts"
+        _line(console, rows + (f" ({lost})" if lost else ""), 2)
+    if seen.overlap:
+        text = f"{seen.overlap:,} prompts of the pool are held out too and leave it"
+        _line(console, text, 2)
+    if seen.parts:
+        _line(console, ", ".join(f"{part} {n:,}" for part, n in seen.parts.items()), 2)
+    if seen.lengths:
+        shares = ", ".join(f"{share} % {n:,}" for share, n in seen.lengths.items())
+        limit = f"; at most {seen.limit:,} are allowed" if seen.limit else ""
+        _line(console, f"Tokens of a prompt: {shares}{limit}", 2)
+
+
+def _example(console: Console, number: int, example: Example) -> None:
+    console.print()
+    _line(console, f"{number}. {example.place}", 2)
+    shown: dict[tuple[tuple[str, bool], ...], list[Reading]] = {}
+    for reading in example.readings:  # models with one template read the same
+        key = tuple((piece.text, piece.special) for piece in reading.pieces)
+        shown.setdefault(key, []).append(reading)
+    for readings in shown.values():
+        who = " and ".join(one.field.removesuffix(".model") for one in readings)
+        what = "reads" if len(readings) == 1 else "read"
+        answered = "" if writes(readings[0].field) else ", with an answer"
+        _line(console, f"{who} {what} {readings[0].tokens:,} tokens{answered}", 4)
+        _block(console, rendered(readings[0].pieces), 6)
+
+
+def rendered(pieces: list[Piece]) -> Text:
+    """What a model reads, special tokens set apart, the middle of a long text left out."""
+    text = Text()
+    for piece in pieces:
+        style = "bold cyan" if piece.special else ""
+        for line in printable(piece.text).splitlines(keepends=True):
+            text.append(line.removesuffix("\n"), style=style)
+            if line.endswith("\n"):
+                text.append("\\n", style="dim")  # seen, as white space counts for a model
+                text.append("\n")
+    text.rstrip()
+    if len(text) <= _HEAD + _TAIL:
+        return text
+    left_out = f"\n[... {len(text) - _HEAD - _TAIL:,} characters ...]\n"
+    return Text.assemble(text[:_HEAD], (left_out, "dim"), text[-_TAIL:])
+
+
+def printable(text: str) -> str:
+    """The text without signs that would move a terminal's cursor or change its colours."""
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text
+    )
+
+
+def _plan(console: Console, check: Check) -> None:
+    if check.plan is None:
+        return
+    _title(console, "Stages")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for name in ("all", "found", "repeated", "to compute", "known later"):
+        table.add_column(name, justify="right")
+    sections = check.plan.sections()
+    for title, steps in sections.items():
+        table.add_row(title, str(len(steps)), *_counts(steps))
+    if len(sections) > 1:
+        table.add_row("in all", str(len(check.plan.steps)), *_counts(check.plan.steps))
+    _block(console, table, 2)
+    steps = check.plan.steps
+    for step in steps:
+        if step.shards_found:
+            text = f"{step.title}: {step.shards_found} of {step.shards} shards are found"
+            _line(console, text, 2)
+    for state, text in _EXPLAINED.items():
+        if any(step.state == state for step in steps):
+            _line(console, text, 2)
+    if check.plan.ends:
+        _line(console, f"The run ends there: {check.plan.ends}", 2)
+    if all(step.state in ("found", "again") for step in steps):
+        _line(console, "Every stage is found: the run has nothing to compute.", 2)
+        return
+    _title(console, "Left to do, at most")
+    left = {name: n for name, n in work(steps).items() if n}
+    _columns(console, [(name, f"{n:,}") for name, n in left.items()])
+    if not left:
+        _line(console, "Tables only: no model samples, reads or learns.", 2)
+    if (disk := check.disk) and disk.needed:
+        more = f", and {size(disk.meanwhile)} during a training" if disk.meanwhile else ""
+        _line(console, f"Disk: about {size(disk.needed)}{more}; {size(disk.free)} are free in", 2)
+        _line(console, disk.store, 4)
+
+
+def _counts(steps: list[Step]) -> tuple[str, ...]:
+    states = [step.state for step in steps]
+    return tuple(str(states.count(state)) for state in STATES)
+
+
+def _tried(console: Console, tried: Tried) -> None:
+    who = tried.field.removesuffix(".model")
+    if tried.answer is not None:
+        _line(console, f"{who} answers the first prompt ({tried.seconds:g} s):", 2)
+        text = Text(printable(tried.answer[:_HEAD]) or "(nothing)")
+        _block(console, text, 6)
+    else:
+        score = "cannot read it, it is too long" if tried.score is None else f"{tried.score:g}"
+        _line(console, f"{who} scores that answer: {score} ({tried.seconds:g} s)", 2)
+
+
+def _title(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(text, style="bold"))
+
+
+def _line(console: Console, text: str, indent: int = 0) -> None:
+    """A line that wraps at words."""
+    _block(console, Text(printable(text), overflow="fold"), indent)
+
+
+def _block(console: Console, content: Text | Table, indent: int) -> None:
+    console.print(Padding(content, (0, 0, 0, indent), expand=False))
+
+
+def _columns(console: Console, rows: list[tuple[str, Any]]) -> None:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right")
+    for row in rows:
+        table.add_row(*row)
+    _block(console, table, 2)

@@ -1,0 +1,44 @@
+"""`tsalign check` and `align --dry-run`: look at a recipe and print what was found."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.recipe_loading import load_recipe
+
+
+def check_recipe(
+    path: Path,
+    overrides: Sequence[str],
+    *,
+    run: str | None,
+    store: str,
+    runs_dir: Path,
+    deep: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Print what is known of the recipe before its run; the exit status, 2 for a bad recipe.
+
+    Problems are printed on stderr, a line each, with --json also on stdout.
+
+    Raises:
+        InputError: the recipe cannot be read.
+    """
+    recipe = load_recipe(path, overrides, run=run)
+    from cli import check_view
+    from flows.check import checked
+
+    found = checked(recipe, store=store, runs_dir=runs_dir, deep=deep)
+    if as_json:
+        sys.stdout.write(check_view.as_json(found) + "\n")
+    for problem in found.problems:
+        sys.stderr.write(f"tsalign: error: {problem}\n")
+    if found.problems:
+        return 2
+    if not as_json:
+        changes = [part for text in overrides for part in ("--set", text)]
+        named = ["--run", run] if run else []
+        command = shlex.join(["tsalign", "align", str(path), *named, *changes])
+        check_view.show(found, str(path), command)
+    return 0

@@ -1,0 +1,42 @@
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from cli.app import START, Overrides, Quiet, RunsDir, Store, Verbose, command, recipe_files
+
+
+@command("align", START, "tsalign align recipes/small.yaml --set policy.beta=0.2", prepare=True)
+def align(
+    recipe: Annotated[
+        Path, Argument(help="A recipe file (YAML).", autocompletion=recipe_files, metavar="RECIPE")
+    ],
+    *,
+    run: Annotated[
+        str | None, Option(metavar="NAME", help="Name of the run; by default the recipe's.")
+    ] = None,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Only check the recipe, as `tsalign check` does.")
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    store: Store,
+    runs_dir: RunsDir,
+) -> int:
+    """Run a recipe, or what is missing of it."""
+    if dry_run:
+        from cli.checking import check_recipe
+
+        return check_recipe(recipe, overrides or [], run=run, store=store, runs_dir=runs_dir)
+    from cli.show import headline
+    from data.recipe_loading import load_recipe
+    from flows.launch import launch
+
+    made = load_recipe(recipe, overrides or [], run=run)
+    headline(
+        launch(made, store=store, runs_dir=runs_dir, quiet=quiet, verbose=verbose),
+        quiet=quiet,
+        store=store,
+    )
+    return 0

@@ -1,0 +1,35 @@
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from cli.app import START, Overrides, RunsDir, Store, command, recipe_files
+
+
+@command("check", START, "tsalign check mine.yaml", prepare=True)
+def check(
+    recipe: Annotated[
+        Path, Argument(help="A recipe file (YAML).", autocompletion=recipe_files, metavar="RECIPE")
+    ],
+    *,
+    run: Annotated[
+        str | None, Option(metavar="NAME", help="Name of the run; by default the recipe's.")
+    ] = None,
+    overrides: Overrides = None,
+    deep: Annotated[bool, Option("--deep", help="Load each model and use it once.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
+    store: Store,
+    runs_dir: RunsDir,
+) -> int:
+    """Check a recipe before it runs: problems, lengths, and a plan."""
+    from cli.checking import check_recipe
+
+    return check_recipe(
+        recipe,
+        overrides or [],
+        run=run,
+        store=store,
+        runs_dir=runs_dir,
+        deep=deep,
+        as_json=as_json,
+    )

@@ -1,0 +1,106 @@
+"""A plan says of every stage of a run whether it is there, and stays true to the flow."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from data.recipe import Recipe
+from data.recipe_loading import load_recipe
+from data.summary import read_summary
+from flows.fitting import fitted
+from flows.plan import Plan, planned
+
+ROOT = Path(__file__).parents[2]
+COUNTS = {"prompts.path": 60}
+
+
+def plan_of(recipe: Recipe, folder: Path, counts=COUNTS) -> Plan:
+    whole = fitted(recipe)
+    return planned(whole, str(folder / "store"), folder / "runs" / whole.run, counts)
+
+
+def titles(plan: Plan) -> list[str]:
+    return [step.title for step in plan.steps]
+
+
+def records(folder: Path, run: str):
+    return list(read_summary(folder / "runs" / run / "summary.json").stages())
+
+
+def test_before_a_run_the_plan_names_its_stages_in_order(tiny_recipe, tiny_run, tmp_path):
+    plan = plan_of(Recipe.model_validate(tiny_recipe), tmp_path)
+    made = records(tiny_run, "tiny")
+    assert titles(plan) == [record.stage for record in made] and plan.ends is None
+    again = [step.title for step in plan.steps if step.state == "again"]
+    assert again and not any(step.state == "found" for step in plan.steps)
+    # Of the stages that the plan takes for work every one was.
+    for step, record in zip(plan.steps, made, strict=True):
+        assert not record.cached or step.state in ("again", "later")
+    assert list(plan.sections()) == ["Preparing", "Round 1 of 2", "Round 2 of 2"]
+    assert not (tmp_path / "store").exists() and not (tmp_path / "runs").exists()
+
+
+def test_what_the_plan_expects_is_never_exceeded(tiny_recipe, tiny_run, tmp_path):
+    plan = plan_of(Recipe.model_validate(tiny_recipe), tmp_path)
+    made = records(tiny_run, "tiny")
+    for step, record in zip(plan.steps, made, strict=True):
+        if step.state != "again":
+            assert step.sampled >= record.counts.get("generated", 0)
+            assert step.tokens >= record.counts.get("tokens", 0)
+    first = [step for step in plan.steps if step.section == "Round 1 of 2"]
+    assert sum(step.sampled for step in first) == 10 * 4 + 2 * 6 * 4 + 2 * 20
+    summary = read_summary(tiny_run / "runs" / "tiny" / "summary.json")
+    (relabelled,) = (step for step in first if step.stage == "relabel")
+    assert relabelled.reader == "teacher"
+    assert relabelled.reads >= summary.rounds[0].teacher_calls > 0
+
+
+def test_after_a_run_every_stage_is_found(tiny_recipe, tiny_run):
+    plan = plan_of(Recipe.model_validate(tiny_recipe), tiny_run)
+    assert {step.state for step in plan.steps} == {"found"}
+    assert not any(step.sampled or step.reads or step.makes for step in plan.steps)
+
+
+def test_a_change_is_work_and_what_follows_from_it_is_known_later(tiny_recipe, tiny_run):
+    values = copy.deepcopy(tiny_recipe)
+    values["policy"]["beta"] = 0.3
+    plan = plan_of(Recipe.model_validate(values), tiny_run)
+    states = {(step.section, step.title): step.state for step in plan.steps}
+    assert states["Round 1 of 2", "relabel"] == "found"
+    assert states["Round 1 of 2", "optimize"] == "compute"
+    assert states["Round 1 of 2", "gate"] == "later"
+    assert states["Round 2 of 2", "select"] == "found"
+    assert states["Round 2 of 2", "generate"] == "later"
+
+
+def test_shards_that_a_run_has_left_are_counted(tiny_recipe, tiny_run, tmp_path):
+    values = copy.deepcopy(tiny_recipe)
+    values["runtime"] = {"shard_prompts": 4}
+    recipe = Recipe.model_validate(values)
+    shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True)
+    (made,) = (r for r in records(tiny_run, "tiny")[:20] if r.stage == "generate")
+    digest = made.key.removeprefix("sha256:")
+    shutil.rmtree(tmp_path / "store" / made.kind / digest[:2] / digest)
+    step = next(s for s in plan_of(recipe, tmp_path).steps if s.title == "generate")
+    assert (step.state, step.shards_found, step.shards, step.sampled) == ("compute", 0, 3, 40)
+
+
+@pytest.mark.parametrize("name", ["small", "optune", "tso", "embedded"])
+def test_the_embedded_world_is_planned_before_it_is_made(name, tmp_path):
+    recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
+    plan = plan_of(recipe, tmp_path, {})
+    assert plan.ends is None and len(plan.sections()) == recipe.rounds + 1
+    assert titles(plan)[0] == "pool prompts"
+    assert sum(step.sampled for step in plan.steps) > 0
+
+
+@pytest.mark.slow
+def test_a_world_run_does_what_was_planned(prefect, tmp_path):
+    path, where = ROOT / "recipes" / "small.yaml", ["--store", str(tmp_path / "store")]
+    plan = plan_of(load_recipe(path), tmp_path, {})
+    where += ["--runs-dir", str(tmp_path / "runs")]
+    assert main(["align", str(path), "--quiet", *where]) == 0
+    assert titles(plan) == [record.stage for record in records(tmp_path, "small")]
