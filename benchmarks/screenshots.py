@@ -51,7 +51,7 @@ def main() -> None:
         pages = [
             (report, "report.png", 1280, 1080, False),
             (report, "report-phone.png", 390, 1080, True),
-            (f"{server.url}/", "runs.png", 1280, 420, False),
+            (f"{server.url}/", "runs.png", 1280, 560, False),
         ]
         if args.flow_run:
             flow_run = f"{args.ui}/runs/flow-run/{args.flow_run}"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from typer import Abort, TyperException
 
-from cli import commands
+from cli import commands, spelling
 from cli.app import app
 from data.errors import InputError, TsAlignError
 from flows.problems import interrupted, log_of_a_command, terminable, unexpected
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a sign of what a finished run prints must not make it fail.
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=spelling.ERRORS)
     with terminable():
         try:
             call = parsed(argv)

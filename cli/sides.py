@@ -1,10 +1,13 @@
 """Options of the commands that put two policies side by side."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from cli.app import run_names
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 Run = Annotated[str, Argument(help="A run.", autocompletion=run_names, metavar="RUN")]
 Rounds = Annotated[
@@ -30,3 +33,10 @@ MaxTokens = Annotated[
     int | None, Option(metavar="N", min=1, help="Longest answer. Default: the run's.")
 ]
 Seed = Annotated[int, Option(metavar="N", min=0, help="The same for both policies.")]
+
+
+def checking() -> "Status":
+    """What a terminal shows while weights are compared with the store, which large ones take."""
+    from rich.console import Console
+
+    return Console(stderr=True).status("comparing the weights with the store ...")

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data.errors import InputError
-from data.prompts import Messages
+from data.prompts import Messages, as_messages
 from data.recipe import DecodingConfig
 from data.store import Store
 from flows.chat import Answer, Chat, as_json, open_chat
@@ -27,7 +27,7 @@ Whatever you type is said to both; each goes on from its own answers.
   /reset     a new conversation
   /seed N    sample with another seed; the same for both
   /help      this
-  /quit      end; so does Ctrl-D. Ctrl-C stops an answer"""
+  /quit      end; so do Ctrl-D and Ctrl-C. Within an answer, Ctrl-C stops it"""
 
 # All control characters but tab and line break: a model may have learnt to write a terminal's.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -56,7 +56,7 @@ def talk(
     try:
         if prompt is None:
             return _Terminal(chat, held_out(store, policies[-1].summary)).run()
-        answers = chat.ask([{"role": "user", "content": prompt}])
+        answers = chat.ask(as_messages(prompt, "--prompt", "text"))
         if as_one_json:
             sys.stdout.write(json.dumps(as_json(chat, prompt, answers), ensure_ascii=True) + "\n")
         else:
@@ -99,6 +99,11 @@ class _Terminal:
         except EOFError:
             self._say("" if self._typed else None)
             return None
+        except _EndedError:
+            raise
+        except KeyboardInterrupt:
+            self._say("")
+            return None
 
     def _obey(self, line: str) -> None:
         command, _, rest = line.partition(" ")
@@ -117,7 +122,7 @@ class _Terminal:
             case _ if command.startswith("/"):
                 self._say(f"No command {command}. /help lists them.")
             case _:
-                self._ask([{"role": "user", "content": line}])
+                self._ask(line)
 
     def _seed(self, text: str) -> None:
         if not text.isdecimal() or len(text) > 18:
@@ -139,8 +144,9 @@ class _Terminal:
             self._say(f"{who}{printable(message['content'])}")
         self._ask(row["messages"])
 
-    def _ask(self, messages: Messages) -> None:
+    def _ask(self, said: str | Messages) -> None:
         try:
+            messages = as_messages(said, "what you typed", "text")
             if not self._console.is_terminal:
                 answers = self._chat.ask(messages)
                 _print_answers(self._chat, [answer.text for answer in answers], answers)

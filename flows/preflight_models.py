@@ -222,7 +222,8 @@ def check_rendering(
 
     Those of `replay` only the student has to render; of what is too long, distillation keeps count.
     """
-    pa.default_memory_pool().release_unused()  # what reading the prompts has left
+    gc.collect()  # what reading the prompts has left, so that transformers can have it
+    pa.default_memory_pool().release_unused()
     gc.disable()  # collecting what transformers makes at its import takes half a second in vain
     from models.silence import quiet
 

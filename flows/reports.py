@@ -19,16 +19,19 @@ from urllib.parse import parse_qs, urlsplit
 
 from data.errors import ArtifactError, InputError
 from data.inventory import run_folder, summaries
+from data.places import going_on
 from data.store import Store
 from data.summary import read_summary
 from tasks.report import report_text
 from tasks.report_compare import comparison_text
 from tasks.report_html import message_html, script_digest
 from tasks.report_index import index_html
+from tasks.report_text import NO_ROUND, NOT_FINISHED
 
 HOST = "127.0.0.1"
 NAMES = {HOST, "localhost"}  # by which this machine may be called
 REPORT = "report.html"
+_GOES_ON = "The run is going on; load this page again for what has come since."
 _NAV = '<nav aria-label="Sections">'
 
 
@@ -49,7 +52,9 @@ class Reports:
         path, _, query = target.partition("?")
         try:
             if path == "/":
-                return _found(index_html(summaries(self.runs_dir)))
+                found = summaries(self.runs_dir)
+                running = [name for name in found.readable if going_on(self.runs_dir / name)]
+                return _found(index_html(found, running))
             if path == "/compare":
                 return _found(self.comparison(parse_qs(query).get("run", [])))
             name, _, file = path[1:].partition("/")
@@ -67,9 +72,12 @@ class Reports:
         """
         folder = run_folder(self.runs_dir, name)
         summary = read_summary(folder / "summary.json")
-        html = _regular(folder / REPORT) if summary.finished else None
+        running = going_on(folder)
+        html = _regular(folder / REPORT) if summary.finished and not running else None
         if html is None:
             html = report_text(summary, Store(self.store))
+        if running:
+            html = html.replace(NOT_FINISHED, _GOES_ON).replace(NO_ROUND, _GOES_ON)
         return html.replace(_NAV, f'{_NAV}<a class="back" href="/">All runs</a>', 1)
 
     def comparison(self, names: list[str]) -> str:

@@ -120,7 +120,7 @@ class Progress:
 
     @property
     def on_terminal(self) -> bool:
-        return self.console.is_terminal and not self.console.quiet
+        return self.console.is_interactive and not self.console.quiet
 
     def __enter__(self) -> "Progress":
         enough()

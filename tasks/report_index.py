@@ -1,5 +1,6 @@
 """Index: a page of all runs of a folder, each with its headline; two can be ticked to compare."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -26,17 +27,25 @@ class Row(NamedTuple):
     calls: int
     seconds: float
     finished: str  # UTC, ISO 8601; empty while it has not
+    running: bool
 
 
-def index_html(runs: Runs) -> str:
-    """The page, for `tsalign open`; the latest run first, what has not finished above it."""
-    rows = sorted((_row(run) for run in runs.readable.values()), key=lambda row: row.run)
+def index_html(runs: Runs, running: Collection[str] = ()) -> str:
+    """The page, for `tsalign open`; the latest run first, what has not finished above it.
+
+    Args:
+        running: Names of the runs that a process is at.
+    """
+    rows = sorted(
+        (_row(run, name in running) for name, run in runs.readable.items()),
+        key=lambda row: row.run,
+    )
     rows.sort(key=lambda row: row.finished or "~", reverse=True)
     page = environment().get_template("report_index.html.j2")
     return page.render(rows=rows, unreadable=runs.unreadable)
 
 
-def _row(summary: Summary) -> Row:
+def _row(summary: Summary, running: bool) -> Row:
     headline = text.headline(summary)
     share, ends = _share(summary)
     return Row(
@@ -49,7 +58,8 @@ def _row(summary: Summary) -> Row:
         rounds=len(summary.rounds),
         calls=sum(entry.teacher_calls for entry in summary.rounds),
         seconds=float(view.stage_totals(summary.stages())["computed"]),
-        finished=summary.finished or "",
+        finished="" if running else summary.finished or "",
+        running=running,
     )
 
 

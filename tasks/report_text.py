@@ -4,6 +4,7 @@ from data.summary import Final, Round, StudentSummary, Summary
 from tasks.plots import number
 
 NOT_FINISHED = "The run has not finished. Run the recipe again; it continues from here."
+NO_ROUND = "No round is finished. Run the recipe again to continue."
 
 
 def percent(value: float | None) -> str:
@@ -98,7 +99,7 @@ def stopped(summary: Summary) -> str:
 
 def _no_result(summary: Summary) -> dict[str, str]:
     if not summary.rounds:
-        text = "No round is finished. Run the recipe again to continue."
+        text = NO_ROUND
     elif summary.rounds[-1].stopped:
         text = stopped(summary)
     elif len(summary.rounds) < summary.config.get("rounds", 1):

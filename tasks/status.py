@@ -141,7 +141,7 @@ def _cells(entry: Round, logged: bool) -> list[str]:
         str(entry.round),
         f"{entry.ledger.trained:,}",
         f"{entry.swap_rate:.0%}",
-        f"{_share(student.agreement_before)} → {_share(student.agreement_after)}",
+        f"{_share(student.agreement_before)} to {_share(student.agreement_after)}",
         _share(entry.label_precision),
     ]
     if logged:

@@ -69,7 +69,7 @@ _shown: list[Callable[[], None]] = []  # what ends the line that is shown now
 def waiting(text: str, console: Console) -> Iterator[None]:
     """Say what is being done for as long as the block runs, or until `enough`."""
     enough()
-    if console.is_terminal and not console.quiet:
+    if console.is_interactive and not console.quiet:
         live = Live(_Line(text), console=console, refresh_per_second=4, transient=True)
         live.start()
         end = live.stop

@@ -3,7 +3,7 @@ from typing import Annotated
 from typer import Option
 
 from cli.app import USE, RunsDir, Store, command
-from cli.sides import Against, MaxTokens, Rounds, Run, Seed, Temperature
+from cli.sides import Against, MaxTokens, Rounds, Run, Seed, Temperature, checking
 from data.errors import InputError
 
 
@@ -25,6 +25,7 @@ def chat(
 ) -> int:
     """Talk to the base and the aligned policy side by side."""
     from cli.talk import talk
+    from data.prompts import check_text
     from data.store import Store as Artifacts
     from flows.chat import decoding_of
     from flows.policies_of import pair_of, recipe_of
@@ -33,7 +34,10 @@ def chat(
         raise InputError("--json: goes with --prompt TEXT")
     if prompt is not None and not prompt.strip():
         raise InputError("--prompt: is empty; ask something")
+    if prompt is not None:
+        check_text(prompt, "--prompt", "text")
     artifacts = Artifacts(store)
-    policies = pair_of(artifacts, runs_dir, run, rounds, against)
+    with checking():
+        policies = pair_of(artifacts, runs_dir, run, rounds, against)
     decoding = decoding_of(recipe_of(policies[-1].summary), temperature, max_tokens)
     return talk(artifacts, policies, decoding, seed, prompt=prompt, as_one_json=json)

@@ -4,7 +4,7 @@ from typing import Annotated
 from typer import Option
 
 from cli.app import USE, Quiet, RunsDir, Store, command
-from cli.sides import Against, MaxTokens, Rounds, Run, Seed, Temperature
+from cli.sides import Against, MaxTokens, Rounds, Run, Seed, Temperature, checking
 
 
 @command("compare", USE, "tsalign compare embedded --prompts mine.jsonl --judge", prepare=True)
@@ -46,7 +46,8 @@ def compare(
     from flows.policies_of import notes_on, pair_of, recipe_of
 
     artifacts = Artifacts(store)
-    policies = pair_of(artifacts, runs_dir, run, rounds, against)
+    with checking():
+        policies = pair_of(artifacts, runs_dir, run, rounds, against)
     from flows.compare import compare as answer
     from flows.compare import prompts_to_compare
 

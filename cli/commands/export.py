@@ -4,7 +4,7 @@ from typing import Annotated
 from typer import Option
 
 from cli.app import USE, RunsDir, Store, command
-from cli.sides import Run
+from cli.sides import Run, checking
 
 
 @command("export", USE, "tsalign export embedded --to embedded-policy")
@@ -49,15 +49,16 @@ def export(
     summary = summary_of(runs_dir, run)
     if push:
         check_repository(push)
-    made = write(
-        Artifacts(store),
-        summary,
-        to,
-        number=number,
-        adapter=adapter,
-        student=student,
-        repository=push,
-    )
+    with checking():
+        made = write(
+            Artifacts(store),
+            summary,
+            to,
+            number=number,
+            adapter=adapter,
+            student=student,
+            repository=push,
+        )
     console = Console(highlight=False, markup=False, soft_wrap=True)
     what = f"round {made.entry.round}'s {made.kind}" if made.entry else "the student"
     console.print(f"Exported {what} of {run} to {to}; README.md says how to load it.")

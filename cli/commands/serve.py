@@ -4,7 +4,7 @@ from typing import Annotated
 from typer import Option
 
 from cli.app import USE, RunsDir, Store, command
-from cli.sides import Run
+from cli.sides import Run, checking
 from data.errors import InputError
 
 
@@ -50,7 +50,8 @@ def serve(
         raise InputError("--base: goes without --round")
     summary = summary_of(runs_dir, run)
     check_server(port)
-    policy = policy_of(Artifacts(store), summary, BASE if base else number)
+    with checking():
+        policy = policy_of(Artifacts(store), summary, BASE if base else number)
     length = longest(policy, max_length)
     name = f"tsalign/{run}" + (f"@{policy.round}" if base or number is not None else "")
     log = log or run_folder(runs_dir, run) / "serve.log"

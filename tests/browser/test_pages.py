@@ -43,10 +43,11 @@ def test_axe_would_find_something(visit, address):
     assert {"label", "button-name"} <= found
 
 
+@pytest.mark.parametrize("width", [375, 1280])
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
-def test_a_phone_shows_it_without_scrolling_sideways(visit, address, path):
-    page = visit(address + path, width=375)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+def test_phone_and_laptop_show_it_without_scrolling_sideways(visit, address, path, width):
+    page = visit(address + path, width=width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     # Nor does a table that is open from the start scroll within itself.
     wide = page.evaluate(
         "[...document.querySelectorAll('.wide')]"

@@ -15,6 +15,7 @@ import pytest
 
 from cli.main import main
 from data.inventory import Runs
+from data.places import one_at_a_time
 from data.store import Store
 from data.summary import write_summary
 from flows.reports import Reports, ReportsServer
@@ -105,6 +106,10 @@ def test_an_unfinished_run_is_shown_as_it_is_now(server, runs):
     summary.run, summary.final, summary.finished, summary.rounds = "begun", None, None, []
     write_summary(runs / "begun" / "summary.json", summary)
     assert "No round is finished" in get(server, "/begun/report.html")[2]
+    assert "not finished" in get(server, "/")[2]
+    with one_at_a_time(runs / "begun"):
+        assert "The run is going on; load this page again" in get(server, "/begun/report.html")[2]
+        assert ">running<" in get(server, "/")[2]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "["])

@@ -17,6 +17,7 @@ REFUSED = {
     "chat: against itself": (["chat", "tiny", "--against", "tiny"], "is the same policy"),
     "chat: JSON of what": (["chat", "tiny", "--json"], "--json: goes with --prompt"),
     "chat: nothing asked": (["chat", "tiny", "--prompt", " "], "--prompt: is empty"),
+    "chat: no text": (["chat", "tiny", "--prompt", "a\udcff"], "holds a lone surrogate"),
     "chat: too cold": (["chat", "tiny", "--temperature", "-1"], "--temperature"),
     "chat: no temperature": (["chat", "tiny", "--temperature", "nan"], "--temperature"),
     "chat: no room": (["chat", "tiny", "--max-tokens", "0"], "--max-tokens"),

@@ -20,8 +20,8 @@ def cells(text):
 def test_rounds_and_result_fit_a_narrow_terminal():
     text = shown(examples.aligned())
     rows = cells(text)
-    assert ["1", "915", "22%", "74.2%", "→", "78.1%", "91.2%", "62.1%", "±2.4", "yes"] in rows
-    assert ["3", "776", "20%", "80.3%", "→", "81.1%", "85.3%", "71.2%", "±2.4", "yes"] in rows
+    assert ["1", "915", "22%", "74.2%", "to", "78.1%", "91.2%", "62.1%", "±2.4", "yes"] in rows
+    assert ["3", "776", "20%", "80.3%", "to", "81.1%", "85.3%", "71.2%", "±2.4", "yes"] in rows
     assert "Win rate over the base: 71.2\u202f% (68.8 to 73.5\u202f%)" in text
 
 

@@ -107,5 +107,5 @@ def test_status_is_quick_and_speaks_latin_1(runs):
             env={"PATH": "/usr/bin", "PYTHONIOENCODING": "latin-1", "PYTHONPATH": str(ROOT)},
         )
         best = min(best, time.monotonic() - start[1])
-    assert done.returncode == 0 and b"not adopted" in done.stdout
+    assert done.returncode == 0 and b"71.2 % (68.8 to 73.5 %), not adopted" in done.stdout
     assert best < 3  # 0.8 on an idle machine; a busy one must not fail the tests
