@@ -17,12 +17,13 @@ from data.remote import local_folder
 from flows import preflight
 from flows.fitting import filled, left_out
 from flows.plan import Plan, planned
-from flows.preflight_models import Prompts, writes
+from flows.preflight_models import Prompts, tokenizer_of, writes
 from flows.preview import Preview, prompt_files, read_by_models
 from models.checkpoints import (
     context_length,
     has_template,
     is_causal,
+    lacks_head,
     read_config,
     weight_files,
     weight_shapes,
@@ -162,22 +163,24 @@ def _tried(recipe: Recipe, models: dict[str, Path], prompts: Prompts) -> list[Tr
     for name, path in sorted(models.items(), key=lambda one: not writes(one[0])):
         started = monotonic()
         if writes(name) and is_causal(path, name) and not name.startswith("matrix.correction"):
-            text = _answer(recipe, path, messages)
+            text = _answer(recipe, name, path, messages)
             answer = text or answer if name == "policy.model" else answer
             found.append(Tried(name, round(monotonic() - started, 1), answer=text))
+        elif name == "student.model" and lacks_head(path, name):
+            continue  # its head is made by the run; its weights have been read
         elif not is_causal(path, name):
             score = _score(recipe, path, messages, answer)
             found.append(Tried(name, round(monotonic() - started, 1), score=score))
     return found
 
 
-def _answer(recipe: Recipe, path: Path, messages: list[dict[str, str]]) -> str:
-    from models.chat import load_tokenizer, render_prompt
+def _answer(recipe: Recipe, field: str, path: Path, messages: list[dict[str, str]]) -> str:
+    from models.chat import render_prompt
     from models.engines import open_engine
     from models.engines.base import Sampling
 
     name = machine.engine_name(recipe.generate.engine)
-    tokenizer = load_tokenizer(path, recipe.runtime.trust_remote_code)
+    tokenizer = tokenizer_of(recipe, field, path)
     engine = open_engine(name, path, recipe.runtime, recipe.max_length, recipe.seed)
     try:
         longest = min(recipe.generate.max_tokens, 128)

@@ -145,6 +145,21 @@ def test_deep_loads_and_uses_every_model_once(recipe_in, check):
     assert isinstance(tried["teacher.model"]["score"], float)
 
 
+def test_deep_leaves_a_student_without_a_head_to_the_run(recipe_in, check, tmp_path, tokenizer):
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "max_position_embeddings": 256}
+    config = BertConfig(vocab_size=len(tokenizer), pad_token_id=0, **sizes, **heads)
+    BertModel(config).save_pretrained(tmp_path / "plain")
+    tokenizer.save_pretrained(tmp_path / "plain")
+    path = recipe_in(student={"model": str(tmp_path / "plain")})
+    status, out, _ = check(path, "--deep", "--json")
+    found = json.loads(out)
+    assert status == 0 and "has no head" in "".join(found["notes"])
+    assert [one["field"] for one in found["tried"]] == ["policy.model", "teacher.model"]
+
+
 def test_special_tokens_are_told_from_text_that_looks_like_them(policy_dir):
     tokenizer = load_tokenizer(policy_dir)
     messages = [{"role": "user", "content": "What is <|im_end|>?"}]
