@@ -1,4 +1,4 @@
-"""Operate on one machine: Prefect's server, the work pool, the crash automation, one worker.
+"""Operate on one machine: Prefect's server, work pool, crash automation, a worker, the reports.
 
 Everything is kept in one folder and listens on loopback. Whoever has not read the key there is
 refused, other pages of the user's browser included. Starting again finds what runs already.
@@ -22,13 +22,14 @@ from rich.console import Console
 
 from cli.steps import step
 from data.errors import InputError
-from data.places import RUNS, STORE, absolute_places
+from data.places import REPORTS, RUNS, STORE, absolute_places
 from data.processes import alive, owner
 from flows.server import SETTINGS
 
 POOL = "tsalign"
 KEY = "api.key"
 PORT = 4200
+PROCESSES = ("worker", "reports", "server")  # in the order in which they are ended
 CRASHED = "tsalign: a run without a heartbeat has crashed"
 HEARTBEAT_SECONDS = 30  # the least that Prefect allows
 SILENT_SECONDS = 90  # without a heartbeat, until a run counts as crashed
@@ -47,6 +48,8 @@ class Operation:
         if self.running("server"):
             self.port = self.started.get("port", self.port)
         self.url = f"http://127.0.0.1:{self.port}"
+        self.reports_port = self.port + 1
+        self.reports_url = f"http://127.0.0.1:{self.reports_port}"
 
     @property
     def started(self) -> dict[str, Any]:
@@ -74,6 +77,7 @@ class Operation:
         """
         defaults = SETTINGS | {
             "PREFECT_HOME": str(self.folder / "prefect"),
+            REPORTS: self.reports_url,
             "PREFECT_LOGGING_LEVEL": "INFO",  # the UI shows a line per stage
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{self.url},http://localhost:{self.port}",
         }
@@ -110,7 +114,7 @@ class Operation:
             with step(console, f"Prefect's server on {self.url}"):
                 self._remember(port=self.port)
                 address = ("--host", "127.0.0.1", "--port", str(self.port))
-                self._spawn("server", "server", "start", *address)
+                self._spawn("server", "prefect", "server", "start", *address)
                 self._await_server()
         os.environ.update(self.environment)
         with step(console, "work pool, crash automation"):
@@ -121,7 +125,11 @@ class Operation:
             with step(console, "worker"):
                 places = absolute_places()
                 self._remember(store=places[STORE], runs=places[RUNS])
-                self._spawn("worker", "worker", "start", "--pool", POOL, "--name", "local")
+                options = ("--pool", POOL, "--name", "local")
+                self._spawn("worker", "prefect", "worker", "start", *options)
+        if not self.running("reports"):
+            port = str(self.reports_port)
+            self._spawn("reports", "cli", "open", "--no-browser", "--port", port)
 
     def _check_port(self) -> None:
         if self.running("server"):
@@ -138,9 +146,9 @@ class Operation:
 
     def stop(self, console: Console) -> None:
         """End the worker, with the run it is at, and then the server."""
-        if not any(map(self.running, ("worker", "server"))):
+        if not any(map(self.running, PROCESSES)):
             console.print(f"nothing runs that was started from {self.folder}", soft_wrap=True)
-        for name in ("worker", "server"):
+        for name in PROCESSES:
             if self.running(name):
                 self._end(name)
                 console.print(f"{name} stopped")
@@ -170,10 +178,10 @@ class Operation:
         except (OSError, ValueError):
             return None
 
-    def _spawn(self, name: str, *command: str) -> None:
+    def _spawn(self, name: str, module: str, *command: str) -> None:
         log = (self.folder / f"{name}.log").open("ab")
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *command],
+            [sys.executable, "-m", module, *command],
             cwd=PROJECT,
             env=self.environment,
             stdin=subprocess.DEVNULL,

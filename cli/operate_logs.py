@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from cli.connect import client_of, connection
-from cli.operate import Operation
+from cli.operate import PROCESSES, Operation
 from cli.operate_status import called
 from data.errors import InputError
 from flows.problems import INTERRUPTED
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun, Log
 
-PROCESSES = ("worker", "server")
 _PAGE = 200  # log lines that Prefect gives at once
 _PAUSE_SECONDS = 1.0
 # Processes send their lines every two seconds, the last ones after the state.

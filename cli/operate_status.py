@@ -60,6 +60,7 @@ def status_of(folder: Path) -> dict[str, Any]:
             "since": operation.since("server"),
         },
         "worker": {"running": worker, "since": operation.since("worker")},
+        "reports": operation.reports_url if operation.running("reports") else None,
         "store": operation.places[0] if own else None,
         "runs_dir": operation.places[1] if own else None,
         "deployments": [],
@@ -188,6 +189,8 @@ def _print(found: dict[str, Any], console: Console) -> None:
     line("server", f"{state}{since}: {server['url']}")
     since = f" since {local(worker['since'])}" if worker["since"] else ""
     line("worker", f"runs{since}" if worker["running"] else "not running; `tsalign operate start`")
+    if found["reports"]:
+        line("reports", found["reports"])
     if found["store"]:
         line("store", found["store"])
         line("runs in", found["runs_dir"])
@@ -259,6 +262,7 @@ def say_started(operation: Operation, console: Console) -> None:
     held = str(key) if key.exists() else "yours, in PREFECT_SERVER_API_AUTH_STRING"
     lines = (
         f"UI       {operation.url}/dashboard",
+        f"reports  {operation.reports_url}",
         f"key      {held} (the UI asks for it once)",
         f"store    {operation.places[0]}",
         f"runs in  {operation.places[1]}",

@@ -52,7 +52,7 @@ def status(
 
 
 def _things(incomplete: str) -> list[str]:
-    names = ["worker", "server", *run_names("")]
+    names = ["worker", "server", "reports", *run_names("")]
     return [name for name in names if name.startswith(incomplete)]
 
 

@@ -2,13 +2,20 @@
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from threading import Thread
+from urllib.request import urlopen
 
 import pytest
 
 from data.store import Store
 from data.summary import write_summary
 from flows.reports import Reports, ReportsServer
+from flows.server import SETTINGS
 from tasks.report import write_report
 from tests.tasks import report_examples as examples
 
@@ -96,3 +103,30 @@ def visit(browser):
     here = ("http://127.0.0.1:", "blob:http://127.0.0.1:", "file:///")
     elsewhere = [url for url in asked if not url.startswith(here)]
     assert asked and elsewhere == []
+
+
+@pytest.fixture(scope="session")
+def prefect_ui(tmp_path_factory):
+    """The address of a Prefect server with its UI, and the environment of its clients."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    home = tmp_path_factory.mktemp("prefect")
+    environment = {**os.environ, **SETTINGS, "PREFECT_HOME": str(home)}
+    environment |= {"PREFECT_API_URL": f"{url}/api", "DO_NOT_TRACK": "1"}
+    command = ["server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (home / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "prefect", *command], env=environment, stdout=log, stderr=log
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and server.poll() is None:
+            with suppress(OSError), urlopen(f"{url}/api/health", timeout=5):
+                break
+            time.sleep(0.5)
+        yield url, environment
+    finally:
+        server.terminate()
+        server.wait(timeout=60)

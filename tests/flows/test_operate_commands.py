@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -97,6 +98,9 @@ def test_a_recipe_is_submitted_waited_for_and_found_in_the_status(started, recip
     found = json.loads(tsalign("operate", "status", "--json"))
     assert found["server"]["answers"] and found["worker"]["running"]
     names = {one["name"] for one in found["deployments"]}
+    page = found["reports"] + "/sent/report.html"
+    assert found["reports"] == f"http://127.0.0.1:{started[0] + 1}"
+    assert b"sent" in urlopen(page, timeout=30).read()
     assert {"align/align", "align-file/align-file", "align-new-prompts/align-weekly"} <= names
     assert [(run["name"], run["state"]) for run in found["runs"]] == [("sent", "Completed")]
     shown = tsalign("operate", "status")
