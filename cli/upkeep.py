@@ -25,6 +25,7 @@ from data.recipe_loading import config_digest
 from data.store import Store
 from data.summary import Summary, read_summary, write_summary
 from flows.derived import contradictions, spoilt
+from tasks.waiting import to_stderr, waiting
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ class Damage(NamedTuple):
 
 def _check(console: Console, store: Store, runs_dir: Path, name: str | None) -> Damage:
     runs = runs_below(runs_dir, name)
-    count, found = findings(store, runs.readable)
+    with waiting("Hashing what the runs refer to", to_stderr()):
+        count, found = findings(store, runs.readable)
     names = Names(runs.readable)
     for finding in found:
         kind, key = finding.artifact.kind, finding.artifact.key
@@ -200,7 +202,8 @@ def collect(store: Store, runs_dirs: list[Path], *, older_than: float, delete: b
         unreadable = [why for found in below for why in found.unreadable.values()]
         if unreadable and delete:
             raise InputError(f"{unreadable[0]}; what it needs is unknown, so nothing was removed")
-        entries = unused(store, runs, before=time.time() - older_than * 3600)
+        with waiting("Looking for what no run refers to", to_stderr()):
+            entries = unused(store, runs, before=time.time() - older_than * 3600)
         if delete:
             for entry in entries:
                 store.discard(entry.path)

@@ -103,8 +103,10 @@ def test_a_broken_summary_hides_no_other_run(store, tmp_path, capsys):
     names = broken(tmp_path / "runs")
     where = ["--runs-dir", str(tmp_path / "runs")]
     assert main(["status", *where]) == 0
-    lines = {line.partition(":")[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert sorted(lines) == sorted(["a", *names])
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert [line.split()[0] for line in shown[2 : -len(names)]] == ["a"]  # below a head and a rule
+    lines = {line.partition(":")[0]: line for line in shown[-len(names) :]}
+    assert sorted(lines) == sorted(names)
     assert all("summary.json" in lines[name] for name in names)
     assert main(["verify", "--store", store.url, *where]) == 1
     printed = capsys.readouterr().out
