@@ -5,7 +5,7 @@ needs files alone, and the reading of all weights last.
 """
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
 from flows.findings import Findings
 from flows.preflight_heads import check_student, head_notes
+from flows.preflight_notes import answer_notes, special_notes
 from flows.preflight_templates import check_template, template_notes, template_text
 from models.checkpoints import (
     check_not_quantised,
@@ -331,45 +332,6 @@ def conversation_kinds(prompts: Iterable[Prompt]) -> list[Prompt]:
         key = tuple((m["role"], m["content"] == m["content"].strip()) for m in prompt.messages)
         kinds.setdefault(key, prompt)
     return list(kinds.values())
-
-
-def answer_notes(tokenizer: object | None) -> list[str]:
-    """What text that comes from elsewhere (other models, people, files) is not under a policy."""
-    if tokenizer is None:
-        return []
-    from models.chat import answer_change, round_trip_change
-
-    notes = []
-    change = answer_change(tokenizer)
-    if change is not None:
-        notes.append(
-            "policy.model: the chat template adds text to an answer or changes it "
-            f"({change[:60]!r}); the policy is trained on answers without that"
-        )
-    lost = round_trip_change(tokenizer)
-    if lost is not None:
-        notes.append(
-            f"policy.model: the tokenizer does not give {lost!r} back as it was; the policy is "
-            "trained on the tokens it sampled, but the other models read such text"
-        )
-    return notes
-
-
-def special_notes(tokenizers: Mapping[str, object], prompts: Iterable[Prompt]) -> list[str]:
-    """How many prompts hold text that a tokenizer would take for a special token, in a line."""
-    from models.special_text import special_text
-
-    found = []
-    for prompt in prompts:
-        texts = (special_text(tokenizer, prompt.messages) for tokenizer in tokenizers.values())
-        text = next(filter(None, texts), None)
-        if text:
-            found.append((prompt.place, text))
-    if not found:
-        return []
-    place, text = found[0]
-    hold = "1 prompt holds" if len(found) == 1 else f"{len(found)} prompts hold"
-    return [f"{hold} text of special tokens ({place}: {text!r}); it is read as plain text"]
 
 
 def check_every_prompt(
