@@ -29,7 +29,7 @@ def answer_notes(tokenizer: object | None) -> list[str]:
     return notes
 
 
-def special_notes(tokenizers: Mapping[str, object], prompts: Iterable[Prompt]) -> list[str]:
+def special_notes(tokenizers: Mapping[str, object], prompts: "Iterable[Prompt]") -> list[str]:
     """How many prompts hold text that a tokenizer would take for a special token, in a line."""
     from models.special_text import special_text
 
