@@ -15,7 +15,7 @@ UV     ?= uv
 install: $(STAMP)
 
 $(STAMP): $(LOCK) pyproject.toml requirements/install.sh
-	sh requirements/install.sh $(PYTHON) $(VENV) $(LOCK)
+	@sh requirements/install.sh $(PYTHON) $(VENV) $(LOCK)
 	@touch $@
 
 align: install

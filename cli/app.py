@@ -85,7 +85,10 @@ def run_names(incomplete: str) -> Iterator[str]:
 
 
 def recipe_files(incomplete: str) -> Iterator[str]:
-    """Recipes for the shell's completion: files and folders below what is typed."""
+    """Recipes for the shell's completion: their names, files and folders below what is typed."""
+    from data.recipe_files import known_names
+
+    yield from (name for name in sorted(known_names()) if name.startswith(incomplete))
     typed = Path(incomplete or ".")
     folder = typed if incomplete.endswith("/") or not incomplete else typed.parent
     for path in sorted(folder.glob("*")):

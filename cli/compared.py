@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.talk import printable
 from data.errors import InputError
 from data.tables import write_table
-from tasks.compare_page import write_page
+from tasks.compare_page import few, write_page
 from tasks.report_text import interval, percent
 
 if TYPE_CHECKING:
@@ -71,10 +71,11 @@ def present(
             _plain(console, found.names, row)
     if found.judged:
         x = found.judged
+        ends = "" if few(x) else f" ({interval(x.ci95)})"
         console.print(
-            f"{found.names[1]} wins {percent(x.win_rate)} ({interval(x.ci95)}) over "
-            f"{found.names[0]}: {x.wins} won, {x.ties} tied, {x.losses} lost, judged by the "
-            "teacher that labelled its training pairs.",
+            f"{found.names[1]} wins {percent(x.win_rate)}{ends} over {found.names[0]}: {x.wins} "
+            f"won, {x.ties} tied, {x.losses} lost, judged by the teacher that labelled its "
+            f"training pairs.{' Too few prompts for an interval.' if few(x) else ''}",
         )
     console.print(f"Page: {page}", soft_wrap=True)
     console.print(f"Table: {table}", soft_wrap=True)

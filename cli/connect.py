@@ -43,7 +43,7 @@ def connection(folder: Path) -> Connection:
         )
     if own and (named is None or _address(named) == _address(own.url)):
         return Connection(f"{own.url}/api", own.key, own)
-    return Connection(str(named), key.get_secret_value() if key else None, None)
+    return Connection(str(named), str(key) if key else None, None)
 
 
 @contextmanager

@@ -56,6 +56,12 @@ class Operation:
         except (OSError, ValueError):
             return {}
 
+    @property
+    def places(self) -> tuple[str, str]:
+        """Store and runs' folder of the worker; before its first start, those of this folder."""
+        here = absolute_places()
+        return self.started.get("store", here[STORE]), self.started.get("runs", here[RUNS])
+
     def _remember(self, **values: Any) -> None:
         text = json.dumps(self.started | values, indent=2)
         (self.folder / "started.json").write_text(text + "\n")

@@ -5,7 +5,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PROCESSES = ("worker", "server")
 _PAGE = 200  # log lines that Prefect gives at once
 _PAUSE_SECONDS = 1.0
+# Processes send their lines every two seconds, the last ones after the state.
+_LAST_SECONDS, _LATE = 3.0, timedelta(seconds=30)
 
 
 def show_logs(what: str, folder: Path, lines: int, follow: bool) -> int:
@@ -95,19 +97,21 @@ def _batches(
     client: "SyncPrefectClient", run: "FlowRun", follow: bool
 ) -> "Iterator[tuple[list[Log], str]]":
     """Log lines as they come, some of them again, and the run's state at that time."""
-    after: Any = None
+    after: datetime | None = None
+    ended = False
     while True:
-        state = client.read_flow_run(run.id).state  # before its lines, to miss none of the last
+        state = client.read_flow_run(run.id).state
         assert state is not None
         found = _lines(client, run, after)
-        after = found[-1].timestamp if found else after
+        after = found[-1].timestamp - _LATE if found else after
         yield found, state.name or state.type.value
-        if not follow or state.is_final():
+        if not follow or ended:
             return
-        time.sleep(_PAUSE_SECONDS)
+        ended = state.is_final()
+        time.sleep(_LAST_SECONDS if ended else _PAUSE_SECONDS)
 
 
-def _lines(client: "SyncPrefectClient", run: "FlowRun", after: Any) -> "list[Log]":
+def _lines(client: "SyncPrefectClient", run: "FlowRun", after: datetime | None) -> "list[Log]":
     from prefect.client.schemas.filters import FlowRunFilter, LogFilter
     from prefect.client.schemas.sorting import LogSort
 

@@ -28,11 +28,16 @@ _WORDS |= {"Pending": "starting", "Submitting": "starting"}
 
 def show_status(folder: Path, as_json: bool) -> int:
     """Print it; the exit status: 0 where server and worker run, else 1."""
-    found = status_of(folder)
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        found = status_of(folder)
+    else:
+        with console.status("asking Prefect's server ..."):
+            found = status_of(folder)
     if as_json:
         print(json.dumps(found, indent=2))  # noqa: T201
     else:
-        _print(found, Console(highlight=False, soft_wrap=True))
+        _print(found, console)
     return 0 if found["server"]["answers"] and found["worker"]["running"] else 1
 
 
@@ -55,8 +60,8 @@ def status_of(folder: Path) -> dict[str, Any]:
             "since": operation.since("server"),
         },
         "worker": {"running": worker, "since": operation.since("worker")},
-        "store": operation.started.get("store"),
-        "runs_dir": operation.started.get("runs"),
+        "store": operation.places[0] if own else None,
+        "runs_dir": operation.places[1] if own else None,
         "deployments": [],
         "runs": [],
     }
@@ -250,17 +255,17 @@ def say_started(operation: Operation, console: Console) -> None:
     where = f" --folder {shlex.quote(str(operation.folder))}" if own else ""
     recipe = "recipes/small.yaml" if Path("recipes/small.yaml").exists() else "RECIPE"
     key = operation.folder / KEY
-    api = f"PREFECT_API_URL={operation.url}/api"
-    read = f" PREFECT_API_AUTH_STRING=$(cat {shlex.quote(str(key))})" if key.exists() else ""
+    read = f'"$(cat {shlex.quote(str(key))})"' if key.exists() else "..."
     held = str(key) if key.exists() else "yours, in PREFECT_SERVER_API_AUTH_STRING"
-    started = operation.started
     lines = (
         f"UI       {operation.url}/dashboard",
         f"key      {held} (the UI asks for it once)",
-        f"store    {started.get('store')}",
-        f"runs in  {started.get('runs')}",
+        f"store    {operation.places[0]}",
+        f"runs in  {operation.places[1]}",
         f"logs     {operation.folder}/*.log",
-        f"For `prefect` commands of your own: export {api}{read}",
+        "For `prefect` commands of your own:",
+        f"  export PREFECT_API_URL={operation.url}/api",
+        f"  export PREFECT_API_AUTH_STRING={read}",
         "Next:",
         f"  tsalign submit {recipe}{where}",
         f"  tsalign operate status{where}",

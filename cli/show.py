@@ -23,20 +23,22 @@ MOST_WARNINGS = 3  # on the terminal; the report has all
 def headline(folder: Path, *, quiet: bool = False, store: str | None = None) -> None:
     """How a run stands: its rounds, its result and what that means, warnings, what comes next."""
     from tasks.report_rules import warnings
+    from tasks.report_words import words
 
     console = Console(quiet=quiet, highlight=False)
     summary = read_summary(folder / "summary.json")
     console.print(format_status(summary))
     for sentence in verdict(summary):
         say(console, sentence)
-    found = warnings(summary.base, summary.rounds)
+    found = warnings(summary.base, summary.rounds, words(summary))
     for warning in found[:MOST_WARNINGS]:
         say(console, f"Warning: {warning.text}")
     if len(found) > MOST_WARNINGS:
         say(console, f"{len(found) - MOST_WARNINGS} more warnings are in the report.")
     for line in next_commands(summary, folder, store):
         console.print(line, markup=False, soft_wrap=True)
-    console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
+    if summary.report:
+        console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def next_commands(summary: Summary, folder: Path, store: str | None) -> list[str]:

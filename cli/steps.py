@@ -22,7 +22,7 @@ def step(console: Console, text: str) -> Iterator[None]:
         while not ended.wait(_EVERY_SECONDS):
             say(f"... {time.monotonic() - began:.0f} s")
 
-    if console.is_terminal:
+    if console.is_terminal and not console.is_dumb_terminal:
         with console.status(f"{text} ..."):
             yield
     else:

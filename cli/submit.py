@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from cli.connect import Connection, client_of, connection
+from cli.operate import Operation
 from data.errors import InputError
 from data.recipe import Recipe
 from data.store import Store
@@ -33,18 +34,20 @@ def submit(recipe: Recipe, *, deployment: str, folder: Path, wait: bool) -> int:
     console = Console(highlight=False, soft_wrap=True)
     to = connection(folder)
     given: dict[str, Any] = {"recipe": recipe.model_dump(mode="json", exclude_unset=True)}
-    if to.own:
-        _check_here(recipe, to)
+    here = to.own if deployment == ALIGN else None  # whose worker was started here too
+    if here:
+        with console.status(f"checking {recipe.run} ..."):
+            _check_here(recipe, here)
         given["folder"] = str(Path.cwd())
     with client_of(to) as client:
         run = create_run(client, deployment, recipe.run, given, to)
-        _say(console, run, to, deployment)
+        _say(console, run, to, deployment, here)
         _say_queue(console, client, run)
         if not wait:
             _say_next(console, run.name, folder)
             return 0
         try:
-            return _wait(client, run, to)
+            return _wait(client, run, here)
         except KeyboardInterrupt:
             sys.stderr.write(
                 f"tsalign: no longer waiting; {recipe.run} goes on there, "
@@ -53,14 +56,12 @@ def submit(recipe: Recipe, *, deployment: str, folder: Path, wait: bool) -> int:
             return INTERRUPTED
 
 
-def _check_here(recipe: Recipe, to: Connection) -> None:
+def _check_here(recipe: Recipe, here: Operation) -> None:
     """As `tsalign align` does before it starts; the places are the worker's."""
     from flows.launch import check
 
-    assert to.own is not None
-    started = to.own.started
-    folder = Path(started["runs"]) / recipe.run
-    for note in check(fitted(recipe), Store(started["store"]), folder):
+    store, runs = here.places
+    for note in check(fitted(recipe), Store(store), Path(runs) / recipe.run):
         sys.stderr.write(f"tsalign: note: {note}\n")
 
 
@@ -86,7 +87,9 @@ def _names(client: "SyncPrefectClient") -> list[str]:
     return [f"{flows.get(one.flow_id)}/{one.name}" for one in client.read_deployments()]
 
 
-def _say(console: Console, run: "FlowRun", to: Connection, deployment: str) -> None:
+def _say(
+    console: Console, run: "FlowRun", to: Connection, deployment: str, here: Operation | None
+) -> None:
     from prefect.utilities.urls import url_for
 
     def line(name: str, text: str) -> None:
@@ -94,9 +97,9 @@ def _say(console: Console, run: "FlowRun", to: Connection, deployment: str) -> N
 
     console.print(f"{run.name}: sent to {deployment}", markup=False)
     line("UI", url_for("flow-run", obj_id=run.id, default_base_url=to.url) or to.url)
-    if to.own:
-        line("results", str(Path(to.own.started["runs"]) / run.name))
-        if not to.own.running("worker"):
+    if here:
+        line("results", str(Path(here.places[1]) / run.name))
+        if not here.running("worker"):
             line("note", "no worker runs; `tsalign operate start` starts one")
     else:
         line("note", "files and models are read where the worker runs, and checked there")
@@ -118,7 +121,7 @@ def _say_next(console: Console, name: str, folder: Path) -> None:
     console.print(f"  tsalign operate status{where}", markup=False)
 
 
-def _wait(client: "SyncPrefectClient", run: "FlowRun", to: Connection) -> int:
+def _wait(client: "SyncPrefectClient", run: "FlowRun", here: Operation | None) -> int:
     """Its log until it has ended, and its result where it is kept here."""
     from cli.operate_logs import show_run_log
     from cli.show import headline
@@ -127,6 +130,6 @@ def _wait(client: "SyncPrefectClient", run: "FlowRun", to: Connection) -> int:
     if state != "Completed":
         sys.stdout.write(f"{run.name}: {state.lower()}\n")
         return 1
-    if to.own:
-        headline(Path(to.own.started["runs"]) / run.name)
+    if here:
+        headline(Path(here.places[1]) / run.name)
     return 0

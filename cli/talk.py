@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -74,6 +74,9 @@ class _Terminal:
         self._next = 0
         self._console = Console(highlight=False, markup=False)
         self._typed = sys.stdin.isatty()
+        if self._typed:
+            with suppress(ImportError):
+                import readline  # noqa: F401 - `input` edits lines and knows earlier ones
 
     def run(self) -> int:
         names = " and ".join(speaker.name for speaker in self._chat.speakers)
@@ -92,7 +95,7 @@ class _Terminal:
     def _read(self) -> str | None:
         """What is typed next; None at the end."""
         try:
-            return input("> " if self._typed else "").strip()
+            return input("\n> " if self._typed else "").strip()
         except EOFError:
             self._say("" if self._typed else None)
             return None

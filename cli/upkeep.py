@@ -86,7 +86,7 @@ def verify(store: Store, runs_dir: Path, name: str | None = None, *, repair: boo
     if damage and repair:
         _repair(console, store, runs_dir, damage)
         damage = _check(console, store, runs_dir, name)
-    elif damage:
+    elif damage.repairable:
         console.print("`tsalign verify --repair` computes what is damaged again")
     return 1 if damage else 0
 
@@ -96,6 +96,12 @@ class Damage(NamedTuple):
 
     artifacts: list[Finding]
     runs: dict[str, list[str]]
+    lost: set[str]  # of these runs, whose recipe is not known any more
+
+    @property
+    def repairable(self) -> bool:
+        """Whether there is anything that `--repair` can make again."""
+        return bool(self.artifacts) or self.runs.keys() > self.lost
 
     def __bool__(self) -> bool:
         return any(self)
@@ -124,7 +130,16 @@ def _check(console: Console, store: Store, runs_dir: Path, name: str | None) -> 
     parts += [f"{_runs(wrong)} with damaged files"] * bool(wrong)
     total = _runs([*runs.readable, *runs.unreadable])
     console.print(f"{total}, {count} artifacts: {', '.join(parts) or 'all in order'}")
-    return Damage(found, wrong)
+    return Damage(found, wrong, {run for run in runs.unreadable if _is_lost(runs_dir / run)})
+
+
+def _is_lost(folder: Path) -> bool:
+    """Whether the summary of a run does not even tell its recipe."""
+    try:
+        read_summary(folder / "summary.json", changed=True)
+    except InputError:
+        return True
+    return False
 
 
 def _repair(console: Console, store: Store, runs_dir: Path, damage: Damage) -> None:

@@ -11,6 +11,7 @@ from shutil import rmtree
 
 from data.errors import InputError
 from data.known_data import where_from
+from data.paths import is_url
 
 _MISSING = "no such file"
 
@@ -34,6 +35,8 @@ def _irregular(path: str | Path) -> tuple[str, str] | None:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
+        if is_url(path):
+            return "is a URL, which is not read", "download the file and name it"
         return _MISSING, "check the path"
     except (OSError, ValueError) as error:  # too long, a NUL byte, no permission, a loop of links
         reason = getattr(error, "strerror", None) or str(error)

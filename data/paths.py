@@ -1,5 +1,6 @@
 """What a name in a recipe means on disk."""
 
+import re
 from pathlib import Path
 
 from data.errors import InputError
@@ -18,6 +19,11 @@ def named_path(name: str | Path, field: str) -> Path:
         raise InputError(
             f"{field}: '{name}': there is no user {user[1:]!r} here; write the path in full"
         ) from None
+
+
+def is_url(name: str | Path) -> bool:
+    """Whether a name is an address, also one whose slashes a path has joined."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(name)) is not None
 
 
 def anchored(path: Path) -> Path:

@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from data.errors import InputError
 from data.locks import held, locked
 from data.paths import named_path
 
 STORE, RUNS = "TSALIGN_STORE", "TSALIGN_RUNS"
+REPORTS = "TSALIGN_REPORTS_URL"  # of a server of the runs' reports, such as `tsalign open`'s
 
 
 def store_url(given: str | None = None) -> str:
@@ -24,6 +26,15 @@ def store_url(given: str | None = None) -> str:
 def runs_folder(given: str | Path | None = None) -> Path:
     """The folder of the runs, each with its summary and report."""
     return named_path(given if given is not None else os.environ.get(RUNS) or "runs", "--runs-dir")
+
+
+def report_url(run: str) -> str | None:
+    """The address of a run's report where the environment names a server of reports."""
+    base = os.environ.get(REPORTS, "")
+    parts = urlsplit(base)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        return None
+    return f"{base.rstrip('/')}/{run}/report.html"
 
 
 def absolute_places() -> dict[str, str]:

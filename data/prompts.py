@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from data.digests import digest_of
 from data.errors import InputError
+from data.hub import quiet_hub
+from data.paths import is_url
 from data.rows import SUFFIXES, Row, read_rows
 from data.schemas import PROMPTS
 
@@ -27,6 +29,7 @@ class PromptFile(NamedTuple):
 
 
 _COLUMNS = ("prompt", "messages", "conversations", "prompt_id", "dataset", "source")
+_OF_FILES = (*SUFFIXES, ".gz", ".txt", ".tsv", ".yaml", ".xlsx", ".arrow")
 _AT_A_TIME = 1024  # rows that are Python objects at one time
 # org/name or name, with an optional revision and split: org/name@refs/convert/parquet:test
 _DATASET_ID = re.compile(
@@ -305,15 +308,16 @@ def _source(path: str | Path) -> tuple[Iterable[Row], str]:
 
 def looks_like_file(name: str) -> bool:
     """Whether a name is that of a file, there or not, and no `datasets` id."""
-    known = Path(name).suffix in (*SUFFIXES, ".gz", ".txt", ".tsv", ".yaml", ".xlsx", ".arrow")
-    return known or not name.strip() or name[0] in "./~" or os.path.exists(name)
+    known = Path(name).suffix.lower() in _OF_FILES
+    return known or is_url(name) or not name.strip() or name[0] in "./~" or os.path.exists(name)
 
 
 def _dataset_rows(name: str, split: str, revision: str | None) -> Iterator[Row]:
     import datasets
 
     try:
-        rows = datasets.load_dataset(name, split=split, revision=revision)
+        with quiet_hub():
+            rows = datasets.load_dataset(name, split=split, revision=revision)
     except Exception as error:  # the library's and its network client's errors have no common base
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise InputError(

@@ -1,6 +1,5 @@
 """A recipe by the path or by the name of its file: `recipes/small.yaml` or `small`."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import InputError
@@ -21,9 +20,11 @@ def recipe_file(name: str | Path) -> Path:
     if path.exists() or path.suffix not in ("", *SUFFIXES):
         return path
     if str(path) == path.name:
-        for suffix in ("",) if path.suffix else SUFFIXES:
-            for found in _places_of(f"{path.name}{suffix}"):
-                return found
+        suffixes = ("",) if path.suffix else SUFFIXES
+        for folder in (Path(), Path("recipes"), PROJECT):
+            for suffix in suffixes:
+                if (found := folder / f"{path.name}{suffix}").is_file():
+                    return found
         if not path.suffix:
             names = known_names()
             raise InputError(
@@ -54,9 +55,3 @@ def _is_recipe(path: Path) -> bool:
             return any(line.startswith("run:") for line in file.read(20_000).splitlines())
     except OSError:
         return False
-
-
-def _places_of(file: str) -> Iterator[Path]:
-    for folder in (Path(), Path("recipes"), PROJECT):
-        if (folder / file).is_file():
-            yield folder / file

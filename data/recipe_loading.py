@@ -4,7 +4,7 @@ import difflib
 import reprlib
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), run: str | None
     try:
         return Recipe.model_validate(values, strict=True)
     except ValidationError as error:
-        raise InputError(_explain(error, str(path), sources)) from None
+        raise InputError(explained(error, str(path), sources)) from None
 
 
 def config_digest(recipe: Recipe) -> str:
@@ -74,7 +74,7 @@ def _assign(values: dict, key: str, value: Any) -> None:
     here[last] = value
 
 
-def _explain(error: ValidationError, path: str, sources: dict[str, str]) -> str:
+def explained(error: ValidationError, path: str, sources: Mapping[str, str] = {}) -> str:
     """One line for the first problem, unknown keys before wrong values."""
     problems = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = problems[0]

@@ -34,7 +34,8 @@ _BATCH = 1024  # rows of Parquet that are read at a time
 def read_rows(path: str | Path, columns: Collection[str] | None = None) -> Iterator[Row]:
     """Yield (place, row) for every record of a file. Raises InputError naming file and line.
 
-    With `columns` no other column of a Parquet file is read: what nobody uses cannot be wrong.
+    With `columns` no other column of a Parquet file is read, and two others of a table may have
+    one name: what nobody uses cannot be wrong.
     """
     path = Path(path)
     suffix = format_of(path)
@@ -48,19 +49,20 @@ def read_rows(path: str | Path, columns: Collection[str] | None = None) -> Itera
     elif suffix == ".json":
         yield from _json(path)
     else:
-        yield from _csv(path, _text(path))
+        yield from _csv(path, _text(path), columns)
 
 
 def format_of(path: Path) -> str:
     """The suffix that names the format, behind which .gz may stand."""
-    return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    inner = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return inner.suffix.lower()
 
 
 @contextmanager
 def _bytes(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked."""
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
             yield cast(BinaryIO, file)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({_short(error)})") from error
@@ -135,15 +137,11 @@ def _several(text: str) -> bool:
 
 def _parse(text: str, place: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text)  # NaN, which is no JSON, may stand where nobody reads
     except json.JSONDecodeError as error:
         raise InputError(f"{place}: not JSON ({error.msg}); correct it") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place}: not usable JSON ({_short(error)}); correct it") from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:
@@ -156,10 +154,10 @@ def _kind(value: Any) -> str:
     return {list: "a list", str: "text", type(None): "null"}.get(type(value), "a number")
 
 
-def _csv(path: Path, text: str) -> Iterator[Row]:
+def _csv(path: Path, text: str, columns: Collection[str] | None) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
-        _check_names(reader.fieldnames or [], path)
+        _check_names(_used(reader.fieldnames or [], columns), path)
         for row in reader:
             place = f"{path} line {reader.line_num}"
             if None in row or None in row.values():
@@ -176,8 +174,8 @@ def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
     try:
         with _parquet_file(path) as file:
             names = file.schema_arrow.names
-            _check_names(names, path)
-            used = [name for name in names if columns is None or name in columns]
+            used = _used(names, columns)
+            _check_names(used, path)
             if len(used) == len(names):  # else what is not read may be large
                 _check_size(path, _unpacked_size(file.metadata))
             if not used:  # rows without a field, each of which will be refused by its place
@@ -241,6 +239,10 @@ def _decoded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _decoded(inner) for name, inner in value.items()}
     return [_decoded(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _used(names: Sequence[str], columns: Collection[str] | None) -> list[str]:
+    return [name for name in names if columns is None or name in columns]
 
 
 def _check_names(names: Sequence[str], path: Path) -> None:

@@ -13,6 +13,7 @@ from data.recipe import Recipe
 from data.recipe_loading import config_digest
 from data.store import Store
 from data.summary import read_summary
+from flows.derived import check_room
 from flows.engine import settle_engine
 from flows.fingerprint import engine_of
 from flows.fitting import filled, left_out, said
@@ -115,6 +116,7 @@ def run_recipe(
     started, folder = monotonic(), runs_dir / recipe.run
     chosen = left_out(recipe)
     recipe = filled(recipe, chosen)
+    check_room(folder)
     notes = check_inputs(recipe)
     books = Books(kept=FlowRunContext.get() is not None)
     with one_at_a_time(folder), UiProgress(books, quiet, verbose) as progress:

@@ -138,6 +138,7 @@ def yardstick(recipe: Recipe) -> dict[str, Any]:
         **{f"evaluate.{name}": value for name, value in evaluate.items()},
         "world": world,
         "policy.model": recipe.policy.model,
+        "policy.template": recipe.policy.template,
         "teacher.model": recipe.teacher.model if recipe.evaluate.judge == "teacher" else None,
         "generate.max_tokens": recipe.generate.max_tokens,
         **{f"prompts.{name}": getattr(recipe.prompts, name) for name in prompts},

@@ -1,7 +1,7 @@
 """Two policies that answer the same words: one process, both in memory, the same seed."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from data.errors import InputError
@@ -94,12 +94,10 @@ class Chat:
     decoding: DecodingConfig
     seed: int
     day: str | None = None  # what a chat template prints that asks for the date
-    turns: int = field(default=0, init=False)
 
     def reset(self) -> None:
         for speaker in self.speakers:
             speaker.messages = []
-        self.turns = 0
 
     def ask(
         self, messages: Messages, on_text: Callable[[int, str], None] | None = None
@@ -120,7 +118,6 @@ class Chat:
             for speaker, known in zip(self.speakers, before, strict=True):
                 speaker.messages = known
             raise
-        self.turns += 1
         return answers
 
     def _answers(

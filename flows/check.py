@@ -18,17 +18,8 @@ from data.remote import local_folder
 from flows import preflight
 from flows.fitting import filled, left_out
 from flows.plan import Plan, planned
-from flows.preflight_models import (
-    Prompt,
-    answer_notes,
-    check_loading,
-    check_models,
-    check_templates,
-    check_tokens,
-    conversation_kinds,
-    special_notes,
-)
-from flows.preview import Preview, prompt_files, read_by_models, writes
+from flows.preflight_models import Prompt, writes
+from flows.preview import Preview, prompt_files, read_by_models
 from models.checkpoints import (
     check_template_file,
     context_length,
@@ -99,10 +90,12 @@ def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -
     chosen = left_out(recipe)
     whole = filled(recipe, chosen)
     found = Check(whole, chosen)
-    models, prompts = _inputs(whole, found, deep)
-    if not found.problems:
-        _attempt(found, _writable, "--store", local_folder(store)[0])
-        _attempt(found, _writable, "--runs-dir", runs_dir / whole.run)
+    models, prompts = _inputs(whole, deep, found)
+    for option, folder in (("--store", local_folder(store)[0]), ("--runs-dir", runs_dir)):
+        try:
+            _writable(option, folder)
+        except InputError as error:
+            found.problems.append(str(error))
     if found.problems:
         return found
     found.machine = _machine(whole)
@@ -118,49 +111,12 @@ def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -
     return found
 
 
-def _attempt(found: Check, check: Any, *args: Any) -> Any:
-    """What a check of preflight gives; None where it found problems, which are kept."""
-    try:
-        return check(*args)
-    except InputError as error:
-        found.problems += getattr(error, "problems", (str(error),))
-        return None
-
-
-def _inputs(recipe: Recipe, found: Check, deep: bool) -> tuple[dict[str, Path], Sequence[Prompt]]:
-    """Models and prompts, as preflight checks them; problems that do not depend on each other."""
-    _attempt(found, preflight.check_machine, recipe)
-    _attempt(found, preflight.check_own_labels, recipe)
-    models: dict[str, Path] = _attempt(found, check_models, recipe) or {}
-    prompts: Sequence[Prompt] | None = _attempt(found, preflight.check_cells, recipe)
-    if not recipe.recorded_matrix:
-        read = preflight.check_logs if recipe.logged else preflight.check_prompts
-        prompts = _attempt(found, read, recipe)
-    replay = _attempt(found, preflight.check_replay, recipe) or []
-    if models and not found.problems:
-        _attempt(found, _rendering, recipe, models, prompts or [], replay, deep, found)
-    return models, prompts or []
-
-
-def _rendering(
-    recipe: Recipe,
-    models: dict[str, Path],
-    prompts: Sequence[Prompt],
-    replay: Sequence[Prompt],
-    deep: bool,
-    found: Check,
-) -> None:
-    from models.silence import quiet
-
-    question = [{"role": "user", "content": "What is 12 plus 30?"}]
-    with quiet():
-        tokenizers = check_templates(recipe, models, prompts, replay)
-        kinds = [prompt.messages for prompt in conversation_kinds(prompts)] or [question]
-        check_tokens(recipe, models, tokenizers, kinds)
-        found.notes += answer_notes(tokenizers.get("policy.model"))
-        found.notes += special_notes(tokenizers, [*prompts, *replay])
-        if deep:
-            check_loading(recipe, models)
+def _inputs(recipe: Recipe, deep: bool, found: Check) -> tuple[dict[str, Path], Sequence[Prompt]]:
+    """Models and prompts, as preflight checks them; all problems that it finds, and its notes."""
+    seen = preflight.inspect(recipe, weights=deep)
+    found.problems += seen.findings.problems
+    found.notes += seen.findings.notes
+    return seen.models, list(seen.prompts)
 
 
 def _writable(option: str, folder: Path) -> None:

@@ -57,6 +57,8 @@ COMPARISON = pa.schema(
     ]
 )
 
+_OTHERS = 4  # times the tokens of the policies, a teacher's may be; it reads what it can
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -170,7 +172,7 @@ def _answers(
             model=teacher,
             prompts=asked,
             completions=completions,
-            max_length=longest,
+            max_length=_OTHERS * longest,
         )
         for name, completions in zip(names, answers, strict=True)
     ]
@@ -202,7 +204,10 @@ def _longest(
     recipe: Recipe,
     max_tokens: int,
 ) -> int:
-    """Tokens of the longest prompt with its answer, by either policy's tokenizer."""
+    """Tokens of the longest prompt with its answer, by either policy's tokenizer.
+
+    At least those of the run, so that other prompts of a user's are no other experiment.
+    """
     from models.chat import check_prompts, load_tokenizer
     from models.checkpoints import context_length
 
@@ -219,7 +224,7 @@ def _longest(
                     f"{limit:,} that {name} reads; shorten it, or lower --max-tokens"
                 )
         longest = max(longest, *lengths)
-    return longest + max_tokens
+    return max(recipe.max_length, longest + max_tokens)
 
 
 def _engines(recipe: Recipe) -> list[str]:

@@ -16,6 +16,8 @@ from data.store import Store
 from data.summary import DatasetResult, Final, Gate, PolicySummary, Round, Summary
 from models.stats import win_rate
 
+_LINKS = ("policy", "student")
+_FILES = ("summary.json", "report.html", "error.log")
 _MEASURES = ("evaluation", "gate", "drift", "mined", "agreement")  # kinds that figures are of
 
 
@@ -50,6 +52,24 @@ def final_result(rounds: list[Round]) -> Final | None:
                 judge=entry.policy.judge,
             )
     return None
+
+
+def check_room(folder: Path) -> None:
+    """InputError for what stands where a run will write its results: nothing is written over that
+    it cannot have made."""
+    for name in _LINKS:
+        path = folder / name
+        if os.path.lexists(path) and not path.is_symlink():
+            raise InputError(
+                f"{path}: stands in the place of a link that the run makes; move it away, or give "
+                "the run another name with --run"
+            )
+    for name in _FILES:
+        if (folder / name).is_dir():
+            raise InputError(
+                f"{folder / name}: is a folder in the place of a file that the run writes; move "
+                "it away, or give the run another name with --run"
+            )
 
 
 def spoilt(folder: Path, summary: Summary) -> list[str]:

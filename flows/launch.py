@@ -42,7 +42,7 @@ def launch(
     if done:
         write_summary(folder / "summary.json", done)
         out = Console(quiet=quiet, highlight=False)
-        out.print(f"{recipe.run}: nothing to do, every stage is cached.")
+        out.print(f"{recipe.run}: nothing to do, every stage is in the store.")
         return folder
     for line in [*outlook(recipe, whole, folder, store), *map("note: {}".format, notes)]:
         say(console, line)
@@ -101,8 +101,10 @@ def check(recipe: Recipe, store: Store, folder: Path) -> list[str]:
 
     Returns what is only worth knowing, a line each.
     """
+    from flows.derived import check_room
     from flows.preflight import check_inputs
 
+    check_room(folder)
     notes = check_inputs(recipe)
     check_writable("--runs-dir", folder)
     check_writable("--store", store.root)

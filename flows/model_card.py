@@ -16,6 +16,7 @@ from data.recipe import NONE, SMALL, WORLD
 from data.summary import Round, Summary
 from tasks.report_rules import warnings
 from tasks.report_text import interval, judge_name, percent
+from tasks.report_words import words
 
 PLEASED = (
     "**The only judge is the teacher that labelled the training pairs.** The number says how well "
@@ -227,7 +228,8 @@ def _agreement(summary: Summary) -> Iterator[str]:
 def _warnings(exported: Exported) -> Iterator[str]:
     last = exported.entry.round if exported.entry else len(exported.summary.rounds)
     rounds = [entry for entry in exported.summary.rounds if entry.round <= last]
-    found = warnings({"kl_to_base": 0.0} | exported.summary.base, rounds)
+    base = {"kl_to_base": 0.0} | exported.summary.base
+    found = warnings(base, rounds, words(exported.summary))
     if exported.kind == "student":
         found = [one for one in found if one.section != "drift"]  # of the policy
     if found:

@@ -80,7 +80,7 @@ def _how_long(recipe: Recipe, whole: Recipe, folder: Path) -> str:
             return f"Time: its stages once took {spent} in all."
         return f"Time: its {done} finished round{'s' * (done != 1)} took {spent} to compute."
     if measured := _measured(recipe):
-        return f"Time: about {measured} on two CPU cores, as measured from an empty store."
+        return f"Time: about {measured} on two idle CPU cores, as measured from an empty store."
     return "Time: not known before the first round has been measured; then it is shown."
 
 

@@ -6,6 +6,7 @@ without the command line. Files come first, in a second; chat templates last, fo
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -55,7 +56,15 @@ def check_inputs(recipe: Recipe) -> list[str]:
     return found.notes
 
 
-def inspect(recipe: Recipe, weights: bool = False) -> Findings:
+class Inspection(NamedTuple):
+    """What preflight finds of a recipe: problems and notes, its models by field, its prompts."""
+
+    findings: Findings
+    models: dict[str, Path]
+    prompts: Prompts
+
+
+def inspect(recipe: Recipe, weights: bool = False) -> Inspection:
     """All problems and notes of a fitted recipe at once, none raised: for who looks before a run.
 
     Chat templates are tried although a file is wrong. `weights`: read every model's as well.
@@ -66,7 +75,7 @@ def inspect(recipe: Recipe, weights: bool = False) -> Findings:
         check_rendering(recipe, models, prompts, replay, found)
     if models and weights:
         check_loading(recipe, models, found)
-    return found
+    return Inspection(found, models, prompts)
 
 
 def check_files(recipe: Recipe, found: Findings) -> tuple[dict[str, Path], Prompts, Prompts]:

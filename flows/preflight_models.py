@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from data.errors import InputError
 from data.files import check_folder_files
-from data.paths import named_path
+from data.hub import quiet_hub
+from data.paths import is_url, named_path
 from data.prompts import Messages, conversations
 from data.recipe import FRESH, NONE, SMALL, WORLD, Recipe
 from data.recipe_methods import CellConfig
@@ -32,9 +33,10 @@ from models.checkpoints import (
     embedding_rows,
     lacks_head,
     position_padding,
+    readable_length,
     weight_shapes,
 )
-from tasks.machine import engine_name
+from tasks.machine import dtype, engine_name
 
 if TYPE_CHECKING:
     from models.loading import Use
@@ -115,11 +117,18 @@ def model_path(field: str, name: str) -> Path:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             merge = "merge the adapter into its model first; " if _is_adapter(folder) else ""
+            inner = _inner_model(folder)
             raise InputError(
                 f"{field}: '{name}' has no config.json; {merge}name a Hugging Face directory"
+                + (f", such as {inner} in it" if inner else "")
             )
         check_folder_files(folder, field)
         return folder
+    if is_url(name):
+        raise InputError(
+            f"{field}: '{name}' is a URL, which is not read; name the model's id on the hub "
+            "(ORGANISATION/NAME) or a folder here"
+        )
     if folder.is_file() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"{field}: '{name}' is no folder here; name a Hugging Face directory")
     from huggingface_hub import snapshot_download
@@ -127,7 +136,8 @@ def model_path(field: str, name: str) -> Path:
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        with quiet_hub():
+            return Path(snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ImportError, ValueError) as error:
         raise InputError(
             f"{field}: '{name}' is neither a folder here nor a model the hub gives "
@@ -171,9 +181,13 @@ def writes(field: str) -> bool:
 
 
 def is_trained(recipe: Recipe, field: str) -> bool:
-    """Whether the model of this field is the start of a training, whose result is saved."""
+    """Whether the model of this field is the start of a training, whose result is saved.
+
+    Earlier preferences train a student that has no head, whether or not it is updated later.
+    """
+    student, logged = recipe.student, recipe.logged is not None
     return field == "policy.model" or (
-        field == "student.model" and (recipe.student.update or recipe.logged is not None)
+        field == "student.model" and (student.update or logged or student.replay_path is not None)
     )
 
 
@@ -231,21 +245,23 @@ def check_texts(recipe: Recipe, field: str, path: Path, read: Sequence[Prompts])
     from models.chat import check_chat_template, check_read_prompts, check_vocabulary
 
     check_architecture(path, field, recipe.runtime.trust_remote_code)
+    template = "policy.template" if field == "policy.model" and recipe.policy.template else field
     try:
         tokenizer = tokenizer_of(recipe, field, path)
     except InputError as error:
-        raise InputError(f"{field}: {error}") from error
+        raise InputError(f"{template}: {error}") from error
     rows = embedding_rows(weight_shapes(path, field))
     check_vocabulary(tokenizer, field, rows)
     for prompt in conversation_kinds(chain(*read)):
         try:
-            check_chat_template(tokenizer, field, prompt.messages, writes(field))
+            check_chat_template(tokenizer, template, prompt.messages, writes(field))
         except InputError as error:
             raise InputError(f"{error} ({prompt.place})") from error
     if field == "policy.model":
         check_every_prompt(recipe, tokenizer, read[0], rows)
     elif not writes(field):
         check_read_prompts(tokenizer, field, chain(*read))
+    check_fitting(recipe, field, path, tokenizer, read)
     kinds = [prompt.messages for prompt in conversation_kinds(read[0])] or [_QUESTION]
     check_tokens(recipe, field, path, tokenizer, kinds)
     return tokenizer
@@ -263,6 +279,19 @@ def tokenizer_of(recipe: Recipe, field: str, path: Path) -> "Tokenizer":
 
         set_template(tokenizer, template)
     return tokenizer
+
+
+def check_fitting(
+    recipe: Recipe, field: str, path: Path, tokenizer: "Tokenizer", read: Sequence[Prompts]
+) -> None:
+    """A model that is trained can read some of the prompts whole. Raises InputError."""
+    from models.chat import check_some_fit
+
+    if not is_trained(recipe, field):
+        return
+    section = field.removesuffix(".model")
+    limit = readable_length(path, getattr(recipe, section).max_length, field)
+    check_some_fit(tokenizer, chain(*read), limit, f"{section}.max_length")
 
 
 def check_tokens(
@@ -286,7 +315,9 @@ def check_loading(recipe: Recipe, models: dict[str, Path], found: Findings) -> N
 
     trusted = recipe.runtime.trust_remote_code
     for field, path in models.items():
-        found.attempt(check_weights, path, field, trusted, use_of(recipe, field, path))
+        use = use_of(recipe, field, path)
+        found.attempt(check_weights, path, field, trusted, use, dtype(recipe.runtime))
+    for field, path in models.items():
         if is_trained(recipe, field):
             template = template_text(recipe) if field == "policy.model" else None
             found.attempt(check_saved_again, path, field, trusted, template)
@@ -361,6 +392,12 @@ def check_every_prompt(
             f"{place}: has {length} tokens in the policy's chat template{more}, "
             f"prompts.max_tokens is {limit}; raise it or remove the prompt"
         )
+
+
+def _inner_model(folder: Path) -> str | None:
+    """The folder with a model's weights in this one, as older sentence encoders have it."""
+    parts = (path.parent for path in sorted(folder.glob("*/config.json")))
+    return next((part.name for part in parts if any(part.glob("*.safetensors"))), None)
 
 
 def _is_adapter(folder: Path) -> bool:

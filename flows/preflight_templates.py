@@ -33,8 +33,8 @@ def template_text(recipe: Recipe) -> str | None:
         near = difflib.get_close_matches(path.name, TEMPLATES, n=1)
         hint = f" (did you mean {near[0]}?)" if near and path.name == str(path) else ""
         raise InputError(
-            f"{FIELD}: '{path}' is no file here{hint}; use {', '.join(TEMPLATES)} or the path of a "
-            "Jinja file"
+            f"{FIELD}: '{recipe.policy.template}' is no file here{hint}; use "
+            f"{', '.join(TEMPLATES)} or the path of a Jinja file"
         )
     check_regular(path, FIELD)
     try:
@@ -64,7 +64,8 @@ def check_template(recipe: Recipe, path: Path, field: str) -> None:
 
 def template_notes(recipe: Recipe, models: dict[str, Path]) -> list[str]:
     """Which template is put in the place of the policy's own, in a line."""
-    policy, file = models.get("policy.model"), template_file(recipe)
+    policy = models.get("policy.model")
+    file = template_file(recipe) if policy else None
     if policy is None or file is None or not has_template(policy, "policy.model"):
         return []
     return [f"{FIELD}: '{file}' takes the place of the chat template of '{policy}'"]

@@ -15,7 +15,7 @@ from data.logged import held_out_split, read_logged
 from data.prompts import read_prompt_file, without_prompts
 from data.recipe import WORLD, Recipe
 from flows.preflight import held_out_sizes, named_file
-from flows.preflight_models import Prompt
+from flows.preflight_models import Prompt, tokenizer_of, writes
 
 if TYPE_CHECKING:
     from models.special_text import Tokenizer
@@ -127,7 +127,7 @@ def read_by_models(
     from models.silence import quiet
 
     with quiet():
-        tokenizers = {field: _tokenizer(recipe, field, path) for field, path in models.items()}
+        tokenizers = {field: tokenizer_of(recipe, field, path) for field, path in models.items()}
         first = next(iter(tokenizers))
         measured = tokenizers.get("policy.model", tokenizers[first])
         lengths = list(_lengths(measured, prompts))
@@ -139,19 +139,6 @@ def read_by_models(
         middle = order[len(order) // 2]
         for index in list(dict.fromkeys((order[0], middle, order[-1])))[:SHOWN]:
             seen.examples.append(_example(prompts[index], tokenizers))
-
-
-def writes(field: str) -> bool:
-    """Whether the model of this field is shown prompts alone, and writes."""
-    return field == "policy.model" or field.startswith("matrix")
-
-
-def _tokenizer(recipe: Recipe, field: str, path: Path) -> "Tokenizer":
-    from models.chat import load_tokenizer
-    from models.text_pairs import load_reader
-
-    load = load_tokenizer if writes(field) else load_reader
-    return load(path, recipe.runtime.trust_remote_code)
 
 
 def _lengths(tokenizer: "Tokenizer", prompts: Sequence[Prompt]) -> Iterator[int]:

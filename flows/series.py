@@ -4,13 +4,14 @@ Run N of the series NAME is NAME-00N. What it was given is frozen in its own fol
 starts, so a run that failed is continued on the same prompts, whatever has arrived since.
 """
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
 
 from data.errors import InputError
 from data.prompts import read_prompt_file, split_prompts, without_prompts
-from data.recipe import WORLD, Recipe
+from data.recipe import RUN_NAME, WORLD, Recipe
 from data.schemas import PROMPTS
 from data.summary import read_summary
 from data.tables import read_table, write_table
@@ -27,10 +28,15 @@ def next_run(recipe: Recipe, runs_dir: Path) -> Recipe | None:
     runs start from the policy and the student the last finished one ended with.
 
     Raises:
-        InputError: the prompts are not in a file, or there are too few to start with.
+        InputError: the name is too long, the prompts are not in a file, or there are too few to
+            start with.
     """
     if recipe.prompts.path == WORLD:
         raise InputError("prompts.path: a series needs a file of prompts that can grow; name one")
+    if not re.fullmatch(RUN_NAME, f"{recipe.run}-000"):
+        raise InputError(
+            f"series: {recipe.run!r} is too long, its runs add a number; use 60 characters at most"
+        )
     finished = finished_runs(recipe.run, runs_dir)
     name = f"{recipe.run}-{len(finished) + 1:03d}"
     folder = runs_dir / name

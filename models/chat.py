@@ -243,6 +243,23 @@ def check_read_prompts(
             raise InputError(f"{name}: {error} ({place})") from error
 
 
+def check_some_fit(
+    tokenizer: Tokenizer, prompts: Iterable[tuple[str, Messages]], limit: int, field: str
+) -> None:
+    """InputError if no prompt, with an answer of a letter, fits into the `limit` of a training."""
+    shortest = 0
+    for _, messages in prompts:
+        length = len(render_conversation(tokenizer, messages, "a"))
+        if length <= limit:
+            return
+        shortest = min(shortest or length, length)
+    if shortest:
+        raise InputError(
+            f"{field}: {limit} tokens are less than every prompt has with an answer, the shortest "
+            f"{shortest}, so that nothing could be learnt; raise it or bring shorter prompts"
+        )
+
+
 def _check_prompt(
     tokenizer: Tokenizer, messages: Messages, pieces: Pieces, ids: Sequence[int]
 ) -> None:

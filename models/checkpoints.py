@@ -85,7 +85,7 @@ def weight_shapes(model_dir: Path, field: str = "model") -> dict[str, tuple[int,
                 f"copy {file.name} or the whole model again"
             )
         try:
-            with safe_open(file, framework="numpy") as tensors:
+            with safe_open(file, framework="numpy", backend="pread") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - not a mapping
                     shapes[name] = tuple(tensors.get_slice(name).get_shape())
         except (SafetensorError, OSError) as error:

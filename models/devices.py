@@ -7,7 +7,7 @@ machine that did not compute.
 import os
 import platform
 import re
-from ctypes import CDLL, byref, c_uint
+from ctypes import CDLL, Structure, byref, c_uint, c_ulonglong, c_void_p
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +54,25 @@ def gpus() -> int:
     if nvml.nvmlInit_v2() != 0 or nvml.nvmlDeviceGetCount_v2(byref(count)) != 0:
         return 0
     return count.value
+
+
+class _Memory(Structure):
+    """nvmlMemory_t, in bytes."""
+
+    _fields_ = (("total", c_ulonglong), ("free", c_ulonglong), ("used", c_ulonglong))
+
+
+@cache
+def memory() -> int:
+    """Bytes of the first GPU where this process computes on one, else of the machine."""
+    if has_cuda():
+        nvml, handle, found = CDLL("libnvidia-ml.so.1"), c_void_p(), _Memory()
+        if (
+            nvml.nvmlDeviceGetHandleByIndex_v2(0, byref(handle)) == 0
+            and nvml.nvmlDeviceGetMemoryInfo(handle, byref(found)) == 0
+        ):
+            return int(found.total)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @cache

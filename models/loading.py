@@ -9,11 +9,11 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,7 +27,8 @@ from transformers.quantizers import AutoHfQuantizer
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from data.errors import InputError
-from models.checkpoints import check_no_adapter, is_causal, weight_files, weight_shapes
+from models.checkpoints import check_no_adapter, is_causal, weight_shapes
+from models.finite import COMPUTED, check_finite, is_finite
 from models.silence import quiet
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -36,8 +37,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 Use = Literal["sample", "read", "head", "serve"]
 
 _NUMBERED = re.compile(r"(.*?)\.(\d+)\.")  # the list of layers a tensor belongs to, and its number
-# Values that a module computes itself, which older files hold.
-_COMPUTED = ("inv_freq", "masked_bias", "position_ids", "num_batches_tracked")
 
 # Factors and offsets of quantised weights: without them the weights are others.
 _SCALES = {"weight_scale", "weight_scale_inv", "input_scale", "scales", "weight_zero_point", "SCB"}
@@ -95,6 +94,7 @@ def _loaded(
                 f"'{model_dir}': {name} holds a NaN or an infinity as {dtype}; "
                 "copy or save the model again, or try runtime.dtype float32"
             )
+    _hold(model)
     loaded: PreTrainedModel = model
     return loaded
 
@@ -103,6 +103,16 @@ def _of_backbone(names: Iterable[str], model: PreTrainedModel) -> list[str]:
     """The tensors below the head; a pooler is part of that where a model has none of its own."""
     inside = f"{model.base_model_prefix}."
     return [name for name in names if name.startswith(inside) and ".pooler." not in name]
+
+
+def _hold(model: PreTrainedModel) -> None:
+    """Take the model's numbers out of the files, which transformers maps and may leave mapped.
+
+    Who then writes over a file would change the model, and who cuts it would end this process.
+    """
+    for tensor in chain(model.parameters(), model.buffers()):
+        if type(tensor.data) is torch.Tensor and tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
 
 
 def once_for_a_folder(check: Callable[..., None]) -> Callable[..., None]:
@@ -127,19 +137,21 @@ def _file_states(model_dir: Path) -> list[tuple[str, int, int, int, int]]:
 
 @once_for_a_folder
 @quiet()
-def check_weights(model_dir: Path, field: str, trust_remote_code: bool, use: Use) -> None:
-    """InputError unless the files hold every tensor of the architecture, finite; nothing is run.
+def check_weights(
+    model_dir: Path, field: str, trust_remote_code: bool, use: Use, dtype: str = "float32"
+) -> None:
+    """InputError unless the files hold every tensor of the architecture, finite as `dtype`, the
+    type that it is computed with; nothing is run.
 
     A model with code of its own, where that may run, and one of quantised weights are compared
     with their files when they are loaded.
     """
     shapes = weight_shapes(model_dir, field)
     unread: set[str] = set()
+    _check_generation_config(model_dir, field)
     try:
         config = AutoConfig.from_pretrained(str(model_dir), trust_remote_code=trust_remote_code)
         quantised = getattr(config, "quantization_config", None)
-        if (Path(model_dir) / GENERATION_CONFIG_NAME).is_file():
-            GenerationConfig.from_pretrained(str(model_dir))
         if quantised and use != "serve":
             AutoHfQuantizer.from_config(quantised, pre_quantized=True).validate_environment(
                 device_map=None
@@ -163,7 +175,21 @@ def check_weights(model_dir: Path, field: str, trust_remote_code: bool, use: Use
             f"{field}: transformers cannot build the architecture of '{model_dir}': "
             f"{_one_line(error)}; correct its JSON files, or use a supported architecture"
         ) from error
-    check_finite(model_dir, field, unread, not quantised)
+    check_finite(model_dir, field, unread, None if quantised else getattr(torch, dtype))
+
+
+def _check_generation_config(model_dir: Path, field: str) -> None:
+    """InputError for a generation_config.json, if there is one, that transformers refuses."""
+    path = Path(model_dir) / GENERATION_CONFIG_NAME
+    if not path.is_file():
+        return
+    try:
+        GenerationConfig.from_pretrained(str(model_dir))
+    except Exception as error:
+        raise InputError(
+            f"{field}: transformers refuses '{path}': {_one_line(error)}; correct that field, or "
+            "remove the file if the model does not need it"
+        ) from error
 
 
 def _without_memory(
@@ -231,7 +257,7 @@ def belongs(name: str, shape: tuple[int, ...], expected: set[str], model: PreTra
     module, _, last = name.rpartition(".")
     if last in _SCALES:
         return True
-    if last in _COMPUTED or (last == "bias" and len(shape) > 2) or shape in ((), (1,)):
+    if last in COMPUTED or (last == "bias" and len(shape) > 2) or shape in ((), (1,)):
         return False
     prefixes = ("", f"{model.base_model_prefix}.")
     if any(f"{prefix}{module}.{own}" in expected for prefix in prefixes for own in _own(last)):
@@ -249,43 +275,6 @@ def belongs(name: str, shape: tuple[int, ...], expected: set[str], model: PreTra
 
 def _own(last: str) -> set[str]:
     return {"weight", "bias"} - {last}
-
-
-def check_finite(model_dir: Path, field: str, unread: set[str], plain: bool) -> None:
-    """InputError for a NaN or an infinity in a tensor that is read; one is in memory at a time.
-
-    The weights of a `plain` model, one that is not quantised, have 16 bits or more.
-    """
-    for file in weight_files(model_dir, field):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - not a mapping
-                if name in unread:
-                    continue
-                tensor = tensors.get_tensor(name)
-                computed = name.rpartition(".")[2] in _COMPUTED
-                if (
-                    plain
-                    and not computed
-                    and (tensor.element_size() < 2 or not tensor.is_floating_point())
-                ):
-                    raise InputError(
-                        f"{field}: '{file}': the tensor {name} is {tensor.dtype}, and config.json "
-                        "has no quantization_config to read it by; save the model as bfloat16"
-                    )
-                if not is_finite(tensor):
-                    raise InputError(
-                        f"{field}: '{file}': the tensor {name} holds a NaN or an infinity; "
-                        "it was trained to pieces or is damaged: use another checkpoint"
-                    )
-
-
-def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether no value is NaN or infinite, without a copy."""
-    if not tensor.is_floating_point() or tensor.numel() == 0:
-        return True
-    if tensor.element_size() == 1:  # eight bits have few operations
-        tensor = tensor.float()
-    return all(bool(torch.isfinite(end)) for end in torch.aminmax(tensor.detach()))
 
 
 def check_samples(model: PreTrainedModel, model_dir: Path, field: str = "model") -> None:

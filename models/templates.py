@@ -53,21 +53,21 @@ def named_template(tokenizer: Tokenizer, name: str) -> str:
     """
     if tokenizer.chat_template:
         raise InputError(
-            "policy.template: the policy has a chat template of its own; leave policy.template "
-            "out, or name a Jinja file to put in its place"
+            "the tokenizer has a chat template of its own; leave policy.template out, or name a "
+            "Jinja file to put in its place"
         )
     if name == "plain":
         if tokenizer.eos_token is None:
             raise InputError(
-                "policy.template: plain ends an answer with the EOS token, and the tokenizer has "
-                "none; set eos_token and save it"
+                "plain ends an answer with the EOS token, and the tokenizer has none; set "
+                "eos_token and save it"
             )
         return _header(tokenizer, tokenizer.eos_token) + _PLAIN
     lacking = [t for t in ("<|im_start|>", "<|im_end|>") if t not in _added(tokenizer)]
     if lacking:
         raise InputError(
-            f"policy.template: chatml marks turns with {lacking[0]}, which is no special token of "
-            "this tokenizer; use plain"
+            f"chatml marks turns with {lacking[0]}, which is no special token of this tokenizer; "
+            "use plain"
         )
     return _header(tokenizer, "<|im_end|>") + _CHATML
 

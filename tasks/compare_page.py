@@ -6,6 +6,13 @@ from typing import Any
 from data.summary import PolicySummary, write_text
 from tasks.report_html import environment
 
+FEW = 20  # prompts; resampling fewer gives intervals that are too narrow
+
+
+def few(judged: PolicySummary) -> bool:
+    """Whether an interval would say more than is known."""
+    return judged.wins + judged.ties + judged.losses < FEW
+
 
 def write_page(
     out: Path,
@@ -22,7 +29,11 @@ def write_page(
         judged: Of the second policy over the first.
         facts: What decided the answers, by name.
     """
+    few_judged = judged is not None and few(judged)
     template = environment().get_template("compare_page.html.j2")
     write_text(
-        out, template.render(title=title, names=names, rows=rows, judged=judged, facts=facts)
+        out,
+        template.render(
+            title=title, names=names, rows=rows, judged=judged, few=few_judged, facts=facts
+        ),
     )

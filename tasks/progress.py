@@ -32,7 +32,7 @@ class _Section:
 
     title: str = ""
     number: int = 0  # of the round; 0 for any other section
-    began: float = field(default_factory=monotonic)
+    began: float = field(default_factory=lambda: monotonic())
     found: int = 0
     computed: int = 0
     listed: int = 0  # of the found ones, those that a line was printed of
@@ -53,13 +53,13 @@ class _Stage:
     """The stage at work. Its share of done work is that of all its shards."""
 
     label: str
-    began: float = field(default_factory=monotonic)
+    began: float = field(default_factory=lambda: monotonic())
     shard: int = 1
     shards: int = 1
     done: int = 0
     total: int = 0
     before: float = 0.0  # share that was found when it began to compute
-    shard_began: float = field(default_factory=monotonic)
+    shard_began: float = field(default_factory=lambda: monotonic())
     told: bool = False  # a line says that it has begun
 
     @property

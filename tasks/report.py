@@ -14,9 +14,9 @@ import yaml
 from data.artifacts import Artifact
 from data.errors import ArtifactError
 from data.store import Store
-from data.summary import StageRecord, Summary
+from data.summary import StageRecord, Summary, write_text
 from data.tables import mapping
-from tasks.report_html import render_report
+from tasks.report_html import report_html
 from tasks.report_text import result_round
 
 
@@ -26,8 +26,13 @@ def write_report(summary: Summary, store: Store, out: Path) -> None:
     Raises:
         ArtifactError: the evaluation is not in the store.
     """
+    write_text(out, report_text(summary, store))
+
+
+def report_text(summary: Summary, store: Store) -> str:
+    """The report of a run as a page. Raises ArtifactError as `write_report` does."""
     recipe_text = yaml.safe_dump(summary.config, sort_keys=False, allow_unicode=True, width=100)
-    render_report(summary, evaluation_samples(summary, store), recipe_text, out)
+    return report_html(summary, evaluation_samples(summary, store), recipe_text)
 
 
 def evaluation_samples(summary: Summary, store: Store) -> list[dict[str, Any]]:

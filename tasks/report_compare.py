@@ -15,8 +15,10 @@ from models.stats import dataset_mean, outcome, win_rate
 from tasks import report_text as text
 from tasks import report_view as view
 from tasks.report import evaluation_samples
+from tasks.report_answers import sample_groups
 from tasks.report_html import drift_charts, environment, win_chart
 from tasks.report_rules import warnings
+from tasks.report_words import words
 
 Row = dict[str, Any]
 
@@ -32,13 +34,18 @@ class Paired(NamedTuple):
 
 def write_comparison(a: Summary, b: Summary, store: Store, out: Path) -> None:
     """Write the page. What is not in the store any more is left out, and said to be."""
+    write_text(out, comparison_text(a, b, store))
+
+
+def comparison_text(a: Summary, b: Summary, store: Store) -> str:
+    """The page of two runs, as `write_comparison` writes it."""
     samples = []
     for summary in (a, b):
         rows: list[Row] = []
         with suppress(ArtifactError):
             rows = evaluation_samples(summary, store)
         samples.append(rows)
-    write_text(out, comparison_html(a, b, samples[0], samples[1]))
+    return comparison_html(a, b, samples[0], samples[1])
 
 
 def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Sequence[Row]) -> str:
@@ -67,10 +74,13 @@ def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Seque
             rounds=round_rows(a, b),
             datasets=dataset_rows(a, b, paired),
             paired=paired,
-            groups=view.sample_groups(paired.rows) if paired.head_to_head else [],
+            groups=sample_groups(paired.rows) if paired.head_to_head else [],
             totals_rows=total_rows(a, b),
             drift_charts=drift_charts(drift, labels),
-            warned=[warnings(base, rounds) for rounds, base in drift],
+            warned=[
+                warnings(base, run.rounds, words(run))
+                for run, (_, base) in zip(runs, drift, strict=True)
+            ],
         )
     )
 
@@ -200,8 +210,8 @@ def total_rows(a: Summary, b: Summary) -> list[tuple[str, str, str]]:
         ("prompts asked", "asked"),
         ("answers generated", "generated"),
         ("usable answers", "usable"),
-        ("pairs picked by the student", "mined"),
-        ("reversed by the teacher", "swapped"),
+        ("pairs made", "mined"),
+        ("reversed", "swapped"),
         ("pairs labelled", "labelled"),
         ("pairs trained on", "trained"),
     ]

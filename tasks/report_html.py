@@ -1,17 +1,22 @@
-"""The HTML report: one self-contained file, no scripts, no requests."""
+"""The HTML report: one self-contained file that requests nothing; its script only filters."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from data.summary import Round, Summary, write_text
+from data.summary import Round, Summary
 from tasks import report_text as text
 from tasks import report_view as view
 from tasks.plots import Point, Series, chart, interval_bar
+from tasks.report_answers import sample_groups
+from tasks.report_first import facts, judge_box, worries
 from tasks.report_rules import LOW_PRECISION, warnings
+from tasks.report_words import words as method_words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -26,58 +31,84 @@ DRIFT = {
 }
 
 
-def render_report(
-    summary: Summary, samples: Sequence[dict[str, Any]], recipe_text: str, out: Path
-) -> None:
-    """Write the report of a run.
+def report_html(summary: Summary, samples: Sequence[dict[str, Any]], recipe_text: str) -> str:
+    """The report as a page. All text of models and users is escaped.
 
     Args:
         samples: Rows of EVALUATION of the final round, each with its prompt's `messages`; all of
             them, the report chooses. Empty where no policy was trained.
         recipe_text: The recipe as YAML, to be shown.
-        out: The HTML file.
     """
-    write_text(out, report_html(summary, samples, recipe_text))
-
-
-def report_html(summary: Summary, samples: Sequence[dict[str, Any]], recipe_text: str) -> str:
-    """The report as a page. All text of models and users is escaped."""
-    logged = text.is_logged(summary)
+    words = method_words(summary)
     base = view.base_drift(summary, samples)
-    rounds = summary.rounds
-    who = text.judge_name(summary) if logged else "the teacher"
-    trained = "the student" if logged else "the policy"
-    if text.pairs_only(summary):
-        trained = "elsewhere, if at all"
+    rounds, final = summary.rounds, text.result(summary)
+    logged, pairs_only = text.is_logged(summary), text.pairs_only(summary)
+    found = warnings(base, rounds, words)
+    precision = view.precision_rows(rounds)
+    titles = sections(
+        datasets=final is not None,
+        rounds=bool(rounds) and not logged,
+        answers=bool(samples),
+        agreement=logged and not pairs_only,
+        matrix=any(entry.matrix for entry in rounds),
+        ledger=bool(rounds),
+        labels=bool(rounds) and not logged and (words.student or bool(precision)),
+        drift=bool(rounds) and not logged,
+    )
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             summary=summary,
-            logged=logged,
-            pairs_only=text.pairs_only(summary),
+            words=words,
+            sections=titles,
             headline=text.headline(summary),
             judge=text.judge_name(summary),
-            who=who,
-            trained=trained,
-            final=text.result(summary),
-            last_student=text.last_student(summary) if rounds else None,
+            judge_box=judge_box(summary, words),
+            facts=facts(summary, words),
+            worries=worries(summary, found, ledger_first(titles)),
+            final=final,
+            student=text.last_student(summary) if rounds and words.student else None,
             win_chart=win_chart([rounds]),
-            agreement_chart=agreement_chart(rounds),
-            logged_rows=view.logged_rows(rounds[-1].student) if logged else [],
+            agreement_chart=agreement_chart(rounds) if words.student else "",
+            logged_rows=view.logged_rows(rounds[-1].student) if logged and rounds else [],
             base=base,
             drift_charts=drift_charts([(rounds, base)]),
-            warnings=warnings(base, rounds),
-            precision=view.precision_rows(rounds),
+            warnings=found,
+            precision=precision,
             low_precision=LOW_PRECISION,
             precision_interval=view.precision_interval,
-            levels=partial(view.ledger_levels, who=who, trained=trained),
+            levels=partial(view.ledger_levels, words=words),
             problem=view.ledger_problem,
             teacher_work=view.teacher_work,
-            groups=view.sample_groups(samples),
+            groups=sample_groups(samples),
             recipe_text=recipe_text,
         )
     )
+
+
+TITLES = {
+    "rounds": "Round by round",
+    "datasets": "By data set",
+    "answers": "Answers side by side",
+    "agreement": "Agreement with the judge",
+    "matrix": "The model matrix, by axis",
+    "ledger": "From asked to trained",
+    "labels": "Are the labels right?",
+    "drift": "Drift",
+    "cost": "Cost",
+    "provenance": "Provenance",
+}
+
+
+def sections(**there: bool) -> dict[str, str]:
+    """Title by id of the sections a report has, in order; what is not named is there."""
+    return {name: title for name, title in TITLES.items() if there.get(name, True)}
+
+
+def ledger_first(titles: dict[str, str]) -> dict[str, str]:
+    """The ledger takes the warnings of sections that are left out."""
+    return {name: titles[name] for name in sorted(titles, key=lambda name: name != "ledger")}
 
 
 @cache
@@ -101,7 +132,29 @@ def environment() -> "Environment":
         "signed": signed,
     }
     made.globals |= {"totals": view.stage_totals, "bar": interval_bar}
+    code = (Path(__file__).parent / "report.js.j2").read_text(encoding="utf-8")
+    made.globals |= {"script": Markup(f"<script>{code}</script>"), "script_digest": _digest(code)}
     return made
+
+
+def _digest(code: str) -> str:
+    """What a Content-Security-Policy allows a script by: this one, and no other, runs."""
+    return "sha256-" + b64encode(sha256(code.encode()).digest()).decode()
+
+
+def message_html(title: str, text: str) -> str:
+    """A page that says one thing."""
+    page = environment().from_string(
+        '{% from "report_macros.html.j2" import head with context %}'
+        "{{ head(title ~ ' – tsalign') }}<body><main><section><h1>{{ title }}</h1><p>{{ text }}</p>"
+        '<p><a href="/">All runs</a></p></section></main></body></html>'
+    )
+    return page.render(title=title, text=text)
+
+
+def script_digest() -> str:
+    """Of the script that every page has."""
+    return str(environment().globals["script_digest"])
 
 
 def score(value: float | None, digits: int = 2) -> str:

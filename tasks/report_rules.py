@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from data.summary import Round
 from models.stats import wilson
+from tasks.report_words import TS_ALIGN, Words
 
 LONGER, SHORTER, LESS_VARIED = 1.25, 0.75, 2 / 3  # of the base policy's
 FAR = 1.0  # nats per token: the answers' tokens are e times likelier under the policy
@@ -25,6 +26,8 @@ CUT, OVER_LONG = 0.05, 0.05  # of the answers, of the pairs
 class Seen(NamedTuple):
     """A round, what is known of the base policy, and the rounds it is compared with."""
 
+    words: Words
+
     base: Mapping[str, float]  # fields of `Drift`, as far as they are known
     entry: Round
     before: Round | None  # whose policy it started from; None for the first
@@ -41,30 +44,40 @@ class Rule(NamedTuple):
 class Warned(NamedTuple):
     section: str
     rule: str
-    text: str  # what was found in which rounds, then the reason
+    found: str  # what was found in which rounds
+    reason: str  # why that matters, or what to do
+
+    @property
+    def text(self) -> str:
+        return f"{self.found} {self.reason}"
 
 
-def warnings(base: Mapping[str, float], rounds: Sequence[Round]) -> list[Warned]:
+def warnings(
+    base: Mapping[str, float], rounds: Sequence[Round], words: Words = TS_ALIGN
+) -> list[Warned]:
     """What the rules find in these rounds, in plain sentences, one for each rule.
 
     Args:
         base: Fields of `Drift` for the base policy, as far as they are known.
         rounds: Finished rounds in order.
+        words: Of the method, so that no student is blamed where there is none.
     """
-    seen = _with_the_rounds_before(base, rounds)
+    seen = _with_the_rounds_before(base, rounds, words)
     found = []
     for rule in RULES:
         texts = [f"{_name(one.entry)}: {text}." for one in seen if (text := rule.find(one))]
         if texts:
-            found.append(Warned(rule.section, rule.name, " ".join([*texts, rule.reason])))
+            found.append(Warned(rule.section, rule.name, " ".join(texts), rule.reason))
     return found
 
 
-def _with_the_rounds_before(base: Mapping[str, float], rounds: Sequence[Round]) -> list[Seen]:
+def _with_the_rounds_before(
+    base: Mapping[str, float], rounds: Sequence[Round], words: Words
+) -> list[Seen]:
     seen: list[Seen] = []
     before: Round | None = None
     for place, entry in enumerate(rounds):
-        seen.append(Seen(base, entry, before, rounds[place - 1] if place else None))
+        seen.append(Seen(words, base, entry, before, rounds[place - 1] if place else None))
         if entry.adopted and entry.drift:
             before = entry
     return seen
@@ -198,7 +211,7 @@ def _wrong_labels(seen: Seen) -> str:
     share = seen.entry.label_precision
     if share is None or share >= LOW_PRECISION:
         return ""
-    return f"the oracle does not confirm {1 - share:.0%} of the teacher's labels"
+    return f"the oracle does not confirm {1 - share:.0%} of the labels"
 
 
 def _many_swaps(seen: Seen) -> str:
@@ -206,8 +219,8 @@ def _many_swaps(seen: Seen) -> str:
     if not ledger.mined or wilson(ledger.swapped, ledger.mined)[0] <= CHANCE:
         return ""
     return (
-        f"the teacher reversed {seen.entry.swap_rate:.0%} of the student's pairs; the student's "
-        "picks are worse than chance"
+        f"{seen.words.who} reversed {seen.entry.swap_rate:.0%} of the pairs; {seen.words.order} is "
+        "worse than chance"
     )
 
 
@@ -215,7 +228,7 @@ def _student_refused(seen: Seen) -> str:
     student = seen.entry.student
     if student.adopted or student.agreement_after is None:  # none was distilled or measured
         return ""
-    return "distillation lowered the student's agreement with the teacher"
+    return f"distillation lowered the student's agreement with {seen.words.against}"
 
 
 def _agreement_fell(seen: Seen) -> str:
@@ -223,7 +236,8 @@ def _agreement_fell(seen: Seen) -> str:
     new = seen.entry.student.agreement_after
     if old is None or new is None or old - new <= AGREEMENT_FELL:
         return ""
-    return f"the student's agreement with the teacher fell from {old:.1%} to {new:.1%}"
+    whom = seen.words.against
+    return f"the student's agreement with {whom} fell from {old:.1%} to {new:.1%}"
 
 
 def _few_pairs(seen: Seen) -> str:
@@ -238,7 +252,8 @@ def _cut_short(seen: Seen) -> str:
     lost = ledger.truncated + ledger.unscored
     if not ledger.generated or lost <= CUT * ledger.generated:
         return ""
-    return f"{lost / ledger.generated:.1%} of the answers were cut off or too long for the student"
+    share = lost / ledger.generated
+    return f"{share:.1%} of the answers were cut off or too long for {seen.words.reader}"
 
 
 def _over_long(seen: Seen) -> str:
@@ -247,13 +262,14 @@ def _over_long(seen: Seen) -> str:
     lost = ledger.unjudged * (not without_judge) + ledger.too_long
     if not ledger.mined or lost <= OVER_LONG * ledger.mined:
         return ""
-    return f"{lost / ledger.mined:.1%} of the pairs were too long for the teacher or for training"
+    share = lost / ledger.mined
+    return f"{share:.1%} of the pairs were too long for {seen.words.who} or for training"
 
 
 RULES = (
     Rule("cut_short", "ledger", _cut_short,
-         "What is learned comes from short answers only; raise generate.max_tokens or the "
-         "student's max_length."),
+         "What is learned comes from short answers only; raise generate.max_tokens, or the "
+         "max_length of the model that reads them all."),
     Rule("over_long", "ledger", _over_long,
          "Long answers go untaught; raise the max_length of policy or student, or shorten the "
          "prompts."),
@@ -263,7 +279,8 @@ RULES = (
     Rule("wrong_labels", "labels", _wrong_labels,
          "The policy learns these mistakes; see which data sets they come from."),
     Rule("many_swaps", "labels", _many_swaps,
-         "Pairs picked at random would serve as well: use a better student, or distill longer."),
+         "Pairs in an order drawn at random would serve as well: use a better student or distill "
+         "longer; of a model matrix, see which axis is wrong."),
     Rule("student_refused", "labels", _student_refused,
          "The next round kept the earlier student."),
     Rule("agreement_fell", "labels", _agreement_fell,

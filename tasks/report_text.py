@@ -67,7 +67,7 @@ def pairs_only(summary: Summary) -> bool:
 
 
 def headline(summary: Summary) -> dict[str, str]:
-    """number, interval, label, kind (a colour) and sentences of the result."""
+    """verdict, number, interval, label, kind (a colour) and sentences of the result."""
     if summary.rounds and pairs_only(summary):
         return _matrix_headline(summary)
     if is_logged(summary):
@@ -108,7 +108,17 @@ def _no_result(summary: Summary) -> dict[str, str]:
             "No round's policy was adopted: on the dev prompts the teacher never preferred the "
             "new policy. The base policy stays."
         )
-    return {"kind": "unclear", "number": "–", "interval": "", "label": "no result", "text": text}
+    found = {"kind": "unclear", "number": "–", "interval": "", "label": "no result"}
+    found |= {"verdict": "No result yet", "text": text}
+    refused = [entry for entry in summary.rounds if entry.policy and not entry.adopted]
+    if refused and (policy := refused[-1].policy):
+        found |= {
+            "verdict": "No new policy was adopted",
+            "number": percent(policy.win_rate),
+            "interval": interval(policy.ci95),
+            "label": f"win rate over the base in round {refused[-1].round}, not adopted",
+        }
+    return found
 
 
 def _win_headline(final: Final, entry: Round) -> dict[str, str]:
@@ -122,21 +132,20 @@ def _win_headline(final: Final, entry: Round) -> dict[str, str]:
         f"{result.losses:,} times, judged by the {final.judge}. "
     )
     if low > 0.5:
-        kind, verdict = "good", "It is better than the base: the whole interval lies above that"
+        kind, verdict = "good", "Better than the base policy"
+        said = "It is better than the base: the whole interval lies above that"
     elif high < 0.5:
-        kind, verdict = "bad", "It is worse than the base: the whole interval lies below that"
+        kind, verdict = "bad", "Worse than the base policy"
+        said = "It is worse than the base: the whole interval lies below that"
     else:
-        kind, verdict = "unclear", "It cannot be told apart from the base: the interval spans that"
-    text += f"No change would be {percent(0.5)}. {verdict}. "
+        kind, verdict = "unclear", "Not told apart from the base policy"
+        said = "It cannot be told apart from the base: the interval spans that"
+    text += f"No change would be {percent(0.5)}. {said}. "
     if len(final.by_dataset) > 1:
         text += f"The number is the mean over {len(final.by_dataset)} data sets of equal weight. "
-    if final.judge == "teacher":
-        text += (
-            "The judge is the teacher that labelled the training pairs, so this says how well the "
-            "policy learned to please the teacher; ask an independent judge too."
-        )
     return {
         "kind": kind,
+        "verdict": verdict,
         "number": percent(final.win_rate),
         "interval": interval(final.ci95),
         "label": "win rate over the base policy, ties counting half",
@@ -157,6 +166,7 @@ def _matrix_headline(summary: Summary) -> dict[str, str]:
         text += "Nobody has judged them: their order is what the places of the models presume."
     return {
         "kind": "unclear",
+        "verdict": "Pairs were made, nothing was trained",
         "number": f"{x.labelled:,}",
         "interval": "",
         "label": "pairs of a model matrix",
@@ -170,7 +180,7 @@ def _logged_headline(student: StudentSummary, judge: str) -> dict[str, str]:
         f"judge ({judge}) prefers in {percent(student.agreement_before)} of cases before "
         f"distillation and in {percent(student.agreement_after)} after. "
     )
-    kind = "unclear"
+    kind, short_verdict = "unclear", "The student learned from the recorded judgments"
     after, ends, longer = student.agreement_after, student.ci95_after, student.longer_baseline
     if after is not None and ends and longer is not None:
         text += f"The rule “the longer answer is better” gets {percent(longer)}: the student is "
@@ -181,8 +191,13 @@ def _logged_headline(student: StudentSummary, judge: str) -> dict[str, str]:
         else:
             verdict = "not told apart from it."
         text += verdict
+        short_verdict = {
+            "good": "The student beats “the longer answer is better”",
+            "bad": "The student is worse than “the longer answer is better”",
+        }.get(kind, "The student is not told apart from “the longer answer is better”")
     return {
         "kind": kind,
+        "verdict": short_verdict,
         "number": percent(after),
         "interval": interval(ends),
         "label": "agreement of the distilled student with the judge",

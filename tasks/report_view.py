@@ -1,6 +1,5 @@
 """The tables and flows of the report as plain values; `report.html.j2` only arranges them."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,9 +7,7 @@ from data.errors import CardinalityError
 from data.summary import Ledger, Round, StageRecord, StudentSummary, Summary, check_ledger
 from models.drift import distinct_2
 from models.stats import wilson
-
-WINS, LOSSES = 4, 4  # samples shown per data set
-DATASETS = 24  # at most so many data sets get samples
+from tasks.report_words import Words
 
 
 class Part(NamedTuple):
@@ -28,14 +25,9 @@ class Level(NamedTuple):
     parts: list[Part]  # those that are not zero, and the kept one
 
 
-def ledger_levels(ledger: Ledger, who: str, trained: str) -> list[Level]:
-    """From asked to trained: what each level splits into.
-
-    Args:
-        who: Labels the pairs, such as "the teacher".
-        trained: Learns from them, such as "the policy".
-    """
-    x = ledger
+def ledger_levels(ledger: Ledger, words: Words) -> list[Level]:
+    """From asked to trained: what each level splits into."""
+    x, who = ledger, words.who
     unsure = [
         ("scored too close", x.below_margin),
         ("scored equal", x.teacher_tied),
@@ -46,13 +38,13 @@ def ledger_levels(ledger: Ledger, who: str, trained: str) -> list[Level]:
         unsure = [("unsure or not judged", sum(n for _, n in unsure) - x.kept_unsure)]
     levels: list[tuple[str, int, list[tuple[str, int]]]] = [
         (
-            f"answers to {x.asked:,} prompts",
+            words.answers.format(asked=f"{x.asked:,}"),
             x.generated,
             [
                 ("usable", x.usable),
                 ("said before", x.duplicate),
                 ("cut off", x.truncated),
-                ("too long for the student", x.unscored),
+                ("too long for " + words.reader, x.unscored),
                 ("empty", x.empty),
             ],
         ),
@@ -62,11 +54,11 @@ def ledger_levels(ledger: Ledger, who: str, trained: str) -> list[Level]:
             [
                 ("gave a pair or more", x.paired),
                 ("had fewer than two usable answers", x.no_candidates),
-                ("all answers alike to the student", x.tied),
+                (words.tied, x.tied),
             ],
         ),
         (
-            "pairs shown to " + who,
+            words.shown,
             x.mined,
             [
                 ("labelled", x.labelled),
@@ -77,7 +69,7 @@ def ledger_levels(ledger: Ledger, who: str, trained: str) -> list[Level]:
         (
             "pairs labelled, and reused from earlier rounds" if x.reused else "pairs labelled",
             x.labelled + x.reused,
-            [(f"trained {trained}", x.trained), ("too long for training", x.too_long)],
+            [(f"trained {words.trained}", x.trained), ("too long for training", x.too_long)],
         ),
     ]
     return [
@@ -132,38 +124,23 @@ def base_drift(summary: Summary, samples: Sequence[dict[str, Any]]) -> dict[str,
     return known | summary.base
 
 
-def sample_groups(samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per data set: counts, its best wins (largest gain first) and worst losses."""
-    groups = defaultdict(list)
-    for row in samples:
-        groups[row["dataset"]].append(row | {"gain": _gain(row)})
-    result = []
-    for name in sorted(groups)[:DATASETS]:
-        # Largest difference first; where a score is missing, last.
-        rows = sorted(groups[name], key=lambda row: (-abs(row["gain"] or 0), row["prompt_id"]))
-        wins = [row for row in rows if row["outcome"] == 1]
-        losses = [row for row in rows if row["outcome"] == 0]
-        result.append(
-            {
-                "name": name,
-                "wins": wins[:WINS],
-                "losses": losses[:LOSSES],
-                "counts": (len(wins), len(rows) - len(wins) - len(losses), len(losses)),
-            }
-        )
-    return result
-
-
-def _gain(row: dict[str, Any]) -> float | None:
-    """Score of the aligned policy's answer less the base's, if the judge could read both."""
-    base, policy = row["base_score"], row["policy_score"]
-    return None if base is None or policy is None else policy - base
-
-
 def teacher_work(rounds: Sequence[Round]) -> dict[str, int]:
     """Teacher calls made to label pairs, and saved against labelling every answer."""
     made = sum(entry.teacher_calls for entry in rounds)
     return {"made": made, "saved": sum(entry.ledger.generated for entry in rounds) - made}
+
+
+def teacher_checks(summary: Summary) -> int:
+    """Answers that the teacher scored to judge policies, not to label: on dev and test prompts.
+
+    What several rounds found in the store was scored once.
+    """
+    scored = {
+        record.artifact: record.counts.get("scored", 0)
+        for record in summary.stages()
+        if record.kind == "scores" and record.stage.startswith("teacher scores")
+    }
+    return sum(scored.values())
 
 
 def stage_totals(records: Sequence[StageRecord]) -> dict[str, Any]:

@@ -74,7 +74,8 @@ def result_line(summary: Summary) -> str:
         line += f", judged by the {rate.judge}, round {rate.round}"
         if not rate.adopted:
             line += ": not adopted, the base policy stays"
-        return line if summary.finished else f"{line}. {stopped(summary) or NOT_FINISHED}"
+        done = summary.final or (summary.finished and not rate.adopted)
+        return line if done else f"{line}. {stopped(summary) or NOT_FINISHED}"
     result = headline(summary)
     if is_logged(summary) and not pairs_only(summary):
         student = summary.rounds[-1].student

@@ -5,6 +5,7 @@ None of this is a stage: it is cheap, never cached, and changes no result.
 """
 
 import base64
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,6 @@ from uuid import UUID
 from prefect import get_run_logger
 from prefect.artifacts import (
     create_image_artifact,
-    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -23,6 +23,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import MissingContextError
 
+from data.places import report_url
 from data.summary import Round, Summary
 from tasks.books import Books
 from tasks.plots import alone
@@ -87,12 +88,23 @@ def publish_round(summary: Summary, entry: Round, rows: Sequence[dict[str, Any]]
 
 
 def publish_report(summary: Summary, path: Path) -> None:
-    """A link to the report of a finished run; it opens where the runs' folder is mounted."""
-    create_link_artifact(
-        path.resolve().as_uri(),
-        f"Report of {summary.run}",
-        key="report",
-        description=f"Of {summary.run}",
+    """How to open the report of a finished run."""
+    create_markdown_artifact(
+        report_link(summary.run, path), key="report", description=f"Of {summary.run}"
+    )
+
+
+def report_link(run: str, path: Path) -> str:
+    """Markdown: the address where a server shows reports, else the command that does.
+
+    A browser opens no file:// link of a page that came from a server, so there is none.
+    """
+    folder = path.resolve().parents[1]
+    command = f"tsalign open {run} --runs-dir {shlex.quote(str(folder))}"
+    address = report_url(run)
+    link = f"[Open the report of {run}]({address})\n\n" if address else ""
+    return (
+        f"{link}On the machine that ran it:\n\n    {command}\n\nThe file:\n\n    {path.resolve()}\n"
     )
 
 

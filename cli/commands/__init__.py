@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 # In the order of `tsalign --help`.
 NAMES = (
-    *("check", "align", "bench"),
-    *("status", "report", "explain", "score_model"),
+    *("init", "check", "align", "bench"),
+    *("status", "open", "report", "explain", "score_model"),
     *("chat", "compare", "export", "serve"),
     *("submit", "operate"),
     *("verify", "gc", "rerun"),

@@ -21,7 +21,7 @@ def check(
     store: Store,
     runs_dir: RunsDir,
 ) -> int:
-    """Check a recipe before it runs: what is wrong, what models read, what will be computed."""
+    """Check a recipe before it runs: problems, lengths, and a plan."""
     from cli.checking import check_recipe
 
     return check_recipe(

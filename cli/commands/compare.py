@@ -36,7 +36,7 @@ def compare(
     store: Store,
     runs_dir: RunsDir,
 ) -> None:
-    """Answer your own prompts with the base and the aligned policy, side by side."""
+    """Answer your own prompts with base and aligned policy, side by side."""
     import sys
 
     from data.inventory import run_folder

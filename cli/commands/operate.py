@@ -45,7 +45,7 @@ def status(
     json: Annotated[bool, Option("--json", help="As one JSON document.")] = False,
     folder: Folder = FOLDER,
 ) -> int:
-    """Show server, worker, deployments, and what runs, waits and has ended last."""
+    """Show server, worker, deployments, and their runs."""
     from cli.operate_status import show_status
 
     return show_status(folder, json)

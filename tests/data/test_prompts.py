@@ -167,7 +167,7 @@ BAD_FILES = {
     "e.jsonl": (b"", "e.jsonl: holds no prompts"),
     "b.jsonl": (b"\n  \n", "b.jsonl: holds no prompts"),
     "m.jsonl": (b'{"prompt": "a"}\n{"prompt": \n', "m.jsonl line 2: not JSON"),
-    "n.jsonl": (b'{"prompt": NaN}', "n.jsonl line 1: not usable JSON (NaN is not JSON)"),
+    "n.jsonl": (b'{"prompt": NaN}', "n.jsonl line 1: prompt must be text"),
     "t.jsonl": (b'"just text"', "t.jsonl line 1: must be an object with named fields, got text"),
     "l.jsonl": (b"[1]", "got a list"),
     "d.jsonl": (b"[" * 100_000, "d.jsonl line 1: not usable JSON"),
@@ -379,3 +379,20 @@ def test_an_id_of_two_prompts_is_refused_with_both_places(file):
     path = file("twice.jsonl", [*rows[:3], {"prompt": "another", "prompt_id": "q1"}])
     with pytest.raises(InputError, match=rf"line 4: prompt_id 'q1' .*{path.name} line 2\)"):
         read_prompt_file(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.JSONL", b'{"prompt": "Hi"}\n'),
+        ("p.JsonL.GZ", gzip.compress(b'{"prompt": "Hi"}\n')),
+        ("p.CSV", b"prompt\nHi\n"),
+        ("p.jsonl", b'{"prompt": "Hi", "score": NaN, "low": -Infinity}\n'),
+        ("p.json", b'[{"prompt": "Hi", "score": NaN}]'),
+        ("p.csv", b"prompt,note,note\nHi,1,2\n"),
+    ],
+)
+def test_what_nobody_reads_and_how_a_suffix_is_written_do_not_matter(file, name, content):
+    table, counts = read_prompts(file(name, content))
+    assert table["messages"].to_pylist() == [[{"role": "user", "content": "Hi"}]]
+    assert counts["kept"] == 1

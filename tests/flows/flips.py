@@ -187,6 +187,7 @@ VARIABLES = {
     "TSALIGN_STORE": _PLACE,
     "TSALIGN_RUNS": _PLACE,
     "TSALIGN_CACHE": _PLACE,
+    "TSALIGN_REPORTS_URL": Variable("none", NO, "where Prefect's artifact finds the report"),
     "PREFECT_*": Variable(
         "none", NO, "how Prefect keeps the books of a run; results are elsewhere"
     ),

@@ -114,11 +114,11 @@ def test_lengths_of_the_others_are_fitted_beside_a_broken_model(damaged, tmp_pat
 def test_who_looks_first_is_told_of_files_and_templates_at_once(damaged):
     values = damaged("{", student=NO_TEMPLATE, teacher=cut, policy=poisoned("model.norm.weight"))
     recipe = Recipe.model_validate(values)
-    found = inspect(recipe)
+    found = inspect(recipe).findings
     assert [line.split(":")[0].split(" ")[0].rpartition("/")[2] for line in found.problems] == [
         "teacher.model", "p.jsonl", "student.model",
     ]  # fmt: skip
-    deep = inspect(recipe, weights=True)
+    deep = inspect(recipe, weights=True).findings
     assert deep.problems[:3] == found.problems
     assert any("model.norm.weight holds a NaN" in line for line in deep.problems[3:])
     with pytest.raises(InputErrors) as caught:

@@ -1,6 +1,7 @@
 """What a recipe names is no file, waits for ever, or cannot be reached: one line, at once."""
 
 import importlib.util
+import logging
 import os
 import shutil
 import subprocess
@@ -113,3 +114,39 @@ def test_pairs_that_only_the_student_reads_need_only_fit_the_student(refuse_chan
     (tmp_path / "pairs.jsonl").write_text(yaml.safe_dump(pair, default_flow_style=True, width=9999))
     changes = {"student.replay_path": str(tmp_path / "pairs.jsonl"), "prompts.per_round": 1000}
     assert "per_round" in refuse_change(changes)
+
+
+@pytest.mark.parametrize("name", ["policy", "student", "summary.json", "report.html"])
+def test_what_stands_where_a_run_writes_its_results(refuse, tmp_path, tiny_recipe, name):
+    recipe, folder = tmp_path / "recipe.yaml", tmp_path / "runs" / "tiny"
+    recipe.write_text(yaml.safe_dump(tiny_recipe | {"run": "tiny"}))
+    (folder / name).mkdir(parents=True)
+    (folder / name / "mine.txt").write_text("not to be lost")
+    line = refuse("align", str(recipe), "--runs-dir", str(folder.parent), "--store", "no-store")
+    assert line.startswith(f"{folder / name}: ") and "move it away" in line
+    assert os.listdir(folder) == [name] and os.listdir(folder / name) == ["mine.txt"]
+
+
+def test_a_file_in_the_place_of_a_link(refuse, tmp_path, tiny_recipe):
+    recipe, folder = tmp_path / "recipe.yaml", tmp_path / "runs" / "tiny"
+    recipe.write_text(yaml.safe_dump(tiny_recipe | {"run": "tiny"}))
+    folder.mkdir(parents=True)
+    (folder / "policy").write_text("a policy of our company")
+    line = refuse("align", str(recipe), "--runs-dir", str(folder.parent), "--store", "no-store")
+    assert line.startswith(f"{folder / 'policy'}: stands in the place of a link")
+    assert (folder / "policy").read_text() == "a policy of our company"
+
+
+def test_attempts_of_the_hub_are_not_printed(monkeypatch):
+    from data.errors import InputError
+    from data.prompts import read_prompts
+
+    def without_network(*_, **__):
+        assert not client.isEnabledFor(logging.WARNING)
+        raise ConnectionError("no network")
+
+    client = logging.getLogger("huggingface_hub.utils._http")
+    monkeypatch.setattr("datasets.load_dataset", without_network)
+    with pytest.raises(InputError, match=r"nobody/nothing: neither a file nor .* \(no network\)"):
+        read_prompts("nobody/nothing")
+    assert client.isEnabledFor(logging.WARNING)

@@ -1,5 +1,6 @@
 """Every command: a help that a stranger understands, and one line for what is wrong."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_what_it_takes_is_said_in_sentences(words):
 def test_its_example_can_be_parsed(words):
     """The example in the help is one that works: every option in it exists."""
     example = COMMANDS[words].epilog.removeprefix("Example: tsalign ")
-    assert callable(parsed(example.split()))
+    assert callable(parsed(shlex.split(example)))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=IDS)

@@ -205,6 +205,16 @@ def test_verify_names_what_is_spoilt_in_the_folder_of_a_run(copy, capsys, said, 
     assert line.startswith(f"{folder}/{said}") and "1 run with damaged files" in count
 
 
+def test_a_summary_that_cannot_be_read_names_the_remedy_that_helps(copy, capsys):
+    """`--repair` does not know what to run where the recipe is gone."""
+    path = copy / "runs" / "tiny" / "summary.json"
+    path.write_text("{")
+    assert main(["verify", *where(copy)]) == 1
+    said = capsys.readouterr().out
+    assert f"{path}: not JSON; delete it and run the recipe again" in said
+    assert "--repair" not in said
+
+
 def test_summary_report_and_links_are_made_again_from_what_is_in_the_store(
     copy, tiny_recipe, write_recipe, capsys
 ):

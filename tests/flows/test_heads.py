@@ -1,6 +1,7 @@
 """A student without a head, as most encoders come: made, said, trained before it counts alone."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_it_is_accepted_and_said(values, tmp_path):
 
 def test_a_made_up_head_never_decides_alone(values, tmp_path):
     def refused(**changes):
-        (problem,) = inspect(Recipe.model_validate(values | changes)).problems
+        (problem,) = inspect(Recipe.model_validate(values | changes)).findings.problems
         return problem
 
     alone = refused(labels="student")
@@ -56,6 +57,16 @@ def test_a_made_up_head_never_decides_alone(values, tmp_path):
         assert noted(
             values | {"labels": "student"}, replay_path=f"{tmp_path}/pairs.jsonl", **student
         )
+
+
+def test_one_that_only_earlier_preferences_train_is_checked_for_that(values, tmp_path):
+    changed = values["student"] | {"update": False, "replay_path": str(tmp_path / "pairs.jsonl")}
+    folder = Path(changed["model"])
+    path = folder / "config.json"
+    settings = {"quantization_config": {"quant_method": "bitsandbytes"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    (problem,) = inspect(Recipe.model_validate(values | {"student": changed})).findings.problems
+    assert "quantised weights cannot be trained" in problem
 
 
 def stages(values, tmp_path):

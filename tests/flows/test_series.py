@@ -86,3 +86,10 @@ def test_a_run_that_did_not_finish_is_continued_on_its_own_prompts(recipe, promp
 def test_the_worlds_prompts_do_not_grow(tmp_path):
     with pytest.raises(InputError, match="a series needs a file of prompts that can grow"):
         next_run(Recipe(run="s", world={}), tmp_path)
+
+
+def test_a_name_to_which_no_number_can_be_added_is_refused(recipe, prompts, tmp_path):
+    add(prompts, *range(40))
+    assert next_run(recipe.model_copy(update={"run": "s" * 60}), tmp_path / "runs")
+    with pytest.raises(InputError, match="^series: 's+' is too long, .* 60 characters at most"):
+        next_run(recipe.model_copy(update={"run": "s" * 61}), tmp_path / "runs")

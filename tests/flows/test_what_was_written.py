@@ -70,5 +70,10 @@ def test_what_is_not_as_one_would_expect_is_said_and_kept(aligned, tmp_path, cap
     for quiet in ([], ["--quiet"]):
         shutil.rmtree(tmp_path / "runs", ignore_errors=True)
         assert main([*arguments, *where, *quiet]) == 0
-        printed = [line for line in capsys.readouterr().err.splitlines() if "note: " in line]
+        error = capsys.readouterr().err.splitlines()
+        printed = [line for line in error if "note: " in line]
+        if not quiet:  # what will happen, before anything, and then the preparation
+            assert error[0].startswith(f"{run.name}: ") and " prompts x " in error[0]
+            assert error[1].startswith("Time: ") and error[2].startswith("Results go to ")
+            assert "Preparing" in error[3:]
         assert printed == ([] if quiet else [f"note: {note}" for note in summary.notes])

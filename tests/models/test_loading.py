@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -267,3 +269,63 @@ def test_a_model_without_generation_config_gets_none(
     model = load_policy(policy, torch.float32)
     save_model(model, tokenizer, tmp_path / "saved", torch.float32, like=policy)
     assert not (tmp_path / "saved" / "generation_config.json").exists()
+
+
+def in_another_process(code: str, folder: Path) -> str:
+    """What the code prints; a signal that ends it is an error."""
+    ready = "import os, sys, torch; from pathlib import Path; folder = Path(sys.argv[1])\n"
+    ready += "weights = folder / 'model.safetensors'\n"
+    command = [sys.executable, "-c", ready + code, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-1000:]}"
+    return done.stdout
+
+
+def test_weights_that_are_cut_while_they_are_checked_are_one_line(tmp_path: Path) -> None:
+    folder = save(LLAMA(**DECODER), tmp_path)
+    code = """
+from data.errors import InputError
+from models import finite
+whole = finite.is_finite
+def cut(tensor):
+    os.truncate(weights, 1000)
+    return whole(tensor)
+finite.is_finite = cut
+try:
+    finite.check_finite(folder, "policy.model", set(), torch.float32)
+except InputError as error:
+    print(error)
+"""
+    said = in_another_process(code, folder)
+    assert said.startswith("policy.model: ") and "was cut off while it was read" in said
+    assert said.count("\n") == 1
+
+
+def test_a_loaded_model_is_not_that_of_the_file_any_more(tmp_path: Path) -> None:
+    """Written over or cut in place, as `cp` does to a "latest" checkpoint."""
+    folder = save(LLAMA(**DECODER), tmp_path)
+    code = """
+from models.loading import load_policy
+model, words = load_policy(folder, torch.float32), torch.arange(9)[None]
+before = model(words).logits
+with weights.open("r+b") as file:
+    file.seek(-4000, os.SEEK_END)
+    file.write(b"\\x11" * 4000)
+os.truncate(weights, 1000)
+print(torch.equal(model(words).logits, before))
+"""
+    assert in_another_process(code, folder) == "True\n"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_weights_beyond_the_range_of_the_type_they_are_computed_with(
+    tmp_path: Path, dtype: str
+) -> None:
+    folder = save(LLAMA(**DECODER), tmp_path)
+    filled("lm_head.weight", 7e4)(folder)
+    if dtype != "float16":
+        check_weights(folder, "field", False, "sample", dtype)
+        return
+    says = "lm_head.weight holds a value of 70000, float16 ends at 65504; set runtime.dtype"
+    with pytest.raises(InputError, match=says):
+        check_weights(folder, "field", False, "sample", dtype)

@@ -4,6 +4,7 @@ The server generates with the transformers engine, so completions can be compare
 """
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +17,10 @@ import torch
 
 from data.errors import InputError, TrainingError
 from data.recipe import RuntimeConfig
+from models.chat import load_tokenizer, stop_ids
 from models.engines import Engine, open_engine
 from models.engines import openai as openai_engine
-from models.engines.base import Sampling
+from models.engines.base import Sampling, make_output
 from models.engines.transformers import TransformersEngine
 
 SAMPLED = Sampling(k=3, temperature=1.0, top_p=0.9, max_tokens=12)
@@ -133,6 +135,27 @@ def test_it_gives_what_the_server_generates_in_order(
     assert len({output.text for row in outputs for output in row}) > 12
     assert seen[-1] == (6, 6)
     engine.close()
+
+
+def test_words_that_end_an_answer_are_asked_for_and_cut_off(
+    server: Server, policy_dir: Path, tmp_path: Path, prompts: list[list[int]]
+) -> None:
+    """The server here does not heed `stop`, so all of the cutting is the engine's."""
+    asked: list[dict[str, Any]] = []
+    complete = server.complete
+    server.complete = lambda body: [asked.append(body), complete(body)][1]  # type: ignore
+    free = opened(policy_dir).generate(prompts[:6], range(6), SAMPLED)
+    assert not any("stop" in body for body in asked)
+    shutil.copytree(policy_dir, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "chat_template.jinja"
+    path.write_text('{#- ends at ["e"] -#}' + path.read_text())
+    marked = opened(tmp_path).generate(prompts[:6], range(6), SAMPLED)
+    assert asked[-1]["stop"] == ["e"]
+    tokenizer = load_tokenizer(tmp_path)
+    assert marked != free and marked == [
+        [make_output(tokenizer, o.token_ids, stop_ids(tokenizer, tmp_path), ["e"]) for o in row]
+        for row in free
+    ]
 
 
 def test_greedy_and_logprobs_are_those_of_the_policy(

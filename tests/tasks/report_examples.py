@@ -1,6 +1,10 @@
 """Made-up runs of the shape real ones have, for the tests of report and status."""
 
-from data.summary import Summary
+import pyarrow as pa
+
+from data.schemas import EVALUATION, PROMPTS
+from data.summary import StageRecord, Summary
+from data.tables import write_table
 
 FAMILIES = ("arithmetic", "counting", "listing", "politeness", "refusal", "reversing", "sorting")
 
@@ -235,3 +239,32 @@ def samples(prompts=("What is 17 plus 5?", "Count red in: red blue red")):
                 }
             )
     return rows
+
+
+def store_answers(store, summary, rows):
+    """Put the answers and prompts of `rows` into the store, as the stages of a finished run."""
+
+    def put(kind, name, columns, schema):
+        def body(out):
+            write_table(out / "data.parquet", pa.Table.from_pylist(columns, schema), schema)
+            return {}
+
+        made = store.put(kind, {"stage": name, "run": summary.run}, body)
+        return StageRecord(
+            stage=name,
+            cached=False,
+            seconds=0.0,
+            computed_seconds=0.0,
+            kind=made.kind,
+            key=made.key,
+            artifact=made.digest,
+        )
+
+    answers = [{name: row[name] for name in EVALUATION.names} for row in rows]
+    asked = [{name: row[name] for name in PROMPTS.names} for row in rows]
+    summary.bootstrap = [
+        put("prompts", "pool", [], PROMPTS),
+        put("prompts", "test", asked, PROMPTS),
+    ]
+    result = next(r for r in summary.rounds if summary.final and r.round == summary.final.round)
+    result.stages = [put("evaluation", "evaluate", answers, EVALUATION)]

@@ -10,7 +10,7 @@ from data.store import Store
 from data.summary import write_summary
 from tasks.report_compare import compare_policies, comparison_html, differences, write_comparison
 from tests.tasks import report_examples as examples
-from tests.tasks.test_report import EVIL, Page
+from tests.tasks.test_report import EVIL, Page, ours
 
 
 def runs():
@@ -160,7 +160,7 @@ def test_hostile_text_stays_text_and_nothing_is_loaded_from_elsewhere():
     rows = [row | texts for row in answers(0.3)]
     html = comparison_html(a, b, answers(), rows)
     shown = Page(html)
-    assert not {"script", "img", "link", "iframe"} & set(shown.tags)
+    assert not {"img", "link", "iframe"} & set(shown.tags) and ours(shown)
     assert not [name for name, _ in shown.attributes if name == "src" or name.startswith("on")]
     assert not re.search(r"url\(|@import|https?:", html)
     assert shown.text.count(EVIL) > 8

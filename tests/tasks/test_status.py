@@ -3,7 +3,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from tasks.status import format_status, result_line
+from tasks.status import format_status, result_line, short_result, verdict
 from tests.tasks import report_examples as examples
 
 
@@ -28,6 +28,57 @@ def test_rounds_and_result_fit_a_narrow_terminal():
 def test_a_refused_policy_shows():
     rows = cells(shown(examples.aligned(last_adopted=False)))
     assert [row[-1] for row in rows if row and row[0] in "123"] == ["yes", "yes", "no"]
+
+
+def refused():
+    summary = examples.aligned()
+    for entry in summary.rounds:
+        entry.adopted = False
+    summary.final = None
+    return summary
+
+
+def test_a_refused_policy_shows_its_win_rate():
+    line = result_line(refused()).replace("\u202f", " ")
+    assert line == (
+        "Win rate over the base: 71.2 % (68.8 to 73.5 %), judged by the oracle, round 3: "
+        "not adopted, the base policy stays"
+    )
+    assert short_result(refused()).endswith("73.5\u202f%), not adopted")
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ((0.45, 0.55), "No result: the interval includes 50 %"),
+        ((0.51, 0.6), "The policy is better than the base: the whole interval lies above 50 %."),
+        ((0.4, 0.49), "The policy is worse than the base: the whole interval lies below 50 %."),
+    ],
+)
+def test_an_honest_sentence_goes_with_the_interval(ends, words):
+    summary = examples.aligned()
+    summary.final.ci95 = ends
+    assert verdict(summary)[0].startswith(words)
+
+
+@pytest.mark.parametrize("judge, words", [("teacher", "both label and judge"), ("oracle", "exact")])
+def test_the_judge_is_called_what_it_is(judge, words):
+    summary = examples.aligned()
+    summary.final.judge = judge
+    assert words in verdict(summary)[1]
+
+
+def test_a_student_is_held_against_the_longer_answer():
+    summary = examples.logged()
+    assert verdict(summary)[0].startswith("The student is better than the rule 'the longer answer")
+    summary.rounds[-1].student.longer_baseline = 0.6
+    assert verdict(summary)[0].startswith("No result: ")
+
+
+def test_nothing_is_said_of_what_was_not_measured():
+    summary = examples.aligned()
+    summary.final, summary.rounds = None, []
+    assert verdict(summary) == [] and short_result(summary) == "none yet"
 
 
 def test_a_logged_run_shows_the_students_agreement():

@@ -4,7 +4,7 @@ import base64
 from xml.etree import ElementTree
 
 from tasks.report_html import win_chart
-from tasks.ui import SAMPLES, data_uri, round_row, samples
+from tasks.ui import SAMPLES, data_uri, report_link, round_row, samples
 from tests.tasks import report_examples as examples
 
 
@@ -56,3 +56,17 @@ def test_the_plot_is_an_image_of_its_own():
     head, _, body = uri.partition(",")
     assert head == "data:image/svg+xml;base64"
     assert ElementTree.fromstring(base64.b64decode(body)).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_the_report_is_found_by_a_command_or_by_the_address_of_a_server(tmp_path, monkeypatch):
+    path = tmp_path / "my runs" / "tiny" / "report.html"
+    monkeypatch.delenv("TSALIGN_REPORTS_URL", raising=False)
+    shown = report_link("tiny", path)
+    assert f"    tsalign open tiny --runs-dir '{path.parents[1]}'" in shown
+    assert "](" not in shown and "file://" not in shown
+    monkeypatch.setenv("TSALIGN_REPORTS_URL", "http://127.0.0.1:4201/")
+    link = "[Open the report of tiny](http://127.0.0.1:4201/tiny/report.html)"
+    assert report_link("tiny", path).startswith(link)
+    for other in ("javascript:alert(1)", "http://user:key@host", "nonsense", "file:///etc"):
+        monkeypatch.setenv("TSALIGN_REPORTS_URL", other)
+        assert report_link("tiny", path) == shown
