@@ -25,7 +25,7 @@ ANSWERS = (
     ("answer_1", "answer_2"), ("answer_a", "answer_b"), ("completion_a", "completion_b"),
 )  # fmt: skip
 LABELS = ("label", "preference", "winner")
-PROMPTS = ("prompt", "instruction", "question", "input")
+PROMPTS = ("prompt", "instruction", "question", "input", "messages")
 _ANNOTATOR = re.compile(r"annotator_?\d+")
 _DATASETS = ("dataset", "subset")
 # Names of files that say nothing.
@@ -62,11 +62,11 @@ def read_labelled_pairs(
     `same`: the two answers are equal. `empty`: one says nothing. `other`: they are of different
     talks.
 
-    A row has `prompt`, `chosen` and `rejected`, texts or lists of messages; or `chosen` and
-    `rejected` as whole talks that begin alike (lists of messages, or HH-RLHF's text); or two
-    answers (`output_1` and `output_2`, `response1` ...) with a `label`, `preference` or `winner`,
-    or the votes of `annotator1` and so on. The data set is the row's `dataset` or `subset`, else
-    the file's name.
+    A row has `prompt` (or `messages`, as this project's own tables), `chosen` and `rejected`, texts
+    or lists of messages; or `chosen` and `rejected` as whole talks that begin alike (lists of
+    messages, or HH-RLHF's text); or two answers (`output_1` and `output_2`, `response1` ...) with a
+    `label`, `preference` or `winner`, or the votes of `annotator1` and so on. The data set is the
+    row's `dataset` or `subset`, else the file's name.
 
     Raises:
         InputError: with file and line, for a row of no such layout or a file without a pair.

@@ -1,5 +1,6 @@
 """How good is my teacher? A reward model or judge on labelled pairs, before any run. No Prefect."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def score_model(
     name: str,
     paths: Sequence[str | Path],
     *,
-    runtime: RuntimeConfig,
+    trust_remote_code: bool = False,
     max_length: int | None = None,
     limit: int | None = None,
     on_progress: OnProgress | None = None,
@@ -68,6 +69,7 @@ def score_model(
     pairs, counts = read_labelled_pairs(paths)
     groups = [(dataset, places[:limit]) for dataset, places in by_dataset(pairs)]
     folder = model_path("MODEL", name)
+    runtime = runtime_here(trust_remote_code)
     judge = kind_of(folder)
     kept = [place for _, places in groups for place in places]
     pairs = [pairs[place] for place in kept]
@@ -106,6 +108,30 @@ def score_model(
     return ModelScore(summary, _table(pairs, margins, rewards))
 
 
+def runtime_here(trust_remote_code: bool) -> RuntimeConfig:
+    """On a CPU small batches: what is done is seen sooner, and a vocabulary of scores is large."""
+    runtime = RuntimeConfig(trust_remote_code=trust_remote_code)
+    if device(runtime) == "cuda":
+        return runtime
+    return runtime.model_copy(update={"token_budget": 2_048})
+
+
+def check_out(out: Path | None) -> None:
+    """InputError unless the file for the pairs can be written; said before hours of scoring."""
+    if out is None:
+        return
+    if out.is_dir() or out.suffix != ".parquet":
+        raise InputError(f"--out: '{out}' must name a .parquet file")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--out: '{out}' cannot be written ({error.strerror}); name another"
+        ) from error
+
+
 def kind_of(folder: Path) -> str:
     """ "reward model" or "language model". Raises InputError for anything else."""
     if is_causal(folder, "MODEL"):
@@ -130,13 +156,15 @@ def _rewards(
 ) -> np.ndarray:
     """Shape (pairs, 2), the better answer first; NaN for an answer that is too long."""
     from models.rewards import open_scorer
+    from models.silence import quiet
 
-    scorer = open_scorer(folder, runtime, max_length, device(runtime))
-    try:
-        items = [(pair.messages, text) for pair in pairs for text in pair.answers]
-        return scorer.score(items, on_progress).reshape(-1, 2)
-    finally:
-        scorer.close()
+    items = [(pair.messages, text) for pair in pairs for text in pair.answers]
+    with quiet():
+        scorer = open_scorer(folder, runtime, max_length, device(runtime))
+        try:
+            return scorer.score(items, on_progress).reshape(-1, 2)
+        finally:
+            scorer.close()
 
 
 def _asked(
@@ -148,16 +176,18 @@ def _asked(
     """Margins, the means over both orders, and how many verdicts turned with the order."""
     from models.isolation import run_isolated
     from models.pairwise_judge import pairwise_log_odds
+    from models.silence import quiet
 
     items = [(pair.messages, *pair.answers) for pair in pairs]
-    odds = run_isolated(
-        pairwise_log_odds,
-        folder,
-        items,
-        runtime=runtime,
-        device=device(runtime),
-        on_progress=on_progress,
-    )
+    with quiet():
+        odds = run_isolated(
+            pairwise_log_odds,
+            folder,
+            items,
+            runtime=runtime,
+            device=device(runtime),
+            on_progress=on_progress,
+        )
     return odds.mean(axis=1), int((odds[:, 0] * odds[:, 1] < 0).sum())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 # In the order of `tsalign --help`.
 NAMES = (
     *("init", "check", "align", "bench"),
-    *("status", "open", "report", "explain"),
+    *("status", "open", "report", "explain", "score_model"),
     *("chat", "compare", "export", "serve"),
     *("submit", "operate"),
     *("verify", "gc", "rerun"),
