@@ -51,13 +51,19 @@ def parsed(argv: Sequence[str] | None) -> "int | commands.Call":
         return made
     except TyperException as error:
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "tsalign"
+        words = [word for word in (sys.argv[1:] if argv is None else argv)[:1] if word in _words()]
+        command = context.command_path if context else " ".join(["tsalign", *words])
         message = " ".join(error.format_message().split()).rstrip(".")
         if not message:  # a group without its command: its help has been printed
             return 2
         message = message.replace("Value error, ", "")
         message = message[:1].lower() + message[1:]
         raise InputError(f"{message}; see `{command} --help`") from error
+
+
+def _words() -> set[str]:
+    """The first words of commands."""
+    return {name.replace("_", "-") for name in commands.NAMES}
 
 
 def failed(error: Exception) -> int:

@@ -206,12 +206,13 @@ def test_an_override(refuse_recipe, case):
 
 
 COMMANDS = [
-    Override("", "the following arguments are required: COMMAND"),
-    Override("train x.yaml", "invalid choice: 'train'"),
-    Override("align", "the following arguments are required: RECIPE; see `tsalign align --help`"),
-    Override("align x.yaml y.yaml", "unrecognized arguments: y.yaml"),
-    Override("align x.yaml --rounds 3", "unrecognized arguments: --rounds 3"),
-    Override("align x.yaml --set", "argument --set: expected one argument"),
+    Override("train x.yaml", "no such command 'train'"),
+    Override("align", "missing argument 'RECIPE'; see `tsalign align --help`"),
+    Override("align x.yaml y.yaml", "unexpected extra argument(s) (y.yaml)"),
+    Override("align x.yaml --rounds 3", "no such option: --rounds"),
+    Override(
+        "align x.yaml --set", "option '--set' requires an argument; see `tsalign align --help`"
+    ),
     Override("align none.yaml", "none.yaml: no such file; check the path"),
     Override("align none.yaml/x", "none.yaml/x: "),
     Override("align .", ".: is a folder; name a file in it"),
@@ -219,8 +220,8 @@ COMMANDS = [
     Override("status ../..", "'../..' is no name of a run"),
     Override("report none", "no such run"),
     Override("report ..", "'..' is no name of a run"),
-    Override("report", "one of the arguments RUN --compare is required"),
-    Override("report --compare only_one", "expected 2 arguments"),
+    Override("report", "name one RUN, or two with --compare"),
+    Override("report --compare only_one", "option '--compare' requires 2 arguments"),
     Override("report --compare none ..", "no such run"),
     Override("report --compare .. none", "'..' is no name of a run"),
     Override("report /etc/passwd", "'/etc/passwd' is no name of a run"),
