@@ -1,6 +1,7 @@
 """What a recipe names is no file, waits for ever, or cannot be reached: one line, at once."""
 
 import importlib.util
+import json
 import logging
 import os
 import shutil
@@ -111,7 +112,7 @@ def test_a_terminal_that_lacks_a_sign_makes_no_command_fail(tmp_path):
 def test_pairs_that_only_the_student_reads_need_only_fit_the_student(refuse_change, tmp_path):
     """The policy's longest prompt and its template say nothing of them."""
     pair = {"prompt": "word " * 300, "chosen": "Yes.", "rejected": "No."}
-    (tmp_path / "pairs.jsonl").write_text(yaml.safe_dump(pair, default_flow_style=True, width=9999))
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair))
     changes = {"student.replay_path": str(tmp_path / "pairs.jsonl"), "prompts.per_round": 1000}
     assert "per_round" in refuse_change(changes)
 
