@@ -23,9 +23,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 SERIOUS = {"serious", "critical"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Skips where playwright or a Chromium is absent."""
+    """Skips where playwright or a Chromium is absent.
+
+    Not for the session: playwright runs an event loop in this thread, which Prefect would find.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
     path = next((found for name in NAMES if (found := shutil.which(name))), None)

@@ -28,7 +28,7 @@ def operation(tmp_path_factory, port):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(operation.folder / "prefect"))
         patch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
-        operation._spawn("server", "server", "start", *address)
+        operation._spawn("server", "prefect", "server", "start", *address)
         operation._await_server()
         yield operation
         operation.stop(Console(quiet=True))
