@@ -206,7 +206,9 @@ def test_a_completion_that_cannot_be_used_is_refused_with_its_line(tmp_path, wor
 
 def test_paths_that_hold_nothing_are_refused(tmp_path):
     for name in ("none.jsonl", "*.jsonl", "", str(tmp_path)):
-        with pytest.raises(InputError, match="logged.completions: .* (holds no .jsonl|does not exist)"):
+        with pytest.raises(
+            InputError, match="logged.completions: .* (holds no .jsonl|does not exist)"
+        ):
             read_logged(LoggedConfig(completions=[str(tmp_path / name)]))
     empty = write(tmp_path / "c.jsonl", [])
     with pytest.raises(InputError, match="hold no rows"):

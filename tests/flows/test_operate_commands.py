@@ -139,6 +139,6 @@ def test_a_run_that_fails_says_why_in_the_status(started, recipe, tsalign, place
 
 
 def test_after_a_stop_the_status_says_so(started, tsalign):
-    assert tsalign("operate", "stop") == "worker stopped\nserver stopped\n"
+    assert tsalign("operate", "stop") == "worker stopped\nreports stopped\nserver stopped\n"
     assert "not running" in tsalign("operate", "status", status=1)
     assert tsalign("operate", "stop").startswith("nothing runs that was started from ")

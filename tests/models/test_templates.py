@@ -196,7 +196,9 @@ def answers(name, folder, prompts, max_tokens=48):
         engine.close()
 
 
-@pytest.mark.parametrize("name", ["transformers", pytest.param("vllm", marks=pytest.mark.vllm)])
+@pytest.mark.parametrize(
+    "name", ["transformers", pytest.param("vllm", marks=[pytest.mark.vllm, pytest.mark.slow])]
+)
 def test_an_engine_ends_where_the_words_are_and_says_the_same_until_then(name, base, tmp_path):
     """The same policy, answers ending at a sign that a random model writes often."""
     if name == "vllm":
