@@ -134,3 +134,12 @@ def test_the_shell_completes_runs_recipes_keys_and_stages(tmp_path):
     assert completed("tsalign align recipes/sma") == ["recipes/small.yaml"]
     assert "policy.beta=" in completed("tsalign align x --set policy.b")
     assert completed("tsalign explain mine --stage opt") == ["optimize"]
+
+
+def test_a_round_that_a_run_has_not_is_refused_before_anything_is_looked_at(
+    tiny_run, monkeypatch, capsys
+):
+    monkeypatch.setenv("TSALIGN_RUNS", str(tiny_run / "runs"))
+    assert main(["rerun", "tiny", "--round", "9"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tsalign: error: --round: tiny has the rounds 1 to")
