@@ -43,7 +43,8 @@ def show(check: Check, source: str, command: str) -> None:
     if check.models:
         _title(console, "Models")
         for facts in check.models:
-            _model(console, facts)
+            named = recipe.policy.template if facts.field == "policy.model" else None
+            _model(console, facts, named)
     _title(console, "Prompts")
     _prompts(console, check.prompts)
     for number, example in enumerate(check.prompts.examples, start=1):
@@ -97,13 +98,13 @@ def size(number: float) -> str:
     return f"{number:,.1f} TB"
 
 
-def _model(console: Console, facts: ModelFacts) -> None:
+def _model(console: Console, facts: ModelFacts, template: str | None) -> None:
     millions = facts.parameters / 1e6
     large = f"{millions / 1000:,.1f} billion" if millions >= 1000 else f"{millions:,.1f} million"
     reads = f"reads {facts.context:,} tokens" if facts.context else "sets no limit of tokens"
-    how = (
-        "by its chat template" if facts.reads == "chat template" else "prompt and answer as a pair"
-    )
+    how = "prompt and answer as a pair"
+    if facts.reads == "chat template":
+        how = f"by the template {template}" if template else "by its chat template"
     _line(console, f"{facts.field.removesuffix('.model')}: {facts.path}", 2)
     text = f"{facts.architecture}, {large} parameters in {facts.dtype}, {reads}, {how}"
     _line(console, text, 4)

@@ -1,5 +1,6 @@
 """`tsalign init`: what the flags do not say is asked on a terminal; then the recipe is written."""
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from rich.table import Table
 from typer import prompt
 
 from data.errors import InputError
+from data.recipe import RUN_NAME
 from flows.preflight import named_file
 from flows.preflight_models import model_path
 from flows.starter import METHODS, Answers, Draft, drafted, missing
@@ -33,10 +35,10 @@ def write_recipe(answers: Answers, method: str | None, out: Path | None, ask: bo
             the file is there already.
     """
     answers = replace(answers, method=method or "ts-align")
-    if out is not None:
-        _absent(out)  # before any question
+    if out is not None or answers.run:
+        _absent(out or Path(f"{answers.run}.yaml"))  # before any question
     if ask:
-        answers = asked(answers, method)
+        answers = asked(answers, method, out)
     if lacking := missing(answers):
         name = lacking[0]
         raise InputError(
@@ -81,7 +83,7 @@ def on_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def asked(answers: Answers, method: str | None) -> Answers:
+def asked(answers: Answers, method: str | None, out: Path | None = None) -> Answers:
     """The answers with what is open asked for, one question after the other."""
     console = Console(highlight=False)
     if method is None:
@@ -98,7 +100,7 @@ def asked(answers: Answers, method: str | None) -> Answers:
         question = "Held-out prompts (a file, or nothing to hold some out)"
         answers = replace(answers, test_prompts=_until_good(question, _prompts, "") or None)
     if answers.run is None:
-        answers = replace(answers, run=prompt("Name of the run", default="mine"))
+        answers = replace(answers, run=_until_good("Name of the run", _free(out), _new_name(out)))
     return answers
 
 
@@ -119,11 +121,31 @@ def _method(name: str) -> None:
 
 
 def _model(name: str) -> None:
-    model_path("it", name)
+    model_path("model", name)
 
 
 def _prompts(name: str) -> None:
-    named_file("it", name)
+    named_file("prompts", name)
+
+
+def _free(out: Path | None) -> Callable[[str], None]:
+    """A check of a run's name: it can be one, and its recipe is not there yet."""
+
+    def check(name: str) -> None:
+        if not re.fullmatch(RUN_NAME, name):
+            raise InputError(f"{name!r} cannot name a run; use letters, digits, '.', '_' and '-'")
+        if out is None and os.path.lexists(f"{name}.yaml"):
+            raise InputError(f"'{name}.yaml' is there already and stays; choose another name")
+
+    return check
+
+
+def _new_name(out: Path | None) -> str:
+    """What is offered as the run's name: one whose recipe is not there yet."""
+    if out is not None:
+        return _run_name(out) or "mine"
+    names = ("mine", *(f"mine-{number}" for number in range(2, 100)))
+    return next((name for name in names if not os.path.lexists(f"{name}.yaml")), "mine")
 
 
 def show(draft: Draft, path: Path) -> None:

@@ -47,7 +47,9 @@ def show_runs(runs_dir: Path, *, as_json: bool = False) -> None:
     """All runs of the folder, the latest last. Raises InputError where it cannot be read."""
     found = summaries(runs_dir)
     runs = dict(found.readable) | {name: None for name in beginning(runs_dir)}
-    folders = sorted((runs_dir / name for name in runs), key=lambda folder: (_when(folder), folder))
+    folders = sorted(
+        (runs_dir / name for name in runs), key=lambda folder: (changed_at(folder), folder)
+    )
     if as_json:
         _print_json(
             [as_dict(folder, runs[folder.name]) for folder in folders]
@@ -78,7 +80,7 @@ def as_dict(folder: Path, summary: Summary | None) -> dict[str, Any]:
     return {
         "run": folder.name,
         "state": state,
-        "changed": datetime.fromtimestamp(_when(folder), UTC).isoformat(timespec="seconds"),
+        "changed": datetime.fromtimestamp(changed_at(folder), UTC).isoformat(timespec="seconds"),
         "recipe": summary.recipe if summary else None,
         "rounds_finished": len(summary.rounds) if summary else 0,
         "rounds": summary.config.get("rounds", 1) if summary else None,
@@ -104,7 +106,7 @@ def _table(folders: list[Path], runs: dict[str, Summary | None]) -> Table:
         table.add_column(name, overflow="fold")
     for folder in folders:
         summary = runs[folder.name]
-        changed = datetime.fromtimestamp(_when(folder)).astimezone().strftime("%Y-%m-%d %H:%M")
+        changed = datetime.fromtimestamp(changed_at(folder)).astimezone().strftime("%Y-%m-%d %H:%M")
         cells = (changed, _rounds(summary), short_result(summary) if summary else "none yet")
         table.add_row(*map(Text, (folder.name, *cells, _state(folder, summary))))
     return table
@@ -124,7 +126,7 @@ def _rounds(summary: Summary | None) -> str:
     return f"{len(summary.rounds)} of {summary.config.get('rounds', 1)}" if summary else "0"
 
 
-def _when(folder: Path) -> float:
+def changed_at(folder: Path) -> float:
     """Seconds since 1970, of the last change of the summary; of a beginning run, of its lock."""
     for name in ("summary.json", ".lock"):
         try:

@@ -50,7 +50,10 @@ def next_commands(summary: Summary, folder: Path, store: str | None) -> list[str
         places = f" --runs-dir {shlex.quote(str(folder.parent))}"
     stored = places if store in (None, store_url()) else f"{places} --store {shlex.quote(store)}"
     commands = {f"tsalign open {name}{places}": "the report in the browser"}
-    if "policy" in summary.links:
+    if summary.rounds and not any(entry.adopted for entry in summary.rounds):
+        last = summary.rounds[-1].round  # of a refused policy
+        commands[f"tsalign chat {name} --rounds {last}{stored}"] = "base and the refused policy"
+    elif "policy" in summary.links:
         commands |= {
             f"tsalign chat {name}{stored}": "base and aligned policy, side by side",
             f"tsalign export {name} --to DIR{stored}": "the policy as a model folder",

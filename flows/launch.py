@@ -68,8 +68,11 @@ def launch_rerun(
     if stage not in get_args(StageName):
         raise InputError(f"--stage: no stage {stage!r}; use {', '.join(get_args(StageName))}")
     console, folder = to_stderr(quiet), run_folder(runs_dir, run)
+    recipe = recipe_of(folder)
+    if not 1 <= number <= recipe.rounds:
+        raise InputError(f"--round: {run} has the rounds 1 to {recipe.rounds}; choose one of them")
     with waiting(f"Checking {run}: models, prompts, what is there", console):
-        notes = check(recipe_of(folder), Store(store), folder)
+        notes = check(recipe, Store(store), folder)
     again = f"{run}: round {number} is made again from '{stage}', with what follows from it."
     for line in [again, *map("note: {}".format, notes)]:
         say(console, line)

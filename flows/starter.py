@@ -4,8 +4,10 @@ Every value that is not the user's is derived from what is found, and a comment 
 Configurations and file headers are read, weights are not, and no torch is loaded.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -249,10 +251,17 @@ def _present(named: Values) -> None:
 
 
 def in_full(name: str, field: str) -> str:
-    """A path from the root, where there is something at it; other names as they are."""
+    """A path from the root, where there is something at it; other names as they are.
+
+    Without "..", unless a link makes it mean another place.
+    """
     path = named_path(name, field)
     is_prompts = field.startswith("prompts") and looks_like_file(name)
-    return str(path.absolute()) if is_prompts or path.exists() else name
+    if not (is_prompts or path.exists()):
+        return name
+    short = Path(os.path.abspath(path))
+    same = path.exists() and short.exists() and short.samefile(path)
+    return str(short if same else path.absolute())
 
 
 def _policies(scale: float) -> list[Values]:

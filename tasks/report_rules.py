@@ -139,7 +139,7 @@ def hardly_moved(entry: Round) -> str:
     same = f", {changed} of {answers} greedy answers changed" if answers else ""
     return (
         f"the policy hardly moved: a KL of {drift.kl_to_base:.2g} nats per answer to the base"
-        f"{same}, and it wins as often as it loses"
+        f"{same}, and the interval of its win rate includes 50%"
     )
 
 
@@ -282,7 +282,7 @@ RULES = (
          "Pairs in an order drawn at random would serve as well: use a better student or distill "
          "longer; of a model matrix, see which axis is wrong."),
     Rule("student_refused", "labels", _student_refused,
-         "The next round kept the earlier student."),
+         "The earlier student was kept."),
     Rule("agreement_fell", "labels", _agreement_fell,
          "The policy writes answers that the student cannot tell apart as the teacher does."),
     Rule("hardly_moved", "drift", _hardly_moved,

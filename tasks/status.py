@@ -57,6 +57,7 @@ def format_status(summary: Summary) -> "Group":
 
     logged = is_logged(summary)
     table = Table(title=Text(summary.run), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.collapse_padding = True  # at 80 columns no cell breaks
     last = ("longer answer",) if logged else ("win rate", "adopted")
     for column in (*COLUMNS, *last):
         table.add_column(column, justify="right")

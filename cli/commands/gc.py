@@ -13,7 +13,9 @@ def gc(
     delete: Annotated[
         bool, Option("--delete", help="Remove it; without this it is only listed.")
     ] = False,
-    older_than: Annotated[float, Option(metavar="HOURS", help="Keep what is newer.")] = 168.0,
+    older_than: Annotated[
+        float, Option(metavar="HOURS", min=0, help="Keep what is newer.")
+    ] = 168.0,
     runs_dirs: Annotated[
         list[Path] | None,
         Option(

@@ -1,6 +1,7 @@
 """Every command: a help that a stranger understands, and one line for what is wrong."""
 
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer.main
 from cli import commands
 from cli.app import app
 from cli.main import main, parsed
+from data.locks import alone
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +95,20 @@ def test_alone_it_names_the_last_run(capsys, tiny_run, monkeypatch):
     assert "Last run: tiny" in text and "tsalign open tiny" in text
 
 
+def test_alone_it_says_that_a_run_is_going_on_before_and_after_its_first_summary(
+    capsys, tiny_run, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TSALIGN_RUNS", str(tmp_path))
+    (tmp_path / "new").mkdir()
+    with alone(tmp_path / "new" / ".lock"):
+        assert main([]) == 0
+        assert "Last run: new. It is running." in capsys.readouterr().out
+        shutil.copy(tiny_run / "runs" / "tiny" / "summary.json", tmp_path / "new")
+        assert main([]) == 0
+        text = capsys.readouterr().out
+        assert "Last run: new. It is running." in text and "Its report" not in text
+
+
 def test_the_help_of_all_is_printed_where_only_latin_1_can_be():
     done = call("--help", PYTHONIOENCODING="latin-1")
     assert done.returncode == 0 and done.stderr == b""
@@ -118,3 +134,12 @@ def test_the_shell_completes_runs_recipes_keys_and_stages(tmp_path):
     assert completed("tsalign align recipes/sma") == ["recipes/small.yaml"]
     assert "policy.beta=" in completed("tsalign align x --set policy.b")
     assert completed("tsalign explain mine --stage opt") == ["optimize"]
+
+
+def test_a_round_that_a_run_has_not_is_refused_before_anything_is_looked_at(
+    tiny_run, monkeypatch, capsys
+):
+    monkeypatch.setenv("TSALIGN_RUNS", str(tiny_run / "runs"))
+    assert main(["rerun", "tiny", "--round", "9"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tsalign: error: --round: tiny has the rounds 1 to")

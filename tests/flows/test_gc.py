@@ -131,3 +131,8 @@ def test_names_that_lead_elsewhere_are_refused(store, tmp_path, capsys, command,
     arguments = [name if part == "NAME" else part for part in command.split(" ")]
     assert main([*arguments, *where]) == 2
     assert "is no name of a run" in capsys.readouterr().err
+
+
+def test_an_age_below_zero_is_refused(gc):
+    code, printed = gc("--older-than", "-1", "--delete")
+    assert code == 2 and "--older-than" in printed

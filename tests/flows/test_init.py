@@ -16,7 +16,7 @@ from data.recipe_loading import load_recipe
 from data.summary import read_summary
 from flows.fitting import fitted, left_out
 from flows.preflight import check_inputs
-from flows.starter import METHODS
+from flows.starter import METHODS, in_full
 from flows.starting import Machine, Model, batch_size, method, micro_batch, sizes
 from models.devices import memory
 
@@ -170,8 +170,11 @@ def test_no_torch_and_no_prefect_is_loaded(brought):
 
 
 def test_on_a_terminal_it_asks_for_what_is_open_and_again_after_a_mistake(brought):
-    """Answers: method, policy (wrong, then right), teacher, student, prompts, held out, run."""
-    typed = ["", "./gone", "policy", "teacher", "student", "prompts.jsonl", "", "asked"]
+    """Answers: method, policy (wrong, then right), teacher, student, prompts, held out, run
+    (that of a recipe that is there, one that no run can have, then right)."""
+    (brought / "mine.yaml").write_text("kept")
+    typed = ["", "./gone", "policy", "teacher", "student", "prompts.jsonl", ""]
+    typed += ["mine", "a/b", "asked"]
     parent, child = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": "dumb"}
     started = subprocess.Popen(
@@ -193,7 +196,17 @@ def test_on_a_terminal_it_asks_for_what_is_open_and_again_after_a_mistake(brough
     assert started.wait(60) == 0, shown
     text = shown.decode()
     assert "no folder here" in text and "Wrote asked.yaml" in text
+    assert "[mine-2]" in text and "'mine.yaml' is there already" in text and "'a/b' cannot" in text
+    assert (brought / "mine.yaml").read_text() == "kept"
     assert load_recipe(brought / "asked.yaml").run == "asked"
+
+
+def test_paths_in_the_recipe_have_no_dots_unless_a_link_needs_them(brought):
+    (brought / "below" / "deeper").mkdir(parents=True)
+    (brought / "link").symlink_to("below/deeper")
+    assert in_full("below/../policy", "policy.model") == str(brought / "policy")
+    shutil.copytree(brought / "policy", brought / "below" / "policy")
+    assert in_full("link/../policy", "policy.model") == f"{brought}/link/../policy"
 
 
 def test_method_and_memory_follow_from_model_and_machine():

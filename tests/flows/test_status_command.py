@@ -93,6 +93,11 @@ def test_the_commands_that_come_next_fit_the_result(runs, monkeypatch):
     lines = next_commands(summary, Path("runs") / "x", "s3://bucket/store")
     assert "tsalign chat x --store s3://bucket/store" in lines[2]
     assert all(len(line) <= 80 for line in next_commands(summary, Path("runs") / "x", None))
+    for entry in summary.rounds:
+        entry.adopted = False
+    refused = "\n".join(next_commands(summary, Path("runs") / "x", None))
+    assert f"tsalign chat x --rounds {summary.rounds[-1].round}" in refused
+    assert "export" not in refused
 
 
 def test_status_is_quick_and_speaks_latin_1(runs):

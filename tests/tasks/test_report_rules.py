@@ -67,7 +67,7 @@ CASES = {
     "hardly_moved": (
         {"drift": {"kl_to_base": 0.1, "student_reward": 1.3}, "policy": EVEN},
         {"drift": {"kl_to_base": 0.04, "student_reward": 1.3}, "policy": EVEN},
-        "a KL of 0.04 nats per answer to the base, and it wins as often as it loses",
+        "a KL of 0.04 nats per answer to the base, and the interval of its win rate includes 50%",
     ),
     "far": (
         {"drift": {"kl_to_base": 13.1, "mean_tokens": 13.1}},
