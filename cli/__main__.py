@@ -1,7 +1,5 @@
 """`python -m cli`, the same as `tsalign`."""
 
-import sys
+from cli.main import process
 
-from cli.main import main
-
-sys.exit(main())
+process()

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Context, Exit, Option, Typer, echo
+from typer import Argument, Context, Exit, Option, Typer, echo
 
 from data.places import runs_folder, store_url
 
@@ -141,6 +141,14 @@ RunsDir = Annotated[
         default_factory=runs_folder,
         show_default="$TSALIGN_RUNS or runs",
         help="Where summaries and reports are kept.",
+    ),
+]
+RecipeFile = Annotated[
+    Path,
+    Argument(
+        metavar="RECIPE",
+        autocompletion=recipe_files,
+        help="A recipe: a YAML file, or the name of one in recipes/.",
     ),
 ]
 Quiet = Annotated[bool, Option("--quiet", help="Print errors only.")]

@@ -9,14 +9,30 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
+from typing import NoReturn
 
 from typer import Abort, TyperException
 
 from cli import commands, spelling
 from cli.app import app
 from data.errors import InputError, TsAlignError
-from flows.problems import interrupted, log_of_a_command, terminable, unexpected
+from data.interrupts import interruptible
+from flows.problems import INTERRUPTED, interrupted, log_of_a_command, unexpected
+
+_LAST_SECONDS = 5.0  # after an interruption, for libraries that still want to say something
+
+
+def process() -> NoReturn:
+    """The command as a process of its own: one that was interrupted ends soon, whatever a library
+    that is left waits for."""
+    status = main()
+    if status == INTERRUPTED:
+        end = threading.Timer(_LAST_SECONDS, os._exit, [INTERRUPTED])
+        end.daemon = True
+        end.start()
+    sys.exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A terminal that lacks a sign of what a finished run prints must not make it fail.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=spelling.ERRORS)
-    with terminable():
+    with interruptible():
         try:
             call = parsed(argv)
             status = call if isinstance(call, int) else call() or 0

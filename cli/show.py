@@ -34,7 +34,9 @@ def headline(folder: Path, *, quiet: bool = False, store: str | None = None) -> 
     for warning in found[:MOST_WARNINGS]:
         say(console, f"Warning: {warning.text}")
     if len(found) > MOST_WARNINGS:
-        say(console, f"{len(found) - MOST_WARNINGS} more warnings are in the report.")
+        more = len(found) - MOST_WARNINGS
+        are = "1 more warning is" if more == 1 else f"{more} more warnings are"
+        say(console, f"{are} in the report.")
     for line in next_commands(summary, folder, store):
         console.print(line, markup=False, soft_wrap=True)
     if summary.report:

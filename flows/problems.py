@@ -53,22 +53,6 @@ def log_of_a_command() -> Path:
         return Path(file.name)
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """A plain `kill`, as of `docker stop` and Slurm, ends a command as Ctrl-C does.
-
-    Prefect's flows have a handler of their own; it passes the signal on to this one.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def interrupted() -> int:
     """The line and the exit status of a command that was told to end; once is enough."""
     if threading.current_thread() is threading.main_thread():

@@ -15,20 +15,18 @@ from pydantic import ValidationError
 from data.errors import InputError
 from data.paths import named_path
 from data.prompts import looks_like_file
-from data.recipe import NONE, SMALL, WORLD, Recipe
+from data.recipe import NONE, Recipe
 from data.recipe_loading import explained
 from flows import preflight, starting
 from flows.findings import Findings
 from flows.fitting import contexts, left_out
 from flows.preflight_models import model_path
 from flows.recipe_text import recipe_text
+from flows.starter_world import WORLD_REASONS, Reasons, Values, of_the_world, policy_cells
 from tasks import machine
 
 ROUNDS = 3
 _FEW = 60  # prompts of a round below which fewer rounds are better
-
-Values = dict[str, Any]  # of a recipe, by dotted field
-Reasons = dict[str, str]  # of values that were derived, by dotted field
 
 
 @dataclass(frozen=True)
@@ -127,44 +125,6 @@ METHODS: dict[str, Method] = {
     ),
 }
 
-# The embedded world, at the scale of recipes/tunnel.yaml, whose bootstrap it shares.
-_WORLD: Values = {
-    "world.lessons": 36_000,
-    "world.policy_examples": 9_000,
-    "world.teacher_pairs": 22_000,
-    "world.student_pairs": 400,
-    "world.prompts": 6_000,
-    "prompts.per_round": 500,
-    "prompts.max_tokens": 64,
-    "generate.k": 8,
-    "generate.max_tokens": 40,
-    "policy.method": "full",
-    "policy.learning_rate": 1e-4,
-    "policy.epochs": 2,
-    "policy.batch_size": 16,
-    "policy.sft_weight": 1.0,
-    "policy.reference": "initial",
-    "policy.max_length": 96,
-    "evaluate.judge": "oracle",
-    "evaluate.temperature": 1.0,
-}
-_WORLD_STUDENT: Values = {
-    "teacher.min_margin": 2.0,
-    "student.learning_rate": 5e-4,
-    "student.epochs": 2,
-    "student.batch_size": 16,
-    "student.max_length": 96,
-    "student.replay": 0.7,
-    "policy.replay": "all",
-}
-_WORLD_REASONS: Reasons = {
-    "world.lessons": "Sizes of what is made before the first round, in minutes on two CPU cores, "
-    "once per store (docs/world.md).",
-    "evaluate.judge": "The exact oracle of the embedded world; the loop itself never asks it.",
-    "evaluate.temperature": "As in generation; the gain is smaller at lower ones.",
-    "policy.sft_weight": "Meant to keep the chosen answers likely.",
-}
-
 
 def missing(answers: Answers) -> list[str]:
     """Flags without which there is no recipe, by the name of their answer."""
@@ -185,8 +145,8 @@ def drafted(answers: Answers) -> Draft:
     reasons = dict(method.reasons)
     derived: Values = {}
     if answers.world:
-        values |= _world(answers)
-        reasons |= _WORLD_REASONS
+        values |= of_the_world(answers.method, answers.judge)
+        reasons |= WORLD_REASONS
     else:
         values |= _named(answers)
         _present(values)
@@ -200,21 +160,6 @@ def drafted(answers: Answers) -> Draft:
         "them. What is not here has the default of docs/recipes.md."
     )
     return Draft(recipe, recipe_text(head, values | derived, reasons), derived, reasons)
-
-
-def _world(answers: Answers) -> Values:
-    values: Values = {"rounds": 2} | _WORLD
-    if answers.judge:
-        values["evaluate.judge"] = answers.judge
-    if answers.method == "ts-align":
-        values |= _WORLD_STUDENT
-    if answers.method == "tso":
-        values |= {"rounds": 4, "prompts.per_round": 250, "evaluate.every": 2}
-        values |= {"policy.reference": "previous", "teacher.min_margin": 2.0}
-        smaller: Values = {"name": "smaller", "model": SMALL, "scale": 0.14}
-        people: Values = {"name": "people", "model": WORLD, "human": True}
-        values["matrix.cells"] = [*_policies(0.86), smaller, people]
-    return values
 
 
 def _named(answers: Answers) -> Values:
@@ -262,12 +207,6 @@ def in_full(name: str, field: str) -> str:
     short = Path(os.path.abspath(path))
     same = path.exists() and short.exists() and short.samefile(path)
     return str(short if same else path.absolute())
-
-
-def _policies(scale: float) -> list[Values]:
-    """The policy's own cells of a matrix."""
-    newest: Values = {"name": "newest", "model": "policy", "scale": scale}
-    return [newest, newest | {"name": "older", "version": -1}]
 
 
 def _derived(answers: Answers, named: Values, reasons: Reasons) -> Values:
@@ -379,7 +318,7 @@ def _matrix(answers: Answers, policy: starting.Model, reasons: Reasons) -> list[
         )
     reasons["matrix.cells"] = "Who answers. scale: billions of parameters, by the models' files."
     cell: Values = {"name": "smaller", "model": name, "scale": smaller.parameters / 1e9}
-    return [*_policies(policy.parameters / 1e9), cell]
+    return [*policy_cells(policy.parameters / 1e9), cell]
 
 
 def nested(values: Mapping[str, Any]) -> Values:

@@ -31,6 +31,7 @@ from data.artifacts import Artifact
 from data.digests import digest_of
 from data.errors import TsAlignError
 from data.files import emptied
+from data.interrupts import stop_if_asked
 from data.recipe import RuntimeConfig
 from data.store import Store
 from data.summary import StageRecord
@@ -274,6 +275,7 @@ class Stage:
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
     def __call__(self, run: Run, label: str = "", **inputs: Any) -> Artifact:
+        stop_if_asked()
         started = monotonic()
         title = label or self.name
         if run.ahead:  # a plan: what is there, and stand-ins for what is not

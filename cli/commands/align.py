@@ -1,16 +1,13 @@
-from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
-from cli.app import START, Overrides, Quiet, RunsDir, Store, Verbose, command, recipe_files
+from cli.app import START, Overrides, Quiet, RecipeFile, RunsDir, Store, Verbose, command
 
 
 @command("align", START, "tsalign align recipes/small.yaml --set policy.beta=0.2", prepare=True)
 def align(
-    recipe: Annotated[
-        Path, Argument(help="A recipe file (YAML).", autocompletion=recipe_files, metavar="RECIPE")
-    ],
+    recipe: RecipeFile,
     *,
     run: Annotated[
         str | None, Option(metavar="NAME", help="Name of the run; by default the recipe's.")

@@ -1,16 +1,13 @@
-from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
-from cli.app import START, Overrides, RunsDir, Store, command, recipe_files
+from cli.app import START, Overrides, RecipeFile, RunsDir, Store, command
 
 
 @command("check", START, "tsalign check mine.yaml", prepare=True)
 def check(
-    recipe: Annotated[
-        Path, Argument(help="A recipe file (YAML).", autocompletion=recipe_files, metavar="RECIPE")
-    ],
+    recipe: RecipeFile,
     *,
     run: Annotated[
         str | None, Option(metavar="NAME", help="Name of the run; by default the recipe's.")

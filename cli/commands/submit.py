@@ -1,16 +1,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Option
 
-from cli.app import OPERATE, Overrides, command, recipe_files
+from cli.app import OPERATE, Overrides, RecipeFile, command
 
 
 @command("submit", OPERATE, "tsalign submit recipes/small.yaml --set policy.beta=0.2", prepare=True)
 def submit(
-    recipe: Annotated[
-        Path, Argument(help="A recipe file (YAML).", autocompletion=recipe_files, metavar="RECIPE")
-    ],
+    recipe: RecipeFile,
     *,
     run: Annotated[
         str | None, Option(metavar="NAME", help="Name of the run; by default the recipe's.")
