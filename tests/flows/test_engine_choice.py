@@ -55,6 +55,7 @@ def starts(monkeypatch):
 
 
 @pytest.mark.vllm
+@pytest.mark.slow
 def test_auto_falls_back_with_a_line_and_asks_vllm_once(align, narrow, starts):
     _, error, summary = align("first", "auto", narrow)
     said = "auto is transformers here: vLLM cannot serve the policy (Unsupported CPU attention"

@@ -124,6 +124,7 @@ def digests(summary, stage):
     return [r.artifact for entry in summary.rounds for r in entry.stages if r.stage == stage]
 
 
+@pytest.mark.slow
 def test_reference_replay_and_a_student_left_alone(run):
     plain, _, _ = run("plain", {"policy": {"replay": "none"}})
     average, _, _ = run("average", {"policy": {"replay": "none", "reference": "average"}})
