@@ -23,7 +23,7 @@ def next_steps() -> None:
     name = max(names, key=lambda name: changed_at(folder / name))
     if going_on(folder / name):
         console.print(f"Last run: {name}. It is running.")
-    else:
+    elif name in found:
         console.print(f"Last run: {name}. {result_line(found[name])}")
     if (report := folder / name / "report.html").exists():
         console.print(f"Its report: {report}")

@@ -8,6 +8,7 @@ origin. It asks for no key, so whoever works on the same machine can read the re
 
 import os
 import stat
+import sys
 import webbrowser
 from contextlib import suppress
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from data.inventory import run_folder, summaries
 from data.places import going_on
 from data.store import Store
 from data.summary import read_summary
+from flows.problems import log_of_a_command, unexpected
 from tasks.report import report_text
 from tasks.report_compare import comparison_text
 from tasks.report_html import message_html, script_digest
@@ -113,11 +115,20 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(ValueError):  # what is no host is not ours
             host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
         if host in NAMES:
-            page = self.server.reports.page(self.path)
+            page = self._page()
         else:
             said = f"This server answers to http://{HOST} and http://localhost alone."
             page = Page(HTTPStatus.MISDIRECTED_REQUEST, message_html("Not by this name", said))
         self._send(page)
+
+    def _page(self) -> Page:
+        """The page asked for; what no one has foreseen is said on both sides."""
+        try:
+            return self.server.reports.page(self.path)
+        except Exception as error:
+            line = unexpected(error, log_of_a_command())
+            sys.stderr.write(f"tsalign: error: {self.path}: {line}\n")
+            return Page(HTTPStatus.INTERNAL_SERVER_ERROR, message_html("An error", str(line)))
 
     def _send(self, page: Page) -> None:
         body = page.html.encode("utf-8", errors="backslashreplace")
@@ -161,7 +172,9 @@ class ReportsServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_address[1]}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that goes away is nothing to report."""
+        """A browser that goes away is nothing to report; anything else is."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 def serve_reports(

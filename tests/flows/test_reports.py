@@ -127,6 +127,19 @@ def test_it_only_answers_get(server, method):
     assert get(server, "/", method=method)[0] == 501
 
 
+def test_what_no_one_has_foreseen_is_said_on_both_sides(server, capsys, monkeypatch, tmp_path):
+    def break_(*_):
+        raise ZeroDivisionError("<b>in a page</b>")
+
+    monkeypatch.setattr(Reports, "report", break_)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    status, _, text = get(server, "/plain/report.html")
+    assert status == 500 and "ZeroDivisionError" in text and "<b>in a page" not in text
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tsalign: error: /plain/report.html: ZeroDivisionError")
+    assert get(server, "/")[0] == 200
+
+
 def test_a_browser_is_told_to_trust_nothing_else(server):
     _, headers, _ = get(server, "/plain/report.html")
     policy = headers["Content-Security-Policy"]
