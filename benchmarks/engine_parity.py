@@ -18,9 +18,9 @@ from time import perf_counter
 
 import numpy as np
 
-from data.artifacts import Artifact
-from data.recipe import RuntimeConfig
-from data.store import Store
+from data.recipes.recipe import RuntimeConfig
+from data.store.artifacts import Artifact
+from data.store.store import Store
 from models.engines.base import Engine, Sampling
 
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from data.artifacts import RECORD
+from data.store.artifacts import RECORD
 from data.summary import Summary, read_summary
 
 RECIPE = "recipes/small.yaml"

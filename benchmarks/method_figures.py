@@ -16,10 +16,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from data.artifacts import Artifact
-from data.store import Store
+from data.store.artifacts import Artifact
+from data.store.store import Store
 from data.summary import read_summary
-from tasks.plots import Point, Series, alone, chart
+from reports.plots import Point, Series, alone, chart
 
 SIDES = ("chosen", "rejected")
 POINTS = 8  # of each training that are drawn

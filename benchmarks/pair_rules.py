@@ -20,13 +20,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.artifacts import Artifact
-from data.logged import Logged, judged_only, longer_answer_scores, read_logged
-from data.logged_pairs import agreement, of_equal_length
-from data.recipe import LoggedConfig, MineConfig
-from data.rows import read_rows
+from data.readers.logged import Logged, judged_only, longer_answer_scores, read_logged
+from data.readers.logged_pairs import agreement, of_equal_length
+from data.readers.rows import read_rows
+from data.recipes.recipe import LoggedConfig, MineConfig
 from data.schemas import JUDGED_PAIRS, SCORES
-from data.store import Store
+from data.store.artifacts import Artifact
+from data.store.store import Store
 from data.summary import read_summary
 from data.tables import mapping
 from tasks.mine import RULES, mine_pairs

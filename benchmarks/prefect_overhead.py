@@ -18,10 +18,10 @@ from typing import Any
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
-from data.recipe import RuntimeConfig
-from data.store import Store
-from tasks.progress import Progress
-from tasks.residents import Residents
+from data.recipes.recipe import RuntimeConfig
+from data.store.store import Store
+from tasks.running.progress import Progress
+from tasks.running.residents import Residents
 from tasks.stage import Context, Run, stage
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from cli.report_server import Reports, ReportsServer
 from data.places import store_url
-from flows.reports import Reports, ReportsServer
 
 IMAGES = Path("docs/images")
 

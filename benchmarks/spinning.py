@@ -18,9 +18,9 @@ SETTINGS = {
 TRAINING = """
 import tempfile, time
 from pathlib import Path
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from data.world.generate import lessons
-from models.world_models import train_tokenizer, train_trunk
+from models.world.models import train_tokenizer, train_trunk
 texts = lessons(2400, 0)
 with tempfile.TemporaryDirectory() as folder:
     tokenizer, trunk = Path(folder, "tokenizer"), Path(folder, "trunk")

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from data.artifacts import Artifact
-from data.recipe import RuntimeConfig
-from data.store import Store
+from data.recipes.recipe import RuntimeConfig
+from data.statistics import outcome, win_rate
+from data.store.artifacts import Artifact
+from data.store.store import Store
 from data.world.oracle import score
 from models.chat import load_tokenizer, render_prompt
 from models.engines import open_engine
 from models.engines.base import Sampling
 from models.rewards import load_scorer
-from models.stats import outcome, win_rate
 
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 

@@ -86,7 +86,7 @@ def run_names(incomplete: str) -> Iterator[str]:
 
 def recipe_files(incomplete: str) -> Iterator[str]:
     """Recipes for the shell's completion: their names, files and folders below what is typed."""
-    from data.recipe_files import known_names
+    from data.recipes.files import known_names
 
     yield from (name for name in sorted(known_names()) if name.startswith(incomplete))
     typed = Path(incomplete or ".")
@@ -100,8 +100,8 @@ def recipe_files(incomplete: str) -> Iterator[str]:
 
 def recipe_keys(incomplete: str) -> Iterator[str]:
     """Fields of a recipe for the shell's completion of --set."""
-    from data.recipe import Recipe
-    from data.recipe_docs import rows
+    from data.recipes.docs import rows
+    from data.recipes.recipe import Recipe
 
     yield from (f"{key}=" for key, *_ in rows(Recipe) if key.startswith(incomplete))
 
@@ -110,7 +110,7 @@ def stage_names(incomplete: str) -> Iterator[str]:
     """Stages of a round for the shell's completion."""
     from typing import get_args
 
-    from tasks.redo import StageName
+    from tasks.running.redo import StageName
 
     yield from (name for name in get_args(StageName) if name.startswith(incomplete))
 

@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from flows.check import Check, ModelFacts, Tried
-from flows.plan import STATES, Step
-from flows.preflight_models import writes
-from flows.preview import SHARES, Example, Lengths, Piece, Preview, Reading
+from flows.planning.check import Check, ModelFacts, Tried
+from flows.planning.plan import STATES, Step
+from flows.planning.preview import SHARES, Example, Lengths, Piece, Preview, Reading
+from flows.preflight.models import writes
 
 _HEAD = _TAIL = 240  # characters shown of a long prompt
 _EXPLAINED = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data.recipe_loading import load_recipe
+from data.recipes.loading import load_recipe
 
 
 def check_recipe(
@@ -30,7 +30,7 @@ def check_recipe(
     """
     recipe = load_recipe(path, overrides, run=run)
     from cli import check_view
-    from flows.check import checked
+    from flows.planning.check import checked
 
     with Console(stderr=True).status("Reading models, prompts and the store ..."):
         found = checked(recipe, store=store, runs_dir=runs_dir, deep=deep)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from data.artifacts import Record
 from data.errors import InputError
-from data.inventory import Place, records, run_folder, summaries
-from data.store import Store
+from data.store.artifacts import Record
+from data.store.inventory import Place, records, run_folder, summaries
+from data.store.store import Store
 from data.summary import StageRecord, Summary, read_summary
 from data.titles import without_policy
 

@@ -7,8 +7,8 @@ def next_steps() -> None:
     from rich.console import Console
 
     from cli.runs import beginning, changed_at
-    from data.inventory import summaries
-    from tasks.status import result_line
+    from data.store.inventory import summaries
+    from reports.status import result_line
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     folder = runs_folder()

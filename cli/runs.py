@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.show import headline
-from data.inventory import run_folder, summaries
 from data.places import going_on
+from data.store.inventory import run_folder, summaries
 from data.summary import StageRecord, Summary, read_summary
-from tasks.status import result_line, short_result, win_rate
+from reports.status import result_line, short_result, win_rate
 
 RUNNING, FINISHED, STOPPED, BROKEN_OFF = "running", "finished", "stopped", "not finished"
 

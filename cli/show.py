@@ -8,22 +8,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data.digests import file_digest
 from data.errors import InputError
-from data.inventory import run_folder
 from data.places import runs_folder, store_url
-from data.store import Store
+from data.store.digests import file_digest
+from data.store.inventory import run_folder
+from data.store.store import Store
 from data.summary import Summary, read_summary, write_summary
-from tasks.status import format_status, verdict
-from tasks.waiting import say
+from reports.status import format_status, verdict
+from tasks.running.waiting import say
 
 MOST_WARNINGS = 3  # on the terminal; the report has all
 
 
 def headline(folder: Path, *, quiet: bool = False, store: str | None = None) -> None:
     """How a run stands: its rounds, its result and what that means, warnings, what comes next."""
-    from tasks.report_rules import warnings
-    from tasks.report_words import words
+    from reports.rules import warnings
+    from reports.words import words
 
     console = Console(quiet=quiet, highlight=False)
     summary = read_summary(folder / "summary.json")
@@ -73,7 +73,7 @@ def write_report_again(runs_dir: Path, name: str, store: str, out: Path | None) 
     Raises:
         InputError: no round of the run is finished, or the file cannot be written.
     """
-    from tasks.report import write_report
+    from reports.report import write_report
 
     own = run_folder(runs_dir, name) / "report.html"
     summary, out = _with_a_round(runs_dir, name), out or own
@@ -91,7 +91,7 @@ def compare_runs(runs_dir: Path, names: list[str], store: str, out: Path | None)
     Raises:
         InputError: no round of one of the runs is finished, or the file cannot be written.
     """
-    from tasks.report_compare import write_comparison
+    from reports.compare import write_comparison
 
     a, b = (_with_a_round(runs_dir, name) for name in names)
     out = out or runs_dir / f"{names[0]}-vs-{names[1]}.html"

@@ -17,15 +17,15 @@ from rich.filesize import decimal
 
 from cli.explain import Names, short
 from cli.show import headline
-from data.artifacts import Artifact, examine
 from data.errors import InputError
-from data.inventory import Runs, references, run_folder, summaries, unused
-from data.recipe import Recipe
-from data.recipe_loading import config_digest
-from data.store import Store
+from data.recipes.loading import config_digest
+from data.recipes.recipe import Recipe
+from data.store.artifacts import Artifact, examine
+from data.store.inventory import Runs, references, run_folder, summaries, unused
+from data.store.store import Store
 from data.summary import Summary, read_summary, write_summary
 from flows.derived import contradictions, spoilt
-from tasks.waiting import to_stderr, waiting
+from tasks.running.waiting import to_stderr, waiting
 
 
 @dataclass(frozen=True)

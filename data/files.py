@@ -10,8 +10,8 @@ from pathlib import Path
 from shutil import rmtree
 
 from data.errors import InputError
-from data.known_data import where_from
 from data.paths import is_url
+from data.readers.known_data import where_from
 
 _MISSING = "no such file"
 

@@ -7,7 +7,7 @@ smaller models, and of people, complete the pairs. The partial order below is a 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from data.recipe_methods import MatrixConfig, Place
+from data.recipes.methods import MatrixConfig, Place
 
 Axis = Literal["version", "scale", "both", "human"]
 AXES: tuple[Axis, ...] = ("version", "scale", "both", "human")

@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from data.errors import InputError
-from data.locks import held, locked
 from data.paths import named_path
+from data.store.locks import held, locked
 
 STORE, RUNS = "TSALIGN_STORE", "TSALIGN_RUNS"
 REPORTS = "TSALIGN_REPORTS_URL"  # of a server of the runs' reports, such as `tsalign open`'s

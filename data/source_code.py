@@ -12,10 +12,10 @@ from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from data.digests import digest_of, file_digest
 from data.errors import InputError
+from data.store.digests import digest_of, file_digest
 
-PROJECT = frozenset({"data", "models", "tasks", "flows"})
+PROJECT = frozenset({"data", "models", "tasks", "reports", "flows", "bench", "cli"})
 _INSTALLED = ("site-packages", "dist-packages")
 
 

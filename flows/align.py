@@ -9,31 +9,31 @@ from prefect.context import FlowRunContext
 
 from data.errors import InputError
 from data.places import one_at_a_time, runs_folder, store_url
-from data.recipe import Recipe
-from data.recipe_loading import config_digest
-from data.store import Store
+from data.recipes.loading import config_digest
+from data.recipes.recipe import Recipe
+from data.store.store import Store
 from data.summary import read_summary
 from flows.derived import check_room
-from flows.engine import settle_engine
 from flows.fingerprint import engine_of
-from flows.fitting import filled, left_out, said
-from flows.inputs import gather
-from flows.logged import distill_from_logs, import_logs
-from flows.matrix_logged import pair_a_matrix
+from flows.logged.flow import distill_from_logs, import_logs
+from flows.loop.engine import settle_engine
+from flows.loop.inputs import gather
+from flows.loop.round import align_round
+from flows.loop.state import State, Stopped
+from flows.matrix_pairs.flow import pair_a_matrix
 from flows.outside import outside_of
-from flows.preflight import check_inputs
+from flows.preflight.fitting import filled, left_out, said
+from flows.preflight.inputs import check_inputs
 from flows.recipe_files import working_in
-from flows.round import align_round
-from flows.state import State, Stopped
 from flows.summarize import Book
 from flows.tracking import tracking_of
-from tasks import machine
-from tasks.books import Books
-from tasks.progress import Progress
-from tasks.redo import Redo
-from tasks.residents import Residents
+from reports.prefect_ui import UiProgress
+from tasks.running import machine
+from tasks.running.books import Books
+from tasks.running.progress import Progress
+from tasks.running.redo import Redo
+from tasks.running.residents import Residents
 from tasks.stage import Context, Model, Run
-from tasks.ui import UiProgress
 
 
 def open_run(

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from prefect import flow
 
-from data.artifacts import Artifact
-from data.recipe import SMALL, WorldConfig
+from data.recipes.recipe import SMALL, WorldConfig
+from data.store.artifacts import Artifact
 from tasks import bootstrap as stages
 from tasks.stage import Run
 

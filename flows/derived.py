@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from data.artifacts import Artifact
-from data.digests import file_digest, tree_digest
 from data.errors import ArtifactError, InputError
-from data.store import Store
+from data.statistics import win_rate
+from data.store.artifacts import Artifact
+from data.store.digests import file_digest, tree_digest
+from data.store.store import Store
 from data.summary import DatasetResult, Final, Gate, PolicySummary, Round, Summary
-from models.stats import win_rate
 
 _LINKS = ("policy", "student")
 _FILES = ("summary.json", "report.html", "error.log")

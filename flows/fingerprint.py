@@ -5,12 +5,12 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 import tasks
-from data.digests import digest_of
-from data.recipe import Recipe
-from data.recipe_loading import config_digest
-from tasks import machine
-from tasks.keys import key_value, library_versions
-from tasks.outside import External
+from data.recipes.loading import config_digest
+from data.recipes.recipe import Recipe
+from data.store.digests import digest_of
+from tasks.running import machine
+from tasks.running.keys import key_value, library_versions
+from tasks.running.outside import External
 from tasks.stage import STAGES, TRAINING
 
 

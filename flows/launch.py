@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
 
-from data.artifacts import Artifact
 from data.errors import ArtifactError, InputError
-from data.inventory import run_folder
 from data.places import one_at_a_time
-from data.recipe import Recipe
-from data.store import Store
+from data.recipes.recipe import Recipe
+from data.store.artifacts import Artifact
+from data.store.inventory import run_folder
+from data.store.store import Store
 from data.summary import Summary, read_summary, write_summary
-from flows.fitting import fitted
-from flows.outlook import outlook
+from flows.planning.outlook import outlook
+from flows.preflight.fitting import fitted
 from flows.problems import one_line
+from flows.recipe_files import recipe_of
 from flows.server import prefect_ready
-from tasks.redo import StageName
-from tasks.waiting import say, to_stderr, waiting
+from tasks.running.redo import StageName
+from tasks.running.waiting import say, to_stderr, waiting
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -86,17 +87,12 @@ def launch_rerun(
 
 def carry_out(flow: "Flow", *args: Any, by_prefect: bool, **kwargs: Any) -> None:
     """Call a flow; where Prefect does not answer, its function."""
-    from tasks.books import Books, restored, without_prefect
+    from tasks.running.books import Books, restored, without_prefect
 
     if not by_prefect:
         without_prefect("no server")
     with restored():
         Books(kept=by_prefect).flow(flow, *args, **kwargs)
-
-
-def recipe_of(folder: Path) -> Recipe:
-    """The recipe a run was started with. Raises InputError."""
-    return Recipe.model_validate(read_summary(folder / "summary.json").config)
 
 
 def check(recipe: Recipe, store: Store, folder: Path) -> list[str]:
@@ -105,7 +101,7 @@ def check(recipe: Recipe, store: Store, folder: Path) -> list[str]:
     Returns what is only worth knowing, a line each.
     """
     from flows.derived import check_room
-    from flows.preflight import check_inputs
+    from flows.preflight.inputs import check_inputs
 
     check_room(folder)
     notes = check_inputs(recipe)

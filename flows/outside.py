@@ -6,16 +6,16 @@ a run and for its digest alike: what is forgotten here cannot be read.
 
 from pathlib import Path
 
-from data.digests import file_digest, tree_digest
 from data.errors import InputError
-from data.logged import logged_digest
 from data.paths import anchored, named_path
-from data.recipe import WORLD, Recipe
+from data.readers.logged import logged_digest
+from data.recipes.recipe import WORLD, Recipe
 from data.source_code import code_digest
-from flows.preflight_models import cell_field, own_models
-from flows.preflight_templates import template_file
+from data.store.digests import file_digest, tree_digest
+from flows.preflight.models import cell_field, own_models
+from flows.preflight.templates import template_file
 from models import traits
-from tasks.outside import Code, External, Logs, Rows
+from tasks.running.outside import Code, External, Logs, Rows
 
 
 def outside_of(recipe: Recipe) -> dict[str, External]:

@@ -1,4 +1,4 @@
-"""Recipes that a worker reads from a file, for deployments that are given only its name."""
+"""Recipes that a worker reads from a file by its name, and those of earlier runs."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -7,8 +7,9 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.paths import named_path
-from data.recipe import Recipe
-from data.recipe_loading import load_recipe
+from data.recipes.loading import load_recipe
+from data.recipes.recipe import Recipe
+from data.summary import read_summary
 
 _HERE = "(relative to here)"
 
@@ -22,6 +23,11 @@ def read_recipe(recipe_file: str, overrides: Sequence[str], run: str | None) -> 
         if path.exists():
             raise
         raise InputError(f"recipe_file: {error} {_HERE}") from error
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe a run was started with. Raises InputError."""
+    return Recipe.model_validate(read_summary(folder / "summary.json").config)
 
 
 @contextmanager

@@ -6,12 +6,12 @@ from prefect import flow
 from prefect.context import FlowRunContext
 
 from data.errors import InputError
-from data.inventory import run_folder
 from data.places import runs_folder, store_url
-from data.store import Store
+from data.store.inventory import run_folder
+from data.store.store import Store
 from flows.align import run_recipe
-from flows.launch import recipe_of
-from tasks.redo import Redo, StageName, now
+from flows.recipe_files import recipe_of
+from tasks.running.redo import Redo, StageName, now
 
 
 @flow(name="rerun-round", flow_run_name="{run} / round {round} from {stage}", persist_result=False)

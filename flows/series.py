@@ -10,13 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.errors import InputError
-from data.prompts import read_prompt_file, split_prompts, without_prompts
-from data.recipe import RUN_NAME, WORLD, Recipe
+from data.readers.prompts import read_prompt_file, split_prompts, without_prompts
+from data.recipes.recipe import RUN_NAME, WORLD, Recipe
 from data.schemas import PROMPTS
 from data.summary import read_summary
 from data.tables import read_table, write_table
-from flows.fitting import filled
-from flows.sizes import left_out_sizes
+from flows.preflight.fitting import filled
+from flows.preflight.sizes import left_out_sizes
 
 _PARTS = ("prompts", "dev", "test")
 

@@ -7,13 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data.artifacts import Artifact
-from data.digests import file_digest
 from data.errors import InputError
 from data.matrix import by_axis
-from data.recipe import Recipe
-from data.recipe_loading import config_digest
-from data.store import Store
+from data.recipes.loading import config_digest
+from data.recipes.recipe import Recipe
+from data.store.artifacts import Artifact
+from data.store.digests import file_digest
+from data.store.store import Store
 from data.summary import (
     AxisSummary,
     Drift,
@@ -27,13 +27,13 @@ from data.summary import (
 )
 from flows.derived import final_result, policy_summary
 from flows.fingerprint import run_digest
-from flows.logged import LoggedOutcome
-from flows.state import Judged, Outcome, Stopped
+from flows.logged.flow import LoggedOutcome
+from flows.loop.state import Judged, Outcome, Stopped
 from flows.tracking import draw_round
-from tasks.report import with_messages, write_report
-from tasks.report_rules import hardly_moved
+from reports.prefect_ui import publish_report, publish_round
+from reports.report import with_messages, write_report
+from reports.rules import hardly_moved
 from tasks.stage import Model, Run
-from tasks.ui import publish_report, publish_round
 
 LIBRARIES = ("tsalign", "torch", "transformers", "trl", "peft", "prefect", "pyarrow")
 

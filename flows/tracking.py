@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.recipe import Recipe
+from data.recipes.recipe import Recipe
 from data.summary import Round, Summary
-from models.trackers import ROUNDS, Tracking, draw
+from models.training.trackers import ROUNDS, Tracking, draw
 
 
 def tracking_of(recipe: Recipe, folder: Path) -> Tracking | None:

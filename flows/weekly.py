@@ -3,9 +3,9 @@
 from prefect import flow, get_run_logger
 
 from data.places import runs_folder, store_url
-from data.recipe import WORLD
+from data.recipes.recipe import WORLD
 from flows.align import run_recipe
-from flows.preflight import named_file
+from flows.preflight.inputs import named_file
 from flows.recipe_files import named, read_recipe, working_in
 from flows.series import next_run
 

@@ -20,9 +20,7 @@ from transformers import AutoTokenizer
 from data.errors import InputError
 from models import today
 from models.limits import LimitError, cpu_seconds, memory
-from models.special_text import Messages as Messages
-from models.special_text import Pieces, cut_special, marked
-from models.special_text import Tokenizer as Tokenizer
+from models.special_text import Messages, Pieces, Tokenizer, cut_special, marked
 
 Completion = str | Sequence[int]  # its text, or the token ids that the policy sampled
 

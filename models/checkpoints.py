@@ -7,8 +7,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from data.digests import digest_of, file_digest
 from data.errors import InputError
+from data.store.digests import digest_of, file_digest
 from models.config_fields import (
     POSITIONS,
     check_config,

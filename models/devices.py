@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 
 # By which the libraries compute float32 with fewer digits than it has.
 LOWERED = (

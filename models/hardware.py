@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models import devices
 from models.silence import quiet
 

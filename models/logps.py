@@ -9,14 +9,14 @@ import torch
 from transformers import PreTrainedModel
 
 from data.errors import InputError, TrainingError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import Completion, Messages, load_tokenizer, token_ids
 from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
 from models.loading import load_policy
 from models.silence import quiet
-from models.trainers import OnProgress
+from models.training.trainers import OnProgress
 
 _HEAD_ROWS = 4096  # positions whose logits are in memory at once
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.chat import Messages, load_tokenizer, render_completion
 from models.checkpoints import context_length
 from models.logps import sequence_logps
-from models.trainers import OnProgress
+from models.training.trainers import OnProgress
 
 VERDICTS = ("A", "B")
 QUESTION = """Here are a conversation and two answers to it. Which answer is better?

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from data.errors import InputError, TrainingError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import Messages, render_conversation
 from models.checkpoints import check_reward_model, readable_length

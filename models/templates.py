@@ -17,7 +17,7 @@ from typing import Any
 from transformers.utils import GENERATION_CONFIG_NAME
 
 from data.errors import InputError, TrainingError
-from data.recipe import TEMPLATES
+from data.recipes.recipe import TEMPLATES
 from models.chat import Tokenizer, decode_completion, end_of_turn, load_tokenizer, stop_ids
 from models.checkpoints import read_json, weight_files
 

@@ -15,10 +15,10 @@ from models.chat import (
     render_prompt,
 )
 from models.loading import once_for_a_folder
-from models.padding import with_safe_padding
 from models.silence import quiet
 from models.templates import set_template
 from models.text_pairs import load_reader
+from models.training.padding import with_safe_padding
 
 _ANSWER = "A red fig, and 12 more."
 _TALK: Messages = [{"role": "user", "content": "Name three  fruits:\napple, pear and?"}]

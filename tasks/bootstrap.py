@@ -7,8 +7,8 @@ and student learn from. The loop never sees it.
 from pathlib import Path
 from typing import Any
 
-from data.artifacts import Artifact
 from data.schemas import COMPLETIONS, PROMPTS
+from data.store.artifacts import Artifact
 from data.tables import write_table
 from data.world import generate
 from tasks.stage import TRAINING, Context, stage
@@ -29,7 +29,7 @@ def tokenizer(
     out: Path, context: Context, *, lessons: int, examples: int, seed: int
 ) -> dict[str, Any]:
     """Out: a tokenizer with a chat template, from the words of the demonstrations."""
-    from models.world_models import train_tokenizer
+    from models.world.models import train_tokenizer
 
     texts = generate.lessons(lessons, seed) + generate.demonstrations(examples, seed)
     return train_tokenizer(out, conversations=texts)
@@ -40,7 +40,7 @@ def trunk(
     out: Path, context: Context, *, tokenizer: Artifact, lessons: int, seed: int
 ) -> dict[str, Any]:
     """Out: a language model that has learnt the tasks from good answers."""
-    from models.world_models import train_trunk
+    from models.world.models import train_trunk
 
     return train_trunk(
         out,
@@ -59,7 +59,7 @@ def base_policy(
     out: Path, context: Context, *, trunk: Artifact, examples: int, seed: int
 ) -> dict[str, Any]:
     """Out: the policy to align, tuned on answers of mixed quality."""
-    from models.world_models import train_policy
+    from models.world.models import train_policy
 
     return train_policy(
         out,
@@ -78,7 +78,7 @@ def small_policy(
     out: Path, context: Context, *, tokenizer: Artifact, examples: int, seed: int
 ) -> dict[str, Any]:
     """Out: a smaller policy, for the model matrix and for transfer."""
-    from models.world_models import train_small_policy
+    from models.world.models import train_small_policy
 
     return train_small_policy(
         out,
@@ -111,7 +111,7 @@ def teacher_preferences(
     out: Path, context: Context, *, policy: Artifact, trunk: Artifact, pairs: int, seed: int
 ) -> dict[str, Any]:
     """Out: PREFERENCES among answers of many sources, labelled by the oracle."""
-    from models.world_preferences import teacher_preferences as label
+    from models.world.preferences import teacher_preferences as label
 
     return label(
         out,
@@ -128,7 +128,7 @@ def student_preferences(
     out: Path, context: Context, *, policy: Artifact, pairs: int, seed: int
 ) -> dict[str, Any]:
     """Out: a few PREFERENCES among the policy's answers, labelled by the oracle."""
-    from models.world_preferences import student_preferences as label
+    from models.world.preferences import student_preferences as label
 
     return label(
         out,
@@ -144,7 +144,7 @@ def teacher(
     out: Path, context: Context, *, trunk: Artifact, preferences: Artifact, seed: int
 ) -> dict[str, Any]:
     """In: PREFERENCES. Out: the teacher reward model."""
-    from models.world_models import train_teacher
+    from models.world.models import train_teacher
 
     return train_teacher(
         out,
@@ -163,7 +163,7 @@ def student(
     out: Path, context: Context, *, tokenizer: Artifact, preferences: Artifact, seed: int
 ) -> dict[str, Any]:
     """In: PREFERENCES. Out: the student reward model before any round."""
-    from models.world_models import train_student
+    from models.world.models import train_student
 
     return train_student(
         out,

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.artifacts import Artifact
-from data.recipe import StudentConfig
+from data.recipes.recipe import StudentConfig
 from data.schemas import PREFERENCES
+from data.store.artifacts import Artifact
 from tasks.stage import TRAINING, Context, Model, stage
 
 
@@ -43,8 +43,8 @@ def distill(
     seed: int,
 ) -> dict[str, Any]:
     """In: PREFERENCES (this round's and earlier ones). Out: a reward model with its adapter."""
-    from models.reward_training import train_reward_model
     from models.text_pairs import load_reader
+    from models.training.reward_training import train_reward_model
 
     store, path = context.store, context.path(student)
     table = with_replay(

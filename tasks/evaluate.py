@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.artifacts import Artifact
 from data.schemas import EVALUATION
+from data.statistics import outcome
+from data.store.artifacts import Artifact
 from data.tables import as_sampled, mapping, write_table
 from models.drift import distinct_2, kl_estimate
-from models.stats import outcome
 from tasks.stage import SCORING, Context, Model, stage
 
 
@@ -66,7 +66,7 @@ def evaluate(
         for side, artifact in (("base", base), ("policy", policy))
     }
     if judge == "oracle":
-        from models.judges import oracle
+        from models.world.judges import oracle
 
         score = oracle()
         messages = _by_prompt(asked, "messages")
@@ -105,7 +105,7 @@ def label_precision(preferences: pa.Table, score: Any) -> dict[str, Any]:
 @stage("precision", version="1")
 def precision(out: Path, context: Context, *, preferences: Artifact) -> dict[str, Any]:
     """In: PREFERENCES. Out: precision.json, the oracle's opinion of the labels."""
-    from models.judges import oracle
+    from models.world.judges import oracle
 
     result = label_precision(context.store.table(preferences), oracle())
     (out / "precision.json").write_text(json.dumps(result, sort_keys=True))

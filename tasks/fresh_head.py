@@ -9,6 +9,6 @@ from tasks.stage import SCORING, Context, Model, stage
 @stage("student", version="1", libraries=SCORING)
 def fresh_head(out: Path, context: Context, *, model: Model, seed: int) -> dict[str, Any]:
     """Out: a reward model, the given one below a new head that has learnt nothing."""
-    from models.fresh_head import add_head
+    from models.training.fresh_head import add_head
 
     return add_head(out, model=context.path(model), runtime=context.runtime, seed=seed)

@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.artifacts import Artifact
 from data.errors import CardinalityError
-from data.logged_pairs import agreement as pair_agreement
-from data.logged_pairs import judged_pairs, of_equal_length
-from data.recipe import GateConfig
+from data.readers.logged_pairs import agreement as pair_agreement
+from data.readers.logged_pairs import judged_pairs, of_equal_length
+from data.recipes.recipe import GateConfig
+from data.statistics import outcome
+from data.store.artifacts import Artifact
 from data.tables import mapping
-from models.stats import outcome
 from tasks.stage import Context, stage
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.artifacts import Artifact
 from data.errors import CardinalityError
-from data.recipe import DecodingConfig
+from data.recipes.recipe import DecodingConfig
 from data.schemas import COMPLETIONS
+from data.store.artifacts import Artifact
 from data.tables import write_table
 from tasks.stage import Context, Model, stage
 

@@ -3,19 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from data.artifacts import Artifact
-from data.logged import (
+from data.readers.logged import (
     held_out_split,
     judged_only,
     longer_answer_scores,
     read_logged,
     recorded_rewards,
 )
-from data.recipe import LoggedConfig, TeacherConfig
+from data.recipes.recipe import LoggedConfig, TeacherConfig
 from data.schemas import COMPLETIONS, JUDGMENTS, PREFERENCES, PROMPTS, SCORES
+from data.store.artifacts import Artifact
 from data.tables import write_table
-from tasks.outside import External
 from tasks.relabel import order_pairs
+from tasks.running.outside import External
 from tasks.stage import TRAINING, Context, stage
 
 SCHEMAS = {"prompts": PROMPTS, "completions": COMPLETIONS, "judgments": JUDGMENTS}
@@ -119,7 +119,7 @@ def fresh_student(
     seed: int,
 ) -> dict[str, Any]:
     """In: PROMPTS, COMPLETIONS. Out: an untrained encoder with a tokenizer made from these."""
-    from models.fresh_student import make_student
+    from models.training.fresh_student import make_student
 
     store = context.store
     texts = [m["content"] for row in store.table(prompts)["messages"].to_pylist() for m in row]

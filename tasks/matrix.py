@@ -13,16 +13,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.artifacts import Artifact
 from data.errors import CardinalityError
 from data.matrix import SOURCE, axis_counts, axis_of, best_placed_first, cell_pairs
-from data.recipe_methods import CorrectionConfig, MatrixConfig, Place
+from data.recipes.methods import CorrectionConfig, MatrixConfig, Place
 from data.schemas import MINED, PREFERENCES
+from data.store.artifacts import Artifact
 from data.tables import index_by, mapping, write_table
 from models.checkpoints import is_causal
-from tasks import machine, mine
+from tasks import mine
 from tasks.mine import Row, mined_row, usable
 from tasks.relabel import COUNTS, preference
+from tasks.running import machine
 from tasks.score import score_rows
 from tasks.stage import SCORING, Context, Model, stage
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.artifacts import Artifact
-from data.recipe import MineConfig
+from data.recipes.recipe import MineConfig
 from data.schemas import MINED
+from data.store.artifacts import Artifact
 from data.tables import assert_same_ids, mapping, write_table
 from tasks.stage import Context, stage
 

@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.artifacts import Artifact
 from data.errors import TrainingError
-from data.recipe import PolicyConfig
+from data.recipes.recipe import PolicyConfig
 from data.schemas import PREFERENCES, REFERENCE_LOGPS
+from data.store.artifacts import Artifact
 from data.tables import as_sampled, write_table
 from tasks.distill import earlier_sample
 from tasks.stage import SCORING, TRAINING, Context, Model, stage
@@ -63,7 +63,7 @@ def average(
     out: Path, context: Context, *, average: Model, policy: Model, decay: float
 ) -> dict[str, Any]:
     """Out: the moving average of the policies, `policy` having joined it."""
-    from models.averaging import average_models
+    from models.training.averaging import average_models
 
     return average_models(
         out,
@@ -97,7 +97,7 @@ def optimize(
     seed: int,
 ) -> dict[str, Any]:
     """In: PREFERENCES, REFERENCE_LOGPS. Out: a policy, merged if it was tuned with an adapter."""
-    from models.dpo import train_dpo
+    from models.training.dpo import train_dpo
 
     pairs, logps = _concatenated(context, preferences), _concatenated(context, reference)
     meta = train_dpo(

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from data.artifacts import Artifact
-from data.preference_reading import read_preferences
-from data.prompts import read_prompts, split_prompts, without_prompts
+from data.readers.preferences import read_preferences
+from data.readers.prompts import read_prompts, split_prompts, without_prompts
 from data.schemas import PREFERENCES, PROMPTS
+from data.store.artifacts import Artifact
 from data.tables import write_table
-from tasks.outside import External
+from tasks.running.outside import External
 from tasks.stage import Context, stage
 
 

@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from data.artifacts import Artifact
-from data.recipe_methods import Place
-from data.recorded_cells import answered_prompts, cell_completions, lengths_by_axis, matrix_pairs
+from data.readers.recorded_cells import (
+    answered_prompts,
+    cell_completions,
+    lengths_by_axis,
+    matrix_pairs,
+)
+from data.recipes.methods import Place
 from data.schemas import COMPLETIONS, MATRIX_PAIRS, PROMPTS
+from data.store.artifacts import Artifact
 from data.tables import write_table
-from tasks.outside import External
+from tasks.running.outside import External
 from tasks.stage import Context, stage
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.artifacts import Artifact
-from data.recipe_methods import RefreshConfig
+from data.recipes.methods import RefreshConfig
 from data.schemas import PREFERENCES, PROMPTS, SCORES
+from data.store.artifacts import Artifact
 from data.tables import mapping, write_table
 from tasks.stage import Context, stage
 

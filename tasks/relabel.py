@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.artifacts import Artifact
-from data.recipe import TeacherConfig
+from data.recipes.recipe import TeacherConfig
 from data.schemas import PREFERENCES
+from data.store.artifacts import Artifact
 from data.tables import mapping, write_table
 from tasks.score import score_rows
 from tasks.stage import SCORING, Context, Model, stage

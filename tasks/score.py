@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.artifacts import Artifact
 from data.schemas import SCORES
+from data.store.artifacts import Artifact
 from data.tables import mapping, write_table
 from tasks.stage import SCORING, Context, Model, stage
 

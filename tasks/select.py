@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.artifacts import Artifact
 from data.errors import InputError
 from data.schemas import PROMPTS
+from data.store.artifacts import Artifact
 from data.tables import write_table
 from tasks.stage import Context, stage
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.outside import External
+from tasks.running.outside import External
 from tasks.stage import SCORING, Context, Model, stage
 
 

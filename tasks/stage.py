@@ -27,25 +27,25 @@ from prefect import task
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 
-from data.artifacts import Artifact
-from data.digests import digest_of
 from data.errors import TsAlignError
 from data.files import emptied
 from data.interrupts import stop_if_asked
-from data.recipe import RuntimeConfig
-from data.store import Store
+from data.recipes.recipe import RuntimeConfig
+from data.store.artifacts import Artifact
+from data.store.digests import digest_of
+from data.store.store import Store
 from data.summary import StageRecord
 from models import today, traits
-from models.trackers import Tracking, of_stage
-from tasks import machine
-from tasks import shards as sharding
-from tasks.books import Books, Watched
-from tasks.keys import asked_for, key_value, library_versions, of_runtime, own_code
-from tasks.outside import Code, External, outside, steadily
-from tasks.own_code import load_code
-from tasks.progress import Progress
-from tasks.redo import Redo
-from tasks.residents import Residents
+from models.training.trackers import Tracking, of_stage
+from tasks.running import machine
+from tasks.running import shards as sharding
+from tasks.running.books import Books, Watched
+from tasks.running.keys import asked_for, key_value, library_versions, of_runtime, own_code
+from tasks.running.outside import Code, External, outside, steadily
+from tasks.running.own_code import load_code
+from tasks.running.progress import Progress
+from tasks.running.redo import Redo
+from tasks.running.residents import Residents
 
 Body = Callable[..., dict[str, Any]]
 

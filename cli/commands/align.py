@@ -27,7 +27,7 @@ def align(
 
         return check_recipe(recipe, overrides or [], run=run, store=store, runs_dir=runs_dir)
     from cli.show import headline
-    from data.recipe_loading import load_recipe
+    from data.recipes.loading import load_recipe
     from flows.launch import launch
 
     made = load_recipe(recipe, overrides or [], run=run)

@@ -30,7 +30,7 @@ def bench(
     runs_dir: RunsDir,
 ) -> int:
     """Compare recipes at equal budgets, over seeds."""
-    from flows.bench import bench
+    from bench.tunnel import bench
 
     return bench(
         recipes,

@@ -3,7 +3,7 @@ from typing import Annotated
 from typer import Option
 
 from cli.app import USE, RunsDir, Store, command
-from cli.sides import Against, MaxTokens, Rounds, Run, Seed, Temperature, checking
+from cli.use.sides import Against, MaxTokens, Rounds, Run, Seed, Temperature, checking
 from data.errors import InputError
 
 
@@ -24,11 +24,11 @@ def chat(
     runs_dir: RunsDir,
 ) -> int:
     """Talk to the base and the aligned policy side by side."""
-    from cli.talk import talk
-    from data.prompts import check_text
-    from data.store import Store as Artifacts
-    from flows.chat import decoding_of
-    from flows.policies_of import pair_of, recipe_of
+    from cli.use.chat import decoding_of
+    from cli.use.policies_of import pair_of, recipe_of
+    from cli.use.talk import talk
+    from data.readers.prompts import check_text
+    from data.store.store import Store as Artifacts
 
     if json and prompt is None:
         raise InputError("--json: goes with --prompt TEXT")

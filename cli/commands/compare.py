@@ -4,7 +4,7 @@ from typing import Annotated
 from typer import Option
 
 from cli.app import USE, Quiet, RunsDir, Store, command
-from cli.sides import Against, MaxTokens, Rounds, Run, Seed, Temperature, checking
+from cli.use.sides import Against, MaxTokens, Rounds, Run, Seed, Temperature, checking
 
 
 @command("compare", USE, "tsalign compare embedded --prompts mine.jsonl --judge", prepare=True)
@@ -39,17 +39,17 @@ def compare(
     """Answer your own prompts with base and aligned policy, side by side."""
     import sys
 
-    from data.inventory import run_folder
+    from cli.use.chat import decoding_of
+    from cli.use.policies_of import notes_on, pair_of, recipe_of
     from data.paths import named_path
-    from data.store import Store as Artifacts
-    from flows.chat import decoding_of
-    from flows.policies_of import notes_on, pair_of, recipe_of
+    from data.store.inventory import run_folder
+    from data.store.store import Store as Artifacts
 
     artifacts = Artifacts(store)
     with checking():
         policies = pair_of(artifacts, runs_dir, run, rounds, against)
-    from flows.compare import compare as answer
-    from flows.compare import prompts_to_compare
+    from cli.use.compare import compare as answer
+    from cli.use.compare import prompts_to_compare
 
     asked, places = prompts_to_compare(prompts, limit)
     for note in notes_on(policies):
@@ -65,7 +65,7 @@ def compare(
         judge=judge,
         quiet=quiet,
     )
-    from cli.compared import present
+    from cli.use.compared import present
 
     stem = named_path(prompts, "--prompts").name.split(".")[0]
     out = named_path(out, "--out") if out else run_folder(runs_dir, run) / f"compare-{stem}"

@@ -21,6 +21,6 @@ def explain(
 ) -> None:
     """Say why each stage was found or computed."""
     from cli.explain import explain
-    from data.store import Store
+    from data.store.store import Store
 
     explain(Store(store), runs_dir, run, round_number=round, stage=stage)

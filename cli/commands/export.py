@@ -4,7 +4,7 @@ from typing import Annotated
 from typer import Option
 
 from cli.app import USE, RunsDir, Store, command
-from cli.sides import Run, checking
+from cli.use.sides import Run, checking
 
 
 @command("export", USE, "tsalign export embedded --to embedded-policy")
@@ -37,12 +37,12 @@ def export(
     """
     from rich.console import Console
 
+    from cli.use.export import check_repository
+    from cli.use.export import export as write
+    from cli.use.export import push as upload
+    from cli.use.policies_of import summary_of
     from data.errors import InputError
-    from data.store import Store as Artifacts
-    from flows.export import check_repository
-    from flows.export import export as write
-    from flows.export import push as upload
-    from flows.policies_of import summary_of
+    from data.store.store import Store as Artifacts
 
     if public and not push:
         raise InputError("--public: goes with --push OWNER/NAME")

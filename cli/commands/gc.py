@@ -30,7 +30,7 @@ def gc(
 ) -> None:
     """List, or delete, what no run refers to."""
     from cli.upkeep import collect
-    from data.store import Store
+    from data.store.store import Store
 
     folders = runs_dirs or [runs_folder()]
     collect(Store(store), folders, older_than=older_than, delete=delete)

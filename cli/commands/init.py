@@ -54,9 +54,9 @@ def init(
     yes: Annotated[bool, Option("--yes", help="Ask nothing.")] = False,
 ) -> int:
     """Write a recipe that fits your models, prompts and machine."""
-    from cli.questions import on_terminal, write_recipe
+    from cli.init.questions import on_terminal, write_recipe
+    from cli.init.starter import METHODS, Answers
     from data.errors import InputError
-    from flows.starter import METHODS, Answers
 
     if method is not None and method not in METHODS:
         raise InputError(f"--method: there is no {method!r}; choose {', '.join(METHODS)}")

@@ -26,6 +26,6 @@ def open_reports(
     runs_dir: RunsDir,
 ) -> None:
     """Show reports in the browser, on this machine alone, until Ctrl-C."""
-    from flows.reports import serve_reports
+    from cli.report_server import serve_reports
 
     serve_reports(runs_dir, store, run, port=port, browser=not no_browser)

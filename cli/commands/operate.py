@@ -20,8 +20,8 @@ def start(*, port: Port = None, folder: Folder = FOLDER) -> None:
     """Start what does not run yet, and deploy the flows."""
     from rich.console import Console
 
-    from cli.operate import Operation
-    from cli.operate_status import say_started
+    from cli.operating.operate import Operation
+    from cli.operating.status import say_started
 
     console = Console(highlight=False)
     operation = Operation(folder, port)
@@ -34,7 +34,7 @@ def stop(*, port: Port = None, folder: Folder = FOLDER) -> None:
     """End the worker, with the run it is at, and then the server."""
     from rich.console import Console
 
-    from cli.operate import Operation
+    from cli.operating.operate import Operation
 
     Operation(folder, port).stop(Console(highlight=False))
 
@@ -46,7 +46,7 @@ def status(
     folder: Folder = FOLDER,
 ) -> int:
     """Show server, worker, deployments, and their runs."""
-    from cli.operate_status import show_status
+    from cli.operating.status import show_status
 
     return show_status(folder, json)
 
@@ -72,6 +72,6 @@ def logs(
     folder: Folder = FOLDER,
 ) -> int:
     """Show what worker, server or a run have logged."""
-    from cli.operate_logs import show_logs
+    from cli.operating.logs import show_logs
 
     return show_logs(what, folder, lines, follow)

@@ -50,11 +50,11 @@ def score_model(
 
     from rich.console import Console
 
-    from cli.scored import present, watching
+    from cli.use.score_model import ROWS, check_out, score_model
+    from cli.use.scored import present, watching
     from data.paths import named_path
     from data.tables import write_table
-    from flows.score_model import ROWS, check_out, score_model
-    from tasks.waiting import to_stderr
+    from tasks.running.waiting import to_stderr
 
     files = [named_path(name, "PREFERENCES") for name in preferences]
     out = named_path(out, "--out") if out else None

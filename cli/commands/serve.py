@@ -4,7 +4,7 @@ from typing import Annotated
 from typer import Option
 
 from cli.app import USE, RunsDir, Store, command
-from cli.sides import Run, checking
+from cli.use.sides import Run, checking
 from data.errors import InputError
 
 
@@ -40,11 +40,11 @@ def serve(
     """
     from rich.console import Console
 
-    from data.inventory import run_folder
-    from data.store import Store as Artifacts
-    from flows.policies_of import BASE, notes_on, policy_of, summary_of
-    from flows.serve import check_server, longest
-    from flows.serve import serve as run_server
+    from cli.use.policies_of import BASE, notes_on, policy_of, summary_of
+    from cli.use.serve import check_server, longest
+    from cli.use.serve import serve as run_server
+    from data.store.inventory import run_folder
+    from data.store.store import Store as Artifacts
 
     if base and number is not None:
         raise InputError("--base: goes without --round")

@@ -25,8 +25,8 @@ def submit(
     ] = Path(".tsalign/operate"),
 ) -> int:
     """Send a recipe to Prefect, to be run by its worker."""
-    from cli.submit import submit as send
-    from data.recipe_loading import load_recipe
+    from cli.operating.submit import submit as send
+    from data.recipes.loading import load_recipe
 
     made = load_recipe(recipe, overrides or [], run=run)
     return send(made, deployment=deployment, folder=folder, wait=wait)

@@ -17,6 +17,6 @@ def verify(
 ) -> int:
     """Hash every artifact that runs refer to, and their reports."""
     from cli.upkeep import verify
-    from data.store import Store
+    from data.store.store import Store
 
     return verify(Store(store), runs_dir, run, repair=repair)

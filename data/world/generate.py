@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from data.errors import InputError
-from data.recipe import WorldConfig
+from data.recipes.recipe import WorldConfig
 from data.schemas import COMPLETIONS, PROMPTS
 from data.world.answers import GOOD, MIXED, Quality, draw_answer
 from data.world.questions import FAMILIES, Question

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.engines.base import Engine
 
 __all__ = ["Engine", "open_engine"]

@@ -3,7 +3,8 @@
 The loop changes the weights each round, so the server must take new ones: start `vllm serve` with
 VLLM_SERVER_DEV_MODE=1, on a trusted network, where it can read the artifact store under the same
 paths. Not one on a CPU for a model with tied embeddings: vLLM 0.32 keeps the old ones in its output
-layer there (models/engines/vllm.py repairs its own). Which server it is: models/openai_server.py.
+layer there (models/engines/vllm.py repairs its own). Which server it is:
+models/engines/openai_server.py.
 """
 
 from collections.abc import Sequence
@@ -22,9 +23,9 @@ from tenacity import (
 )
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig
-from models import openai_server as server
+from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
+from models.engines import openai_server as server
 from models.engines.base import (
     OnProgress,
     Output,

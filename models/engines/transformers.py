@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import load_tokenizer, stop_ids
 from models.checkpoints import readable_length

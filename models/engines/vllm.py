@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
 from models.engines.base import (
     OnProgress,

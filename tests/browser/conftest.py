@@ -12,11 +12,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from data.store import Store
+from cli.report_server import Reports, ReportsServer
+from data.store.store import Store
 from data.summary import write_summary
-from flows.reports import Reports, ReportsServer
 from flows.server import SETTINGS
-from tasks.report import write_report
+from reports.report import write_report
 from tests.tasks import report_examples as examples
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

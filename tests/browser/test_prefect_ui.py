@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from prefect import flow
 from data.summary import read_summary
-from tasks.ui import publish_report
+from reports.prefect_ui import publish_report
 
 path = Path(sys.argv[1])
 
@@ -51,7 +51,7 @@ def runs_of_flows(url):
 def test_a_recipe_file_is_run_by_the_form_of_its_deployment(visit, prefect_ui):
     url, environment = prefect_ui
     commands = (
-        ["-c", "from cli.operate import prepare_server; prepare_server()"],
+        ["-c", "from cli.operating.operate import prepare_server; prepare_server()"],
         ["-m", "prefect", "--no-prompt", "deploy", "--all"],
     )
     for command in commands:

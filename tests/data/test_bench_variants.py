@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.bench import Variant, parse_seeds, parse_variant, parse_variants
+from bench.variants import Variant, parse_seeds, parse_variant, parse_variants
 from data.errors import InputError
 
 

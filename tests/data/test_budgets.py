@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.budgets import judged, method_seconds, stage_seconds, totals, worth_another
+from bench.budgets import judged, method_seconds, stage_seconds, totals, worth_another
 from tests.tasks import report_examples as examples
 
 

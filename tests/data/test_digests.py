@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.digests import canonical_json, digest_of, file_digest, tree_digest
 from data.errors import InputError
+from data.store.digests import canonical_json, digest_of, file_digest, tree_digest
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 SCALARS = (
@@ -93,7 +93,7 @@ def test_a_value_that_contains_itself_is_refused():
 def test_file_digest_sees_a_change_that_keeps_size_and_time(tmp_path, monkeypatch):
     """As `cp -p` and `rsync -t` write: the time of the file is set back, that of its record not."""
     now = time.time_ns()
-    monkeypatch.setattr("data.digests.time.time_ns", lambda: now + 10**10)  # seconds later
+    monkeypatch.setattr("data.store.digests.time.time_ns", lambda: now + 10**10)  # seconds later
     path = tmp_path / "weights"
     path.write_bytes(b"aaaa")
     os.utime(path, ns=(10**18, 10**18))

@@ -12,13 +12,13 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data import rows as rows_module
 from data.errors import InputError
-from data.logged import read_logged
-from data.preference_reading import read_preferences
-from data.prompts import read_prompt_file
-from data.recipe import LoggedConfig, Recipe
-from data.recipe_loading import load_recipe
+from data.readers import rows as rows_module
+from data.readers.logged import read_logged
+from data.readers.preferences import read_preferences
+from data.readers.prompts import read_prompt_file
+from data.recipes.loading import load_recipe
+from data.recipes.recipe import LoggedConfig, Recipe
 from data.schemas import COMPLETIONS, JUDGMENTS, PREFERENCES, PROMPTS
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.inventory import places, records, references, summaries, unused
-from data.store import Store
+from data.store.inventory import places, records, references, summaries, unused
+from data.store.store import Store
 from data.summary import StageRecord, Summary, write_summary
 
 LATER = time.time() + 10**6  # everything is older than this

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.errors import InputError
-from data.labelled_pairs import by_dataset, dataset_names, read_labelled_pairs
+from data.readers.labelled_pairs import by_dataset, dataset_names, read_labelled_pairs
 
 REAL = Path(__file__).parents[3] / "shared" / "realdata"
 TALK = [

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.logged import (
+from data.readers.logged import (
     held_out_split,
     logged_digest,
     read_logged,
 )
-from data.recipe import LoggedConfig
-from data.recipe_loading import load_recipe
+from data.recipes.loading import load_recipe
+from data.recipes.recipe import LoggedConfig
 from data.schemas import COMPLETIONS, JUDGMENTS, PROMPTS
 from data.tables import index_by, mapping
 

@@ -2,8 +2,8 @@ import pyarrow as pa
 import pytest
 
 from data.errors import CardinalityError
-from data.logged import judged_only, longer_answer_scores, recorded_rewards
-from data.logged_pairs import agreement, judged_pairs, of_equal_length
+from data.readers.logged import judged_only, longer_answer_scores, recorded_rewards
+from data.readers.logged_pairs import agreement, judged_pairs, of_equal_length
 from data.schemas import COMPLETIONS, JUDGMENTS
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from data.logged import held_out_split, judged_only, longer_answer_scores, read_logged
-from data.logged_pairs import agreement, judged_pairs, of_equal_length
-from data.recipe import LoggedConfig
+from data.readers.logged import held_out_split, judged_only, longer_answer_scores, read_logged
+from data.readers.logged_pairs import agreement, judged_pairs, of_equal_length
+from data.recipes.recipe import LoggedConfig
 from data.tables import assert_same_ids, mapping
 
 REAL = Path(__file__).parents[3] / "shared/realdata/rewardbench_bon16"

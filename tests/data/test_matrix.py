@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.matrix import AXES, axis, beats, best_placed_first, by_axis, cell_pairs, maximal
-from data.recipe_methods import CellConfig, MatrixConfig, Place
+from data.recipes.methods import CellConfig, MatrixConfig, Place
 
 PLACES = st.builds(
     Place,

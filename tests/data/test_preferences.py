@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data.errors import InputError
-from data.preference_reading import read_preferences
+from data.readers.preferences import read_preferences
 
 
 def said(role, content):

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.prompts import prompt_id, read_prompt_file, read_prompts, without_prompts
-from data.rows import read_rows
+from data.readers.prompts import prompt_id, read_prompt_file, read_prompts, without_prompts
+from data.readers.rows import read_rows
 from data.schemas import PROMPTS
 
 USER = [{"role": "user", "content": "Name two fruits."}]

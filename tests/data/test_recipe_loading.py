@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.recipe import Recipe
-from data.recipe_loading import config_digest, load_recipe
+from data.recipes.loading import config_digest, load_recipe
+from data.recipes.recipe import Recipe
 
 MINIMAL = "run: demo\nworld: {}\n"
 

@@ -4,12 +4,12 @@ import pytest
 
 from data.errors import InputError
 from data.files import check_regular
-from data.inventory import run_folder
-from data.known_data import where_from
-from data.logged import read_logged
 from data.places import going_on, one_at_a_time
-from data.recipe_files import PROJECT, known_names, recipe_file
-from data.recipe_loading import load_recipe
+from data.readers.known_data import where_from
+from data.readers.logged import read_logged
+from data.recipes.files import PROJECT, known_names, recipe_file
+from data.recipes.loading import load_recipe
+from data.store.inventory import run_folder
 
 
 @pytest.fixture(autouse=True)

@@ -8,16 +8,16 @@ import pytest
 
 from data.errors import InputError
 from data.matrix import cell_pairs, maximal
-from data.prompts import prompt_id
-from data.recipe_loading import load_recipe
-from data.recipe_methods import Place
-from data.recorded_cells import (
+from data.readers.prompts import prompt_id
+from data.readers.recorded_cells import (
     answered_prompts,
     cell_completions,
     lengths_by_axis,
     matrix_pairs,
     read_answers,
 )
+from data.recipes.loading import load_recipe
+from data.recipes.methods import Place
 from data.schemas import PREFERENCES, PROMPTS
 
 ROOT = Path(__file__).parents[2]

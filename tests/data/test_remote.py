@@ -2,7 +2,7 @@ import fsspec
 import pytest
 
 from data.errors import ArtifactError, InputError
-from data.store import Store
+from data.store.store import Store
 
 KEY = {"stage": "train", "seed": 0}
 

@@ -4,7 +4,7 @@ import fsspec
 import pytest
 
 from data.errors import ArtifactError, InputError
-from data.store import Store
+from data.store.store import Store
 
 moto = pytest.importorskip("moto.server", reason="needs moto[s3], flask and flask-cors")
 boto3 = pytest.importorskip("boto3")

@@ -5,11 +5,11 @@ import json
 import fsspec
 import pytest
 
-from data.artifacts import RECORD, read_record
 from data.errors import ArtifactError, InputError
-from data.remote import Remote
-from data.secrets import find_secret
-from data.store import Store
+from data.recipes.secrets import find_secret
+from data.store.artifacts import RECORD, read_record
+from data.store.remote import Remote
+from data.store.store import Store
 
 KEY = {"stage": "train", "seed": 0}
 PICKLES = ["pytorch_model.bin", "optimizer.pt", "weights.pth", "a.pkl", "a.PICKLE", "b/c.joblib"]

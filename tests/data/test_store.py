@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.artifacts import Artifact
-from data.digests import canonical_json, digest_of, tree_digest
 from data.errors import ArtifactError, InputError
 from data.schemas import SCORES
-from data.store import Store
+from data.store.artifacts import Artifact
+from data.store.digests import canonical_json, digest_of, tree_digest
+from data.store.store import Store
 from data.tables import write_table
 
 KEY = {"stage": "score", "version": 1, "temperature": 0.7}
@@ -254,7 +254,7 @@ def test_a_record_from_before_there_was_a_checksum_is_still_good(store):
 def test_bytes_are_read_once_per_process(store, monkeypatch):
     artifact = store.put("scores", KEY, Counting())
     now = time.time_ns()
-    monkeypatch.setattr("data.digests.time.time_ns", lambda: now + 10**10)  # seconds later
+    monkeypatch.setattr("data.store.digests.time.time_ns", lambda: now + 10**10)  # seconds later
     store.find("scores", KEY)
 
     def read(*_):

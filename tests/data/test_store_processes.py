@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import InputError, StoreFullError
-from data.store import Store
+from data.store.store import Store
 
 KEY = {"stage": "score", "version": 1}
 
@@ -104,7 +104,7 @@ def test_processes_racing_for_one_key_agree(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from data.store import Store
+from data.store.store import Store
 def body(out):
     (out / "half").write_text("x")
     print(out, flush=True)
@@ -127,7 +127,7 @@ def test_what_a_killed_process_left_is_removed_and_never_found(store):
 
 HOLDING = """
 import sys, time
-from data.store import Store
+from data.store.store import Store
 def body(out):
     print("inside", flush=True)
     time.sleep(600)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data.store import Store
+from data.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 KEY = {"stage": "score"}
@@ -111,7 +111,7 @@ def test_a_private_store_stays_private(tmp_path):
 
 HOLD = """
 import sys
-from data.store import Store
+from data.store.store import Store
 def body(out):
     print(out, flush=True)
     sys.stdin.readline()

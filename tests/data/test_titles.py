@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.budgets import is_method
+from bench.budgets import is_method
 from data.titles import answering, plain, policy_name, scoring, without_policy
 
 PLAIN = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import InputError
-from data.recipe import WorldConfig
+from data.recipes.recipe import WorldConfig
 from data.schemas import PROMPTS
 from data.world.answers import FORMS, GOOD, MIXED, draw_answer, in_form, wrong_content
 from data.world.generate import (

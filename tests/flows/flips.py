@@ -18,17 +18,19 @@ from unittest import mock
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from data.artifacts import Artifact
-from data.digests import digest_of
-from data.recipe import Recipe
-from data.store import Store
+from data.recipes.recipe import Recipe
+from data.store.artifacts import Artifact
+from data.store.digests import digest_of
+from data.store.store import Store
 from data.summary import Ledger
-from flows import align, logged, matrix_logged
+from flows import align
 from flows.fingerprint import engine_of
+from flows.logged.flow import flow as logged
+from flows.matrix_pairs import flow as matrix_logged
 from flows.outside import outside_of
-from tasks.books import Books
-from tasks.progress import Progress
-from tasks.residents import Residents
+from tasks.running.books import Books
+from tasks.running.progress import Progress
+from tasks.running.residents import Residents
 from tasks.stage import Context, Run, Stage
 
 DOCS = Path(__file__).parents[2] / "docs" / "determinism.md"
@@ -386,7 +388,9 @@ def all_affected(folder: Path) -> dict[str, set[str]]:
     places = make_places(folder)
     with (
         mock.patch("models.devices.has_cuda", lambda: True),
-        mock.patch("models.openai_server.identity", lambda: "0.11.0 served http://there/v1"),
+        mock.patch(
+            "models.engines.openai_server.identity", lambda: "0.11.0 served http://there/v1"
+        ),
     ):
         return {name: affected(name, field, places, folder / "store") for name, field in fields()}
 

@@ -126,7 +126,7 @@ def test_a_failed_round_continues_from_its_artifacts(align, monkeypatch, capsys)
         raise RuntimeError("out of memory")
 
     changed = ("--set", "seed=5")
-    monkeypatch.setattr("models.dpo.train_dpo", broken)
+    monkeypatch.setattr("models.training.dpo.train_dpo", broken)
     _, folder = align(*changed, run="failing", status=1)
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"tsalign: error: RuntimeError: out of memory; details in {folder}/error.log"

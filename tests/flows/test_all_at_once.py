@@ -11,10 +11,10 @@ import yaml
 
 from cli.main import main
 from data.errors import InputError, InputErrors
-from data.recipe import Recipe
-from flows.findings import Findings
-from flows.fitting import fitted
-from flows.preflight import check_inputs, inspect
+from data.recipes.recipe import Recipe
+from flows.preflight.findings import Findings
+from flows.preflight.fitting import fitted
+from flows.preflight.inputs import check_inputs, inspect
 from tests.flows.test_bad_models import cut, poisoned, removed, template
 
 

@@ -19,8 +19,8 @@ from transformers import (
 )
 
 from cli.main import main
-from data.recipe import Recipe
-from flows.preflight import check_inputs
+from data.recipes.recipe import Recipe
+from flows.preflight.inputs import check_inputs
 from tests.flows.conftest import in_new_process, refused_in_new_process
 
 POLICY, STUDENT, TEACHER = "policy.model", "student.model", "teacher.model"

@@ -140,7 +140,7 @@ def test_a_file_in_the_place_of_a_link(refuse, tmp_path, tiny_recipe):
 
 def test_attempts_of_the_hub_are_not_printed(monkeypatch):
     from data.errors import InputError
-    from data.prompts import read_prompts
+    from data.readers.prompts import read_prompts
 
     def without_network(*_, **__):
         assert not client.isEnabledFor(logging.WARNING)

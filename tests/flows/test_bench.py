@@ -9,10 +9,10 @@ import time
 
 import pytest
 
+from bench.tunnel import yardstick
 from cli.main import main
 from data.processes import alive, owner
-from data.recipe_loading import load_recipe
-from flows.bench import yardstick
+from data.recipes.loading import load_recipe
 from flows.server import print_into
 from models.isolation import Child
 from tests.flows.conftest import ROOT
@@ -90,7 +90,7 @@ def test_a_run_of_a_bench_is_what_align_makes(finished, recipe):
 
 
 def test_again_nothing_is_started(finished, recipe, monkeypatch):
-    monkeypatch.setattr("flows.bench_pool.Child", None)
+    monkeypatch.setattr("bench.pool.Child", None)
     before = result(finished)
     assert main(arguments(finished, recipe)) == 0
     after = result(finished)

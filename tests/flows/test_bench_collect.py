@@ -4,15 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from data.bench import Variant
+from bench.collect import collect
+from bench.jobs import Job, Places
+from bench.pool import Schedule
+from bench.report import bench_html, bench_markdown
+from bench.tunnel import budgets
+from bench.variants import Variant
 from data.errors import InputError
-from data.recipe_loading import load_recipe
+from data.recipes.loading import load_recipe
 from data.summary import write_summary
-from flows.bench import budgets
-from flows.bench_collect import collect
-from flows.bench_jobs import Job, Places
-from flows.bench_pool import Schedule
-from tasks.bench_report import bench_html, bench_markdown
 from tests.flows.conftest import ROOT
 from tests.tasks import report_examples as examples
 

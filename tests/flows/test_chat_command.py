@@ -10,11 +10,11 @@ import sys
 import pytest
 
 from cli.main import main
-from cli.talk import printable
+from cli.use.chat import decoding_of, open_chat
+from cli.use.policies_of import pair_of, recipe_of
+from cli.use.talk import printable
 from data.errors import InputError
-from data.recipe import DecodingConfig, RuntimeConfig
-from flows.chat import decoding_of, open_chat
-from flows.policies_of import pair_of, recipe_of
+from data.recipes.recipe import DecodingConfig, RuntimeConfig
 from models.chat import load_tokenizer, render_prompt
 from models.engines.base import Sampling
 from models.engines.transformers import TransformersEngine

@@ -12,7 +12,7 @@ import typer.main
 from cli import commands
 from cli.app import app
 from cli.main import main, parsed
-from data.locks import alone
+from data.store.locks import alone
 
 ROOT = Path(__file__).parents[2]
 

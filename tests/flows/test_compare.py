@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli.main import main
-from flows.compare import COMPARISON
+from cli.use.compare import COMPARISON
 from tests.flows.used import Place
 
 

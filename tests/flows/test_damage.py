@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from data.artifacts import Artifact
-from data.inventory import references
-from data.store import Store
+from data.store.artifacts import Artifact
+from data.store.inventory import references
+from data.store.store import Store
 from data.summary import read_summary, write_summary
 
 KINDS = (

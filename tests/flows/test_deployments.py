@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data.recipe import Recipe
-from data.recipe_loading import load_recipe
+from data.recipes.loading import load_recipe
+from data.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]

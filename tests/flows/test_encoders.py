@@ -3,9 +3,9 @@
 import pytest
 
 from cli.main import main
-from data.recipe import Recipe
+from data.recipes.recipe import Recipe
 from data.summary import read_summary
-from flows.preflight import check_inputs
+from flows.preflight.inputs import check_inputs
 from models.text_pairs import load_reader, reads_segments
 from tests.models.test_text_pairs import save
 

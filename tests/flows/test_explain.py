@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from cli.explain import ABSENT, Call, differences, nearest
 from cli.main import main
-from data.artifacts import Record
-from data.digests import digest_of
-from flows import label as loop
-from tasks.keys import library_versions
+from data.store.artifacts import Record
+from data.store.digests import digest_of
+from flows.loop import label as loop
+from tasks.running.keys import library_versions
 
 
 @pytest.fixture

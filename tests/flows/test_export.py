@@ -14,10 +14,10 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from cli.main import main
-from data.digests import file_digest, tree_digest
-from flows.model_card import PLEASED
-from flows.policies_of import policy_of
-from tasks.report_text import interval, percent
+from cli.use.model_card import PLEASED
+from cli.use.policies_of import policy_of
+from data.store.digests import file_digest, tree_digest
+from reports.text import interval, percent
 from tests.flows.used import Place, copied, none_adopted
 
 
@@ -100,7 +100,7 @@ def test_the_base_and_its_licence(export, tiny_run, tmp_path, policy_dir):
     place.change("licensed", licensed)
     folder = export(run="licensed", at=place, to="other")  # the base has changed: nothing known
     assert "says nothing of a licence" in (folder / "README.md").read_text()
-    from flows import policies_of
+    from cli.use import policies_of
 
     real = policies_of.start_of
     policies_of.start_of = lambda *_: digest

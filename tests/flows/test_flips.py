@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data.recipe import Recipe, RuntimeConfig
+from data.recipes.recipe import Recipe, RuntimeConfig
 from models import devices
 from tests.flows import flips
 
@@ -59,7 +59,8 @@ def environment(tree):
 
 
 def test_every_environment_variable_of_the_code_is_in_the_table():
-    layers = (ROOT / layer for layer in ("data", "models", "tasks", "flows", "cli"))
+    rooms = ("data", "models", "tasks", "reports", "flows", "bench", "cli")
+    layers = (ROOT / room for room in rooms)
     files = [file for layer in layers for file in layer.rglob("*.py")]
     named = {name for file in files for name in environment(ast.parse(file.read_text()))}
     many = r"^(MLFLOW|PREFECT|TRACKIO|WANDB)_.*"
@@ -84,7 +85,7 @@ def test_a_variable_is_in_the_key_if_the_table_says_so(tmp_path, monkeypatch, na
 
 def test_planning_finds_the_keys_of_a_real_run(tiny_run, tiny_recipe, tmp_path):
     """The plan of these tests is that of the flows: up to the first digest that it makes up."""
-    from data.store import Store
+    from data.store.store import Store
     from data.summary import read_summary
 
     summary = read_summary(tiny_run / "runs" / "tiny" / "summary.json")

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from cli.main import main
-from data.artifacts import Artifact
-from data.store import Store
+from data.store.artifacts import Artifact
+from data.store.store import Store
 
 pytestmark = [pytest.mark.usefixtures("prefect"), pytest.mark.slow]
 

@@ -6,8 +6,8 @@ import fsspec
 import pytest
 
 from cli.main import main
-from data.inventory import places
-from data.store import Store
+from data.store.inventory import places
+from data.store.store import Store
 from data.summary import write_summary
 from tests.data.test_inventory import put, run_of
 

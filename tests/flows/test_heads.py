@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from data.recipe import Recipe
+from data.recipes.recipe import Recipe
 from data.summary import read_summary
-from flows.preflight import check_inputs, inspect
+from flows.preflight.inputs import check_inputs, inspect
 from models.text_pairs import load_reader, reads_segments
 from tests.flows import flips
 from tests.models.test_fresh_head import save

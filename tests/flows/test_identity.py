@@ -14,7 +14,7 @@ import pytest
 
 from cli.main import main
 from data.errors import InputError
-from data.recipe import Recipe, RuntimeConfig
+from data.recipes.recipe import Recipe, RuntimeConfig
 from data.summary import read_summary
 from flows.align import first_day
 from flows.fingerprint import run_digest
@@ -22,7 +22,7 @@ from flows.outside import outside_of
 from models import devices, today
 from models.chat import load_tokenizer, render_prompt
 from models.traits import asks
-from tasks import machine
+from tasks.running import machine
 from tasks.stage import asked_for
 from tests.models.conftest import save_policy
 

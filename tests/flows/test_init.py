@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cli.init.starter import METHODS, in_full
+from cli.init.starting import Machine, Model, batch_size, method, micro_batch, sizes
 from cli.main import main
-from data.recipe_loading import load_recipe
+from data.recipes.loading import load_recipe
 from data.summary import read_summary
-from flows.fitting import fitted, left_out
-from flows.preflight import check_inputs
-from flows.starter import METHODS, in_full
-from flows.starting import Machine, Model, batch_size, method, micro_batch, sizes
+from flows.preflight.fitting import fitted, left_out
+from flows.preflight.inputs import check_inputs
 from models.devices import memory
 
 ROOT = Path(__file__).parents[2]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from data.recipe import Recipe
-from flows.inputs import world_sources
-from flows.preflight import check_inputs
-from flows.preflight_models import own_models
+from data.recipes.recipe import Recipe
+from flows.loop.inputs import world_sources
+from flows.preflight.inputs import check_inputs
+from flows.preflight.models import own_models
 
 POLICY, STUDENT, TEACHER = "policy.model", "student.model", "teacher.model"
 

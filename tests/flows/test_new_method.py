@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from cli.main import main
-from data.artifacts import Artifact
-from data.store import Store
+from data.store.artifacts import Artifact
+from data.store.store import Store
 from data.summary import read_summary
 
 ROOT = Path(__file__).parents[2]

@@ -61,7 +61,7 @@ def test_a_failing_stage_is_one_line(
     def break_(*_, **__):
         raise ZeroDivisionError("in a training")
 
-    monkeypatch.setattr("models.dpo.train_dpo", break_)
+    monkeypatch.setattr("models.training.dpo.train_dpo", break_)
     subprocess.run(["cp", "-a", f"{tiny_run}/.", str(tmp_path)], check=True)
     places = ("--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs"))
     changed = ("--set", "policy.beta=0.4", "--quiet")

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
-from cli.operate import SILENT_SECONDS, Operation
+from cli.operating.operate import SILENT_SECONDS, Operation
 from data.schemas import PROMPTS
 from data.tables import read_table
 

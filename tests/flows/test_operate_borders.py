@@ -9,7 +9,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from cli.operate import KEY, Operation
+from cli.operating.operate import KEY, Operation
 from data.errors import InputError
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from data.recipe_files import PROJECT
-from data.recipe_loading import config_digest, load_recipe
+from data.recipes.files import PROJECT
+from data.recipes.loading import config_digest, load_recipe
 from data.summary import write_summary
-from flows.fitting import fitted
-from flows.outlook import MEASURED, outlook
+from flows.planning.outlook import MEASURED, outlook
+from flows.preflight.fitting import fitted
 from tests.tasks import report_examples as examples
 
 

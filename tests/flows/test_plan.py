@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from cli.main import main
-from data.recipe import Recipe
-from data.recipe_loading import load_recipe
+from data.recipes.loading import load_recipe
+from data.recipes.recipe import Recipe
 from data.summary import read_summary
-from flows.fitting import fitted
-from flows.plan import Plan, planned
+from flows.planning.plan import Plan, planned
+from flows.preflight.fitting import fitted
 
 ROOT = Path(__file__).parents[2]
 COUNTS = {"prompts.path": 60}

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from data.digests import tree_digest
+from cli.use.policies_of import held_out, names_of, pair_of, policy_of, tables_of
 from data.errors import InputError
-from flows.policies_of import held_out, names_of, pair_of, policy_of, tables_of
+from data.store.digests import tree_digest
 from tests.flows.used import Place, copied, none_adopted
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.tunnel import yardstick
 from cli.main import main
-from data.prompts import read_prompt_file
-from data.recipe import Recipe
+from data.readers.prompts import read_prompt_file
+from data.recipes.recipe import Recipe
 from data.summary import read_summary
-from flows.bench import yardstick
 from flows.outside import outside_of
-from flows.preflight import check_inputs, inspect
+from flows.preflight.inputs import check_inputs, inspect
 from flows.series import freeze, going_on
 from models.chat import load_tokenizer
 from models.templates import stop_marks

@@ -19,7 +19,7 @@ from prefect.settings import (
 )
 
 from cli.main import main
-from tasks.books import Books, restored
+from tasks.running.books import Books, restored
 from tests.flows.conftest import ROOT
 
 LINE = "going on without it, results are the same"

@@ -14,13 +14,13 @@ from urllib.request import urlopen
 import pytest
 
 from cli.main import main
-from data.inventory import Runs
+from cli.report_server import Reports, ReportsServer
 from data.places import one_at_a_time
-from data.store import Store
+from data.store.inventory import Runs
+from data.store.store import Store
 from data.summary import write_summary
-from flows.reports import Reports, ReportsServer
-from tasks.report import write_report
-from tasks.report_index import index_html
+from reports.index import index_html
+from reports.report import write_report
 from tests.tasks import report_examples as examples
 from tests.tasks.test_report import EVIL, Page, ours
 

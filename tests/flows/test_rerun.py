@@ -48,7 +48,7 @@ def test_from_a_stage_of_the_first_round_the_later_rounds_follow(finished):
 
 
 def test_a_failed_round_goes_on_from_the_stage(finished, monkeypatch):
-    monkeypatch.setattr("models.dpo.train_dpo", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("models.training.dpo.train_dpo", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         rerun(finished, round=2, stage="optimize")
     monkeypatch.undo()

@@ -6,12 +6,12 @@ import gc
 import pytest
 
 from cli.main import main
-from data.recipe import RuntimeConfig
-from data.store import Store
-from flows.round import align_round
+from data.recipes.recipe import RuntimeConfig
+from data.store.store import Store
+from flows.loop.round import align_round
 from models.engines import vllm
 from models.isolation import Child
-from tasks.residents import Residents
+from tasks.running.residents import Residents
 from tasks.stage import Context, Run
 
 

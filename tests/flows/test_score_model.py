@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli.main import main
-from data.recipe import RuntimeConfig
-from flows.score_model import ROWS, score_model
+from cli.use.score_model import ROWS, score_model
+from data.recipes.recipe import RuntimeConfig
 from models.pairwise_judge import pairwise_log_odds
 from models.rewards import load_scorer
 from tests.flows.conftest import refused_in_new_process

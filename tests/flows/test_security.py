@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from cli.main import main
 from data.errors import InputError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.engines import open_engine
 from models.engines.base import Sampling
 from models.engines.transformers import TransformersEngine

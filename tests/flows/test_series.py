@@ -5,8 +5,8 @@ import json
 import pytest
 
 from data.errors import InputError
-from data.prompts import read_prompts
-from data.recipe import Recipe
+from data.readers.prompts import read_prompts
+from data.recipes.recipe import Recipe
 from data.summary import Summary, write_summary
 from flows.series import finished_runs, next_run
 

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from cli.main import main
+from cli.use.policies_of import policy_of
+from cli.use.serve import longest
 from data.errors import InputError
-from data.recipe import RuntimeConfig
-from flows.policies_of import policy_of
-from flows.serve import longest
+from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, render_prompt
 from models.engines.base import Sampling
 from models.engines.transformers import TransformersEngine

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from cli.main import main
-from data.recipe import Recipe
+from data.recipes.recipe import Recipe
 from data.summary import Ledger, read_summary
-from flows.shortfall import few_line, mined_line, reason
+from flows.loop.shortfall import few_line, mined_line, reason
 
 WORLD = {"run": "r", "world": {}}
 
@@ -148,7 +148,7 @@ def test_a_round_without_a_pair_stops_before_its_trainings(
 
 LATER = '''
 """Nothing is labelled from the second round on."""
-from flows.label import by_student_and_teacher
+from flows.loop.label import by_student_and_teacher
 
 def label(run, recipe, parts, state, number):
     if number > 1:

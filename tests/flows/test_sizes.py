@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from data.recipe import Recipe
-from data.recipe_loading import load_recipe
-from data.recipe_methods import RefreshConfig
-from flows.fitting import fitted, left_out, said
-from flows.preflight import check_inputs, check_pool
-from flows.sizes import left_out_sizes, shared_out
+from data.recipes.loading import load_recipe
+from data.recipes.methods import RefreshConfig
+from data.recipes.recipe import Recipe
+from flows.preflight.fitting import fitted, left_out, said
+from flows.preflight.inputs import check_inputs, check_pool
+from flows.preflight.sizes import left_out_sizes, shared_out
 
 HELD_OUT = {"dev_size": 0, "test_size": 0}
 
@@ -95,7 +95,7 @@ def test_prompts_that_cannot_be_read_are_left_to_preflight(recipe_of, tmp_path):
 
 
 def test_sizes_that_are_given_cost_no_reading(tiny_recipe, monkeypatch):
-    monkeypatch.setattr("flows.sizes.read_prompt_file", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("flows.preflight.sizes.read_prompt_file", lambda *_: pytest.fail("read"))
     assert left_out_sizes(Recipe.model_validate(tiny_recipe)) == {}
 
 

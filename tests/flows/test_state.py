@@ -3,8 +3,8 @@
 import pytest
 
 from cli.main import main
-from data.artifacts import Artifact
-from flows.state import Agreement
+from data.store.artifacts import Artifact
+from flows.loop.state import Agreement
 
 
 def measured(agreement):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LAYERS = ("data", "models", "tasks", "flows", "cli")
+LAYERS = ("data", "models", "tasks", "reports", "flows", "bench", "cli")
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 ORACLE = "data.world.oracle"
 
@@ -40,17 +40,18 @@ def name_of(path):
 def test_only_bootstrap_and_evaluate_reach_the_oracle():
     """No chain of imports leads to the oracle but through these two stages and the judge."""
     direct = {name_of(path) for path in FILES if ORACLE in imports(path)}
-    assert direct == {"models.judges", "models.world_preferences"}
-    of_judges = {name_of(path) for path in FILES if "models.judges" in imports(path)}
+    assert direct == {"models.world.judges", "models.world.preferences"}
+    of_judges = {name_of(path) for path in FILES if "models.world.judges" in imports(path)}
     assert of_judges == {"tasks.evaluate"}
-    of_world = {name_of(path) for path in FILES if "models.world_preferences" in imports(path)}
+    of_world = {name_of(path) for path in FILES if "models.world.preferences" in imports(path)}
     assert of_world == {"tasks.bootstrap"}
 
 
 def test_the_loops_stages_do_not_load_the_oracle():
     stages = ("select", "generate", "score", "mine", "relabel", "distill", "optimize", "gate")
     code = "import sys\n" + "".join(f"import tasks.{stage}\n" for stage in stages)
-    code += "import models.chat, models.rewards, models.logps, models.dpo, models.reward_training\n"
+    code += "import models.chat, models.rewards, models.logps\n"
+    code += "import models.training.dpo, models.training.reward_training\n"
     code += f"assert {ORACLE!r} not in sys.modules, 'the loop loaded the oracle'"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
@@ -73,3 +74,14 @@ def test_light_commands_load_no_torch_and_no_prefect(command, tmp_path):
 
 def test_no_file_is_longer_than_400_lines():
     assert [str(p) for p in FILES if len(p.read_text().splitlines()) > 400] == []
+
+
+def test_no_circle_of_imports():
+    """Not even within a room, or one that only a function's import or a type check closes."""
+    known = {name_of(path).removesuffix(".__init__"): path for path in FILES}
+    todo = {name: imports(path) & set(known) - {name} for name, path in known.items()}
+    packages = {name for name, path in known.items() if path.name == "__init__.py"}
+    todo = {name: found - packages for name, found in todo.items()}
+    while free := {name for name, found in todo.items() if not found & set(todo)}:
+        todo = {name: found for name, found in todo.items() if name not in free}
+    assert not todo, f"among these: {sorted(todo)}"

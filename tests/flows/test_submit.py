@@ -6,8 +6,8 @@ import re
 import pytest
 
 from cli.main import main
-from cli.operate_status import runs_of
-from data.recipe import Recipe
+from cli.operating.status import runs_of
+from data.recipes.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_without_a_server_it_says_how_to_get_one(send, recipe):
 def test_a_server_that_does_not_answer_is_named(send, recipe, monkeypatch):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    monkeypatch.setattr("cli.connect._ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("cli.operating.connect._ANSWER_SECONDS", 0.1)
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         line = send(recipe, status=2)
     assert "http://127.0.0.1:9/api: no Prefect server answers there" in line

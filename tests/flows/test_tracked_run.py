@@ -7,8 +7,8 @@ import pytest
 
 from cli.main import main
 from data.summary import read_summary
-from flows import preflight
-from models.trackers import MODULES
+from flows.preflight import inputs as preflight
+from models.training.trackers import MODULES
 from tests.models.tracker_reading import tensorboard
 
 INSTALLED = [name for name in MODULES if importlib.util.find_spec(name)]

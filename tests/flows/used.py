@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from data.store import Store
+from data.store.store import Store
 from data.summary import Summary, read_summary, write_summary
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from data.recipe import RuntimeConfig
-from models.averaging import average_models
+from data.recipes.recipe import RuntimeConfig
+from models.training.averaging import average_models
 
 RUNTIME = RuntimeConfig(device="cpu")
 

@@ -16,13 +16,13 @@ from training_rows import file_digests, preferences, reference
 from transformers import AutoModelForCausalLM
 
 from data.errors import CardinalityError, InputError, TrainingError
-from data.recipe import AdapterConfig, PolicyConfig, RuntimeConfig
+from data.recipes.recipe import AdapterConfig, PolicyConfig, RuntimeConfig
 from data.schemas import REFERENCE_LOGPS
 from models.batching import Parts
 from models.chat import load_tokenizer, render_completion
-from models.dpo import make_trainer, tokenise_pairs, train_dpo
 from models.logps import sequence_logps
-from models.trainers import PartsTrainer, compact_head
+from models.training.dpo import make_trainer, tokenise_pairs, train_dpo
+from models.training.trainers import PartsTrainer, compact_head
 
 RUNTIME = RuntimeConfig(device="cpu")
 PAIRS = preferences(21)

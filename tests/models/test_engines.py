@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks.engine_parity import parity
 from data.errors import InputError, TrainingError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.chat import stop_ids
 from models.engines import Engine, open_engine
 from models.engines.base import Sampling, check_handover, make_output, sample_seeds

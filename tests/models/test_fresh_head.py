@@ -19,13 +19,13 @@ from transformers import (
 )
 
 from data.errors import InputError
-from data.recipe import AdapterConfig, RuntimeConfig, StudentConfig
+from data.recipes.recipe import AdapterConfig, RuntimeConfig, StudentConfig
 from models.checkpoints import check_headless, check_reward_model, lacks_head
-from models.fresh_head import add_head
 from models.loading import check_weights
-from models.reward_training import train_reward_model
 from models.rewards import load_scorer
 from models.text_pairs import load_reader, reads_segments
+from models.training.fresh_head import add_head
+from models.training.reward_training import train_reward_model
 from tests.models.conftest import llama_config
 from tests.models.test_text_pairs import SMALL, bert_tokenizer, conversations, roberta_tokenizer
 from tests.models.training_rows import preferences

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from models.judge_measures import QUANTILES, calibration_error, measures, quantiles, spearman
-from models.stats import wilson
+from cli.use.judge_measures import QUANTILES, calibration_error, measures, quantiles, spearman
+from data.statistics import wilson
 
 
 def measured(margins, lengths=None, ties=None, rewards=None):

@@ -17,15 +17,15 @@ from transformers import (
     RobertaConfig,
 )
 
-from data.recipe import PolicyConfig, RuntimeConfig, TrainConfig
+from data.recipes.recipe import PolicyConfig, RuntimeConfig, TrainConfig
 from models.chat import load_tokenizer, render_conversation, render_prompt
 from models.checkpoints import context_length, readable_length
-from models.dpo import train_dpo
 from models.engines import open_engine
 from models.engines.base import Sampling
 from models.logps import sequence_logps
-from models.reward_training import train_reward_model
 from models.rewards import load_scorer
+from models.training.dpo import train_dpo
+from models.training.reward_training import train_reward_model
 
 RUNTIME = RuntimeConfig(device="cpu")
 TALK = [{"role": "user", "content": "Sort these words: pear apple fig."}]

@@ -14,12 +14,12 @@ import transformers as tf
 from safetensors.torch import load_file, save_file
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models import loading
-from models.averaging import average_models
 from models.checkpoints import is_causal
 from models.loading import check_weights, load_policy, load_reward_model
-from models.trainers import save_model
+from models.training.averaging import average_models
+from models.training.trainers import save_model
 
 Tensors = dict[str, torch.Tensor]
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}

@@ -11,7 +11,7 @@ from training_rows import conversations
 from transformers import AutoModelForCausalLM
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models import logps
 from models.chat import load_tokenizer, render_completion
 from models.logps import sequence_logps

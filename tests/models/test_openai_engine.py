@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from data.errors import InputError, TrainingError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
 from models.engines import Engine, open_engine
 from models.engines import openai as openai_engine

@@ -10,12 +10,12 @@ import torch
 from training_rows import preferences, reference
 
 from data.errors import InputError
-from data.recipe import AdapterConfig, DpoLoss, PolicyConfig, RuntimeConfig
+from data.recipes.recipe import AdapterConfig, DpoLoss, PolicyConfig, RuntimeConfig
 from data.schemas import PREFERENCES
 from models.chat import load_tokenizer
-from models.dpo import make_trainer, tokenise_pairs, train_dpo
 from models.logps import sequence_logps
-from models.trainers import compact_head
+from models.training.dpo import make_trainer, tokenise_pairs, train_dpo
+from models.training.trainers import compact_head
 
 EQUAL = preferences(21)
 GAPS = [0.1 * i for i in range(21)]

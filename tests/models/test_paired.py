@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.paired import holm, mean_interval, normal_p, t_p, t_quantile, t_within
+from bench.paired import holm, mean_interval, normal_p, t_p, t_quantile, t_within
 
 finite = st.floats(-1, 1, allow_nan=False)
 

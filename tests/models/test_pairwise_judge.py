@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from training_rows import conversations
 
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models import pairwise_judge
 from models.chat import load_tokenizer, render_completion
 from models.logps import sequence_logps

@@ -14,14 +14,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.trainer_pt_utils import safe_globals
 
-from data.digests import file_digest
-from data.recipe import AdapterConfig, PolicyConfig, RuntimeConfig, TrainConfig
-from models import resume
+from data.recipes.recipe import AdapterConfig, PolicyConfig, RuntimeConfig, TrainConfig
+from data.store.digests import file_digest
 from models.chat import load_tokenizer
-from models.dpo import train_dpo
-from models.reward_training import train_reward_model
-from models.sft import train_sft
-from models.trainers import PartsTrainer
+from models.training import resume
+from models.training.dpo import train_dpo
+from models.training.reward_training import train_reward_model
+from models.training.sft import train_sft
+from models.training.trainers import PartsTrainer
 from tests.models.training_rows import conversations, file_digests, preferences, reference
 
 EVERY_ENTRY = RuntimeConfig(device="cpu", checkpoint_minutes=0)

@@ -22,11 +22,12 @@ from transformers import (
 )
 
 from data.errors import InputError, TrainingError
-from data.recipe import AdapterConfig, RuntimeConfig, TrainConfig
-from models import reward_training
+from data.recipes.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models.chat import load_tokenizer, render_conversation
-from models.padding import with_safe_padding
-from models.reward_training import (
+from models.rewards import load_scorer
+from models.training import reward_training
+from models.training.padding import with_safe_padding
+from models.training.reward_training import (
     canary_batch,
     canary_scores,
     check_saved,
@@ -34,8 +35,7 @@ from models.reward_training import (
     tokenise_pairs,
     train_reward_model,
 )
-from models.rewards import load_scorer
-from models.trainers import remove_dropout
+from models.training.trainers import remove_dropout
 
 RUNTIME = RuntimeConfig(device="cpu")
 PAIRS = preferences(21)

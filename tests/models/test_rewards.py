@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, LlamaForSequenceClassification
 
 from data.errors import InputError, TrainingError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, render_conversation
 from models.rewards import check_reward_model, load_scorer
 

@@ -13,7 +13,7 @@ from tokenizers import models as tokenizer_models
 from training_rows import preferences, reference
 from transformers import PreTrainedTokenizerFast
 
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from data.schemas import PREFERENCES
 from models.chat import (
     decode_completion,
@@ -23,10 +23,10 @@ from models.chat import (
     round_trip_change,
     token_ids,
 )
-from models.dpo import tokenise_pairs
 from models.engines import Engine
 from models.engines.base import Sampling
 from models.logps import sequence_logps
+from models.training.dpo import tokenise_pairs
 from tests.models.conftest import CHATML, CORPUS, SPECIAL, save_policy
 
 MESSAGES = [{"role": "user", "content": "What is 2 + 2?"}]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.architectures import check_architecture
 from models.chat import load_tokenizer
 from models.checkpoints import check_policy
@@ -21,7 +21,7 @@ from models.rewards import load_scorer
 ROOT = Path(__file__).parents[2]
 CALLS = [
     (path.relative_to(ROOT), call)
-    for layer in ("models", "tasks", "flows")
+    for layer in ("models", "tasks", "reports", "flows", "bench", "cli")
     for path in sorted((ROOT / layer).rglob("*.py"))
     for call in ast.walk(ast.parse(path.read_text()))
     if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(".from_pretrained")

@@ -12,11 +12,11 @@ from training_rows import conversations, file_digests
 from transformers import AutoModelForCausalLM
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig, Scheduler, TrainConfig
+from data.recipes.recipe import RuntimeConfig, Scheduler, TrainConfig
 from models.chat import load_tokenizer
 from models.hardware import training_dtype
 from models.logps import sequence_logps
-from models.sft import tokenise_conversations, train_sft
+from models.training.sft import tokenise_conversations, train_sft
 
 RUNTIME = RuntimeConfig(device="cpu")
 TALKS = conversations(21)

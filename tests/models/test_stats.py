@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import stats
-from models.stats import Z_95, bootstrap_means, dataset_mean, wilson, win_rate
+from data import statistics as stats
+from data.statistics import Z_95, bootstrap_means, dataset_mean, wilson, win_rate
 
 OUTCOMES = st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from("abc")), min_size=1)
 

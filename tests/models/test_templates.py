@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, pipeline
 
 from data.errors import InputError
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from models.chat import (
     check_chat_template,
     decode_completion,

@@ -16,11 +16,11 @@ from transformers import (
 )
 
 from data.errors import InputError
-from data.recipe import AdapterConfig, RuntimeConfig, StudentConfig
+from data.recipes.recipe import AdapterConfig, RuntimeConfig, StudentConfig
 from models.chat import render_conversation
-from models.reward_training import train_reward_model
 from models.rewards import load_scorer
 from models.text_pairs import load_reader, reads_segments
+from models.training.reward_training import train_reward_model
 from tests.models.conftest import CORPUS
 from tests.models.training_rows import preferences
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from data.recipe import PolicyConfig, RuntimeConfig
-from models.dpo import train_dpo
+from data.recipes.recipe import PolicyConfig, RuntimeConfig
 from models.isolation import run_isolated
-from models.trackers import MODULES, Tracking, draw, same_random_numbers
+from models.training.dpo import train_dpo
+from models.training.trackers import MODULES, Tracking, draw, same_random_numbers
 from tests.models.tracker_reading import READ
 from tests.models.training_rows import file_digests, preferences, reference
 

@@ -3,14 +3,14 @@
 import pyarrow.parquet as pq
 import pytest
 
-from data.digests import tree_digest
-from data.recipe import RuntimeConfig, WorldConfig
+from data.recipes.recipe import RuntimeConfig, WorldConfig
 from data.schemas import PREFERENCES
+from data.store.digests import tree_digest
 from data.world.generate import generate_world
 from data.world.oracle import score
 from models.chat import check_chat_template, load_tokenizer, render_completion
-from models.world_models import train_student, train_tokenizer, train_trunk
-from models.world_preferences import student_preferences, teacher_preferences
+from models.world.models import train_student, train_tokenizer, train_trunk
+from models.world.preferences import student_preferences, teacher_preferences
 
 WORLD = generate_world(
     WorldConfig(

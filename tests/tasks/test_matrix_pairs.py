@@ -6,22 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.digests import tree_digest
 from data.errors import CardinalityError
 from data.matrix import by_axis
-from data.recipe import RuntimeConfig
-from data.recipe_methods import CorrectionConfig, MatrixConfig, Place
+from data.recipes.methods import CorrectionConfig, MatrixConfig, Place
+from data.recipes.recipe import RuntimeConfig
 from data.schemas import COMPLETIONS, PROMPTS
-from data.store import Store
+from data.store.digests import tree_digest
+from data.store.store import Store
 from data.summary import Ledger, check_ledger
 from data.tables import write_table
 from models import pairwise_judge
 from models.rewards import load_scorer
 from tasks.matrix import correct as correct_stage
 from tasks.matrix import correct_pairs, keep_order, pair_cells, pair_up, verdict
-from tasks.outside import External
-from tasks.progress import Progress
-from tasks.residents import Residents
+from tasks.running.outside import External
+from tasks.running.progress import Progress
+from tasks.running.residents import Residents
 from tasks.stage import Context, Run
 
 PLACES = [

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import CardinalityError
-from data.recipe import MineConfig
+from data.recipes.recipe import MineConfig
 from data.schemas import COMPLETIONS, SCORES
 from tasks.mine import mine_pairs
 

@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data.errors import InputError, TrainingError
-from data.recipe import RuntimeConfig
-from data.store import Store
+from data.recipes.recipe import RuntimeConfig
+from data.store.store import Store
 from tasks.optimize import CANARIES, check_policy
-from tasks.residents import Residents
+from tasks.running.residents import Residents
 from tasks.stage import Context
 from tests.models.training_rows import preferences
 

@@ -9,19 +9,19 @@ import pyarrow as pa
 import pytest
 from prefect import flow
 
-from data.digests import file_digest, tree_digest
 from data.errors import InputError
-from data.recipe import LoggedConfig, RuntimeConfig
+from data.recipes.recipe import LoggedConfig, RuntimeConfig
 from data.schemas import PROMPTS
 from data.source_code import code_digest, code_files
-from data.store import Store
+from data.store.digests import file_digest, tree_digest
+from data.store.store import Store
 from data.tables import write_table
 from flows.outside import file
-from tasks.outside import External, Logs, steadily
-from tasks.own_code import load_code
-from tasks.progress import Progress
 from tasks.prompts import import_prompts
-from tasks.residents import Residents
+from tasks.running.outside import External, Logs, steadily
+from tasks.running.own_code import load_code
+from tasks.running.progress import Progress
+from tasks.running.residents import Residents
 from tasks.score import score_rows
 from tasks.stage import Context, Run, stage
 

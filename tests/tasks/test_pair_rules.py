@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_mine import tables
 
-from data.recipe import MineConfig
+from data.recipes.recipe import MineConfig
 from tasks.distill import earlier_sample
 from tasks.mine import RULES, mine_pairs
 

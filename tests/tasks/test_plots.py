@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.plots import Point, Series, chart, interval_bar, number, ticks
+from reports.plots import Point, Series, chart, interval_bar, number, ticks
 
 FINITE = st.floats(-1e9, 1e9)
 

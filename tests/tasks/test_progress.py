@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from tasks import progress as module
-from tasks.progress import Progress
+from tasks.running import progress as module
+from tasks.running.progress import Progress
 
 
 def piped(quiet=False):

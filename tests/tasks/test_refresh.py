@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.recipe_methods import RefreshConfig
+from data.recipes.methods import RefreshConfig
 from data.schemas import PREFERENCES, SCORES
 from tasks.refresh import _renewed, prompt_rewards, to_refresh
 

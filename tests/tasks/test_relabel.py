@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.recipe import TeacherConfig
+from data.recipes.recipe import TeacherConfig
 from data.schemas import MINED, PROMPTS
 from tasks.relabel import order_pairs
 

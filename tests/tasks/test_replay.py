@@ -4,12 +4,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.recipe import RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from data.schemas import PREFERENCES
-from data.store import Store
+from data.store.store import Store
 from data.tables import write_table
 from tasks.optimize import sample_earlier
-from tasks.residents import Residents
+from tasks.running.residents import Residents
 from tasks.stage import Context
 from tests.models.training_rows import preferences
 

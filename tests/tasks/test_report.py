@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from data.durations import duration
 from data.errors import ArtifactError
-from data.store import Store
+from data.store.store import Store
 from data.summary import Ledger
-from tasks.report import evaluation_samples, write_report
-from tasks.report_html import report_html
-from tasks.report_rules import warnings
-from tasks.report_text import duration
-from tasks.report_view import ledger_levels
-from tasks.report_words import TS_ALIGN
+from reports.page import report_html
+from reports.report import evaluation_samples, write_report
+from reports.rules import warnings
+from reports.view import ledger_levels
+from reports.words import TS_ALIGN
 from tests.tasks import report_examples as examples
 
 YAML = "run: embedded\nrounds: 3\n"
@@ -378,9 +378,9 @@ def test_an_evaluation_that_is_not_in_the_store_is_refused(stored, tmp_path):
 
 def test_report_and_status_load_nothing_heavy():
     code = (
-        "import sys, tasks.report, tasks.status\n"
+        "import sys, reports.report, reports.status\n"
         "from tests.tasks import report_examples as e\n"
-        "from tasks.report_html import report_html\n"
+        "from reports.page import report_html\n"
         "report_html(e.aligned(), e.samples(), '')\n"
         "heavy = {'torch', 'transformers', 'prefect', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks import report_answers
-from tasks.report_answers import SHOWN, differing, sample_groups
+from reports import answers as report_answers
+from reports.answers import SHOWN, differing, sample_groups
 from tests.tasks import report_examples as examples
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from data.store import Store
+from data.store.store import Store
 from data.summary import write_summary
-from tasks.report_compare import compare_policies, comparison_html, differences, write_comparison
+from reports.compare import compare_policies, comparison_html, differences, write_comparison
 from tests.tasks import report_examples as examples
 from tests.tasks.test_report import EVIL, Page, ours
 
@@ -209,7 +209,7 @@ def test_comparing_loads_nothing_heavy():
     code = (
         "import sys\n"
         "from tests.tasks import report_examples as e\n"
-        "from tasks.report_compare import comparison_html\n"
+        "from reports.compare import comparison_html\n"
         "comparison_html(e.aligned(), e.aligned(), e.samples(), e.samples())\n"
         "heavy = {'torch', 'transformers', 'prefect', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"

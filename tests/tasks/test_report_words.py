@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks.report_rules import warnings
-from tasks.report_words import words
+from reports.rules import warnings
+from reports.words import words
 from tests.tasks import report_examples as examples
 from tests.tasks.test_report import page, section
 

@@ -5,10 +5,10 @@ import shutil
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from data.recipe import RuntimeConfig
-from data.store import Store
-from tasks.outside import External
-from tasks.residents import Residents
+from data.recipes.recipe import RuntimeConfig
+from data.store.store import Store
+from tasks.running.outside import External
+from tasks.running.residents import Residents
 from tasks.score import score_rows
 from tasks.stage import Context
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.prompts import split_prompts
+from data.readers.prompts import split_prompts
 from data.schemas import PROMPTS
 from tasks.select import take_slice
 

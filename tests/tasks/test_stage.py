@@ -6,16 +6,16 @@ import pyarrow as pa
 import pytest
 from prefect import flow
 
-from data.artifacts import Artifact
 from data.errors import InputError
-from data.recipe import DecodingConfig, PolicyConfig, RuntimeConfig
+from data.recipes.recipe import DecodingConfig, PolicyConfig, RuntimeConfig
 from data.schemas import PROMPTS
-from data.store import Store
+from data.store.artifacts import Artifact
+from data.store.store import Store
 from data.tables import write_table
-from tasks.keys import key_value
-from tasks.outside import External
-from tasks.progress import Progress
-from tasks.residents import Residents
+from tasks.running.keys import key_value
+from tasks.running.outside import External
+from tasks.running.progress import Progress
+from tasks.running.residents import Residents
 from tasks.stage import Context, Run, stage
 
 pytestmark = pytest.mark.usefixtures("prefect")

@@ -3,7 +3,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from tasks.status import format_status, result_line, short_result, verdict
+from reports.status import format_status, result_line, short_result, verdict
 from tests.tasks import report_examples as examples
 
 

@@ -3,8 +3,8 @@
 import base64
 from xml.etree import ElementTree
 
-from tasks.report_html import win_chart
-from tasks.ui import SAMPLES, data_uri, report_link, round_row, samples
+from reports.page import win_chart
+from reports.prefect_ui import SAMPLES, data_uri, report_link, round_row, samples
 from tests.tasks import report_examples as examples
 
 

@@ -5,8 +5,8 @@ from io import StringIO
 
 from rich.console import Console
 
-from tasks import waiting as module
-from tasks.waiting import enough, waiting
+from tasks.running import waiting as module
+from tasks.running.waiting import enough, waiting
 
 
 def test_a_pipe_stays_silent_for_what_is_short():

@@ -1,0 +1,1 @@
+"""The wind tunnel: recipes side by side at equal cost, over seeds."""

@@ -1,0 +1,104 @@
+"""The runs of a bench: what is left to do of one, and doing it. Loads neither torch nor Prefect
+until there is something to run.
+
+A run with a budget is its recipe with the rounds that the budget pays for, found by running it with
+one round more at a time; the last may turn out too dear and is then not judged. Earlier rounds are
+in the store, so only the new one is computed, and what comes out is what `tsalign align` gives for
+that many rounds.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.budgets import Equal, totals, worth_another
+from data.errors import InputError
+from data.recipes.loading import config_digest
+from data.recipes.recipe import Recipe
+from data.store.store import Store
+from data.summary import Summary, read_summary
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recipe with one seed."""
+
+    label: str
+    seed: int
+    recipe: Recipe
+    baseline: bool
+
+    @property
+    def run(self) -> str:
+        return self.recipe.run
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a bench keeps things; what a worker needs to know of it."""
+
+    store: str
+    runs_dir: Path
+    equal: Equal
+
+    def folder(self, job: Job) -> Path:
+        return self.runs_dir / job.run
+
+    def summary(self, job: Job) -> Summary:
+        return read_summary(self.folder(job) / "summary.json")
+
+
+def with_rounds(recipe: Recipe, rounds: int) -> Recipe:
+    return recipe.model_copy(update={"rounds": rounds})
+
+
+def first_recipe(job: Job, places: Places, budget: float | None) -> Recipe:
+    """The recipe to begin with: of a run with a budget, with the rounds it has already, or one."""
+    if budget is None:
+        return job.recipe
+    try:
+        summary = places.summary(job)
+    except InputError:
+        return with_rounds(job.recipe, 1)
+    known = with_rounds(job.recipe, summary.config["rounds"])
+    return known if config_digest(known) == summary.config_digest else with_rounds(job.recipe, 1)
+
+
+def next_recipe(job: Job, places: Places, budget: float | None) -> Recipe | None:
+    """After a run: the recipe with a round more, if the budget and the prompts allow for it."""
+    summary = places.summary(job)
+    if budget is None or not worth_another(totals(summary, places.equal), budget):
+        return None
+    longer = with_rounds(job.recipe, len(summary.rounds) + 1)
+    return longer if enough_prompts(longer) else None
+
+
+def enough_prompts(recipe: Recipe) -> bool:
+    from flows.preflight.inputs import check_prompts
+
+    try:
+        check_prompts(recipe)
+    except InputError:
+        return False
+    return True
+
+
+def complete(job: Job, places: Places, budget: float | None) -> bool:
+    """Whether there is nothing to do. Every artifact is hashed again, as for `tsalign align`."""
+    folder = places.folder(job)
+    if not (folder / "summary.json").is_file():
+        return False
+    from flows.launch import finished
+
+    recipe = first_recipe(job, places, budget)
+    done = finished(recipe, folder, Store(places.store)) is not None
+    return done and next_recipe(job, places, budget) is None
+
+
+def carry_out(job: Job, places: Places, budget: float | None) -> None:
+    """Run what is missing, as `tsalign align` does."""
+    from flows.launch import launch
+
+    recipe: Recipe | None = first_recipe(job, places, budget)
+    while recipe is not None:
+        launch(recipe, store=places.store, runs_dir=places.runs_dir)
+        recipe = next_recipe(job, places, budget)

@@ -1,0 +1,188 @@
+"""The workers of a bench: child processes that take one run after the other.
+
+Importing torch and starting a Prefect server cost more than a small run, so a worker stays for all
+its runs, and all workers share one server: the user's, or a temporary one. Both are children that
+end with this process, whatever ends it.
+"""
+
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic, sleep
+
+from bench.jobs import Job, Places, carry_out, complete
+from data.errors import TsAlignError
+from flows.server import START_SECONDS, answers, print_into, set_defaults, start_server
+from models.isolation import Child
+
+BudgetOf = Callable[[Job], float | None]
+
+
+class Worker:
+    """In a child process: runs of a bench, one after the other; what they print is in `log`."""
+
+    def __init__(self, places: Places, log: Path, server: str | None) -> None:
+        self._places = places
+        self._temporary = server is not None
+        if server:
+            os.environ["PREFECT_API_URL"] = server
+        print_into(log)
+
+    def run(self, job: Job, budget: float | None) -> None:
+        set_defaults()
+        with ExitStack() as stack:
+            if self._temporary:
+                from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+                # Nobody watches heartbeats there, and they make every flow last a second longer.
+                stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+            sys.stderr.write(f"{job.run}\n")
+            try:
+                load_libraries()
+                carry_out(job, self._places, budget)
+            except Exception:
+                traceback.print_exc()  # into the log; the bench says it in one line
+                raise
+
+
+def load_libraries() -> None:
+    """Import what stages import, so that the first to need it is not charged for that: seconds of
+    stages are compared."""
+    import models.engines.transformers
+    import models.training.dpo
+    import models.training.reward_training  # noqa: F401
+
+
+class Schedule:
+    """Which run is next. Workers are kept at different seeds, as runs of one seed share stages
+    and would wait for each other; the baseline of a seed comes first, others need its budget."""
+
+    def __init__(self, jobs: Sequence[Job], wait_for_baseline: bool) -> None:
+        self.pending = list(jobs)
+        self.at_work: dict[int, Job] = {}  # by number of the worker
+        self.done: dict[str, str | None] = {}  # run: its error, if it has one
+        self.began: dict[str, float] = {}
+        self.computed = 0  # of those done: not found complete
+        self._wait = wait_for_baseline
+        self._baselines = {job.seed: job.run for job in jobs if job.baseline}
+        self._changed = threading.Condition()
+
+    def take(self, worker: int) -> Job | None:
+        """The next run, when one is ready; None: there are no more."""
+        with self._changed:
+            while self.pending:
+                ready = [job for job in self.pending if self._ready(job)]
+                if ready:
+                    seeds = {job.seed for job in self.at_work.values()}
+                    job = min(ready, key=lambda one: one.seed in seeds)
+                    self.pending.remove(job)
+                    self.at_work[worker], self.began[job.run] = job, monotonic()
+                    return job
+                self._changed.wait()
+            return None
+
+    def finish(self, worker: int, error: str | None, computed: bool) -> None:
+        with self._changed:
+            job = self.at_work.pop(worker)
+            self.done[job.run] = error
+            self.computed += computed
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        with self._changed:
+            self.pending.clear()
+            self._changed.notify_all()
+
+    def _ready(self, job: Job) -> bool:
+        return job.baseline or not self._wait or self._baselines[job.seed] in self.done
+
+
+class Pool:
+    """Carries out the runs of a schedule in so many workers."""
+
+    def __init__(
+        self, schedule: Schedule, places: Places, budget_of: BudgetOf, logs: Path, threads: str
+    ) -> None:
+        self._schedule, self._places, self._budget_of = schedule, places, budget_of
+        self._logs = logs
+        self._environment = {"OMP_NUM_THREADS": threads}
+        self._children: dict[object, Child] = {}
+        self._starting = threading.Lock()
+        self._stopped = False
+        self._asked_for_server = False
+        self._url: str | None = None
+
+    def run(self, workers: int, on_tick: Callable[[], None]) -> None:
+        """Until all runs are done or failed. `on_tick` is called a few times a second."""
+        with ThreadPoolExecutor(workers) as threads:
+            try:
+                working = [threads.submit(self._work, number) for number in range(workers)]
+                while not all(one.done() for one in working):
+                    on_tick()
+                    sleep(0.2)
+                on_tick()
+                for one in working:
+                    one.result()
+            finally:
+                self._schedule.stop()
+                self._close()
+
+    def _work(self, number: int) -> None:
+        while job := self._schedule.take(number):
+            error, computed = None, False
+            try:
+                budget = self._budget_of(job)
+                if not complete(job, self._places, budget):
+                    computed = True
+                    self._worker(number).call("run", job, budget)
+            except Exception as problem:
+                error = one_line(problem)
+                self._drop_if_dead(number)
+            self._schedule.finish(number, error, computed)
+
+    def _worker(self, number: int) -> Child:
+        # One at a time: the environment of a child is for a moment that of this process.
+        with self._starting:
+            url = self._server_url()
+            if number not in self._children:
+                log = self._logs / f"worker-{number + 1}.log"
+                arguments = (self._places, log, url)
+                self._start(number, Child(Worker, *arguments, environment=self._environment))
+            return self._children[number]
+
+    def _server_url(self) -> str | None:
+        """Of the server of our own, started with the first worker; None: the user has one."""
+        if not self._asked_for_server:
+            self._asked_for_server = True
+            child = start_server(self._logs / "server.log")
+            if child:
+                self._start("server", child)
+                self._url = child.call("url")
+                answers(self._url, START_SECONDS, child)
+        return self._url
+
+    def _start(self, name: object, child: Child) -> None:
+        self._children[name] = child
+        if self._stopped:
+            child.close()
+
+    def _drop_if_dead(self, number: int) -> None:
+        child = self._children.get(number)
+        if child is not None and not child.alive:
+            del self._children[number]
+
+    def _close(self) -> None:
+        self._stopped = True
+        for child in list(self._children.values()):
+            child.close()
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong, for a table; the worker's log has the rest."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, TsAlignError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,176 @@
+"""`tsalign bench`: recipes on the embedded world, or any other, at equal budgets over seeds."""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from rich.console import Console
+
+from bench.budgets import OWN_ROUNDS, Equal, totals
+from bench.collect import collect, cores
+from bench.jobs import Job, Places
+from bench.pool import Pool, Schedule
+from bench.progress import BenchProgress
+from bench.variants import Variant, parse_seeds, parse_variants, write_bench
+from data.errors import InputError
+from data.recipes.loading import load_recipe
+from data.recipes.recipe import RUN_NAME, Recipe
+from data.store.store import Store
+from flows.launch import check_writable
+from flows.preflight.fitting import fitted
+from tasks.running import machine
+
+
+def bench(
+    recipes: Sequence[str],
+    *,
+    seeds: str,
+    equal: Equal,
+    name: str,
+    overrides: Sequence[str],
+    workers: int | None,
+    store: str,
+    runs_dir: Path,
+    quiet: bool = False,
+) -> int:
+    """Run every recipe with every seed, or what is missing of it; write table and report.
+
+    Returns:
+        1 if a run failed, else 0.
+
+    Raises:
+        InputError: before anything is run.
+    """
+    began = monotonic()
+    variants = parse_variants(recipes)
+    jobs = plan(variants, parse_seeds(seeds), name, overrides)
+    places = Places(store, runs_dir, equal)
+    folder = runs_dir / name
+    workers = min(number_of_workers(workers, jobs[0].recipe), len(jobs))
+    check(jobs, places, folder)
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // workers))
+    schedule = Schedule(jobs, wait_for_baseline=equal not in OWN_ROUNDS)
+    pool = Pool(schedule, places, budgets(jobs, schedule, places), folder, threads)
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    with BenchProgress(console, schedule, places, workers) as progress:
+        pool.run(workers, progress.tick)
+    result = collect(
+        variants,
+        jobs,
+        {job.run: schedule.done[job.run] for job in jobs},
+        places,
+        name=name,
+        command=command_line(recipes, seeds, equal, name, overrides),
+        seconds=round(monotonic() - began, 1),
+        workers={"workers": str(workers), "threads of each": threads},
+    )
+    from bench.report import bench_html, bench_markdown, bench_table, write_text
+
+    write_bench(folder / "bench.json", result)
+    write_text(folder / "bench.md", bench_markdown(result))
+    write_text(folder / "bench.html", bench_html(result))
+    out = Console(quiet=quiet, highlight=False)
+    if not out.is_terminal:  # in a file nothing is too wide
+        out = Console(quiet=quiet, highlight=False, width=200)
+    out.print(bench_table(result))
+    for failure in result.failures:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"{failure.run} failed: {failure.error}", markup=False
+        )
+    out.print(f"Report: {folder / 'bench.html'}", markup=False, soft_wrap=True)
+    return 1 if result.failures else 0
+
+
+def plan(
+    variants: Sequence[Variant], seeds: Sequence[int], name: str, overrides: Sequence[str]
+) -> list[Job]:
+    """The runs, seed by seed, the baseline's first. Raises InputError."""
+    if not re.fullmatch(RUN_NAME, name):
+        raise InputError(f"--name {name}: must match {RUN_NAME}")
+    jobs = []
+    for seed in seeds:
+        for variant in variants:
+            changes = [*overrides, *variant.overrides, f"seed={seed}"]
+            run = f"{name}-{variant.label}-s{seed}"
+            recipe = fitted(load_recipe(variant.path, changes, run=run))
+            jobs.append(Job(variant.label, seed, recipe, baseline=variant is variants[0]))
+    return jobs
+
+
+def check(jobs: Sequence[Job], places: Places, folder: Path) -> None:
+    """Whatever can be refused is refused here. Raises InputError."""
+    from flows.preflight.inputs import check_inputs
+
+    base = jobs[0]
+    for job in (job for job in jobs if job.seed == base.seed):
+        if job.recipe.logged:
+            raise InputError(f"{job.label}: logged completions train no policy to compare")
+        check_yardstick(job, base)
+    for job in (job for job in jobs if job.seed == base.seed):
+        check_inputs(job.recipe)
+    store = Store(places.store)
+    check_writable("--runs-dir", folder)
+    check_writable("--store", store.root)
+    store.check_remote()
+
+
+def check_yardstick(job: Job, base: Job) -> None:
+    """InputError unless both are measured alike: judge, test prompts, base policy, decoding."""
+    mine, its = yardstick(job.recipe), yardstick(base.recipe)
+    for field, value in mine.items():
+        if value != its[field]:
+            raise InputError(
+                f"{job.label}: {field} is {value}, of {base.label} it is {its[field]}; "
+                "recipes are compared by one yardstick, make them equal"
+            )
+
+
+def yardstick(recipe: Recipe) -> dict[str, Any]:
+    """By field, what decides the prompts, answers of the base and judge of an evaluation."""
+    evaluate = recipe.evaluate.model_dump(exclude={"every"})
+    world = recipe.world.model_dump() if recipe.world else {}
+    prompts = ("path", "test_path", "dev_path", "test_size", "dev_size")
+    return {
+        **{f"evaluate.{name}": value for name, value in evaluate.items()},
+        "world": world,
+        "policy.model": recipe.policy.model,
+        "policy.template": recipe.policy.template,
+        "teacher.model": recipe.teacher.model if recipe.evaluate.judge == "teacher" else None,
+        "generate.max_tokens": recipe.generate.max_tokens,
+        **{f"prompts.{name}": getattr(recipe.prompts, name) for name in prompts},
+    }
+
+
+def number_of_workers(wanted: int | None, recipe: Recipe) -> int:
+    """As many as cores, where they compute; one where there is a GPU to share."""
+    if wanted is not None and wanted < 1:
+        raise InputError(f"--workers {wanted}: must be at least 1")
+    return wanted or (1 if machine.device(recipe.runtime) == "cuda" else cores())
+
+
+def budgets(jobs: Sequence[Job], schedule: Schedule, places: Places) -> Any:
+    """What a run may cost, once its baseline is done; None: its recipe's rounds decide."""
+    baselines = {job.seed: job for job in jobs if job.baseline}
+
+    def budget(job: Job) -> float | None:
+        if places.equal in OWN_ROUNDS or job.baseline:
+            return None
+        baseline = baselines[job.seed]
+        if schedule.done[baseline.run] is not None:
+            raise InputError(f"no budget, as {baseline.run} failed")
+        return totals(places.summary(baseline), places.equal)[-1]
+
+    return budget
+
+
+def command_line(
+    recipes: Sequence[str], seeds: str, equal: str, name: str, overrides: Sequence[str]
+) -> str:
+    """The command that gives these figures again."""
+    sets = [part for override in overrides for part in ("--set", override)]
+    options = ["--seeds", seeds, "--equal", equal, "--name", name, *sets]
+    return shlex.join(["tsalign", "bench", *recipes, *options])

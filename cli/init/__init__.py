@@ -1,0 +1,1 @@
+"""The init command: a first recipe from what the user has."""

@@ -1,0 +1,341 @@
+"""A first recipe for the user's models and prompts, or for the embedded world, with its reasons.
+
+Every value that is not the user's is derived from what is found, and a comment says from what.
+Configurations and file headers are read, weights are not, and no torch is loaded.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from cli.init import starting
+from cli.init.recipe_text import recipe_text
+from cli.init.starter_world import WORLD_REASONS, Reasons, Values, of_the_world, policy_cells
+from data.errors import InputError
+from data.paths import named_path
+from data.readers.prompts import looks_like_file
+from data.recipes.loading import explained
+from data.recipes.recipe import NONE, Recipe
+from flows.preflight import inputs as preflight
+from flows.preflight.findings import Findings
+from flows.preflight.fitting import contexts, left_out
+from flows.preflight.models import model_path
+from tasks.running import machine
+
+ROUNDS = 3
+_FEW = 60  # prompts of a round below which fewer rounds are better
+
+
+@dataclass(frozen=True)
+class Method:
+    """What `--method` offers: what it needs to be told, and the values that make it what it is."""
+
+    about: str
+    needs: tuple[str, ...]
+    values: Values
+    reasons: Reasons = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the user says, by flags or on a terminal; None: nothing. Names as the recipe has them.
+
+    `smaller` is a weaker model, for TSO's matrix.
+    """
+
+    method: str
+    run: str | None = None
+    policy: str | None = None
+    teacher: str | None = None
+    student: str | None = None
+    smaller: str | None = None
+    prompts: str | None = None
+    test_prompts: str | None = None
+    judge: str | None = None
+    world: bool = False
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A recipe that can be written: its text, and what was derived from what."""
+
+    recipe: Recipe
+    text: str
+    derived: Values
+    reasons: Reasons
+
+
+_TEMPLATE = (
+    "The policy has no chat template of its own: plain (User: ..., Assistant: ...), chatml, or a "
+    "Jinja file."
+)
+_NO_STUDENT = "With this method there is none."
+_ALONE: Values = {"labels": "teacher", "student.model": NONE}
+METHODS: dict[str, Method] = {
+    "ts-align": Method(
+        "the student screens K answers, the teacher judges the best and the worst",
+        ("policy", "teacher", "student", "prompts"),
+        {"recipe": "ts-align", "labels": "student+teacher"},
+        {"labels": "The teacher judges the pairs that the student picks."},
+    ),
+    "dpo": Method(
+        "iterative DPO: the teacher scores all K answers, there is no student",
+        ("policy", "teacher", "prompts"),
+        {"recipe": "ts-align"} | _ALONE,
+        {"labels": "The teacher alone scores all completions.", "student.model": _NO_STUDENT},
+    ),
+    "optune": Method(
+        "the same prompts in every round, of which the worst answered are answered again",
+        ("policy", "teacher", "prompts"),
+        {
+            "recipe": "optune",
+            **_ALONE,
+            "prompts.refresh.share": 0.5,
+            "prompts.refresh.by": "reward",
+            "policy.reference": "initial",
+            "policy.pair_weight.form": "sigmoid",
+            "policy.pair_weight.normalize": True,
+        },
+        {
+            "labels": "The teacher alone scores all completions.",
+            "student.model": _NO_STUDENT,
+            "prompts.refresh.share": "Share of the prompts that is answered again in each round.",
+            "policy.pair_weight.form": "A pair weighs by its reward gap (a reconstruction).",
+        },
+    ),
+    "tso": Method(
+        "pairs of a model matrix: this policy, the one before it, a smaller model",
+        ("policy", "teacher", "smaller", "prompts"),
+        {
+            "recipe": "tso",
+            "labels": "matrix",
+            "student.model": NONE,
+            "matrix.per_prompt": 1,
+            "policy.losses": {"dual_clip": 1.0},
+        },
+        {
+            "student.model": _NO_STUDENT,
+            "labels": "The order of two answers is that of their models in the matrix.",
+            "matrix.per_prompt": "Pairs of a prompt at most, as plain iterative DPO has.",
+            "policy.losses": "TSO's dual clip (a reconstruction).",
+        },
+    ),
+}
+
+
+def missing(answers: Answers) -> list[str]:
+    """Flags without which there is no recipe, by the name of their answer."""
+    if answers.world:
+        return []
+    return [name for name in METHODS[answers.method].needs if not getattr(answers, name)]
+
+
+def drafted(answers: Answers) -> Draft:
+    """The recipe for these answers.
+
+    Raises:
+        InputError: a model or file cannot be used, or there are too few prompts.
+    """
+    method = METHODS[answers.method]
+    name = answers.run or ("world" if answers.world else "mine")
+    values: Values = {"run": name} | method.values
+    reasons = dict(method.reasons)
+    derived: Values = {}
+    if answers.world:
+        values |= of_the_world(answers.method, answers.judge)
+        reasons |= WORLD_REASONS
+    else:
+        values |= _named(answers)
+        _present(values)
+        derived = _derived(answers, values, reasons)
+    recipe, found = _recipe(values | derived), Findings()
+    preflight.check_files(recipe, found)
+    found.refuse()
+    head = (
+        f"{answers.method}: {method.about}.\n"
+        "Written by `tsalign init`. Reasons stand above the values that it derived; change any of "
+        "them. What is not here has the default of docs/recipes.md."
+    )
+    return Draft(recipe, recipe_text(head, values | derived, reasons), derived, reasons)
+
+
+def _named(answers: Answers) -> Values:
+    """What the user brings: folders and files in full, so that the recipe runs from anywhere."""
+    models = {name: getattr(answers, name) for name in ("policy", "teacher", "student")}
+    values: Values = {
+        f"{part}.model": in_full(name, f"{part}.model")
+        for part, name in models.items()
+        if name and part in METHODS[answers.method].needs
+    }
+    assert answers.prompts is not None
+    values["prompts.path"] = in_full(answers.prompts, "prompts.path")
+    if answers.test_prompts:
+        values["prompts.test_path"] = in_full(answers.test_prompts, "prompts.test_path")
+    if answers.method == "tso":
+        values["matrix.correction.judge"] = answers.judge or "teacher"
+        if answers.judge not in (None, "teacher", NONE):
+            judge = in_full(str(answers.judge), "matrix.correction.judge")
+            values["matrix.correction.judge"] = judge
+    elif answers.judge:
+        values["evaluate.judge"] = answers.judge
+    return values
+
+
+def _present(named: Values) -> None:
+    """Everything named is there. Raises InputError, or InputErrors for several that are not."""
+    found = Findings()
+    for name, value in named.items():
+        if name.endswith(".model") and value != NONE:
+            found.attempt(model_path, name, value)
+        elif name in ("prompts.path", "prompts.test_path"):
+            found.attempt(preflight.named_file, name, value)
+    found.refuse()
+
+
+def in_full(name: str, field: str) -> str:
+    """A path from the root, where there is something at it; other names as they are.
+
+    Without "..", unless a link makes it mean another place.
+    """
+    path = named_path(name, field)
+    is_prompts = field.startswith("prompts") and looks_like_file(name)
+    if not (is_prompts or path.exists()):
+        return name
+    short = Path(os.path.abspath(path))
+    same = path.exists() and short.exists() and short.samefile(path)
+    return str(short if same else path.absolute())
+
+
+def _derived(answers: Answers, named: Values, reasons: Reasons) -> Values:
+    """Values that follow from models, prompts and machine; `reasons` are added to."""
+    here = starting.this_machine()
+    path = model_path("policy.model", named["policy.model"])
+    model = starting.model_facts(path, "policy.model")
+    facts, prompts = starting.prompt_facts(named["prompts.path"], named.get("prompts.test_path"))
+    derived: Values = {}
+
+    def set_(name: str, value: Any, reason: str) -> None:
+        derived[name], reasons[name] = value, reason
+
+    if template := starting.template(path, "policy.model"):
+        set_("policy.template", template, _TEMPLATE)
+    how = starting.method(model, here)
+    set_("policy.method", how, f"{model.words} parameters, on {here.words}.")
+    if answers.method == "tso":
+        derived["matrix.cells"] = _matrix(answers, model, reasons)
+    _sizes(answers, set_, facts, small=starting.slow(model, here))
+    if not starting.slow(model, here):
+        set_("generate.k", 8, "Completions of each prompt, of which a pair is made.")
+    else:
+        set_("generate.k", 4, "Completions of each prompt: half the usual 8, without a GPU.")
+        set_("generate.max_tokens", 128, "Tokens of an answer at most: short, without a GPU.")
+    longest = starting.longest_prompt(path / "tokenizer.json", prompts)
+    _lengths(named | derived, set_, longest)
+    batch = starting.batch_size(derived["prompts.per_round"])
+    set_("policy.batch_size", batch, "Pairs of a step: about thirty steps a round, 8 at least.")
+    if named.get("student.model", NONE) != NONE:
+        derived["student.batch_size"] = batch
+    length = derived["policy.max_length"]
+    micro = starting.micro_batch(model, here, how == "full", length, batch)
+    whole = "the whole batch should fit" if not micro else "estimated to fit"
+    reason = f"Pairs of a forward pass; 0: all of a batch. On {here.words} {whole}."
+    set_("runtime.train_micro_batch", micro, reason)
+    set_("runtime.device", "auto", f"Here: {here.device}.")
+    set_("runtime.dtype", "auto", f"Here: {here.dtype}; bfloat16 on a GPU, float32 on a CPU.")
+    if "evaluate.judge" not in named:
+        reason = "The teacher, as there is no other judge: a gain is one by its judgment."
+        set_("evaluate.judge", "teacher", reason)
+    engine = machine.engine_name("auto")
+    set_("generate.engine", "auto", f"Here: {engine}; vLLM where it is installed.")
+    return derived
+
+
+def _sizes(
+    answers: Answers, set_: Callable[..., None], facts: starting.Prompts, small: bool
+) -> None:
+    """Rounds, and prompts of a round and of the held-out parts. Raises InputError."""
+    given = {} if facts.held_out is None else {"test_size": 0}
+    once = answers.method == "optune"  # the same prompts in every round
+    rounds = ROUNDS
+    while True:
+        sizes = starting.sizes(facts.available, 1 if once else rounds, given, small)
+        if once or rounds == 1 or sizes["per_round"] >= _FEW:
+            break
+        rounds -= 1
+    if facts.available < sum(sizes.values()):
+        raise InputError(
+            f"prompts.path: {facts.available} different prompts are too few to hold some out and "
+            "learn from others; bring at least 10"
+        )
+    few = "" if rounds == ROUNDS else f", {facts.available:,} prompts are few"
+    set_("rounds", rounds, f"{ROUNDS} is usual{few}.")
+    found = f"{facts.read:,} rows give {facts.available:,} different prompts"
+    found += " that are not held out." if facts.held_out is not None else "."
+    slow = " Few, as each takes long without a GPU." if small else ""
+    each = "the same in every round" if once else "new ones in every round"
+    set_("prompts.per_round", sizes["per_round"], f"{found} A round takes so many, {each}.{slow}")
+    set_("prompts.dev_size", sizes["dev_size"], "Held out for the gate: a tenth, up to a limit.")
+    if facts.held_out is None:
+        reason = "Held out for the win rate: a fifth, up to a limit."
+        set_("prompts.test_size", sizes["test_size"], reason)
+
+
+def _lengths(values: Values, set_: Callable[..., None], longest: int | None) -> None:
+    """Lengths and learning rates, by the rule for recipes that leave them out."""
+    chosen = left_out(_recipe(values))
+    known = contexts(_recipe(values))
+    if longest and "policy.model" in known:  # what is too long for it, preflight names
+        longest = min(longest, known["policy.model"] * 3 // 4)
+    if longest and longest > chosen.get("prompts.max_tokens", longest):
+        set_("prompts.max_tokens", longest, f"The longest prompt has about {longest:,} tokens.")
+        chosen = left_out(_recipe(values | {"prompts.max_tokens": longest}))
+    reads = ", ".join(f"{name.split('.')[0]} {n:,}" for name, n in known.items())
+    why = f"By what the models read (tokens: {reads})." if reads else "No model sets a limit."
+    about = {
+        "prompts.max_tokens": f"Tokens of a prompt at most. {why}",
+        "generate.max_tokens": f"Tokens of an answer at most. {why}",
+        "policy.max_length": "Tokens of prompt and answer at most.",
+        "student.max_length": "Tokens of prompt and answer at most.",
+        "policy.learning_rate": "By the policy's size and method; docs/recipes.md has the table.",
+        "student.learning_rate": "By the student's size; docs/recipes.md has the table.",
+    }
+    for name, reason in about.items():
+        if name in chosen:
+            set_(name, chosen[name], reason)
+
+
+def _matrix(answers: Answers, policy: starting.Model, reasons: Reasons) -> list[Values]:
+    """The cells of a model matrix, by the number of their parameters. Raises InputError."""
+    name = in_full(str(answers.smaller), "--smaller")
+    smaller = starting.model_facts(model_path("--smaller", name), "--smaller")
+    if smaller.parameters >= policy.parameters:
+        raise InputError(
+            f"--smaller: '{answers.smaller}' has {smaller.words} parameters, the policy "
+            f"{policy.words}; name a smaller model, whose answers are to be the worse ones"
+        )
+    reasons["matrix.cells"] = "Who answers. scale: billions of parameters, by the models' files."
+    cell: Values = {"name": "smaller", "model": name, "scale": smaller.parameters / 1e9}
+    return [*policy_cells(policy.parameters / 1e9), cell]
+
+
+def nested(values: Mapping[str, Any]) -> Values:
+    """The values as YAML has them, sections in sections."""
+    found: Values = {}
+    for dotted, value in values.items():
+        *parents, last = dotted.split(".")
+        place = found
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    return found
+
+
+def _recipe(values: Values) -> Recipe:
+    try:
+        return Recipe.model_validate(nested(values), strict=True)
+    except ValidationError as error:
+        raise InputError(explained(error, "tsalign init")) from None

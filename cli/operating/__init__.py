@@ -1,0 +1,1 @@
+"""The operate and submit commands: a Prefect server and its deployments."""

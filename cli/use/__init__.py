@@ -1,0 +1,1 @@
+"""Commands that use trained models: chat, compare, export, serve, score-model."""

@@ -1,0 +1,1 @@
+"""Files that users bring: prompts, preferences, judgments, recorded answers."""

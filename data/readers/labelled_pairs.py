@@ -1,0 +1,216 @@
+"""Labelled pairs of answers in the layouts of public data sets, to measure a judge on.
+
+Unlike preferences to learn from (`data.readers.preferences`) a pair may be a tie, and a row that
+cannot be used is counted instead of refused where its data set is known to hold such rows.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from data.errors import InputError
+from data.readers.preferences import answer_text
+from data.readers.prompts import Messages, as_messages, check_text
+from data.readers.rows import read_rows
+
+Label = Literal["first", "second", "tie"]
+
+# Columns that hold two answers, as public data sets call them.
+ANSWERS = (
+    ("output_1", "output_2"), ("output1", "output2"), ("output_a", "output_b"),
+    ("response_1", "response_2"), ("response1", "response2"), ("response_a", "response_b"),
+    ("answer_1", "answer_2"), ("answer_a", "answer_b"), ("completion_a", "completion_b"),
+)  # fmt: skip
+LABELS = ("label", "preference", "winner")
+PROMPTS = ("prompt", "instruction", "question", "input", "messages")
+_ANNOTATOR = re.compile(r"annotator_?\d+")
+_DATASETS = ("dataset", "subset")
+# Names of files that say nothing.
+_PLAIN = set("data dataset test train dev validation eval".split())
+_TURN = re.compile(r"\n\n(Human|Assistant):")
+_ROLES = {"Human": "user", "Assistant": "assistant"}
+COLUMNS = {
+    *PROMPTS, *_DATASETS, *LABELS, "chosen", "rejected", "annotator1", "annotator2", "annotator3",
+    *(name for pair in ANSWERS for name in pair),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LabelledPair:
+    place: str  # file and line
+    dataset: str
+    messages: Messages  # the prompt
+    first: str
+    second: str
+    label: Label  # the better of the two
+
+    @property
+    def answers(self) -> tuple[str, str]:
+        """The better one first; of a tie as they stand."""
+        return (self.second, self.first) if self.label == "second" else (self.first, self.second)
+
+
+def read_labelled_pairs(
+    paths: Sequence[str | Path],
+) -> tuple[list[LabelledPair], dict[str, dict[str, int]]]:
+    """Pairs of all files, and by data set what became of its rows: read = pairs + same + empty +
+    other.
+
+    `same`: the two answers are equal. `empty`: one says nothing. `other`: they are of different
+    talks.
+
+    A row has `prompt` (or `messages`, as this project's own tables), `chosen` and `rejected`, texts
+    or lists of messages; or `chosen` and `rejected` as whole talks that begin alike (lists of
+    messages, or HH-RLHF's text); or two answers (`output_1` and `output_2`, `response1` ...) with a
+    `label`, `preference` or `winner`, or the votes of `annotator1` and so on. The data set is the
+    row's `dataset` or `subset`, else the file's name.
+
+    Raises:
+        InputError: with file and line, for a row of no such layout or a file without a pair.
+    """
+    pairs: list[LabelledPair] = []
+    counts: dict[str, Counter[str]] = {}
+    for path, name in zip(paths, dataset_names([Path(path) for path in paths]), strict=True):
+        before = len(pairs)
+        for place, row in read_rows(path, COLUMNS):
+            dataset = next((row[field] for field in _DATASETS if row.get(field)), name)
+            dataset = check_text(dataset, place, "dataset")
+            count = counts.setdefault(dataset, Counter())
+            count["read"] += 1
+            found = _pair(row, place, dataset)
+            if found is None:
+                count["other"] += 1
+            elif not (found.first.strip() and found.second.strip()):
+                count["empty"] += 1
+            elif found.first == found.second:
+                count["same"] += 1
+            else:
+                count["pairs"] += 1
+                pairs.append(found)
+        if len(pairs) == before:
+            raise InputError(f"{path}: holds no pair of two different answers; give at least one")
+    wanted = ("read", "pairs", "same", "empty", "other")
+    return pairs, {name: {key: count[key] for key in wanted} for name, count in counts.items()}
+
+
+def dataset_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each file: its own, with its folder's where that says nothing or is not alone."""
+    stems = [path.name.split(".")[0] for path in paths]
+    plain = [stem.lower() in _PLAIN or stems.count(stem) > 1 for stem in stems]
+    folders = [path.absolute().parent.name for path in paths]
+    names = [
+        folder if alone.lower() in _PLAIN and folder else f"{folder}/{alone}" if needs else alone
+        for folder, alone, needs in zip(folders, stems, plain, strict=True)
+    ]
+    return [
+        name if names.count(name) == 1 else f"{path.absolute().parent.parent.name}/{name}"
+        for name, path in zip(names, paths, strict=True)
+    ]
+
+
+def _pair(row: Mapping[str, Any], place: str, dataset: str) -> LabelledPair | None:
+    if row.get("chosen") is not None and row.get("rejected") is not None:
+        return _chosen_and_rejected(row, place, dataset)
+    names = next((pair for pair in ANSWERS if all(row.get(n) is not None for n in pair)), None)
+    if names is None:
+        raise InputError(
+            f"{place}: no pair of answers; a row has prompt, chosen and rejected, or two answers "
+            "such as output_1 and output_2 with a label"
+        )
+    # PandaLM has an answer that its file holds as true instead of "True".
+    texts = (str(row[n]) if isinstance(row[n], bool | int | float) else row[n] for n in names)
+    first, second = (
+        check_text(text, place, name, blank=True) for text, name in zip(texts, names, strict=True)
+    )
+    messages = as_messages(_prompt(row, place), place)
+    return LabelledPair(place, dataset, messages, first, second, _label(row, place))
+
+
+def _chosen_and_rejected(row: Mapping[str, Any], place: str, dataset: str) -> LabelledPair | None:
+    sides = {side: _talk(row[side]) for side in ("chosen", "rejected")}
+    if any(row.get(name) is not None for name in PROMPTS):
+        messages = as_messages(_prompt(row, place), place)
+        first, second = (_answer(sides[side], messages, place, side) for side in sides)
+    else:
+        for side, talk in sides.items():
+            if not isinstance(talk, list):
+                raise InputError(
+                    f"{place}: the field 'prompt' is missing, and {side} is no whole talk; "
+                    "add the prompt"
+                )
+        if sides["chosen"][:-1] != sides["rejected"][:-1]:
+            return None
+        messages = as_messages(sides["chosen"][:-1], place, "chosen")
+        first, second = (_answer(sides[side], messages, place, side) for side in sides)
+    return LabelledPair(place, dataset, messages, first, second, "first")
+
+
+def _answer(value: Any, prompt: Messages, place: str, field: str) -> str:
+    """The text of an answer; empty ones are counted later, not refused."""
+    last = value[-1] if isinstance(value, list) and value else {"content": value}
+    said = last.get("content") if isinstance(last, dict) else None
+    return (
+        ""
+        if isinstance(said, str) and not said.strip()
+        else answer_text(value, prompt, place, field)
+    )
+
+
+def _talk(value: Any) -> Any:
+    """Messages of a text in HH-RLHF's layout; anything else as it is."""
+    if not isinstance(value, str) or not value.startswith("\n\nHuman:"):
+        return value
+    parts = _TURN.split(value)[1:]
+    return [
+        {"role": _ROLES[role], "content": text.strip()}
+        for role, text in zip(parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def _prompt(row: Mapping[str, Any], place: str) -> Any:
+    """The prompt; an instruction with an `input` beside it is followed by that."""
+    name = next((name for name in PROMPTS if row.get(name) not in (None, "")), None)
+    if name is None:
+        raise InputError(f"{place}: the field 'prompt' is missing; add the prompt's text")
+    value, more = row[name], row.get("input")
+    if name == "instruction" and isinstance(value, str) and isinstance(more, str) and more.strip():
+        return f"{value}\n\n{more}"
+    return value
+
+
+def _label(row: Mapping[str, Any], place: str) -> Label:
+    votes = [row[name] for name in row if _ANNOTATOR.fullmatch(name) and row[name] is not None]
+    name = next((name for name in LABELS if row.get(name) is not None), None)
+    if name is not None:
+        return _verdict(row[name], place, name)
+    if not votes:
+        raise InputError(f"{place}: no label says which answer is better; add label: 1, 2 or tie")
+    counted = Counter(_verdict(vote, place, "annotator") for vote in votes).most_common(2)
+    clear = len(counted) == 1 or counted[0][1] > counted[1][1]
+    return counted[0][0] if clear else "tie"
+
+
+def _verdict(value: Any, place: str, field: str) -> Label:
+    """1 or 2, also as text, A or B, 0 or "tie"; between 1 and 2, as AlpacaEval weighs it."""
+    text = str(value).strip().lower().removeprefix("model_").removeprefix("response_")
+    named: dict[str, Label] = {"a": "first", "b": "second", "tie": "tie", "0": "tie", "0.0": "tie"}
+    if text in named or text.startswith("tie"):
+        return named.get(text, "tie")
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 1 <= number <= 2:
+        raise InputError(f"{place}: {field} must be 1, 2 or tie, got {str(value)[:40]!r}")
+    return "tie" if number == 1.5 else "first" if number < 1.5 else "second"
+
+
+def by_dataset(pairs: Sequence[LabelledPair]) -> Iterator[tuple[str, list[int]]]:
+    """Places of the pairs of each data set, in the order they came."""
+    places: dict[str, list[int]] = {}
+    for place, pair in enumerate(pairs):
+        places.setdefault(pair.dataset, []).append(place)
+    yield from places.items()

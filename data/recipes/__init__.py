@@ -1,0 +1,1 @@
+"""Recipes: their sections, reading, checking and documentation."""

@@ -1,0 +1,52 @@
+"""The section of a recipe that names recorded completions and judgments."""
+
+import re
+from datetime import date
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from data.recipes.config import Config
+
+
+def _day(text: str) -> str:
+    """ISO text of a day, as it is. Raises ValueError for any other."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        date.fromisoformat(text)
+        return text
+    raise ValueError("date: must be a day such as '2026-01-31', quoted")
+
+
+Day = Annotated[str, AfterValidator(_day)]
+# numpy, which the trainers seed too, takes 32 bits.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class LoggedFields(Config):
+    """Names of the fields in files of format "rows"."""
+
+    prompt: str = Field("prompt", description="Text, or a list of messages")
+    completion: str = "completion"
+    sample: str = Field("sample", description="Number of the completion among its prompt's")
+    reward: str = Field("reward", description="The judge's reward of this completion")
+    dataset: str = "dataset"
+    finish_reason: str = Field("finish_reason", description='"stop" or "length"')
+
+
+class LoggedConfig(Config):
+    """Completions and a judge's rewards recorded earlier, in place of generation and teacher."""
+
+    # The files enter a key by data.readers.logged.logged_digest.
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"completions", "judgments"})
+
+    completions: str | list[str] = Field(description="Files, globs or folders")
+    judgments: str | list[str] | None = Field(
+        None, description="Files, globs or folders; without it, rewards in the completion files"
+    )
+    format: Literal["rows", "alpaca_eval"] = Field(
+        "rows", description="One row per completion, or AlpacaEval outputs and annotations"
+    )
+    fields: LoggedFields = LoggedFields()
+    judge: str = Field("recorded", min_length=1, description="Name of the judge in the report")
+    held_out: float = Field(0.25, gt=0, lt=1, description="Share of the prompts for agreement")
+    seed: Seed = Field(0, description="Of the split and of the order of the completions")

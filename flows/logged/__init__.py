@@ -1,0 +1,1 @@
+"""A student distilled from recorded completions and judgments."""

@@ -1,0 +1,175 @@
+"""The loop over logged completions: mine, relabel with the recorded judge, distill the student.
+
+Nothing is generated and no policy is trained. The result is how often the student orders pairs of
+answers to held-out prompts as the judge does, before and after, beside the rule "longer is better".
+"""
+
+from dataclasses import dataclass
+
+from prefect import flow
+
+from data.recipes.recipe import FRESH, LoggedConfig, Recipe
+from data.store.artifacts import Artifact
+from flows.loop.inputs import ready
+from tasks.distill import distill
+from tasks.gate import agreement
+from tasks.logged import (
+    candidates,
+    fresh_student,
+    hold_out,
+    import_judgments,
+    import_logged_completions,
+    import_logged_prompts,
+    relabel_recorded,
+    score_by_length,
+)
+from tasks.mine import mine
+from tasks.score import score
+from tasks.stage import Model, Run
+
+VOCABULARY = 4_096
+
+
+@dataclass(frozen=True)
+class Logs:
+    """The recorded tables, split into prompts to learn from and held-out ones."""
+
+    train: Artifact
+    held_out: Artifact
+    train_completions: Artifact
+    held_out_completions: Artifact
+    judgments: Artifact
+
+
+@dataclass(frozen=True)
+class LoggedOutcome:
+    asked: Artifact
+    completions: Artifact
+    mined: Artifact
+    preferences: Artifact
+    student: Artifact
+    before: Artifact
+    after: Artifact
+    longer: Artifact
+    before_equal: Artifact
+    after_equal: Artifact
+    longer_equal: Artifact
+
+
+def import_logs(run: Run, config: LoggedConfig) -> Logs:
+    files = run.outside["logged"]
+    prompts = import_logged_prompts(run, config=config, files=files)
+    completions = import_logged_completions(run, config=config, files=files)
+    judgments = import_judgments(run, config=config, files=files)
+    parts = {
+        part: hold_out(
+            run,
+            f"prompts to {'learn from' if part == 'train' else 'hold out'}",
+            prompts=prompts,
+            share=config.held_out,
+            seed=config.seed,
+            part=part,
+        )
+        for part in ("train", "held_out")
+    }
+    judged = {
+        part: candidates(
+            run,
+            f"judged completions ({part})",
+            completions=completions,
+            judgments=judgments,
+            prompts=prompts_of_part,
+        )
+        for part, prompts_of_part in parts.items()
+    }
+    return Logs(parts["train"], parts["held_out"], judged["train"], judged["held_out"], judgments)
+
+
+def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
+    """The student to distill: the recipe's, or one made from the texts to learn from."""
+    if recipe.student.model != FRESH:
+        return ready(run, recipe, run.outside["student.model"])
+    return fresh_student(
+        run,
+        prompts=logs.train,
+        completions=logs.train_completions,
+        vocabulary=VOCABULARY,
+        max_length=recipe.student.max_length,
+        seed=recipe.seed,
+    )
+
+
+def held_out_agreement(
+    run: Run, recipe: Recipe, logs: Logs, scores: Artifact, who: str, equal_length: bool = False
+) -> Artifact:
+    return agreement(
+        run,
+        f"agreement of {who}" + (", equal length" if equal_length else ""),
+        completions=logs.held_out_completions,
+        student=scores,
+        judge=logs.judgments,
+        min_margin=recipe.teacher.min_margin,
+        equal_length=equal_length,
+    )
+
+
+@flow(
+    name="logged",
+    flow_run_name="{name} / logged",
+    persist_result=False,
+    validate_parameters=False,
+)
+def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> LoggedOutcome:
+    """One round without generation and policy training."""
+
+    def scores(model: Model, part: str, when: str) -> Artifact:
+        held_out = part == "held-out"
+        return score(
+            run,
+            f"student scores {part} ({when})",
+            model=model,
+            prompts=logs.held_out if held_out else logs.train,
+            completions=logs.held_out_completions if held_out else logs.train_completions,
+            max_length=recipe.student.max_length,
+        )
+
+    old = first_student(run, recipe, logs)
+    scored = scores(old, "logged", "before")
+    mined = mine(
+        run,
+        completions=logs.train_completions,
+        scores=scored,
+        config=recipe.mine,
+        seed=recipe.seed,
+    )
+    preferences = relabel_recorded(
+        run,
+        mined=mined,
+        prompts=logs.train,
+        judgments=logs.judgments,
+        config=recipe.teacher,
+        round_number=1,
+    )
+    new = distill(
+        run,
+        student=old,
+        preferences=preferences,
+        replay=[],
+        config=recipe.student,
+        seed=recipe.seed,
+    )
+    before, after = scores(old, "held-out", "before"), scores(new, "held-out", "after")
+    longer = score_by_length(run, completions=logs.held_out_completions)
+    return LoggedOutcome(
+        asked=logs.train,
+        completions=logs.train_completions,
+        mined=mined,
+        preferences=preferences,
+        student=new,
+        before=held_out_agreement(run, recipe, logs, before, "student before"),
+        after=held_out_agreement(run, recipe, logs, after, "student after"),
+        longer=held_out_agreement(run, recipe, logs, longer, "longer answer"),
+        before_equal=held_out_agreement(run, recipe, logs, before, "student before", True),
+        after_equal=held_out_agreement(run, recipe, logs, after, "student after", True),
+        longer_equal=held_out_agreement(run, recipe, logs, longer, "longer answer", True),
+    )

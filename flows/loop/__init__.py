@@ -1,0 +1,1 @@
+"""Rounds of sampling, labelling, distilling and tuning: TS-Align, OPTune and TSO."""

@@ -1,0 +1,31 @@
+"""Which engine "auto" is for the models of this run: known before any key that names it."""
+
+from data.recipes.recipe import Recipe
+from flows.fingerprint import engine_of
+from flows.loop.state import Parts
+from tasks.engine import try_vllm
+from tasks.stage import Run
+
+
+def settle_engine(run: Run, recipe: Recipe, parts: Parts) -> None:
+    """Leave vLLM for transformers where "auto" is vLLM and it cannot serve the run's samplers."""
+    residents = run.context.residents
+    if recipe.generate.engine != "auto" or residents.engine_name != "vllm":
+        return
+    # The policy last, so that its engine is the one that stays.
+    for cell, model in (parts.samplers | {"": parts.policy}).items():
+        tried = try_vllm(
+            run,
+            f"engine {cell}".strip(),
+            policy=model,
+            engine=run.engine,
+            max_model_len=recipe.max_length,
+        )
+        if reason := tried.meta["reason"]:
+            residents.engine_name = "transformers"
+            run.engine = engine_of(recipe, "transformers")
+            whose = f"matrix cell {cell}" if cell else "the policy"
+            run.progress.note(
+                f"generate.engine auto is transformers here: vLLM cannot serve {whose} ({reason})"
+            )
+            return

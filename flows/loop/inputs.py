@@ -1,0 +1,136 @@
+"""What a run starts from: the user's models and prompts, or those of the embedded world.
+
+`flows.preflight.inputs` has checked them.
+"""
+
+from pathlib import Path
+
+from data.recipes.recipe import NONE, SMALL, WORLD, Recipe
+from data.store.artifacts import Artifact
+from flows.bootstrap import bootstrap
+from flows.loop.state import Parts
+from flows.preflight.inputs import held_out_sizes
+from flows.preflight.models import cell_field
+from models.checkpoints import lacks_head
+from tasks.distill import distill
+from tasks.fresh_head import fresh_head
+from tasks.prompts import import_preferences, import_prompts, split, without
+from tasks.running.outside import External
+from tasks.set_template import set_template
+from tasks.stage import Model, Run
+
+
+def gather(run: Run, recipe: Recipe) -> Parts:
+    """Models, prompts and earlier preferences of the recipe, ready for the first round."""
+    models = run.outside
+    prompts = own_prompts(run, recipe)
+    used = world_sources(recipe)
+    world = None
+    if recipe.world and used:
+        world = run.books.flow(bootstrap, run, recipe.world, small=SMALL in used)
+    made = world.models() if world else {}
+    replay = own_replay(run, recipe) or (world.preferences if world else None)
+    pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
+
+    def model(field: str, name: str) -> Model:
+        return models[field] if field in models else made[field if name == WORLD else name]
+
+    student = recipe.student.model
+    return Parts(
+        policy=templated(run, recipe, model("policy.model", recipe.policy.model)),
+        student=None
+        if student == NONE
+        else ready(run, recipe, model("student.model", student), replay),
+        teacher=model("teacher.model", recipe.teacher.model),
+        pool=pool,
+        dev=dev,
+        test=test,
+        replay=replay,
+        samplers={
+            cell.name: model(cell_field(cell), cell.source)
+            for cell in recipe.cells
+            if cell.model not in (None, "policy", WORLD)
+        },
+        judge=models.get("matrix.correction.judge"),
+    )
+
+
+def templated(run: Run, recipe: Recipe, policy: Model) -> Model:
+    """The policy as it is, or with the chat template that the recipe names."""
+    name = recipe.policy.template
+    if name is None:
+        return policy
+    template = run.outside.get("policy.template", name)
+    return set_template(run, "set the policy's template", policy=policy, template=template)
+
+
+def ready(run: Run, recipe: Recipe, student: Model, earlier: Artifact | None = None) -> Model:
+    """The student as it is; one without a head gets one, trained on earlier preferences if any."""
+    if not isinstance(student, External) or not lacks_head(Path(student.path), student.field):
+        return student
+    headed = fresh_head(run, "give the student a head", model=student, seed=recipe.seed)
+    if earlier is None:
+        return headed
+    return distill(
+        run,
+        "warm up the student",
+        student=headed,
+        preferences=earlier,
+        replay=[],
+        config=recipe.student,
+        seed=recipe.seed,
+    )
+
+
+def world_sources(recipe: Recipe) -> set[str]:
+    """What the run needs of the embedded world: nothing, its models and prompts, a small policy."""
+    samplers = {recipe.policy.model} | {cell.source for cell in recipe.cells}
+    others = {recipe.student.model, recipe.teacher.model, recipe.prompts.path}
+    return samplers & {WORLD, SMALL} | others & {WORLD}
+
+
+def own_prompts(run: Run, recipe: Recipe) -> tuple[Artifact, Artifact, Artifact] | None:
+    """Pool, dev and test prompts of the user's files, disjoint; None for the world's."""
+    config = recipe.prompts
+    if config.path == WORLD:
+        return None
+
+    def load(field: str) -> Artifact:
+        artifact = import_prompts(run, f"read {field}", source=run.outside[field])
+        if artifact.meta["duplicate"]:
+            run.progress.note(
+                "{read} prompts, {duplicate} of them repeated".format(**artifact.meta)
+            )
+        return artifact
+
+    everything = load("prompts.path")
+    held_out = {
+        part: load(f"prompts.{part}_path") if path else None
+        for part, path in (("dev", config.dev_path), ("test", config.test_path))
+    }
+    named = [artifact for artifact in held_out.values() if artifact]
+    rest = without(run, pool=everything, held_out=named) if named else everything
+    if len(named) == 2:
+        return rest, named[0], named[1]
+    dev_size, test_size = held_out_sizes(config)
+    parts = {
+        part: held_out.get(part)
+        or split(
+            run,
+            f"split {part}",
+            pool=rest,
+            part=part,
+            dev_size=dev_size,
+            test_size=test_size,
+            seed=recipe.seed,
+        )
+        for part in ("pool", "dev", "test")
+    }
+    return parts["pool"], parts["dev"], parts["test"]
+
+
+def own_replay(run: Run, recipe: Recipe) -> Artifact | None:
+    if recipe.student.replay_path is None:
+        return None
+    source = run.outside["student.replay_path"]
+    return import_preferences(run, "read student.replay_path", source=source)

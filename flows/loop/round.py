@@ -1,0 +1,285 @@
+"""One round, as a sub-flow: every line is a stage, every value an artifact.
+
+The first half, from prompts to preferences, is in `flows.loop.label`.
+"""
+
+from prefect import flow
+
+from data.recipes.recipe import NONE, Recipe
+from data.store.artifacts import Artifact
+from data.titles import answering, policy_name, scoring
+from flows.loop import shortfall
+from flows.loop.label import label
+from flows.loop.state import (
+    Agreement,
+    Answers,
+    Judged,
+    Labelled,
+    Outcome,
+    Parts,
+    State,
+    Stopped,
+    Tuned,
+)
+from flows.summarize import ledger
+from tasks.distill import distill
+from tasks.evaluate import drift, evaluate, precision
+from tasks.gate import agreement, gate
+from tasks.generate import generate
+from tasks.optimize import average, optimize, reference, sample_earlier
+from tasks.score import score
+from tasks.stage import Model, Run
+
+
+def answer(
+    run: Run, recipe: Recipe, parts: Parts, policy: Model, held_out: str, number: int = 0
+) -> Answers:
+    """The policy's answers to the "dev" or "test" prompts: decoding as in the evaluation.
+
+    Args:
+        number: Of the round that has left the policy; 0: it is the base.
+    """
+    name = policy_name(number)
+    prompts = parts.dev if held_out == "dev" else parts.test
+    completions = generate(
+        run,
+        answering(name, held_out),
+        policy=policy,
+        prompts=prompts,
+        k=recipe.evaluate.dev_samples if held_out == "dev" else 1,
+        decoding=recipe.evaluate_decoding,
+        engine=run.engine,
+        stream=held_out,
+        seed=recipe.seed,
+    )
+    rewards = score(
+        run,
+        scoring(name, held_out),
+        model=parts.teacher,
+        prompts=prompts,
+        completions=completions,
+        max_length=recipe.max_length,
+    )
+    return Answers(completions, rewards)
+
+
+def student_agreement(
+    run: Run, recipe: Recipe, parts: Parts, student: Model, answers: Answers, when: str
+) -> Artifact:
+    """How often a student orders pairs of dev completions as the teacher does."""
+    scores = score(
+        run,
+        f"student scores dev ({when})",
+        model=student,
+        prompts=parts.dev,
+        completions=answers.completions,
+        max_length=recipe.max_length,
+    )
+    return agreement(
+        run,
+        f"agreement ({when})",
+        completions=answers.completions,
+        student=scores,
+        judge=answers.rewards,
+        min_margin=recipe.teacher.min_margin,
+    )
+
+
+def training_pairs(
+    run: Run, recipe: Recipe, state: State, labelled: Labelled
+) -> tuple[dict[str, Artifact], int]:
+    """Tables of pairs to train on, this round's last, and how many pairs are older ones.
+
+    By the titles of the stages that read them. Tables without a pair are left out.
+    """
+    new, replay = labelled.preferences, recipe.policy.replay
+    if labelled.stored:
+        pairs = labelled.stored.preferences
+        reused = pairs.meta["reused"] if pairs is not new else 0
+        return ({"reference": pairs} if pairs.rows else {}), reused
+    earlier = {
+        f"reference (pairs of round {number})": table
+        for number, table in enumerate(state.preferences, start=1)
+        if table.rows and replay != "none"
+    }
+    if replay == "share" and earlier:
+        known, share = list(earlier.values()), recipe.policy.replay_share
+        sampled = sample_earlier(
+            run, "replay", earlier=known, new=new, share=share, seed=recipe.seed
+        )
+        earlier = {"reference (replay)": sampled} if sampled.rows else {}
+    reused = sum(table.rows or 0 for table in earlier.values())
+    return earlier | ({"reference": new} if new.rows else {}), reused
+
+
+def tune_policy(
+    run: Run, recipe: Recipe, parts: Parts, state: State, pairs: dict[str, Artifact]
+) -> Artifact:
+    """The policy optimized on the pairs."""
+    against = {"initial": parts.policy, "previous": state.policy, "average": state.average}
+    logps = [
+        reference(run, title, policy=against[recipe.policy.reference], preferences=table)
+        for title, table in pairs.items()
+    ]
+    return optimize(
+        run,
+        policy=state.policy,
+        preferences=list(pairs.values()),
+        reference=logps,
+        config=recipe.policy,
+        seed=recipe.seed,
+    )
+
+
+def stopped(
+    run: Run, recipe: Recipe, labelled: Labelled, number: int, pairs: int, reused: int
+) -> Stopped | None:
+    """What is said of the round's pairs; why it ends here, if there is none to train on.
+
+    Args:
+        pairs: To train on, earlier ones included.
+        reused: Of these, pairs of earlier rounds.
+    """
+    counts = ledger(
+        labelled.asked, labelled.completions, labelled.mined, labelled.preferences, too_long=0
+    )
+    if not pairs:
+        return Stopped(number, labelled, f"round {number}: {shortfall.reason(counts, recipe)}")
+    run.progress.note(shortfall.mined_line(counts, recipe))
+    if not counts.labelled:
+        run.progress.note(
+            f"warning: no new pair; the policy trains on {reused:,} earlier ones alone"
+            + (", the student stays" if recipe.student.model != NONE else "")
+        )
+    elif few := shortfall.few_line(counts, recipe, pairs):
+        run.progress.note(few)
+    return None
+
+
+def tune(
+    run: Run,
+    recipe: Recipe,
+    parts: Parts,
+    state: State,
+    labelled: Labelled,
+    pairs: dict[str, Artifact],
+    reused: int,
+) -> Tuned:
+    """The student distilled from, and the policy optimized on, the preferences."""
+    student = None
+    if state.student and recipe.student.update and labelled.preferences.rows:
+        student = distill(
+            run,
+            student=state.student,
+            preferences=labelled.preferences,
+            replay=([parts.replay] if parts.replay else []) + list(state.preferences),
+            config=recipe.student,
+            seed=recipe.seed,
+        )
+    return Tuned(student, tune_policy(run, recipe, parts, state, pairs), reused)
+
+
+def judge(
+    run: Run, recipe: Recipe, parts: Parts, state: State, tuned: Tuned, number: int
+) -> Judged:
+    """Gate on the dev prompts, win rate and drift on the test prompts."""
+    policy = tuned.policy
+    previous = answer(run, recipe, parts, state.policy, "dev", state.adopted)
+    candidate = answer(run, recipe, parts, policy, "dev", number)
+    verdict = gate(run, before=previous.rewards, after=candidate.rewards, config=recipe.gate)
+    base = answer(run, recipe, parts, parts.policy, "test")
+    test = answer(run, recipe, parts, policy, "test", number)
+    student = tuned.student or state.student
+    return Judged(
+        gate=verdict,
+        evaluation=evaluate(
+            run,
+            prompts=parts.test,
+            base=base.completions,
+            policy=test.completions,
+            base_rewards=base.rewards,
+            policy_rewards=test.rewards,
+            judge=recipe.evaluate.judge,
+        ),
+        drift=drift(
+            run,
+            prompts=parts.test,
+            completions=test.completions,
+            policy=policy,
+            base=parts.policy,
+        ),
+        base=base,
+        policy=test,
+        student_rewards=score(
+            run,
+            "student scores test",
+            model=student,
+            prompts=parts.test,
+            completions=test.completions,
+            max_length=recipe.max_length,
+        )
+        if student
+        else None,
+    )
+
+
+def following(run: Run, recipe: Recipe, state: State, outcome: Outcome) -> State:
+    """What the next round starts from."""
+    policy, mean, older = state.policy, state.average, state.older
+    adopted = outcome.number if outcome.adopted else state.adopted
+    if outcome.adopted:
+        older, policy = (state.policy, *older), outcome.tuned.policy
+        if recipe.policy.reference == "average":
+            mean = average(run, average=mean, policy=policy, decay=recipe.policy.average_decay)
+    student = outcome.tuned.student if outcome.student_adopted else None
+    return State(
+        policy=policy,
+        student=student or state.student,
+        average=mean,
+        adopted=adopted,
+        older=older,
+        preferences=(*state.preferences, outcome.labelled.preferences),
+        stored=outcome.labelled.stored,
+    )
+
+
+@flow(
+    name="round",
+    flow_run_name="{name} / round {number}",
+    persist_result=False,
+    validate_parameters=False,
+)
+def align_round(
+    run: Run, name: str, recipe: Recipe, parts: Parts, state: State, number: int
+) -> tuple[State, Outcome | Stopped]:
+    """Label, tune both models, adopt the policy if the teacher agrees.
+
+    Ends after the labelling where no pair is left to train on.
+    """
+    evaluated = recipe.evaluated(number)
+    if state.student and evaluated:
+        base = answer(run, recipe, parts, parts.policy, "dev")
+        before = student_agreement(run, recipe, parts, state.student, base, "before")
+    labelled = label(run, recipe, parts, state, number)
+    pairs, reused = training_pairs(run, recipe, state, labelled)
+    total = sum(table.rows or 0 for table in pairs.values())
+    if ended := stopped(run, recipe, labelled, number, total, reused):
+        return state, ended
+    tuned = tune(run, recipe, parts, state, labelled, pairs, reused)
+    measured = None
+    if state.student and evaluated:
+        after = before
+        if tuned.student:
+            after = student_agreement(run, recipe, parts, tuned.student, base, "after")
+        measured = Agreement(before, after)
+    outcome = Outcome(
+        number=number,
+        labelled=labelled,
+        tuned=tuned,
+        judged=judge(run, recipe, parts, state, tuned, number) if evaluated else None,
+        agreement=measured,
+        precision=precision(run, preferences=labelled.preferences)
+        if recipe.evaluate.judge == "oracle"
+        else None,
+    )
+    return following(run, recipe, state, outcome), outcome

@@ -1,0 +1,120 @@
+"""A model matrix of recorded answers: pairs by the places of the models, nothing is generated.
+
+At most a judge is asked to correct the presumed order. No policy and no student are trained; the
+result is a table of pairs, each with both models and the axis of the matrix that sets them apart.
+"""
+
+from dataclasses import dataclass
+
+from prefect import flow
+
+from data.recipes.recipe import NONE, Recipe
+from data.store.artifacts import TABLE, Artifact
+from data.store.digests import file_digest
+from data.summary import Round, StudentSummary
+from flows.preflight.models import cell_field
+from flows.summarize import Book, axis_summaries, ledger
+from tasks.matrix import correct, keep_order, pair_up
+from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
+from tasks.stage import Model, Run
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The prompts that anyone answered, and the answers of each cell."""
+
+    prompts: Artifact
+    completions: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True)
+class MatrixOutcome:
+    asked: Artifact
+    completions: tuple[Artifact, ...]
+    mined: Artifact
+    preferences: Artifact
+    pairs: Artifact
+
+
+def read_cells(run: Run, recipe: Recipe) -> Cells:
+    """The recorded answers of every cell of the matrix."""
+    files = [run.outside[cell_field(cell)] for cell in recipe.cells]
+    prompts = import_cell_prompts(run, cells=files)
+    completions = [
+        read_cell(run, f"answers of {cell.name}", prompts=prompts, source=file, name=cell.name)
+        for cell, file in zip(recipe.cells, files, strict=True)
+    ]
+    return Cells(prompts, tuple(completions))
+
+
+def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact:
+    """The preferences: in the matrix's order, or in that of a judge."""
+    assert recipe.matrix is not None
+    config = recipe.matrix.correction
+    if config.judge == NONE:
+        return keep_order(run, mined=mined, prompts=cells.prompts, round_number=1)
+    field = "teacher.model" if config.judge == "teacher" else "matrix.correction.judge"
+    return correct(
+        run,
+        mined=mined,
+        prompts=cells.prompts,
+        judge=run.outside[field],
+        config=config,
+        min_margin=recipe.teacher.min_margin,
+        round_number=1,
+        max_length=recipe.max_length,
+    )
+
+
+@flow(
+    name="matrix",
+    flow_run_name="{name} / matrix",
+    persist_result=False,
+    validate_parameters=False,
+)
+def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOutcome:
+    """One round without generation and training."""
+    assert recipe.matrix is not None
+    mined = pair_up(
+        run,
+        prompts=cells.prompts,
+        completions=list(cells.completions),
+        places=list(recipe.cells),
+        own=[],
+        config=recipe.matrix,
+        drop_truncated=recipe.mine.drop_truncated,
+        seed=recipe.seed,
+    )
+    preferences = ordered(run, recipe, cells, mined)
+    pairs = pair_table(run, preferences=preferences, places=list(recipe.cells))
+    return MatrixOutcome(cells.prompts, cells.completions, mined, preferences, pairs)
+
+
+def matrix_summary(outcome: MatrixOutcome) -> Round:
+    """Pairs of recorded answers: no policy, no student."""
+    counts = ledger(
+        outcome.asked, outcome.completions, outcome.mined, outcome.preferences, too_long=0
+    )
+    return Round(
+        round=1,
+        ledger=counts,
+        teacher_calls=outcome.preferences.meta["teacher_calls"],
+        swap_rate=counts.swap_rate,
+        student=StudentSummary(),
+        matrix=axis_summaries(outcome.preferences, outcome.pairs),
+    )
+
+
+def pair_a_matrix(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
+    """Pairs of a recorded model matrix, linked into the run's folder; no models come of it."""
+    cells = read_cells(run, recipe)
+    book.prepared()
+    run.progress.section("Model matrix")
+    outcome = run.books.flow(pair_recorded, run, recipe.run, recipe, cells)
+    entry = matrix_summary(outcome)
+    entry.stages = run.take_records()
+    book.summary.rounds.append(entry)
+    run.progress.note(f"{entry.ledger.labelled:,} pairs of {entry.ledger.asked:,} prompts")
+    table = run.context.store.path(outcome.pairs) / TABLE
+    book.link("pairs.parquet", table, file_digest(table))
+    return {}

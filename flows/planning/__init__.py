@@ -1,0 +1,1 @@
+"""What a run would do: check, plan, preview and outlook; computes nothing."""

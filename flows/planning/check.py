@@ -1,0 +1,204 @@
+"""A look at a recipe before hours of work: what is wrong with it, what it reads, what it will do.
+
+No weights are loaded unless asked for (`deep`), nothing is computed, and nothing is written.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from data.errors import InputError
+from data.recipes.recipe import Recipe
+from data.store.remote import local_folder
+from flows.planning.plan import Plan, planned
+from flows.planning.preview import Preview, prompt_files, read_by_models
+from flows.preflight import inputs as preflight
+from flows.preflight.fitting import filled, left_out
+from flows.preflight.models import tokenizer_of, writes
+from flows.preflight.prompts import Prompts
+from models.checkpoints import (
+    context_length,
+    has_template,
+    is_causal,
+    lacks_head,
+    read_config,
+    weight_files,
+    weight_shapes,
+)
+from tasks.running import machine
+
+_TOKEN_BYTES = 10  # of a completion's token in the store: its id and its text
+_OPTIMIZER_BYTES = 12  # of a trained weight in a checkpoint: itself in float32, and Adam's two
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the files of a model tell."""
+
+    field: str
+    path: str
+    architecture: str
+    parameters: int
+    bytes: int
+    dtype: str
+    context: int | None
+    reads: str  # "chat template", "text pair"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a model did when it was loaded, with --deep."""
+
+    field: str
+    seconds: float
+    answer: str | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Disk:
+    store: str
+    needed: int  # bytes at most, roughly
+    meanwhile: int  # bytes of checkpoints during a training, which are removed
+    free: int
+
+
+@dataclass
+class Check:
+    """Everything that is known of a recipe before its run."""
+
+    recipe: Recipe
+    chosen: dict[str, Any]  # what the recipe leaves out and its models decide
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    machine: dict[str, str] = field(default_factory=dict)
+    models: list[ModelFacts] = field(default_factory=list)
+    prompts: Preview = field(default_factory=Preview)
+    plan: Plan | None = None
+    disk: Disk | None = None
+    tried: list[Tried] = field(default_factory=list)
+
+
+def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -> Check:
+    """Look at all that the recipe names. What is wrong is in `problems`, and then there is no plan.
+
+    With `deep` every model of the user's is loaded and used once.
+    """
+    chosen = left_out(recipe)
+    whole = filled(recipe, chosen)
+    seen = preflight.inspect(whole, weights=deep)
+    findings, models, prompts = seen.findings, seen.models, seen.prompts
+    findings.attempt(_writable, "--store", local_folder(store)[0])
+    findings.attempt(_writable, "--runs-dir", runs_dir / whole.run)
+    found = Check(whole, chosen, findings.problems, findings.notes)
+    if found.problems:
+        return found
+    found.machine = _machine(whole)
+    found.models = [_facts(name, path) for name, path in models.items()]
+    found.prompts = prompt_files(whole)
+    read_by_models(whole, models, prompts, found.prompts)
+    if whole.recorded_matrix:
+        found.prompts.rows["import_cell_prompts"] = sum(1 for _ in prompts)
+    found.plan = planned(whole, store, runs_dir / whole.run, found.prompts.rows)
+    found.disk = _disk(whole, found, local_folder(store)[0])
+    if deep:
+        found.tried = _tried(whole, models, prompts)
+    return found
+
+
+def _writable(option: str, folder: Path) -> None:
+    """InputError unless the folder can be made or written into; nothing is made."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise InputError(f"{option}: '{folder}' cannot be written; name another folder")
+
+
+def _machine(recipe: Recipe) -> dict[str, str]:
+    found = {"device": machine.device(recipe.runtime), "dtype": machine.dtype(recipe.runtime)}
+    if not (recipe.logged or recipe.recorded_matrix):
+        found["engine"] = machine.engine_name(recipe.generate.engine)
+    return found
+
+
+def _facts(name: str, path: Path) -> ModelFacts:
+    config = read_config(path, name)
+    reads = "chat template" if writes(name) or has_template(path, name) else "text pair"
+    stored = config.get("dtype") or config.get("torch_dtype") or "float32"
+    return ModelFacts(
+        field=name,
+        path=str(path),
+        architecture=str((config.get("architectures") or ["unnamed"])[0]),
+        parameters=sum(map(prod, weight_shapes(path, name).values())),
+        bytes=sum(file.stat().st_size for file in weight_files(path, name)),
+        dtype=str(stored),
+        context=context_length(path, name),
+        reads=reads,
+    )
+
+
+def _disk(recipe: Recipe, found: Check, root: Path) -> Disk:
+    """Roughly: whole models as they were saved, tokens of completions, checkpoints meanwhile."""
+    assert found.plan is not None
+    sizes = {one.field.removesuffix(".model"): one for one in found.models}
+    needed = meanwhile = 0
+    for step in found.plan.steps:
+        needed += step.tokens * _TOKEN_BYTES
+        model = sizes.get(step.makes)
+        if model:
+            needed += model.bytes
+            full = step.makes == "policy" and recipe.policy.method == "full"
+            meanwhile = max(meanwhile, model.parameters * _OPTIMIZER_BYTES if full else 0)
+    there = next(parent for parent in (root, *root.absolute().parents) if parent.exists())
+    return Disk(str(root), needed, meanwhile, shutil.disk_usage(there).free)
+
+
+def _tried(recipe: Recipe, models: dict[str, Path], prompts: Prompts) -> list[Tried]:
+    """Every model loaded as the run will load it, and used once."""
+    first = next(iter(prompts), None)
+    messages = first.messages if first else [{"role": "user", "content": "Hello!"}]
+    found, answer = [], "Yes."
+    for name, path in sorted(models.items(), key=lambda one: not writes(one[0])):
+        started = monotonic()
+        if writes(name) and is_causal(path, name) and not name.startswith("matrix.correction"):
+            text = _answer(recipe, name, path, messages)
+            answer = text or answer if name == "policy.model" else answer
+            found.append(Tried(name, round(monotonic() - started, 1), answer=text))
+        elif name == "student.model" and lacks_head(path, name):
+            continue  # its head is made by the run; its weights have been read
+        elif not is_causal(path, name):
+            score = _score(recipe, path, messages, answer)
+            found.append(Tried(name, round(monotonic() - started, 1), score=score))
+    return found
+
+
+def _answer(recipe: Recipe, field: str, path: Path, messages: list[dict[str, str]]) -> str:
+    from models.chat import render_prompt
+    from models.engines import open_engine
+    from models.engines.base import Sampling
+
+    name = machine.engine_name(recipe.generate.engine)
+    tokenizer = tokenizer_of(recipe, field, path)
+    engine = open_engine(name, path, recipe.runtime, recipe.max_length, recipe.seed)
+    try:
+        longest = min(recipe.generate.max_tokens, 128)
+        ids = [render_prompt(tokenizer, messages)]
+        ((output,),) = engine.generate(ids, [recipe.seed], Sampling(1, 0.0, 1.0, longest))
+        return output.text
+    finally:
+        engine.close()
+
+
+def _score(recipe: Recipe, path: Path, messages: list[dict[str, str]], answer: str) -> float | None:
+    from models.rewards import open_scorer
+
+    device = machine.device(recipe.runtime)
+    scorer = open_scorer(path, recipe.runtime, recipe.max_length, device=device)
+    try:
+        (reward,) = scorer.score([(messages, answer)]).tolist()
+        return None if reward != reward else round(reward, 4)
+    finally:
+        scorer.close()

@@ -1,0 +1,240 @@
+"""What a run of a recipe would find in the store and what it would compute: a walk ahead.
+
+The flow's own functions are called with a `Run` whose stages compute nothing: a stage that is in
+the store gives its artifact, any other a stand-in. So a plan cannot differ from the flow. Where a
+stage's inputs are stand-ins its key is not known yet, and neither is whether it will be found.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from data.errors import TsAlignError
+from data.recipes.recipe import Recipe
+from data.store.artifacts import Artifact
+from data.store.digests import digest_of
+from flows.planning.bounds import best_case, most_rows, unknown
+from tasks.running import shards as sharding
+from tasks.running.keys import key_value
+from tasks.running.outside import External
+from tasks.running.progress import Progress
+from tasks.stage import Run, Stage
+
+State = Literal["found", "again", "compute", "later"]
+STATES: tuple[State, ...] = get_args(State)
+MODELS = ("policy", "student", "teacher")  # kinds of artifacts
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage call of the run.
+
+    found: in the store. again: made earlier in the same run. compute: not there. later: its inputs
+    are not there yet, and something of its kind is, so nobody knows. The counts are of what is left
+    to do, at most.
+    """
+
+    section: str
+    title: str
+    stage: str
+    state: State
+    shards_found: int = 0
+    shards: int = 0
+    sampled: int = 0  # completions
+    tokens: int = 0  # sampled at most
+    reads: int = 0  # texts read by a reward model or judge
+    reader: str = ""
+    pairs: int = 0  # rows that a training goes through in each epoch
+    makes: str = ""  # "policy", "student", "teacher": a model is written
+    rows: int = 0
+
+
+@dataclass
+class Plan:
+    steps: list[Step] = field(default_factory=list)
+    ends: str | None = None  # why it is known no further than this
+    fails: bool = False  # the run will end there with an error
+
+    def sections(self) -> dict[str, list[Step]]:
+        """Steps by section, in the order of the run."""
+        found: dict[str, list[Step]] = {}
+        for step in self.steps:
+            found.setdefault(step.section, []).append(step)
+        return found
+
+
+class _Sections(Progress):
+    """Hears of the flow which part of the run comes, and shows nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.title = "Preparing"
+
+    def section(self, title: str) -> None:
+        self.title = title
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class _NoBook:
+    """The run's book, which a plan does not keep."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+class _Walk:
+    """Answers the stages of a run in place of their bodies."""
+
+    def __init__(self, run: Run, sections: _Sections, plan: Plan, known: Mapping[str, int]) -> None:
+        self._run, self._sections, self._plan, self._known = run, sections, plan, known
+        self._stand_ins: set[str] = set()  # digests
+        self._asked: dict[str, int] = {}  # prompts, by the digest of their completions
+        self._made: dict[str, str] = {}  # kinds of models, by digest
+        self._seen: set[str] = set()  # digests of the calls so far
+
+    def __call__(self, stage: Stage, title: str, inputs: dict[str, Any]) -> Artifact:
+        later = unknown(list(inputs.values()), lambda one: one.digest in self._stand_ins)
+        key = None if later else stage.key(self._run.context, inputs)
+        found = self._run.context.store.find(stage.kind, key) if key else None
+        artifact = found or self._stand_in(stage, title, inputs)
+        if "prompts" in inputs and stage.kind == "completions":
+            self._asked[artifact.digest] = inputs["prompts"].rows or 0
+        if stage.kind in MODELS:
+            self._made[artifact.digest] = stage.kind
+        state: State = "found" if found else "compute"
+        if later and self._has(stage.kind):
+            state = "later"
+        whole, there = self._shards(stage, key, inputs) if key and not found else (0, 0)
+        share = 1 - there / whole if whole else 1.0
+        known = (artifact.rows or 0, 0.0 if found else share)
+        self._note(stage, title, inputs, state, (there, whole), known)
+        return artifact
+
+    def _has(self, kind: str) -> bool:
+        """Whether the store holds anything of this kind, as far as this machine can tell."""
+        store = self._run.context.store
+        return not store.is_local or (store.root / kind).is_dir()
+
+    def _note(
+        self,
+        stage: Stage,
+        title: str,
+        inputs: dict[str, Any],
+        state: State,
+        shards: tuple[int, int],
+        known: tuple[int, float],
+    ) -> None:
+        """Record the step. The same work is counted once, as the store keeps it after the first."""
+        work = digest_of([stage.name, stage.version, _names(list(inputs.items()))])
+        rows, share = known
+        if work in self._seen and state != "found":
+            state, share = "again", 0.0
+        costs = self._costs(stage, inputs, ceil(rows * share)) if share else {}
+        step = Step(
+            section=self._sections.title,
+            title=title,
+            stage=stage.name,
+            state=state,
+            shards_found=shards[0],
+            shards=shards[1],
+            rows=ceil(rows * share),
+            **costs,
+        )
+        self._seen.add(work)
+        self._plan.steps.append(step)
+
+    def _costs(self, stage: Stage, inputs: dict[str, Any], left: int) -> dict[str, Any]:
+        """What a step that is not found takes at most; `left` rows of it are not there."""
+        if stage.name == "generate":
+            return {"sampled": left, "tokens": left * inputs["decoding"].max_tokens}
+        if stage.name == "score":
+            return {"reads": left, "reader": self._whose(inputs["model"])}
+        if stage.name in ("relabel", "correct"):
+            reader = inputs.get("teacher") or inputs["judge"]
+            return {"reads": 2 * left, "reader": self._whose(reader)}
+        if stage.kind not in MODELS:
+            return {}
+        pairs = inputs.get("preferences") or []
+        tables = pairs if isinstance(pairs, list) else [pairs]
+        trained = sum(table.rows or 0 for table in tables)
+        return {"makes": stage.kind, "pairs": trained}
+
+    def _whose(self, model: Artifact | External) -> str:
+        if isinstance(model, External):
+            return model.field.removesuffix(".model")
+        return self._made.get(model.digest, "policy")
+
+    def _shards(self, stage: Stage, key: dict[str, Any], inputs: dict[str, Any]) -> tuple[int, int]:
+        """How many shards the stage has, and how many of them a run that ended has left."""
+        if stage.shards is None:
+            return 0, 0
+        context = self._run.context
+        table = context.store.table(inputs[stage.shards])
+        pieces = list(sharding.slices(table, context.runtime.shard_prompts))
+        if len(pieces) < 2:
+            return 0, 0
+        keys = [key | {"shard": digest_of(piece.to_pylist())} for piece in pieces]
+        return len(keys), sum(context.store.find(stage.kind, one) is not None for one in keys)
+
+    def _stand_in(self, stage: Stage, title: str, inputs: dict[str, Any]) -> Artifact:
+        completions = inputs.get("completions")
+        asked = self._asked.get(getattr(completions, "digest", ""), 0)
+        most = most_rows(stage.name, inputs, self._known, asked)
+        name = digest_of(["plan", stage.name, _names(list(inputs.items()))])
+        meta = best_case(stage.name, stage.kind, inputs, most or 0, asked)
+        self._stand_ins.add(name)
+        return Artifact(kind=stage.kind, key=name, digest=name, rows=most, meta=meta)
+
+
+def _names(value: Any) -> Any:
+    """Arguments as JSON, by which equal calls are known: stand-ins too have digests."""
+    if isinstance(value, list | tuple):
+        return [_names(item) for item in value]
+    return key_value(value)
+
+
+def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) -> Plan:
+    """The stages of a run of this recipe, from the first to the last.
+
+    Writes nothing and computes nothing; of a store elsewhere what is found is fetched, as the run
+    would.
+
+    Args:
+        recipe: Fitted, and accepted by preflight.
+        known: Rows of the files that the recipe names, by field.
+
+    Raises:
+        InputError: a model or a file cannot be read.
+    """
+    from flows.align import learn_from_logs, open_run, rounds
+    from flows.matrix_pairs.flow import pair_recorded, read_cells
+    from tasks.running.books import Books
+
+    sections, plan = _Sections(), Plan()
+    run = open_run(recipe, store, folder, sections, None, Books(kept=False))
+    run.ahead = _Walk(run, sections, plan, known)
+    book: Any = _NoBook()
+    try:
+        if recipe.recorded_matrix:
+            cells = read_cells(run, recipe)
+            sections.section("Model matrix")
+            run.books.flow(pair_recorded, run, recipe.run, recipe, cells)
+        elif recipe.logged:
+            learn_from_logs(run, recipe, book)
+        else:
+            rounds(run, recipe, book)
+    except TsAlignError as error:  # a round that is done already has no pair left
+        plan.ends, plan.fails = str(error), True
+    except Exception as error:
+        if not recipe.own_labels:
+            raise
+        # A user's own labeller may read tables that are not there yet.
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+        plan.ends = f"labels: what follows is known once the stages before it are there ({reason})"
+    finally:
+        run.context.residents.close()
+    return plan

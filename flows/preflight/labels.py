@@ -1,0 +1,74 @@
+"""What can be checked of a user's own labeller before any work, without running its code."""
+
+import ast
+import importlib.util
+import warnings
+from collections.abc import Iterator
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from data.errors import InputError
+from data.files import check_regular
+from data.paths import named_path
+from data.recipes.recipe import Recipe
+
+
+def check_own_labels(recipe: Recipe) -> None:
+    """The file is Python, what it imports is installed, and it has the function.
+
+    Its code runs when a round needs it.
+    """
+    if recipe.own_labels is None:
+        return
+    path, name = recipe.own_labels
+    path = str(named_path(path, "labels"))
+    check_regular(path, "labels")
+    tree = _parsed(path)
+    for module in _imported(tree):
+        if not _installed(module, Path(path).parent):
+            raise InputError(f"labels: {path} imports {module!r}, which is not here; install it")
+    if not any(name in _bound(node) or "*" in _bound(node) for node in ast.walk(tree)):
+        raise InputError(f"labels: {path} has no function {name!r}; check both names")
+
+
+def _parsed(path: str) -> ast.Module:
+    try:
+        source = Path(path).read_bytes()
+        with warnings.catch_warnings(action="ignore"):
+            compile(source, path, "exec", dont_inherit=True)  # finds more than the parser alone
+            return ast.parse(source)
+    except SyntaxError as error:
+        where = f" line {error.lineno}" if error.lineno else ""
+        raise InputError(f"labels: {path}{where}: not Python ({error.msg}); correct it") from None
+    except (OSError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(f"labels: {path}: not Python ({reason[:120]}); correct it") from None
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    """Packages that the file cannot do without: those it imports first of all, unguarded."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def _installed(module: str, folder: Path) -> bool:
+    """Whether Python finds the module, beside the file too."""
+    try:
+        beside = PathFinder.find_spec(module, [str(folder)])
+        return beside is not None or importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _bound(node: ast.AST) -> set[str]:
+    """Names that a statement gives a value to."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {alias.asname or alias.name for alias in node.names}
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        return {node.id}
+    return set()

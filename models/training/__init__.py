@@ -1,0 +1,1 @@
+"""Trainings: DPO, SFT and reward models, their losses, resumption, trackers."""

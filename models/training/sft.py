@@ -1,0 +1,108 @@
+"""Supervised fine-tuning on demonstrations: TRL's SFTTrainer, loss on the completion only."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, set_seed
+from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from data.errors import InputError
+from data.recipes.recipe import RuntimeConfig, TrainConfig
+from models.batching import LengthGroups, Parts, Row
+from models.chat import Messages, Tokenizer, render_completion
+from models.hardware import stored_dtype
+from models.loading import load_policy
+from models.silence import quiet
+from models.training.trackers import Tracking
+from models.training.trainers import (
+    OnProgress,
+    PartsTrainer,
+    arguments,
+    input_errors,
+    require_rows,
+    run,
+    save_model,
+)
+
+_IGNORED = -100  # label of a token without loss
+
+
+class _Trainer(PartsTrainer, SFTTrainer):
+    def part_loss(self, model: Any, part: Any, row_share: float, token_share: float) -> Any:
+        return self.compute_loss(model, part) * token_share
+
+
+@quiet()
+def train_sft(
+    out: Path,
+    *,
+    model: Path | PreTrainedModel,
+    tokenizer: Tokenizer,
+    conversations: Sequence[Messages],
+    config: TrainConfig,
+    runtime: RuntimeConfig,
+    seed: int,
+    on_progress: OnProgress | None = None,
+    checkpoints: Path | None = None,
+    tracking: Tracking | None = None,
+) -> dict[str, Any]:
+    """Fine-tune on the last assistant turn of each conversation; save the model in `out`.
+
+    The loss is the mean over the completion tokens of a batch, in nats. Returns steps, losses,
+    counts (`rows`, `too_long`) and TRL's metrics. Raises InputError, TrainingError.
+    """
+    set_seed(seed)
+    rows, too_long = tokenise_conversations(tokenizer, conversations, config.max_length)
+    require_rows(rows, too_long, "max_length")
+    source = None if isinstance(model, PreTrainedModel) else model
+    if isinstance(model, PreTrainedModel):
+        stored = model.dtype
+    else:
+        stored = stored_dtype(model, runtime)
+        model = load_policy(model, torch.float32, runtime.trust_remote_code)
+    with input_errors("sft"):
+        trainer = _Trainer(
+            model=model,
+            args=SFTConfig(
+                **arguments(out, len(rows), config, runtime, seed),
+                dataset_kwargs={"skip_prepare_dataset": True},
+            ),
+            data_collator=Parts(
+                DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id or 0),
+                runtime.train_micro_batch,
+                lambda row: row["n_tokens"],
+            ),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+        )
+    trainer.sampler = LengthGroups([len(row["input_ids"]) for row in rows], config.batch_size, seed)
+    meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
+    save_model(trainer.model, tokenizer, out, stored, like=source)
+    return {**meta, "too_long": too_long}
+
+
+def tokenise_conversations(
+    tokenizer: Tokenizer, conversations: Sequence[Messages], max_length: int
+) -> tuple[list[Row], int]:
+    """Rows of input_ids and labels (-100 on the prompt), and how many were too long."""
+    rows: list[Row] = []
+    too_long = 0
+    for number, messages in enumerate(conversations):
+        if not messages or messages[-1]["role"] != "assistant":
+            raise InputError(f"conversation {number}: must end with an assistant message")
+        prompt, completion = render_completion(tokenizer, messages[:-1], messages[-1]["content"])
+        if len(prompt) + len(completion) > max_length:
+            too_long += 1
+            continue
+        rows.append(
+            {
+                "input_ids": prompt + completion,
+                "labels": [_IGNORED] * len(prompt) + completion,
+                "n_tokens": len(completion),
+            }
+        )
+    return rows, too_long

@@ -1,0 +1,1 @@
+"""The embedded world's models and its oracle as a judge."""

@@ -1,0 +1,238 @@
+"""Compare: the HTML page of two runs side by side, from their summaries and stored evaluations.
+
+Loads neither torch nor Prefect.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data.durations import duration
+from data.errors import ArtifactError
+from data.statistics import dataset_mean, outcome, win_rate
+from data.store.store import Store
+from data.summary import StageRecord, Summary, write_text
+from reports import text, view
+from reports.answers import sample_groups
+from reports.page import drift_charts, environment, win_chart
+from reports.report import evaluation_samples
+from reports.rules import warnings
+from reports.words import words
+
+Row = dict[str, Any]
+
+
+class Paired(NamedTuple):
+    """Two final policies on the prompts that both answered; `None` where nothing can be said."""
+
+    notes: list[str]  # what a reader must know before believing the rest
+    rows: list[Row]  # EVALUATION rows with A's answers in place of the base's, and messages
+    head_to_head: dict[str, Any] | None  # `stats.win_rate` of B over A
+    scores: dict[str, Any] | None  # `stats.dataset_mean` of B's score less A's
+
+
+def write_comparison(a: Summary, b: Summary, store: Store, out: Path) -> None:
+    """Write the page. What is not in the store any more is left out, and said to be."""
+    write_text(out, comparison_text(a, b, store))
+
+
+def comparison_text(a: Summary, b: Summary, store: Store) -> str:
+    """The page of two runs, as `write_comparison` writes it."""
+    samples = []
+    for summary in (a, b):
+        rows: list[Row] = []
+        with suppress(ArtifactError):
+            rows = evaluation_samples(summary, store)
+        samples.append(rows)
+    return comparison_html(a, b, samples[0], samples[1])
+
+
+def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Sequence[Row]) -> str:
+    """The page of two runs.
+
+    Args:
+        a_rows, b_rows: Rows of `evaluation_samples`; empty where there are none.
+    """
+    runs = (a, b)
+    labels = ("A", "B")
+    paired = compare_policies(a, b, a_rows, b_rows)
+    drift = [
+        (run.rounds, view.base_drift(run, rows))
+        for run, rows in zip(runs, (a_rows, b_rows), strict=True)
+    ]
+    return (
+        environment()
+        .get_template("report_compare.html.j2")
+        .render(
+            runs=runs,
+            labels=labels,
+            results=[text.result(run) for run in runs],
+            headlines=[text.headline(run) for run in runs],
+            changed=differences(a.config, b.config),
+            win_chart=win_chart([run.rounds for run in runs], labels),
+            rounds=round_rows(a, b),
+            datasets=dataset_rows(a, b, paired),
+            paired=paired,
+            groups=sample_groups(paired.rows) if paired.head_to_head else [],
+            totals_rows=total_rows(a, b),
+            drift_charts=drift_charts(drift, labels),
+            warned=[
+                warnings(base, run.rounds, words(run))
+                for run, (_, base) in zip(runs, drift, strict=True)
+            ],
+        )
+    )
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(dotted field, value in A, value in B) of the fields that differ; "–" where one has none."""
+    left, right = _flat(a), _flat(b)
+    return [
+        (name, left.get(name, "–"), right.get(name, "–"))
+        for name in [*left, *(name for name in right if name not in left)]
+        if name != "run" and left.get(name) != right.get(name)
+    ]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = str(value)
+    return found
+
+
+def compare_policies(
+    a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Sequence[Row]
+) -> Paired:
+    """The final policies of both runs on the prompts that both answered, joined by prompt."""
+    finals = text.result(a), text.result(b)
+    if not (finals[0] and finals[1]):
+        return Paired(["A run without an adopted policy has nothing to pair."], [], None, None)
+    if not (a_rows and b_rows):
+        return Paired(["An evaluation is no longer in this store."], [], None, None)
+    mine = {row["prompt_id"]: row for row in a_rows}
+    shared = [(mine[y["prompt_id"]], y) for y in b_rows if y["prompt_id"] in mine]
+    both = [(x, y) for x, y in shared if x["messages"] == y["messages"]]
+    if not both:
+        return Paired(["The runs were evaluated on different prompts."], [], None, None)
+    notes = _notes(a, b, (len(both), len(a_rows), len(b_rows)))
+    if any(x["base_completion"] != y["base_completion"] for x, y in both):
+        notes.append(
+            "The base policies answer differently, so the win rates over the base have different "
+            "yardsticks."
+        )
+    if _judge(a) != _judge(b):
+        notes.append(
+            "The judges differ, so the scores cannot be set against each other; only the win rates "
+            "over the base are shown, each by its own judge."
+        )
+        return Paired(notes, [], None, None)
+    rows = [_row(x, y) for x, y in both]
+    rates = win_rate([row["outcome"] for row in rows], [row["dataset"] for row in rows])
+    known = [row for row in rows if None not in (row["base_score"], row["policy_score"])]
+    scores = None
+    if known:
+        gains = [row["policy_score"] - row["base_score"] for row in known]
+        scores = dataset_mean(gains, [row["dataset"] for row in known])
+    return Paired(notes, rows, rates, scores)
+
+
+def _notes(a: Summary, b: Summary, counts: tuple[int, int, int]) -> list[str]:
+    both, in_a, in_b = counts
+    notes = []
+    if not both == in_a == in_b:
+        notes.append(
+            f"Of {in_a:,} and {in_b:,} prompts evaluated, {both:,} are the same; only these are "
+            "paired."
+        )
+    decoding = [run.config.get("evaluate", {}).get("temperature") for run in (a, b)]
+    if decoding[0] != decoding[1]:
+        notes.append("The answers were sampled at different temperatures.")
+    return notes
+
+
+def _row(x: Row, y: Row) -> Row:
+    """An EVALUATION row in which A's final policy stands where the base does."""
+    return {
+        "prompt_id": y["prompt_id"],
+        "dataset": y["dataset"],
+        "messages": y["messages"],
+        "base_completion": x["policy_completion"],
+        "policy_completion": y["policy_completion"],
+        "base_score": x["policy_score"],
+        "policy_score": y["policy_score"],
+        "outcome": outcome(x["policy_score"], y["policy_score"]),
+    }
+
+
+def _judge(summary: Summary) -> tuple[str, str]:
+    """Who scored the answers; a teacher is known by its content, else by the recipe."""
+    final = text.result(summary)
+    if final is None or final.judge != "teacher":
+        return (final.judge if final else "", "")
+    made = [record.artifact for record in summary.bootstrap if record.kind == "teacher"]
+    return "teacher", made[0] if made else str(summary.config.get("teacher", {}).get("model"))
+
+
+def round_rows(a: Summary, b: Summary) -> list[dict[str, Any]]:
+    """Rounds of A and B with the same number side by side; None where one run has none."""
+    sides = [{entry.round: entry for entry in run.rounds} for run in (a, b)]
+    numbers = sorted(sides[0].keys() | sides[1].keys())
+    return [{"round": n, "sides": [side.get(n) for side in sides]} for n in numbers]
+
+
+def dataset_rows(a: Summary, b: Summary, paired: Paired) -> list[dict[str, Any]]:
+    """Per data set the results of A and B over their base, and of B over A where paired."""
+    finals = text.result(a), text.result(b)
+    parts = [final.by_dataset if final else {} for final in finals]
+    nothing: dict[str, Any] = {"by_dataset": {}}
+    against = (paired.head_to_head or nothing)["by_dataset"]
+    scores = (paired.scores or nothing)["by_dataset"]
+    names = sorted(parts[0].keys() | parts[1].keys() | against.keys())
+    return [
+        {
+            "name": name,
+            "sides": [part.get(name) for part in parts],
+            "against": against.get(name),
+            "score": scores.get(name),
+        }
+        for name in names
+    ]
+
+
+def total_rows(a: Summary, b: Summary) -> list[tuple[str, str, str]]:
+    """(what, in A, in B): the ledgers' sums and what the runs cost."""
+    ledger = [
+        ("prompts asked", "asked"),
+        ("answers generated", "generated"),
+        ("usable answers", "usable"),
+        ("pairs made", "mined"),
+        ("reversed", "swapped"),
+        ("pairs labelled", "labelled"),
+        ("pairs trained on", "trained"),
+    ]
+    rows: list[tuple[str, Callable[[Summary], str]]] = [
+        (title, _counted(name)) for title, name in ledger
+    ]
+    rows += [
+        ("teacher calls to label", lambda run: f"{view.teacher_work(run.rounds)['made']:,}"),
+        ("saved against labelling all", lambda run: f"{view.teacher_work(run.rounds)['saved']:,}"),
+        ("answer tokens", lambda run: f"{sum(entry.tokens for entry in run.rounds):,}"),
+        ("time, all computed", lambda run: duration(_sum(run, "computed_seconds"))),
+        ("time, last invocation", lambda run: duration(_sum(run, "seconds"))),
+        ("saved by reuse", lambda run: duration(_sum(run, "saved_seconds"))),
+    ]
+    return [(title, value(a), value(b)) for title, value in rows]
+
+
+def _counted(name: str) -> Callable[[Summary], str]:
+    return lambda run: f"{sum(getattr(entry.ledger, name) for entry in run.rounds):,}"
+
+
+def _sum(run: Summary, name: str) -> float:
+    records: list[StageRecord] = run.stages()
+    return float(sum(getattr(record, name) for record in records))

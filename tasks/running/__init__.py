@@ -1,0 +1,1 @@
+"""How a stage runs: its key, the machine, loaded models, shards, Prefect's books, progress."""

@@ -1,0 +1,71 @@
+"""What makes the key of a stage: its arguments by content, and what else decides its result."""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from data.recipes.recipe import Config, PolicyConfig, RuntimeConfig, StudentConfig
+from data.source_code import PROJECT, code_digest
+from data.store.artifacts import Artifact
+from models import traits
+from tasks.running.outside import Code, External
+
+
+def of_runtime(inputs: Iterable[Any], runtime: RuntimeConfig) -> dict[str, Any]:
+    """Settings of the runtime that decide this result, where most change speed alone."""
+    inputs = list(inputs)
+    key: dict[str, Any] = {}
+    if runtime.trust_remote_code and traits.CODE in asked_for(inputs):
+        key["trust_remote_code"] = True
+    if runtime.train_micro_batch and any(_drops_out(value) for value in inputs):
+        key["train_micro_batch"] = runtime.train_micro_batch
+    return key
+
+
+def _drops_out(value: Any) -> bool:
+    """Whether a training draws at random which units of an adapter it uses, part by part."""
+    return isinstance(value, PolicyConfig | StudentConfig) and value.adapter.dropout > 0
+
+
+@cache
+def library_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions, without importing the libraries."""
+    return {name: metadata.version(name) for name in names}
+
+
+def key_value(value: Any) -> Any:
+    """How an argument of a stage enters its key.
+
+    Raises:
+        TypeError: for anything that is not an artifact, a model, a configuration or plain JSON.
+    """
+    if isinstance(value, Artifact):
+        return value.digest
+    if isinstance(value, External):
+        return value.identity
+    if isinstance(value, Config):
+        return value.model_dump(mode="json", exclude=set(value.not_in_key))
+    if isinstance(value, list | tuple):
+        return [key_value(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a stage cannot take a {type(value).__name__}: it has no place in a key")
+
+
+def asked_for(inputs: Any) -> set[str]:
+    """What the models among a stage's arguments ask for; see models.traits."""
+    if isinstance(inputs, Artifact):
+        return set(inputs.meta.get("asks", ()))
+    if isinstance(inputs, list | tuple):
+        return set().union(*map(asked_for, inputs))
+    return set(inputs.asks) if isinstance(inputs, External) else set()
+
+
+def own_code(body: Callable[..., Any]) -> tuple[Code, ...]:
+    """The user's file that defines a stage; nothing for this project's, which have versions."""
+    path = Path(body.__code__.co_filename)
+    if body.__module__.split(".")[0] in PROJECT or not path.is_file():
+        return ()
+    return (Code(path=str(path), digest=code_digest(path), field="labels"),)
