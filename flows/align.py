@@ -86,13 +86,14 @@ def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     logs = import_logs(run, recipe.logged)
     book.prepared()
     run.progress.section("Logged completions")
+    run.round = 1
     outcome = distill_from_logs(recipe.run, run=run, recipe=recipe, logs=logs)
     book.logged_done(outcome)
     return {"student": outcome.student}
 
 
 def known_seconds(folder: Path, recipe: Recipe) -> dict[str, float]:
-    """What the stages of a round took the last time, by title; empty where nothing is known."""
+    """What the calls of a round took the last time, by address; empty where nothing is known."""
     try:
         known = read_summary(folder / "summary.json")
     except InputError:
@@ -101,7 +102,7 @@ def known_seconds(folder: Path, recipe: Recipe) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     for record in known.rounds[-1].stages:
-        found[record.stage] = found.get(record.stage, 0.0) + record.computed_seconds
+        found[record.address] = found.get(record.address, 0.0) + record.computed_seconds
     return found
 
 
@@ -135,6 +136,11 @@ def run_recipe(
                 loop = pair_a_matrix if recipe.recorded_matrix else loop
                 models = loop(run, recipe, book)
                 book.finish(models, seconds=monotonic() - started)
+                if redo and not redo.begun:
+                    raise InputError(
+                        f"--stage: round {redo.round} of {recipe.run} has no stage "
+                        f"'{redo.stage}' of its own, and nothing was made again"
+                    )
         finally:
             run.context.loaded.close()
     return str(book.folder)

@@ -23,6 +23,7 @@ from data.interrupts import stop_if_asked
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from data.summary import StageRecord
+from data.titles import address, means
 from models import traits
 from models.training.trackers import of_stage
 from tasks.running import machine
@@ -80,6 +81,14 @@ class Asked:
     title: str  # what the terminal and Prefect show
     measures: bool  # it judges the method and is no part of it
 
+    @property
+    def address(self) -> str:
+        return address(self.stage.name, self.role)
+
+    def is_meant(self, wanted: str) -> bool:
+        """Whether a stage's name, an address or a title means this call."""
+        return means(wanted, self.stage.name, self.role, self.title)
+
 
 def carry_out(asked: Asked, run: Run) -> Artifact:
     """The artifact of a call, computed now or before; the run records it."""
@@ -88,9 +97,9 @@ def carry_out(asked: Asked, run: Run) -> Artifact:
     if run.ahead:  # a plan: what is there, and stand-ins for what is not
         return run.ahead(asked)
     call = _Call(asked, run, asked.stage.key(run.context, asked.inputs))
-    call.again = run.redo is not None and run.redo.concerns(
-        run.round, asked.title, digest_of(call.key), asked.inputs
-    )
+    if run.redo:
+        chosen = asked.is_meant(run.redo.stage)
+        call.again = run.redo.concerns(run.round, chosen, digest_of(call.key), asked.inputs)
     if call.find() is None:
         call.cut()
     artifact = call.make()
@@ -176,7 +185,7 @@ class _Call:
         hit, stage, run = self.find(), self.asked.stage, self.run
         title = f"{self.asked.title} {shard}/{shards}" if shards else self.asked.title
         place = {"shard": shard, "shards": shards} if shards else {}
-        run.progress.start(self.asked.title, **place, found=hit is not None)
+        run.progress.start(self.asked.title, self.asked.address, **place, found=hit is not None)
         body = Watched(self)
         task = compute.with_options(
             name=stage.name,
