@@ -32,8 +32,9 @@ from tasks.running.books import Books
 from tasks.running.progress import Progress
 from tasks.running.residents import Residents
 from tasks.stage import Context, Run, Stage
+from tests.repository import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs" / "determinism.md"
+DOCS = ROOT / "docs" / "determinism.md"
 TODAY = "2026-01-31"
 
 
