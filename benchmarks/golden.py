@@ -138,7 +138,7 @@ MASKS = [
     (r"sha256:[0-9a-f]{64}", "DIGEST"),
     (r"\b[0-9a-f]{12}\b", "DIGEST"),
     (r"\d{4}-\d\d-\d\d( \d\d:\d\d)?( UTC)?", "DATE"),
-    (r"\b\d[\d,.]*( |\u202f|\xa0)(ms|s|min|h)\b", "TIME"),
+    (r"\b\d[\d,.]*\s(?:ms|s|min|h)\b(?:\s\d+\s(?:s|min)\b)?", "TIME"),
     (r"\btsalign \d[\w.+]*", "tsalign VERSION"),
 ]
 

@@ -78,12 +78,14 @@ def contents(pairs: list[Pair], old: Path, new: Path) -> Iterator[str]:
 
 
 def keys(pairs: list[Pair]) -> Iterator[str]:
-    """Fields of keys that differ, with the number of calls and the first of them."""
+    """Fields of keys that differ, with the number of calls and the first of them. That an input has
+    another content is no other key: it is told where the content is."""
+    told = {(json.dumps(a["content"]), json.dumps(b["content"])) for a, b in pairs if a and b}
     found: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], str] = {}
     for a, b in pairs:
-        if a and b:
-            for change in different(a["key"], b["key"]):
+        for change in different(a["key"], b["key"]) if a and b else ():
+            if change[1:] not in told:
                 found[change] += 1
                 first.setdefault(change, b["title"])
     for (path, before, after), times in found.items():
