@@ -33,8 +33,9 @@ from tasks.running.call import Asked
 from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
 from tasks.stage import Context, Run
+from tests.repository import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs" / "determinism.md"
+DOCS = ROOT / "docs" / "determinism.md"
 TODAY = "2026-01-31"
 
 

@@ -24,7 +24,7 @@ from models.chat import load_tokenizer, render_prompt
 from models.traits import asks
 from tasks.running import machine
 from tasks.running.keys import asked_for
-from tests.models.conftest import save_policy
+from tests.fixtures.models import save_policy
 
 DATED = "{{ 'Today: ' + strftime_now('%d %b %Y') + '\\n' }}"
 

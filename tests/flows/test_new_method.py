@@ -1,7 +1,6 @@
 """The worked example of docs/new_method.md is a method: one file and one recipe."""
 
 import re
-from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
@@ -11,8 +10,7 @@ from cli.main import main
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import read_summary
-
-ROOT = Path(__file__).parents[2]
+from tests.repository import ROOT
 
 
 def block(language):

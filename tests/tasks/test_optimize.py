@@ -12,7 +12,7 @@ from data.store.store import Store
 from tasks.optimize import CANARIES, check_policy
 from tasks.running.loaded import LoadedModels
 from tasks.stage import Context
-from tests.models.training_rows import preferences
+from tests.models.training.training_rows import preferences
 
 PAIRS = preferences(CANARIES)
 

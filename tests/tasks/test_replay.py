@@ -11,7 +11,7 @@ from data.tables import write_table
 from tasks.optimize import sample_earlier
 from tasks.running.loaded import LoadedModels
 from tasks.stage import Context
-from tests.models.training_rows import preferences
+from tests.models.training.training_rows import preferences
 
 
 @pytest.fixture
