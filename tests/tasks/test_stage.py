@@ -10,13 +10,12 @@ from data.recipes.recipe import DecodingConfig, PolicyConfig, RuntimeConfig
 from data.schemas import PROMPTS
 from data.store.artifacts import Artifact
 from data.store.store import Store
-from data.tables import write_table
 from tasks.running.keys import key_value
 from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External
 from tasks.running.progress import Progress
 from tasks.running.subflow import subflow
-from tasks.stage import Context, Run, stage
+from tasks.stage import Context, Rows, Run, stage
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -26,33 +25,30 @@ def table(n):
     return pa.Table.from_pylist(rows, PROMPTS)
 
 
-@stage("prompts", version="1")
-def numbers(out, context, *, n: int):
-    write_table(out / "data.parquet", table(n), PROMPTS)
-    return {"n": n}
+@stage(PROMPTS, version="1")
+def numbers(ctx, *, n: int):
+    return Rows(table(n), {"n": n})
 
 
-@stage("prompts", version="1")
-def first(out, context, *, prompts: Artifact, n: int):
+@stage(PROMPTS, version="1")
+def first(ctx, *, prompts: Artifact, n: int):
     if n > 100:
         raise InputError("n: at most 100")
-    write_table(out / "data.parquet", context.store.table(prompts).slice(0, n), PROMPTS)
-    return {}
+    return Rows(ctx.table(prompts).slice(0, n))
 
 
 CALLS = []  # how many prompts each body of `shout` was given
 BROKEN = set()  # prompts it fails at; no part of its key, like the weather
 
 
-@stage("prompts", version="1", shards="prompts")
-def shout(out, context, *, prompts: Artifact):
-    rows = context.table(prompts).to_pylist()
+@stage(PROMPTS, version="1", shards="prompts")
+def shout(ctx, *, prompts: Artifact):
+    rows = ctx.table(prompts).to_pylist()
     CALLS.append(len(rows))
     if BROKEN & {row["prompt_id"] for row in rows}:
         raise InputError("a prompt that cannot be shouted")
     loud = [row | {"dataset": row["prompt_id"].upper()} for row in rows]
-    write_table(out / "data.parquet", pa.Table.from_pylist(loud, PROMPTS), PROMPTS)
-    return {"shouted": len(rows)}
+    return Rows(loud, {"shouted": len(rows)})
 
 
 @pytest.fixture
@@ -96,10 +92,9 @@ def test_equal_content_upstream_keeps_the_stages_below_cached(new_run):
     run = new_run()
     pipeline(run, 5, 2)
 
-    @stage("prompts", version="2")
-    def numbers_again(out, context, *, n: int):
-        write_table(out / "data.parquet", table(n), PROMPTS)
-        return {}
+    @stage(PROMPTS, version="2")
+    def numbers_again(ctx, *, n: int):
+        return Rows(table(n))
 
     again = new_run()
     with again.active():
