@@ -39,6 +39,7 @@ def test_showing_the_run_of_a_round_leaves_its_engine_alone(tmp_path):
 
 
 @pytest.mark.vllm
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 def test_vllm_starts_once_for_all_rounds(tmp_path, tiny_recipe, write_recipe, monkeypatch):
     starts = []
