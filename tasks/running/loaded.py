@@ -8,7 +8,7 @@ what it has loaded: other bytes in the same folder are another model.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from data.recipes.recipe import RuntimeConfig
 from tasks.running import machine
@@ -25,7 +25,7 @@ def shape_of(model: Path) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in ignored}
 
 
-class Residents:
+class LoadedModels:
     """At most one engine and one reward model."""
 
     def __init__(
@@ -39,14 +39,6 @@ class Residents:
         self._serving: tuple[Path, str] | None = None  # folder and digest
         self._scorer: Scorer | None = None
         self._scoring: tuple[Path, str, int] | None = None
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        """Prefect copies what a flow is given, to show it, unless that is a TypeError.
-
-        A copied engine closes the connection of the real one when it is collected, and copied
-        weights fill the memory.
-        """
-        raise TypeError("the models of a run cannot be copied")
 
     def engine(self, model: Path, digest: str) -> "Engine":
         """The engine, with the weights of `model` loaded, which are of this digest."""
