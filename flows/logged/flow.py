@@ -5,11 +5,14 @@ answers to held-out prompts as the judge does, before and after, beside the rule
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from prefect import flow
 
-from data.recipes.recipe import FRESH, LoggedConfig, Recipe
+from data.recipes.logged import LoggedConfig
+from data.recipes.recipe import FRESH
 from data.store.artifacts import Artifact
+from flows.logged.recipe import LoggedRecipe
 from flows.loop.inputs import ready
 from tasks.distill import distill
 from tasks.gate import agreement
@@ -85,10 +88,10 @@ def import_logs(run: Run, config: LoggedConfig) -> Logs:
     return Logs(parts["train"], parts["held_out"], judged["train"], judged["held_out"], judgments)
 
 
-def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
+def first_student(run: Run, recipe: LoggedRecipe, logs: Logs) -> Model:
     """The student to distill: the recipe's, or one made from the texts to learn from."""
     if recipe.student.model != FRESH:
-        return ready(run, recipe, run.outside["student.model"])
+        return ready(run, recipe.student, recipe.seed, run.outside["student.model"])
     return fresh_student(
         run,
         prompts=logs.train,
@@ -100,7 +103,12 @@ def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
 
 
 def held_out_agreement(
-    run: Run, recipe: Recipe, logs: Logs, scores: Artifact, who: str, equal_length: bool = False
+    run: Run,
+    recipe: LoggedRecipe,
+    logs: Logs,
+    scores: Artifact,
+    who: str,
+    equal_length: bool = False,
 ) -> Artifact:
     return agreement(
         run,
@@ -119,7 +127,7 @@ def held_out_agreement(
     persist_result=False,
     validate_parameters=False,
 )
-def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> LoggedOutcome:
+def distill_from_logs(run: Run, name: str, recipe: LoggedRecipe, logs: Logs) -> LoggedOutcome:
     """One round without generation and policy training."""
 
     def scores(model: Model, part: str, when: str) -> Artifact:
@@ -155,6 +163,7 @@ def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> Logged
         student=old,
         preferences=preferences,
         replay=[],
+        share=0.0,
         config=recipe.student,
         seed=recipe.seed,
     )
@@ -173,3 +182,13 @@ def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> Logged
         after_equal=held_out_agreement(run, recipe, logs, after, "student after", True),
         longer_equal=held_out_agreement(run, recipe, logs, longer, "longer answer", True),
     )
+
+
+def learn_from_logs(run: Run, recipe: LoggedRecipe, book: Any) -> dict[str, Model]:
+    """One round over recorded completions and judgments, for the student alone."""
+    logs = import_logs(run, recipe.logged)
+    book.prepared()
+    run.progress.section("Logged completions")
+    outcome = run.books.flow(distill_from_logs, run, recipe.run, recipe, logs)
+    book.logged_done(outcome)
+    return {"student": outcome.student}

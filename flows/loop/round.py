@@ -5,11 +5,12 @@ The first half, from prompts to preferences, is in `flows.loop.label`.
 
 from prefect import flow
 
-from data.recipes.recipe import NONE, Recipe
+from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
 from data.titles import answering, policy_name, scoring
 from flows.loop import shortfall
 from flows.loop.label import label
+from flows.loop.recipe import AlignRecipe
 from flows.loop.state import (
     Agreement,
     Answers,
@@ -32,7 +33,7 @@ from tasks.stage import Model, Run
 
 
 def answer(
-    run: Run, recipe: Recipe, parts: Parts, policy: Model, held_out: str, number: int = 0
+    run: Run, recipe: AlignRecipe, parts: Parts, policy: Model, held_out: str, number: int = 0
 ) -> Answers:
     """The policy's answers to the "dev" or "test" prompts: decoding as in the evaluation.
 
@@ -47,7 +48,7 @@ def answer(
         policy=policy,
         prompts=prompts,
         k=recipe.evaluate.dev_samples if held_out == "dev" else 1,
-        decoding=recipe.evaluate_decoding,
+        decoding=recipe.answering,
         engine=run.engine,
         stream=held_out,
         seed=recipe.seed,
@@ -64,7 +65,7 @@ def answer(
 
 
 def student_agreement(
-    run: Run, recipe: Recipe, parts: Parts, student: Model, answers: Answers, when: str
+    run: Run, recipe: AlignRecipe, parts: Parts, student: Model, answers: Answers, when: str
 ) -> Artifact:
     """How often a student orders pairs of dev completions as the teacher does."""
     scores = score(
@@ -86,7 +87,7 @@ def student_agreement(
 
 
 def training_pairs(
-    run: Run, recipe: Recipe, state: State, labelled: Labelled
+    run: Run, recipe: AlignRecipe, state: State, labelled: Labelled
 ) -> tuple[dict[str, Artifact], int]:
     """Tables of pairs to train on, this round's last, and how many pairs are older ones.
 
@@ -113,7 +114,7 @@ def training_pairs(
 
 
 def tune_policy(
-    run: Run, recipe: Recipe, parts: Parts, state: State, pairs: dict[str, Artifact]
+    run: Run, recipe: AlignRecipe, parts: Parts, state: State, pairs: dict[str, Artifact]
 ) -> Artifact:
     """The policy optimized on the pairs."""
     against = {"initial": parts.policy, "previous": state.policy, "average": state.average}
@@ -132,7 +133,7 @@ def tune_policy(
 
 
 def stopped(
-    run: Run, recipe: Recipe, labelled: Labelled, number: int, pairs: int, reused: int
+    run: Run, recipe: AlignRecipe, labelled: Labelled, number: int, pairs: int, reused: int
 ) -> Stopped | None:
     """What is said of the round's pairs; why it ends here, if there is none to train on.
 
@@ -158,7 +159,7 @@ def stopped(
 
 def tune(
     run: Run,
-    recipe: Recipe,
+    recipe: AlignRecipe,
     parts: Parts,
     state: State,
     labelled: Labelled,
@@ -167,12 +168,14 @@ def tune(
 ) -> Tuned:
     """The student distilled from, and the policy optimized on, the preferences."""
     student = None
+    earlier = ([parts.replay] if parts.replay else []) + list(state.preferences)
     if state.student and recipe.student.update and labelled.preferences.rows:
         student = distill(
             run,
             student=state.student,
             preferences=labelled.preferences,
-            replay=([parts.replay] if parts.replay else []) + list(state.preferences),
+            replay=earlier,
+            share=recipe.student.replay if earlier else 0.0,
             config=recipe.student,
             seed=recipe.seed,
         )
@@ -180,7 +183,7 @@ def tune(
 
 
 def judge(
-    run: Run, recipe: Recipe, parts: Parts, state: State, tuned: Tuned, number: int
+    run: Run, recipe: AlignRecipe, parts: Parts, state: State, tuned: Tuned, number: int
 ) -> Judged:
     """Gate on the dev prompts, win rate and drift on the test prompts."""
     policy = tuned.policy
@@ -223,7 +226,7 @@ def judge(
     )
 
 
-def following(run: Run, recipe: Recipe, state: State, outcome: Outcome) -> State:
+def following(run: Run, recipe: AlignRecipe, state: State, outcome: Outcome) -> State:
     """What the next round starts from."""
     policy, mean, older = state.policy, state.average, state.older
     adopted = outcome.number if outcome.adopted else state.adopted
@@ -250,7 +253,7 @@ def following(run: Run, recipe: Recipe, state: State, outcome: Outcome) -> State
     validate_parameters=False,
 )
 def align_round(
-    run: Run, name: str, recipe: Recipe, parts: Parts, state: State, number: int
+    run: Run, name: str, recipe: AlignRecipe, parts: Parts, state: State, number: int
 ) -> tuple[State, Outcome | Stopped]:
     """Label, tune both models, adopt the policy if the teacher agrees.
 

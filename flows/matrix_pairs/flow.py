@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from prefect import flow
 
-from data.recipes.recipe import NONE, Recipe
+from data.recipes.recipe import NONE
 from data.store.artifacts import TABLE, Artifact
 from data.store.digests import file_digest
 from data.summary import Round, StudentSummary
-from flows.preflight.models import cell_field
+from flows.matrix_pairs.recipe import MatrixRecipe
 from flows.summarize import Book, axis_summaries, ledger
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
@@ -36,9 +36,9 @@ class MatrixOutcome:
     pairs: Artifact
 
 
-def read_cells(run: Run, recipe: Recipe) -> Cells:
+def read_cells(run: Run, recipe: MatrixRecipe) -> Cells:
     """The recorded answers of every cell of the matrix."""
-    files = [run.outside[cell_field(cell)] for cell in recipe.cells]
+    files = [run.outside[cell.called] for cell in recipe.cells]
     prompts = import_cell_prompts(run, cells=files)
     completions = [
         read_cell(run, f"answers of {cell.name}", prompts=prompts, source=file, name=cell.name)
@@ -47,9 +47,8 @@ def read_cells(run: Run, recipe: Recipe) -> Cells:
     return Cells(prompts, tuple(completions))
 
 
-def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact:
+def ordered(run: Run, recipe: MatrixRecipe, cells: Cells, mined: Artifact) -> Artifact:
     """The preferences: in the matrix's order, or in that of a judge."""
-    assert recipe.matrix is not None
     config = recipe.matrix.correction
     if config.judge == NONE:
         return keep_order(run, mined=mined, prompts=cells.prompts, round_number=1)
@@ -72,9 +71,8 @@ def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact
     persist_result=False,
     validate_parameters=False,
 )
-def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOutcome:
+def pair_recorded(run: Run, name: str, recipe: MatrixRecipe, cells: Cells) -> MatrixOutcome:
     """One round without generation and training."""
-    assert recipe.matrix is not None
     mined = pair_up(
         run,
         prompts=cells.prompts,
@@ -82,7 +80,7 @@ def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOu
         places=list(recipe.cells),
         own=[],
         config=recipe.matrix,
-        drop_truncated=recipe.mine.drop_truncated,
+        drop_truncated=recipe.matrix.drop_truncated,
         seed=recipe.seed,
     )
     preferences = ordered(run, recipe, cells, mined)
@@ -105,12 +103,14 @@ def matrix_summary(outcome: MatrixOutcome) -> Round:
     )
 
 
-def pair_a_matrix(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
+def pair_a_matrix(run: Run, recipe: MatrixRecipe, book: Book) -> dict[str, Model]:
     """Pairs of a recorded model matrix, linked into the run's folder; no models come of it."""
     cells = read_cells(run, recipe)
     book.prepared()
     run.progress.section("Model matrix")
     outcome = run.books.flow(pair_recorded, run, recipe.run, recipe, cells)
+    if run.ahead:  # a plan
+        return {}
     entry = matrix_summary(outcome)
     entry.stages = run.take_records()
     book.summary.rounds.append(entry)

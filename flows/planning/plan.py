@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from data.errors import TsAlignError
-from data.recipes.recipe import Recipe
+from data.recipes.names import references
+from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from flows.planning.bounds import best_case, most_rows, unknown
@@ -197,7 +198,7 @@ def _names(value: Any) -> Any:
     return key_value(value)
 
 
-def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) -> Plan:
+def planned(recipe: RunRecipe, store: str, folder: Path, known: Mapping[str, int]) -> Plan:
     """The stages of a run of this recipe, from the first to the last.
 
     Writes nothing and computes nothing; of a store elsewhere what is found is fetched, as the run
@@ -210,8 +211,8 @@ def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) 
     Raises:
         InputError: a model or a file cannot be read.
     """
-    from flows.align import learn_from_logs, open_run, rounds
-    from flows.matrix_pairs.flow import pair_recorded, read_cells
+    from flows.align import open_run
+    from flows.table import flow_of
     from tasks.running.books import Books
 
     sections, plan = _Sections(), Plan()
@@ -219,22 +220,18 @@ def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) 
     run.ahead = _Walk(run, sections, plan, known)
     book: Any = _NoBook()
     try:
-        if recipe.recorded_matrix:
-            cells = read_cells(run, recipe)
-            sections.section("Model matrix")
-            run.books.flow(pair_recorded, run, recipe.run, recipe, cells)
-        elif recipe.logged:
-            learn_from_logs(run, recipe, book)
-        else:
-            rounds(run, recipe, book)
+        flow_of(recipe)(run, recipe, book)
     except TsAlignError as error:  # a round that is done already has no pair left
         plan.ends, plan.fails = str(error), True
     except Exception as error:
-        if not recipe.own_labels:
+        own = [one.field for one in references(recipe) if one.kind == "code"]
+        if not own:
             raise
         # A user's own labeller may read tables that are not there yet.
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
-        plan.ends = f"labels: what follows is known once the stages before it are there ({reason})"
+        plan.ends = (
+            f"{own[0]}: what follows is known once the stages before it are there ({reason})"
+        )
     finally:
         run.context.residents.close()
     return plan

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from data.recipes import docs as recipe_docs
+from flows import recipe_docs
 
 
 def test_the_reference_is_up_to_date(capsys):
     recipe_docs.main()
     written = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
-    assert capsys.readouterr().out == written, "run python -m data.recipes.docs > docs/recipes.md"
+    assert capsys.readouterr().out == written, "run python -m flows.recipe_docs > docs/recipes.md"

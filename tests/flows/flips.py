@@ -18,16 +18,14 @@ from unittest import mock
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from data.store.store import Store
 from data.summary import Ledger
-from flows import align
 from flows.fingerprint import engine_of
-from flows.logged.flow import flow as logged
-from flows.matrix_pairs import flow as matrix_logged
 from flows.outside import outside_of
+from flows.table import flow_of, recipe_from
 from tasks.running.books import Books
 from tasks.running.progress import Progress
 from tasks.running.residents import Residents
@@ -205,7 +203,7 @@ VARIABLES = {
 }
 
 
-def fields(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+def fields(model: type[BaseModel] = RunRecipe, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every field of a recipe that holds a value, sections and what lists hold included."""
     for name, field in model.model_fields.items():
         inner = list(_models(field.annotation))
@@ -232,7 +230,7 @@ class Meta(dict[str, Any]):
         return 1 if name in ("adopted", "agreement") else 0
 
 
-def plan(recipe: Recipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+def plan(recipe: RunRecipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     """Stage name and key of every call that a run of the recipe makes, by its place."""
     calls: dict[str, tuple[str, dict[str, Any]]] = {}
     seen: Counter[str] = Counter()
@@ -253,18 +251,11 @@ def plan(recipe: Recipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     run = Run(context, Progress(quiet=True), engine_of(recipe), outside_of(recipe), books=books)
     book = mock.MagicMock()
     with mock.patch.object(Stage, "__call__", call):
-        if recipe.logged:
-            logs = logged.import_logs(run, recipe.logged)
-            logged.distill_from_logs.fn(run, "flips", recipe, logs)
-        elif recipe.recorded_matrix:
-            cells = matrix_logged.read_cells(run, recipe)
-            matrix_logged.pair_recorded.fn(run, "flips", recipe, cells)
-        else:
-            align.rounds(run, recipe, book)
+        flow_of(recipe)(run, recipe, book)
     return calls
 
 
-def recipe_of(base: str, changes: dict[str, Any], places: dict[str, str]) -> Recipe:
+def recipe_of(base: str, changes: dict[str, Any], places: dict[str, str]) -> RunRecipe:
     """A base with changes by dotted field, {places} filled in."""
     values = copy.deepcopy(BASES[base])
     for dotted, value in changes.items():
@@ -277,7 +268,7 @@ def recipe_of(base: str, changes: dict[str, Any], places: dict[str, str]) -> Rec
     text = json.dumps(values)
     for name, path in places.items():
         text = text.replace(f"{{{name}}}", path)
-    return Recipe.model_validate(json.loads(text))
+    return recipe_from(json.loads(text))
 
 
 def another(field: FieldInfo, value: Any) -> Any:
@@ -301,7 +292,7 @@ def _literals(annotation: Any) -> Iterator[Any]:
         yield from get_args(inner)
 
 
-def value_of(recipe: Recipe, dotted: str) -> Any:
+def value_of(recipe: RunRecipe, dotted: str) -> Any:
     here: Any = recipe
     for name in dotted.split("."):
         here = here[1] if isinstance(here, tuple) else here

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data.recipes.recipe import Recipe, RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
+from flows.table import recipe_from
 from models import devices
 from tests.flows import flips
 
@@ -89,7 +90,7 @@ def test_planning_finds_the_keys_of_a_real_run(tiny_run, tiny_recipe, tmp_path):
     from data.summary import read_summary
 
     summary = read_summary(tiny_run / "runs" / "tiny" / "summary.json")
-    recipe = Recipe.model_validate(tiny_recipe | {"date": summary.date})
+    recipe = recipe_from(tiny_recipe | {"date": summary.date})
     calls = flips.plan(recipe, tmp_path / "store")
     assert sorted(place.split(" ", 1)[1].rpartition(" ")[0] for place in calls) == sorted(
         record.stage for record in summary.stages()

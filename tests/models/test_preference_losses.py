@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data.recipes.methods import DualClipConfig, PairWeightConfig
-from models.training.preference_losses import clipped, dual_clip_loss, offset_sigmoid, pair_weights
+from models.training.losses import clipped, dual_clip_loss, offset_sigmoid, pair_weights
 
 VARIANTS = ("one_sided", "two_sided", "pessimistic")
 C_W, C_L = 2.0, 4.0
