@@ -25,9 +25,9 @@ from flows.tracking import tracking_of
 from reports.prefect_ui import UiProgress
 from tasks.running import machine
 from tasks.running.books import Books
+from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
 from tasks.running.redo import Redo
-from tasks.running.residents import Residents
 from tasks.stage import Context, Run
 
 
@@ -36,11 +36,11 @@ def open_run(
 ) -> Run:
     """The context of a run on this machine; `folder` is where its summary is kept."""
     name = machine.engine_name(recipe.sampling.engine) if recipe.sampling else "none"
-    residents = Residents(name, recipe.runtime, recipe.max_length, recipe.seed)
+    loaded = LoadedModels(name, recipe.runtime, recipe.max_length, recipe.seed)
     context = Context(
         Store(store),
         recipe.runtime,
-        residents,
+        loaded,
         date=recipe.date or first_day(folder),
         tracking=tracking_of(recipe, folder),
     )
@@ -91,7 +91,7 @@ def run_recipe(
         book = Book(recipe, folder, run)
         book.summary.notes = notes
         try:
-            with run.context.store.used():
+            with run.context.store.used(), run.active():
                 progress.section("Preparing")
                 progress.expect(expected)
                 if chosen:
@@ -99,7 +99,7 @@ def run_recipe(
                 models = flow_of(recipe)(run, recipe, book)
                 book.finish(models, seconds=monotonic() - started)
         finally:
-            run.context.residents.close()
+            run.context.loaded.close()
     return str(book.folder)
 
 

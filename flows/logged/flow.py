@@ -7,8 +7,6 @@ answers to held-out prompts as the judge does, before and after, beside the rule
 from dataclasses import dataclass
 from typing import Any
 
-from prefect import flow
-
 from data.recipes.logged import LoggedConfig
 from data.recipes.recipe import FRESH
 from data.store.artifacts import Artifact
@@ -27,6 +25,7 @@ from tasks.logged import (
     score_by_length,
 )
 from tasks.mine import mine
+from tasks.running.subflow import subflow
 from tasks.score import score
 from tasks.stage import Model, Run
 
@@ -61,24 +60,20 @@ class LoggedOutcome:
 
 def import_logs(run: Run, config: LoggedConfig) -> Logs:
     files = run.outside["logged"]
-    prompts = import_logged_prompts(run, config=config, files=files)
-    completions = import_logged_completions(run, config=config, files=files)
-    judgments = import_judgments(run, config=config, files=files)
+    prompts = import_logged_prompts(config=config, files=files)
+    completions = import_logged_completions(config=config, files=files)
+    judgments = import_judgments(config=config, files=files)
     parts = {
-        part: hold_out(
-            run,
-            f"prompts to {'learn from' if part == 'train' else 'hold out'}",
+        part: hold_out.as_(part, title=f"prompts to {purpose}")(
             prompts=prompts,
             share=config.held_out,
             seed=config.seed,
             part=part,
         )
-        for part in ("train", "held_out")
+        for part, purpose in (("train", "learn from"), ("held_out", "hold out"))
     }
     judged = {
-        part: candidates(
-            run,
-            f"judged completions ({part})",
+        part: candidates.as_(part, title=f"judged completions ({part})")(
             completions=completions,
             judgments=judgments,
             prompts=prompts_of_part,
@@ -91,9 +86,8 @@ def import_logs(run: Run, config: LoggedConfig) -> Logs:
 def first_student(run: Run, recipe: LoggedRecipe, logs: Logs) -> Model:
     """The student to distill: the recipe's, or one made from the texts to learn from."""
     if recipe.student.model != FRESH:
-        return ready(run, recipe.student, recipe.seed, run.outside["student.model"])
+        return ready(recipe.student, recipe.seed, run.outside["student.model"])
     return fresh_student(
-        run,
         prompts=logs.train,
         completions=logs.train_completions,
         vocabulary=VOCABULARY,
@@ -103,16 +97,10 @@ def first_student(run: Run, recipe: LoggedRecipe, logs: Logs) -> Model:
 
 
 def held_out_agreement(
-    run: Run,
-    recipe: LoggedRecipe,
-    logs: Logs,
-    scores: Artifact,
-    who: str,
-    equal_length: bool = False,
+    recipe: LoggedRecipe, logs: Logs, scores: Artifact, who: str, equal_length: bool = False
 ) -> Artifact:
-    return agreement(
-        run,
-        f"agreement of {who}" + (", equal length" if equal_length else ""),
+    lengths = ", equal length" if equal_length else ""
+    return agreement.as_(who + lengths, title=f"agreement of {who}{lengths}")(
         completions=logs.held_out_completions,
         student=scores,
         judge=logs.judgments,
@@ -121,20 +109,13 @@ def held_out_agreement(
     )
 
 
-@flow(
-    name="logged",
-    flow_run_name="{name} / logged",
-    persist_result=False,
-    validate_parameters=False,
-)
-def distill_from_logs(run: Run, name: str, recipe: LoggedRecipe, logs: Logs) -> LoggedOutcome:
+@subflow("logged", run_name="{name} / logged")
+def distill_from_logs(name: str, *, run: Run, recipe: LoggedRecipe, logs: Logs) -> LoggedOutcome:
     """One round without generation and policy training."""
 
     def scores(model: Model, part: str, when: str) -> Artifact:
         held_out = part == "held-out"
-        return score(
-            run,
-            f"student scores {part} ({when})",
+        return score.as_(f"{part} {when}", title=f"student scores {part} ({when})")(
             model=model,
             prompts=logs.held_out if held_out else logs.train,
             completions=logs.held_out_completions if held_out else logs.train_completions,
@@ -144,14 +125,12 @@ def distill_from_logs(run: Run, name: str, recipe: LoggedRecipe, logs: Logs) -> 
     old = first_student(run, recipe, logs)
     scored = scores(old, "logged", "before")
     mined = mine(
-        run,
         completions=logs.train_completions,
         scores=scored,
         config=recipe.mine,
         seed=recipe.seed,
     )
     preferences = relabel_recorded(
-        run,
         mined=mined,
         prompts=logs.train,
         judgments=logs.judgments,
@@ -159,7 +138,6 @@ def distill_from_logs(run: Run, name: str, recipe: LoggedRecipe, logs: Logs) -> 
         round_number=1,
     )
     new = distill(
-        run,
         student=old,
         preferences=preferences,
         replay=[],
@@ -168,19 +146,19 @@ def distill_from_logs(run: Run, name: str, recipe: LoggedRecipe, logs: Logs) -> 
         seed=recipe.seed,
     )
     before, after = scores(old, "held-out", "before"), scores(new, "held-out", "after")
-    longer = score_by_length(run, completions=logs.held_out_completions)
+    longer = score_by_length(completions=logs.held_out_completions)
     return LoggedOutcome(
         asked=logs.train,
         completions=logs.train_completions,
         mined=mined,
         preferences=preferences,
         student=new,
-        before=held_out_agreement(run, recipe, logs, before, "student before"),
-        after=held_out_agreement(run, recipe, logs, after, "student after"),
-        longer=held_out_agreement(run, recipe, logs, longer, "longer answer"),
-        before_equal=held_out_agreement(run, recipe, logs, before, "student before", True),
-        after_equal=held_out_agreement(run, recipe, logs, after, "student after", True),
-        longer_equal=held_out_agreement(run, recipe, logs, longer, "longer answer", True),
+        before=held_out_agreement(recipe, logs, before, "student before"),
+        after=held_out_agreement(recipe, logs, after, "student after"),
+        longer=held_out_agreement(recipe, logs, longer, "longer answer"),
+        before_equal=held_out_agreement(recipe, logs, before, "student before", True),
+        after_equal=held_out_agreement(recipe, logs, after, "student after", True),
+        longer_equal=held_out_agreement(recipe, logs, longer, "longer answer", True),
     )
 
 
@@ -189,6 +167,6 @@ def learn_from_logs(run: Run, recipe: LoggedRecipe, book: Any) -> dict[str, Mode
     logs = import_logs(run, recipe.logged)
     book.prepared()
     run.progress.section("Logged completions")
-    outcome = run.books.flow(distill_from_logs, run, recipe.run, recipe, logs)
+    outcome = distill_from_logs(recipe.run, run=run, recipe=recipe, logs=logs)
     book.logged_done(outcome)
     return {"student": outcome.student}

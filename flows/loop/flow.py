@@ -19,8 +19,9 @@ def rounds(run: Run, recipe: AlignRecipe, book: Book) -> dict[str, Model]:
     for number in range(1, recipe.rounds + 1):
         run.progress.round(number, recipe.rounds)
         run.round = number
-        arguments = (run, recipe.run, recipe, parts, state, number)
-        state, outcome = run.books.flow(align_round, *arguments)
+        state, outcome = align_round(
+            recipe.run, number, run=run, recipe=recipe, parts=parts, state=state
+        )
         if isinstance(outcome, Stopped):
             book.round_stopped(outcome)
             raise InputError(outcome.reason)

@@ -6,8 +6,6 @@ result is a table of pairs, each with both models and the axis of the matrix tha
 
 from dataclasses import dataclass
 
-from prefect import flow
-
 from data.recipes.recipe import NONE
 from data.store.artifacts import TABLE, Artifact
 from data.store.digests import file_digest
@@ -16,6 +14,7 @@ from flows.matrix_pairs.recipe import MatrixRecipe
 from flows.summarize import Book, axis_summaries, ledger
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
+from tasks.running.subflow import subflow
 from tasks.stage import Model, Run
 
 
@@ -39,9 +38,11 @@ class MatrixOutcome:
 def read_cells(run: Run, recipe: MatrixRecipe) -> Cells:
     """The recorded answers of every cell of the matrix."""
     files = [run.outside[cell.called] for cell in recipe.cells]
-    prompts = import_cell_prompts(run, cells=files)
+    prompts = import_cell_prompts(cells=files)
     completions = [
-        read_cell(run, f"answers of {cell.name}", prompts=prompts, source=file, name=cell.name)
+        read_cell.as_(cell.name, title=f"answers of {cell.name}")(
+            prompts=prompts, source=file, name=cell.name
+        )
         for cell, file in zip(recipe.cells, files, strict=True)
     ]
     return Cells(prompts, tuple(completions))
@@ -51,10 +52,9 @@ def ordered(run: Run, recipe: MatrixRecipe, cells: Cells, mined: Artifact) -> Ar
     """The preferences: in the matrix's order, or in that of a judge."""
     config = recipe.matrix.correction
     if config.judge == NONE:
-        return keep_order(run, mined=mined, prompts=cells.prompts, round_number=1)
+        return keep_order(mined=mined, prompts=cells.prompts, round_number=1)
     field = "teacher.model" if config.judge == "teacher" else "matrix.correction.judge"
     return correct(
-        run,
         mined=mined,
         prompts=cells.prompts,
         judge=run.outside[field],
@@ -65,16 +65,10 @@ def ordered(run: Run, recipe: MatrixRecipe, cells: Cells, mined: Artifact) -> Ar
     )
 
 
-@flow(
-    name="matrix",
-    flow_run_name="{name} / matrix",
-    persist_result=False,
-    validate_parameters=False,
-)
-def pair_recorded(run: Run, name: str, recipe: MatrixRecipe, cells: Cells) -> MatrixOutcome:
+@subflow("matrix", run_name="{name} / matrix")
+def pair_recorded(name: str, *, run: Run, recipe: MatrixRecipe, cells: Cells) -> MatrixOutcome:
     """One round without generation and training."""
     mined = pair_up(
-        run,
         prompts=cells.prompts,
         completions=list(cells.completions),
         places=list(recipe.cells),
@@ -84,7 +78,7 @@ def pair_recorded(run: Run, name: str, recipe: MatrixRecipe, cells: Cells) -> Ma
         seed=recipe.seed,
     )
     preferences = ordered(run, recipe, cells, mined)
-    pairs = pair_table(run, preferences=preferences, places=list(recipe.cells))
+    pairs = pair_table(preferences=preferences, places=list(recipe.cells))
     return MatrixOutcome(cells.prompts, cells.completions, mined, preferences, pairs)
 
 
@@ -108,7 +102,7 @@ def pair_a_matrix(run: Run, recipe: MatrixRecipe, book: Book) -> dict[str, Model
     cells = read_cells(run, recipe)
     book.prepared()
     run.progress.section("Model matrix")
-    outcome = run.books.flow(pair_recorded, run, recipe.run, recipe, cells)
+    outcome = pair_recorded(recipe.run, run=run, recipe=recipe, cells=cells)
     if run.ahead:  # a plan
         return {}
     entry = matrix_summary(outcome)

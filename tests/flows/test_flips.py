@@ -2,7 +2,6 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,8 @@ from data.recipes.recipe import RuntimeConfig
 from flows.table import recipe_from
 from models import devices
 from tests.flows import flips
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 # Upper-case texts that are no environment variables.
 OTHERS = {"BYTE_ARRAY", "CAUSAL_LM", "SEQ_CLS", "RUN_A", "RUN_B", "SC_PAGE_SIZE", "SC_PHYS_PAGES"}
 

@@ -8,7 +8,7 @@ from data.summary import write_summary
 from flows.planning.outlook import MEASURED, outlook
 from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
-from tests.tasks import report_examples as examples
+from tests.reports import report_examples as examples
 
 
 def said(name, folder, *overrides):

@@ -15,8 +15,8 @@ from flows.planning.plan import Plan, planned
 from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
 from flows.table import recipe_from
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 COUNTS = {"prompts.path": 60}
 CODE = ("python", "yaml")  # of docs/new_method.md
 

@@ -14,8 +14,8 @@ from flows.series import freeze, going_on
 from flows.table import recipe_from
 from models.chat import load_tokenizer
 from models.templates import stop_marks
+from tests.fixtures.models import CHATML
 from tests.flows import flips
-from tests.models.conftest import CHATML
 
 OWN = CHATML.replace("'\\n'", "'\\n\\n'")
 
