@@ -33,7 +33,7 @@ class MatrixRecipe(RunRecipe):
     def _a_judge(self) -> "MatrixRecipe":
         if self.matrix.correction.judge == "teacher" and self.teacher.model is None:
             raise ValueError(
-                "teacher.model: name the reward model that corrects the order, or set "
+                "teacher.model: name your own, a reward model that corrects the order, or set "
                 "matrix.correction.judge to none"
             )
         return self
