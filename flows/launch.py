@@ -9,7 +9,7 @@ from rich.console import Console
 
 from data.errors import ArtifactError, InputError
 from data.places import one_at_a_time
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.inventory import run_folder
 from data.store.store import Store
@@ -28,7 +28,7 @@ STARTING = "Starting Prefect, loading torch and transformers"
 
 
 def launch(
-    recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False, verbose: bool = False
+    recipe: RunRecipe, *, store: str, runs_dir: Path, quiet: bool = False, verbose: bool = False
 ) -> Path:
     """Run the recipe, unless its run is complete and every artifact of it is in order.
 
@@ -90,7 +90,7 @@ def carry_out(flow: "Flow", *args: Any, by_prefect: bool, **kwargs: Any) -> None
         Books(kept=by_prefect).flow(flow, *args, **kwargs)
 
 
-def check(recipe: Recipe, store: Store, folder: Path) -> list[str]:
+def check(recipe: RunRecipe, store: Store, folder: Path) -> list[str]:
     """Whatever can be refused is refused here, before Prefect takes its time to start.
 
     Returns what is only worth knowing, a line each.
@@ -120,7 +120,7 @@ def check_writable(option: str, folder: Path) -> None:
         ) from error
 
 
-def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
+def finished(recipe: RunRecipe, folder: Path, store: Store) -> Summary | None:
     """The summary of a complete run with every stage marked cached, or None if work is left.
 
     Every artifact is hashed again: a damaged one is work left.

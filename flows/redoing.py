@@ -3,22 +3,22 @@
 from pathlib import Path
 
 from data.errors import InputError
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.store import Store
 from data.summary import addresses, read_summary
 from flows.recipe_files import recipe_of
 
 
-def recipe_to_redo(folder: Path, number: int, stage: str, store: str) -> Recipe:
+def recipe_to_redo(folder: Path, number: int, stage: str, store: str) -> RunRecipe:
     """The recipe of a run that is in `folder`.
 
     Raises:
         InputError: it has no such round or no such stage in it, or its store is no folder.
     """
     recipe = recipe_of(folder)
-    if not 1 <= number <= recipe.rounds:
+    if not 1 <= number <= recipe.round_count:
         raise InputError(
-            f"--round: {folder.name} has the rounds 1 to {recipe.rounds}; choose one of them"
+            f"--round: {folder.name} has the rounds 1 to {recipe.round_count}; choose one of them"
         )
     if not Store(store).is_local:  # what is removed here would be fetched from there
         raise InputError(f"--store: '{store}' is no folder; a round is made again in local stores")

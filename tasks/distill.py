@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.recipes.recipe import StudentConfig
+from data.recipes.recipe import StudentTraining
 from data.schemas import PREFERENCES
 from data.store.artifacts import Artifact
 from tasks.stage import Context, Model, stage
@@ -37,7 +37,8 @@ def distill(
     student: Model,
     preferences: Artifact,
     replay: list[Artifact],
-    config: StudentConfig,
+    share: float,
+    config: StudentTraining,
     seed: int,
 ) -> dict[str, Any]:
     """In: PREFERENCES (this round's and earlier ones). Out: a reward model with its adapter."""
@@ -45,7 +46,7 @@ def distill(
     from models.training.reward_training import train_reward_model
 
     path = ctx.path(student)
-    table = with_replay(ctx.table(preferences), [ctx.table(a) for a in replay], config.replay, seed)
+    table = with_replay(ctx.table(preferences), [ctx.table(a) for a in replay], share, seed)
     return train_reward_model(
         ctx.out,
         model=path,
@@ -53,7 +54,6 @@ def distill(
         preferences=table.cast(PREFERENCES),
         config=config,
         loss=config.loss,
-        margin=config.margin,
         adapter=config.adapter,
         runtime=ctx.runtime,
         seed=seed,

@@ -9,7 +9,7 @@ from data.readers.logged import (
     read_logged,
     recorded_rewards,
 )
-from data.recipes.recipe import LoggedConfig, TeacherConfig
+from data.recipes.recipe import LoggedConfig, RelabelConfig
 from data.schemas import COMPLETIONS, JUDGMENTS, PREFERENCES, PROMPTS, SCORES
 from data.store.artifacts import Artifact
 from tasks.relabel import order_pairs
@@ -69,7 +69,7 @@ def relabel_recorded(
     mined: Artifact,
     prompts: Artifact,
     judgments: Artifact,
-    config: TeacherConfig,
+    config: RelabelConfig,
     round_number: int,
 ) -> Rows:
     """In: MINED, PROMPTS, JUDGMENTS. Out: PREFERENCES in the recorded judge's order."""

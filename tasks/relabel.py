@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.recipes.recipe import TeacherConfig
+from data.recipes.recipe import RelabelConfig
 from data.schemas import PREFERENCES
 from data.store.artifacts import Artifact
 from data.tables import mapping
@@ -22,7 +22,7 @@ def order_pairs(
     mined: pa.Table,
     prompts: pa.Table,
     rewards: Mapping[str, float | None],
-    config: TeacherConfig,
+    config: RelabelConfig,
     round_number: int,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Preferences in the labeller's order, with what became of every mined pair.
@@ -95,7 +95,7 @@ def relabel(
     mined: Artifact,
     prompts: Artifact,
     teacher: Model,
-    config: TeacherConfig,
+    config: RelabelConfig,
     round_number: int,
     max_length: int,
 ) -> Rows:
@@ -120,7 +120,7 @@ def take_order(
     *,
     mined: Artifact,
     prompts: Artifact,
-    config: TeacherConfig,
+    config: RelabelConfig,
     round_number: int,
     teacher_calls: int,
 ) -> Rows:
