@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.errors import CardinalityError, InputError
 from data.files import check_regular
+from data.recipes.spelling import current
 
 Interval = tuple[float, float]
 
@@ -302,6 +304,8 @@ def read_summary(path: Path, *, changed: bool = False) -> Summary:
             f"{path}: content has changed since it was written, or an older version wrote it; "
             "`tsalign verify --repair` makes it again"
         )
+    with suppress(ValueError):  # what cannot be told in today's spelling stays as it was
+        summary.config = current(summary.config)
     return summary
 
 

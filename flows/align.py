@@ -10,22 +10,17 @@ from prefect.context import FlowRunContext
 from data.errors import InputError
 from data.places import one_at_a_time, runs_folder, store_url
 from data.recipes.loading import config_digest
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.store import Store
 from data.summary import read_summary
 from flows.derived import check_room
 from flows.fingerprint import engine_of
-from flows.logged.flow import distill_from_logs, import_logs
-from flows.loop.engine import settle_engine
-from flows.loop.inputs import gather
-from flows.loop.round import align_round
-from flows.loop.state import State, Stopped
-from flows.matrix_pairs.flow import pair_a_matrix
 from flows.outside import outside_of
 from flows.preflight.fitting import filled, left_out, said
 from flows.preflight.inputs import check_inputs
 from flows.recipe_files import working_in
 from flows.summarize import Book
+from flows.table import Recipe, flow_of
 from flows.tracking import tracking_of
 from reports.prefect_ui import UiProgress
 from tasks.running import machine
@@ -33,14 +28,14 @@ from tasks.running.books import Books
 from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
 from tasks.running.redo import Redo
-from tasks.stage import Context, Model, Run
+from tasks.stage import Context, Run
 
 
 def open_run(
-    recipe: Recipe, store: str, folder: Path, progress: Progress, redo: Redo | None, books: Books
+    recipe: RunRecipe, store: str, folder: Path, progress: Progress, redo: Redo | None, books: Books
 ) -> Run:
     """The context of a run on this machine; `folder` is where its summary is kept."""
-    name = machine.engine_name(recipe.generate.engine)
+    name = machine.engine_name(recipe.sampling.engine) if recipe.sampling else "none"
     loaded = LoadedModels(name, recipe.runtime, recipe.max_length, recipe.seed)
     context = Context(
         Store(store),
@@ -61,37 +56,7 @@ def first_day(folder: Path) -> str:
     return known or date.today().isoformat()
 
 
-def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
-    """The loop: every round starts from the models the one before left."""
-    parts = gather(run, recipe)
-    settle_engine(run, recipe, parts)
-    book.prepared()
-    state = State(policy=parts.policy, student=parts.student, average=parts.policy)
-    for number in range(1, recipe.rounds + 1):
-        run.progress.round(number, recipe.rounds)
-        run.round = number
-        state, outcome = align_round(
-            recipe.run, number, run=run, recipe=recipe, parts=parts, state=state
-        )
-        if isinstance(outcome, Stopped):
-            book.round_stopped(outcome)
-            raise InputError(outcome.reason)
-        book.round_done(outcome)
-    return {"policy": state.policy} | ({"student": state.student} if state.student else {})
-
-
-def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
-    """One round over recorded completions and judgments, for the student alone."""
-    assert recipe.logged is not None
-    logs = import_logs(run, recipe.logged)
-    book.prepared()
-    run.progress.section("Logged completions")
-    outcome = distill_from_logs(recipe.run, run=run, recipe=recipe, logs=logs)
-    book.logged_done(outcome)
-    return {"student": outcome.student}
-
-
-def known_seconds(folder: Path, recipe: Recipe) -> dict[str, float]:
+def known_seconds(folder: Path, recipe: RunRecipe) -> dict[str, float]:
     """What the stages of a round took the last time, by title; empty where nothing is known."""
     try:
         known = read_summary(folder / "summary.json")
@@ -106,7 +71,7 @@ def known_seconds(folder: Path, recipe: Recipe) -> dict[str, float]:
 
 
 def run_recipe(
-    recipe: Recipe,
+    recipe: RunRecipe,
     store: str,
     runs_dir: Path,
     quiet: bool = False,
@@ -131,9 +96,7 @@ def run_recipe(
                 progress.expect(expected)
                 if chosen:
                     progress.note(said(chosen))
-                loop = learn_from_logs if recipe.logged else rounds
-                loop = pair_a_matrix if recipe.recorded_matrix else loop
-                models = loop(run, recipe, book)
+                models = flow_of(recipe)(run, recipe, book)
                 book.finish(models, seconds=monotonic() - started)
         finally:
             run.context.loaded.close()

@@ -10,7 +10,7 @@ from typing import Any
 from data.errors import InputError
 from data.matrix import by_axis
 from data.recipes.loading import config_digest
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import file_digest
 from data.store.store import Store
@@ -28,6 +28,7 @@ from data.summary import (
 from flows.derived import final_result, policy_summary
 from flows.fingerprint import run_digest
 from flows.logged.flow import LoggedOutcome
+from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Judged, Outcome, Stopped
 from flows.tracking import draw_round
 from reports.prefect_ui import publish_report, publish_round
@@ -115,7 +116,7 @@ def drift_summary(judged: Judged) -> Drift:
     )
 
 
-def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
+def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
     labelled, tuned, judged = outcome.labelled, outcome.tuned, outcome.judged
     counts = ledger(
         labelled.asked,
@@ -188,7 +189,7 @@ def logged_summary(outcome: LoggedOutcome) -> Round:
 class Book:
     """Keeps the summary of a run as it grows, on disk after every round."""
 
-    def __init__(self, recipe: Recipe, folder: Path, run: Run) -> None:
+    def __init__(self, recipe: RunRecipe, folder: Path, run: Run) -> None:
         self.recipe, self.folder, self._run = recipe, folder, run
         self.summary = Summary(
             run=recipe.run,
@@ -208,8 +209,8 @@ class Book:
         self.summary.machine["engine"] = self._run.engine  # settled by now
         self._write()
 
-    def round_done(self, outcome: Outcome) -> None:
-        entry = round_summary(self._run.context.store, self.recipe, outcome)
+    def round_done(self, recipe: AlignRecipe, outcome: Outcome) -> None:
+        entry = round_summary(self._run.context.store, recipe, outcome)
         entry.stages = self._run.take_records()
         self.summary.rounds.append(entry)
         judged = outcome.judged

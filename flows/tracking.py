@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.summary import Round, Summary
 from models.training.trackers import ROUNDS, Tracking, draw
 
 
-def tracking_of(recipe: Recipe, folder: Path) -> Tracking | None:
+def tracking_of(recipe: RunRecipe, folder: Path) -> Tracking | None:
     """The trackers of an invocation of a run, whose summary is kept in `folder`."""
     names = tuple(dict.fromkeys(recipe.runtime.trackers))
     if not names:

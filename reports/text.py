@@ -46,13 +46,12 @@ def last_student(summary: Summary) -> StudentSummary:
 
 def is_logged(summary: Summary) -> bool:
     """Whether this is a run over logged completions, in which no policy was trained."""
-    return bool(summary.rounds) and (bool(summary.config.get("logged")) or pairs_only(summary))
+    return bool(summary.rounds) and summary.config.get("recipe") in ("logged", "matrix")
 
 
 def pairs_only(summary: Summary) -> bool:
     """Whether this is a run that made pairs of a recorded model matrix and trained nothing."""
-    config = summary.config
-    return config.get("policy", {}).get("model") == "none" and "logged" not in config
+    return bool(summary.config.get("recipe") == "matrix")
 
 
 def headline(summary: Summary) -> dict[str, str]:

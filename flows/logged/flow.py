@@ -5,9 +5,12 @@ answers to held-out prompts as the judge does, before and after, beside the rule
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from data.recipes.recipe import FRESH, LoggedConfig, Recipe
+from data.recipes.logged import LoggedConfig
+from data.recipes.recipe import FRESH
 from data.store.artifacts import Artifact
+from flows.logged.recipe import LoggedRecipe
 from flows.loop.inputs import ready
 from tasks.distill import distill
 from tasks.gate import agreement
@@ -80,10 +83,10 @@ def import_logs(run: Run, config: LoggedConfig) -> Logs:
     return Logs(parts["train"], parts["held_out"], judged["train"], judged["held_out"], judgments)
 
 
-def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
+def first_student(run: Run, recipe: LoggedRecipe, logs: Logs) -> Model:
     """The student to distill: the recipe's, or one made from the texts to learn from."""
     if recipe.student.model != FRESH:
-        return ready(recipe, run.outside["student.model"])
+        return ready(recipe.student, recipe.seed, run.outside["student.model"])
     return fresh_student(
         prompts=logs.train,
         completions=logs.train_completions,
@@ -94,7 +97,7 @@ def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
 
 
 def held_out_agreement(
-    recipe: Recipe, logs: Logs, scores: Artifact, who: str, equal_length: bool = False
+    recipe: LoggedRecipe, logs: Logs, scores: Artifact, who: str, equal_length: bool = False
 ) -> Artifact:
     lengths = ", equal length" if equal_length else ""
     return agreement.as_(who + lengths, title=f"agreement of {who}{lengths}")(
@@ -107,7 +110,7 @@ def held_out_agreement(
 
 
 @subflow("logged", run_name="{name} / logged")
-def distill_from_logs(name: str, *, run: Run, recipe: Recipe, logs: Logs) -> LoggedOutcome:
+def distill_from_logs(name: str, *, run: Run, recipe: LoggedRecipe, logs: Logs) -> LoggedOutcome:
     """One round without generation and policy training."""
 
     def scores(model: Model, part: str, when: str) -> Artifact:
@@ -138,6 +141,7 @@ def distill_from_logs(name: str, *, run: Run, recipe: Recipe, logs: Logs) -> Log
         student=old,
         preferences=preferences,
         replay=[],
+        share=0.0,
         config=recipe.student,
         seed=recipe.seed,
     )
@@ -156,3 +160,13 @@ def distill_from_logs(name: str, *, run: Run, recipe: Recipe, logs: Logs) -> Log
         after_equal=held_out_agreement(recipe, logs, after, "student after", True),
         longer_equal=held_out_agreement(recipe, logs, longer, "longer answer", True),
     )
+
+
+def learn_from_logs(run: Run, recipe: LoggedRecipe, book: Any) -> dict[str, Model]:
+    """One round over recorded completions and judgments, for the student alone."""
+    logs = import_logs(run, recipe.logged)
+    book.prepared()
+    run.progress.section("Logged completions")
+    outcome = distill_from_logs(recipe.run, run=run, recipe=recipe, logs=logs)
+    book.logged_done(outcome)
+    return {"student": outcome.student}

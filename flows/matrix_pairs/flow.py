@@ -6,11 +6,11 @@ result is a table of pairs, each with both models and the axis of the matrix tha
 
 from dataclasses import dataclass
 
-from data.recipes.recipe import NONE, Recipe
+from data.recipes.recipe import NONE
 from data.store.artifacts import TABLE, Artifact
 from data.store.digests import file_digest
 from data.summary import Round, StudentSummary
-from flows.preflight.models import cell_field
+from flows.matrix_pairs.recipe import MatrixRecipe
 from flows.summarize import Book, axis_summaries, ledger
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
@@ -35,9 +35,9 @@ class MatrixOutcome:
     pairs: Artifact
 
 
-def read_cells(run: Run, recipe: Recipe) -> Cells:
+def read_cells(run: Run, recipe: MatrixRecipe) -> Cells:
     """The recorded answers of every cell of the matrix."""
-    files = [run.outside[cell_field(cell)] for cell in recipe.cells]
+    files = [run.outside[cell.called] for cell in recipe.cells]
     prompts = import_cell_prompts(cells=files)
     completions = [
         read_cell.as_(cell.name, title=f"answers of {cell.name}")(
@@ -48,9 +48,8 @@ def read_cells(run: Run, recipe: Recipe) -> Cells:
     return Cells(prompts, tuple(completions))
 
 
-def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact:
+def ordered(run: Run, recipe: MatrixRecipe, cells: Cells, mined: Artifact) -> Artifact:
     """The preferences: in the matrix's order, or in that of a judge."""
-    assert recipe.matrix is not None
     config = recipe.matrix.correction
     if config.judge == NONE:
         return keep_order(mined=mined, prompts=cells.prompts, round_number=1)
@@ -67,16 +66,15 @@ def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact
 
 
 @subflow("matrix", run_name="{name} / matrix")
-def pair_recorded(name: str, *, run: Run, recipe: Recipe, cells: Cells) -> MatrixOutcome:
+def pair_recorded(name: str, *, run: Run, recipe: MatrixRecipe, cells: Cells) -> MatrixOutcome:
     """One round without generation and training."""
-    assert recipe.matrix is not None
     mined = pair_up(
         prompts=cells.prompts,
         completions=list(cells.completions),
         places=list(recipe.cells),
         own=[],
         config=recipe.matrix,
-        drop_truncated=recipe.mine.drop_truncated,
+        drop_truncated=recipe.matrix.drop_truncated,
         seed=recipe.seed,
     )
     preferences = ordered(run, recipe, cells, mined)
@@ -99,12 +97,14 @@ def matrix_summary(outcome: MatrixOutcome) -> Round:
     )
 
 
-def pair_a_matrix(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
+def pair_a_matrix(run: Run, recipe: MatrixRecipe, book: Book) -> dict[str, Model]:
     """Pairs of a recorded model matrix, linked into the run's folder; no models come of it."""
     cells = read_cells(run, recipe)
     book.prepared()
     run.progress.section("Model matrix")
     outcome = pair_recorded(recipe.run, run=run, recipe=recipe, cells=cells)
+    if run.ahead:  # a plan
+        return {}
     entry = matrix_summary(outcome)
     entry.stages = run.take_records()
     book.summary.rounds.append(entry)

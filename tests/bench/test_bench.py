@@ -9,10 +9,9 @@ import time
 
 import pytest
 
-from bench.tunnel import yardstick
 from cli.main import main
 from data.processes import alive, owner
-from data.recipes.loading import load_recipe
+from flows.recipe_files import load_recipe
 from flows.server import print_into
 from models.isolation import Child
 from tests.repository import ROOT
@@ -177,7 +176,7 @@ def test_the_tunnel_is_in_the_world_of_make_align():
     tunnel, embedded = (
         load_recipe(ROOT / "recipes" / f"{name}.yaml") for name in ("tunnel", "embedded")
     )
-    assert tunnel.world == embedded.world and yardstick(tunnel) == yardstick(embedded)
+    assert tunnel.world == embedded.world and tunnel.yardstick() == embedded.yardstick()
     assert tunnel.generate.engine == "transformers" and tunnel.evaluate.judge == "oracle"
 
 

@@ -7,15 +7,15 @@ import shutil
 import pytest
 
 from cli.main import main
-from data.recipes.recipe import Recipe
 from data.summary import Ledger, read_summary
 from flows.loop.shortfall import few_line, mined_line, reason
+from flows.table import recipe_from
 
 WORLD = {"run": "r", "world": {}}
 
 
 def recipe_of(**sections):
-    return Recipe.model_validate(WORLD | sections)
+    return recipe_from(WORLD | sections)
 
 
 def said_of(counts, **sections):

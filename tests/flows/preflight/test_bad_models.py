@@ -19,8 +19,8 @@ from transformers import (
 )
 
 from cli.main import main
-from data.recipes.recipe import Recipe
 from flows.preflight.inputs import check_inputs
+from flows.table import recipe_from
 from tests.fixtures.commands import in_new_process, refused_in_new_process
 
 POLICY, STUDENT, TEACHER = "policy.model", "student.model", "teacher.model"
@@ -357,7 +357,7 @@ def test_what_a_recipe_says_of_models(refuse_change, monkeypatch, case):
 
 
 def test_good_models_are_not_refused(tiny_recipe):
-    check_inputs(Recipe.model_validate(tiny_recipe))
+    check_inputs(recipe_from(tiny_recipe))
 
 
 def test_a_template_that_refuses_a_role_of_the_prompts(refuse_change, tmp_path, tiny_recipe):
