@@ -26,13 +26,15 @@ from data.summary import (
     write_summary,
 )
 from flows.derived import final_result, policy_summary
+from flows.earlier import result_of
 from flows.fingerprint import run_digest
 from flows.logged.flow import LoggedOutcome
+from flows.loop.rules import hardly_moved
 from flows.loop.state import Judged, Outcome, Stopped
 from flows.tracking import draw_round
-from reports.prefect_ui import publish_report, publish_round
+from models.drift import distinct_2
+from reports.prefect_ui import publish_report, publish_result
 from reports.report import with_messages, write_report
-from reports.rules import hardly_moved
 from tasks.stage import Model, Run
 
 LIBRARIES = ("tsalign", "torch", "transformers", "trl", "peft", "prefect", "pyarrow")
@@ -212,21 +214,21 @@ class Book:
         entry = round_summary(self._run.context.store, self.recipe, outcome)
         entry.stages = self._run.take_records()
         self.summary.rounds.append(entry)
-        judged = outcome.judged
+        judged, store = outcome.judged, self._run.context.store
+        rows = store.table(judged.evaluation).to_pylist() if judged else []
         if judged:
             base = judged.base.completions
             self.summary.base = {
                 "judge_score": mean_score(judged.evaluation, "base"),
                 "teacher_reward": mean_reward(judged.base.rewards),
                 "mean_tokens": base.meta["tokens"] / base.meta["generated"],
+                "distinct_2": distinct_2([row["base_completion"] for row in rows]),
             }
         self._note(entry)
         self._write()
-        store = self._run.context.store
-        rows = store.table(judged.evaluation).to_pylist() if judged else []
         if self._run.books.kept:
             rows = with_messages(rows, self.summary, store)
-        self._run.books.note(publish_round, self.summary, entry, rows)
+        self._run.books.note(publish_result, self.summary, rows)
         self._draw(entry, {"policy": outcome.tuned.policy, "student": outcome.tuned.student})
 
     def round_stopped(self, outcome: Stopped) -> None:
@@ -280,6 +282,7 @@ class Book:
         summary.finished = datetime.now(UTC).isoformat(timespec="seconds")
         summary.computed_seconds = round(sum(s.computed_seconds for s in summary.stages()), 1)
         summary.final = final_result(summary.rounds)
+        result_of(summary).into(summary)
         report = self.folder / "report.html"
         write_report(summary, self._run.context.store, report)
         summary.report = file_digest(report, fresh=True)
@@ -297,6 +300,7 @@ class Book:
         self.summary.links[name] = digest
 
     def _write(self) -> None:
+        result_of(self.summary).into(self.summary)
         write_summary(self.folder / "summary.json", self.summary)
 
     def _note(self, entry: Round) -> None:

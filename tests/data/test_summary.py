@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from data import measures, sections
 from data import summary as module
 from data.errors import CardinalityError, InputError
 from data.summary import Drift, Ledger, check_ledger, read_summary, write_summary, write_text
@@ -191,7 +192,7 @@ def documented_fields():
 
 ENTRIES = {
     name: entry
-    for name, entry in vars(module).items()
+    for name, entry in {**vars(measures), **vars(sections), **vars(module)}.items()
     if isinstance(entry, type) and issubclass(entry, module.Entry) and entry is not module.Entry
 }
 

@@ -12,9 +12,9 @@ from data.recipes.loading import config_digest, load_recipe
 from data.recipes.rates import TABLE, learning_rate
 from data.recipes.recipe import Recipe
 from data.summary import read_summary
+from flows.loop.rules import NEAR, hardly_moved
 from flows.preflight.fitting import fitted, left_out, said
 from flows.recipe_files import recipe_of as recipe_of_run
-from reports.rules import NEAR, hardly_moved
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = ("prompts.max_tokens", "generate.max_tokens", "policy.max_length", "student.max_length")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.rules import RULES, warnings
+from flows.loop.rules import RULES, warnings
 from tests.tasks import report_examples as examples
 
 BASE = {"mean_tokens": 12.0, "distinct_2": 0.18, "judge_score": 0.48}

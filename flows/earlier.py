@@ -1,0 +1,26 @@
+"""Summaries of earlier versions, which hold rounds and not what the flow says of them."""
+
+from data.summary import Summary
+from flows.logged.told import told as of_logs
+from flows.loop.told import told
+from flows.matrix_pairs.told import told as of_a_matrix
+from flows.result import Result
+
+
+def whole(summary: Summary) -> Summary:
+    """A summary with measures and sections: its own, or, where it has none, made of its rounds."""
+    if summary.verdict is not None:
+        return summary
+    copy = summary.model_copy()
+    result_of(summary).into(copy)
+    return copy
+
+
+def result_of(summary: Summary) -> Result:
+    """Which flow it was is to be seen from the recipe only: its name was that of the loop."""
+    recipe, config, rounds = summary.recipe, summary.config, summary.rounds
+    if rounds and config.get("logged"):
+        return of_logs(recipe, config, rounds[0])
+    if rounds and config.get("policy", {}).get("model") == "none":
+        return of_a_matrix(recipe, config, rounds[0])
+    return told(recipe, config, rounds, summary.base, summary.final)
