@@ -1,12 +1,15 @@
 """What Prefect costs per stage: the same work as tasks of a flow and straight into the store.
 
-    python -m benchmarks.prefect_overhead [--stages 200]
+    python -m benchmarks.prefect_overhead [--stages 100] [--against CHECKOUT]
 
-Medians of three rounds in one process; the server of the measurement is not part of it.
+Medians of three rounds in one process; the server of the measurement is not part of it. With
+another checkout of this project its own benchmark is run first, so that both see the same machine.
 """
 
 import argparse
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +23,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from data.recipes.recipe import RuntimeConfig
 from data.store.store import Store
+from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
-from tasks.running.residents import Residents
 from tasks.stage import Context, Run, stage
 
 
@@ -32,10 +35,15 @@ def nothing(out: Path, context: Context, *, number: int) -> dict[str, Any]:
     return {}
 
 
-@flow(persist_result=False, validate_parameters=False)
-def stages(run: Run, n: int) -> None:
+@flow(persist_result=False)
+def calls(n: int) -> None:
     for number in range(n):
-        nothing(run, number=number)
+        nothing(number=number)
+
+
+def stages(run: Run, n: int) -> None:
+    with run.active():
+        calls(n)
 
 
 def straight(run: Run, n: int) -> None:
@@ -51,17 +59,32 @@ def timed(work: Callable[[Run, int], None], run: Run, n: int) -> float:
     return 1000 * (time.perf_counter() - began) / n
 
 
+def measured(checkout: Path, n: int) -> None:
+    """What another checkout says of itself."""
+    sys.stdout.write(f"{checkout}\n")
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "benchmarks.prefect_overhead", "--stages", str(n)]
+    subprocess.run(
+        command, cwd=checkout, env=os.environ | {"PYTHONPATH": str(checkout)}, check=True
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--stages", type=int, default=200)
-    n = parser.parse_args().stages
+    parser.add_argument("--stages", type=int, default=100)
+    parser.add_argument("--against", type=Path, help="another checkout, measured first")
+    arguments = parser.parse_args()
+    n = arguments.stages
+    if arguments.against:
+        measured(arguments.against, n)
+        sys.stdout.write(f"{Path.cwd()}\n")
     figures: dict[str, list[float]] = {}
     with prefect_test_harness(server_startup_timeout=120):
         for _ in range(3):
             for name, work in (("as a task", stages), ("straight", straight)):
                 with tempfile.TemporaryDirectory() as folder:
                     config = RuntimeConfig(device="cpu")
-                    context = Context(Store(folder), config, Residents("none", config))
+                    context = Context(Store(folder), config, LoadedModels("none", config))
                     run = Run(context, Progress(quiet=True), "none")
                     for state in ("computed", "cached"):
                         figures.setdefault(f"{state}, {name}", []).append(timed(work, run, n))

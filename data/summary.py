@@ -17,7 +17,11 @@ from data.sections import Section, Table
 class StageRecord(Entry):
     """One call of a stage. `seconds` is this invocation's, `computed_seconds` what it once took."""
 
-    stage: str
+    stage: str  # its title, as the terminal and Prefect show it
+    name: str = ""  # the stage's
+    role: str = ""  # which of the stage's calls in its round
+    measures: bool = False  # it judges the method and is no part of it
+    round: int = 0  # 0: before the first
     cached: bool
     seconds: float
     computed_seconds: float

@@ -30,9 +30,9 @@ from flows.tracking import tracking_of
 from reports.prefect_ui import UiProgress
 from tasks.running import machine
 from tasks.running.books import Books
+from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
 from tasks.running.redo import Redo
-from tasks.running.residents import Residents
 from tasks.stage import Context, Model, Run
 
 
@@ -41,11 +41,11 @@ def open_run(
 ) -> Run:
     """The context of a run on this machine; `folder` is where its summary is kept."""
     name = machine.engine_name(recipe.generate.engine)
-    residents = Residents(name, recipe.runtime, recipe.max_length, recipe.seed)
+    loaded = LoadedModels(name, recipe.runtime, recipe.max_length, recipe.seed)
     context = Context(
         Store(store),
         recipe.runtime,
-        residents,
+        loaded,
         date=recipe.date or first_day(folder),
         tracking=tracking_of(recipe, folder),
     )
@@ -70,8 +70,9 @@ def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     for number in range(1, recipe.rounds + 1):
         run.progress.round(number, recipe.rounds)
         run.round = number
-        arguments = (run, recipe.run, recipe, parts, state, number)
-        state, outcome = run.books.flow(align_round, *arguments)
+        state, outcome = align_round(
+            recipe.run, number, run=run, recipe=recipe, parts=parts, state=state
+        )
         if isinstance(outcome, Stopped):
             book.round_stopped(outcome)
             raise InputError(outcome.reason)
@@ -85,7 +86,7 @@ def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     logs = import_logs(run, recipe.logged)
     book.prepared()
     run.progress.section("Logged completions")
-    outcome = run.books.flow(distill_from_logs, run, recipe.run, recipe, logs)
+    outcome = distill_from_logs(recipe.run, run=run, recipe=recipe, logs=logs)
     book.logged_done(outcome)
     return {"student": outcome.student}
 
@@ -125,7 +126,7 @@ def run_recipe(
         book = Book(recipe, folder, run)
         book.summary.notes = notes
         try:
-            with run.context.store.used():
+            with run.context.store.used(), run.active():
                 progress.section("Preparing")
                 progress.expect(expected)
                 if chosen:
@@ -135,7 +136,7 @@ def run_recipe(
                 models = loop(run, recipe, book)
                 book.finish(models, seconds=monotonic() - started)
         finally:
-            run.context.residents.close()
+            run.context.loaded.close()
     return str(book.folder)
 
 

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-from prefect import flow
-
 from data.recipes.recipe import SMALL, WorldConfig
 from data.store.artifacts import Artifact
 from tasks import bootstrap as stages
-from tasks.stage import Run
+from tasks.running.subflow import subflow
 
 
 @dataclass(frozen=True)
@@ -32,38 +30,34 @@ class World:
         } | ({SMALL: self.small} if self.small else {})
 
 
-@flow(name="bootstrap", flow_run_name="bootstrap", persist_result=False, validate_parameters=False)
-def bootstrap(run: Run, world: WorldConfig, small: bool = False) -> World:
+@subflow("bootstrap", run_name="bootstrap")
+def bootstrap(world: WorldConfig, small: bool = False) -> World:
     """Prompts, tokenizer, policy, teacher and student of the embedded world."""
     seed = world.seed
     sizes = {"pool": world.prompts, "dev": world.dev_prompts, "test": world.test_prompts}
     pool, dev, test = (
-        stages.world_prompts(run, f"{part} prompts", part=part, size=size, seed=seed)
+        stages.world_prompts.as_(part, title=f"{part} prompts")(part=part, size=size, seed=seed)
         for part, size in sizes.items()
     )
-    tokenizer = stages.tokenizer(
-        run, lessons=world.lessons, examples=world.policy_examples, seed=seed
+    tokenizer = stages.tokenizer(lessons=world.lessons, examples=world.policy_examples, seed=seed)
+    trunk = stages.trunk(tokenizer=tokenizer, lessons=world.lessons, seed=seed)
+    policy = stages.base_policy.as_("", title="base policy")(
+        trunk=trunk, examples=world.policy_examples, seed=seed
     )
-    trunk = stages.trunk(run, tokenizer=tokenizer, lessons=world.lessons, seed=seed)
-    policy = stages.base_policy(
-        run, "base policy", trunk=trunk, examples=world.policy_examples, seed=seed
-    )
-    taught = stages.teacher_preferences(
-        run,
-        "teacher's preferences",
+    taught = stages.teacher_preferences.as_("", title="teacher's preferences")(
         policy=policy,
         trunk=trunk,
         pairs=world.teacher_pairs,
         seed=seed,
     )
-    teacher = stages.teacher(run, trunk=trunk, preferences=taught, seed=seed)
-    known = stages.student_preferences(
-        run, "student's preferences", policy=policy, pairs=world.student_pairs, seed=seed
+    teacher = stages.teacher(trunk=trunk, preferences=taught, seed=seed)
+    known = stages.student_preferences.as_("", title="student's preferences")(
+        policy=policy, pairs=world.student_pairs, seed=seed
     )
-    student = stages.student(run, tokenizer=tokenizer, preferences=known, seed=seed)
+    student = stages.student(tokenizer=tokenizer, preferences=known, seed=seed)
     smaller = (
-        stages.small_policy(
-            run, "small policy", tokenizer=tokenizer, examples=world.policy_examples, seed=seed
+        stages.small_policy.as_("", title="small policy")(
+            tokenizer=tokenizer, examples=world.policy_examples, seed=seed
         )
         if small
         else None

@@ -21,7 +21,7 @@ def try_vllm(
 
     reason = ""
     try:
-        context.residents.engine(context.path(policy), policy.digest)
+        context.loaded.engine(context.path(policy), policy.digest)
     except UnservableError as error:
         reason = error.reason
     (out / "engine.json").write_text(json.dumps({"engine": engine, "reason": reason}))

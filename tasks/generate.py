@@ -47,7 +47,7 @@ def generate(
     tokenizer = load_tokenizer(model, context.runtime.trust_remote_code)
     rendered = [render_prompt(tokenizer, row) for row in table["messages"].to_pylist()]
     ids = table["prompt_id"].to_pylist()
-    outputs = context.residents.engine(model, policy.digest).generate(
+    outputs = context.loaded.engine(model, policy.digest).generate(
         rendered,
         [prompt_seed(seed, stream, prompt_id) for prompt_id in ids],
         Sampling(k, decoding.temperature, decoding.top_p, decoding.max_tokens),

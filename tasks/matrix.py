@@ -236,7 +236,7 @@ def pairwise(
         (messages[row["prompt_id"]], row["best_completion"], row["worst_completion"])
         for row in pairs.to_pylist()
     ]
-    context.residents.release()
+    context.loaded.release()
     odds = run_isolated(
         pairwise_log_odds,
         context.path(judge),

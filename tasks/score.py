@@ -19,11 +19,11 @@ def score_rows(
 
     None for a conversation that is longer than the model can read.
     """
-    scorer = context.residents.scorer(context.path(model), model.digest, max_length)
+    scorer = context.loaded.scorer(context.path(model), model.digest, max_length)
     try:
         rewards = scorer.score(items, context.on_progress)
     except Exception:
-        context.residents.release()  # it may have died: another try loads it anew
+        context.loaded.release()  # it may have died: another try loads it anew
         raise
     return [None if isnan(reward) else float(reward) for reward in rewards]
 

@@ -11,6 +11,8 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
+pytest_plugins = ["tests.fixtures.models", "tests.fixtures.runs", "tests.fixtures.commands"]
+
 
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:

@@ -31,8 +31,8 @@ from tasks.generate import generate
 from tasks.prompts import import_prompts
 from tasks.running import machine
 from tasks.running.books import Books
+from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
-from tasks.running.residents import Residents
 from tasks.score import score
 from tasks.stage import Context, Model, Run
 
@@ -103,16 +103,17 @@ def compare(
         for engine in engines:
             run = _open_run(store, summary, recipe, engine, longest, seed, progress)
             try:
-                answers, evaluation = _answers(
-                    run, models, names, prompts, decoding, seed, teacher, longest
-                )
+                with run.active():
+                    answers, evaluation = _answers(
+                        run, models, names, prompts, decoding, seed, teacher, longest
+                    )
                 break
             except UnservableError as error:
                 if engine == engines[-1]:
                     raise
                 progress.note(f"vLLM cannot serve them ({error.reason}); using transformers")
             finally:
-                run.context.residents.close()
+                run.context.loaded.close()
     table = _table(store, prompts, names, answers, evaluation)
     judged = None
     if evaluation:
@@ -131,8 +132,8 @@ def _open_run(
     progress: Progress,
 ) -> Run:
     runtime = runtime_here(recipe)
-    residents = Residents(engine, runtime, longest, seed)
-    context = Context(store, runtime, residents, date=summary.date)
+    loaded = LoadedModels(engine, runtime, longest, seed)
+    context = Context(store, runtime, loaded, date=summary.date)
     identity = machine.engine_identity(engine, context.numerics)
     return Run(context, progress, f"{identity} {longest} tokens", books=Books(kept=False))
 
@@ -148,11 +149,9 @@ def _answers(
     longest: int,
 ) -> tuple[list[Artifact], Artifact | None]:
     """COMPLETIONS of both, and the EVALUATION where a teacher judges."""
-    asked = _imported(run, prompts)
+    asked = _imported(prompts)
     answers = [
-        generate(
-            run,
-            f"{name} answers",
+        generate.as_(name, title=f"{name} answers")(
             policy=model,
             prompts=asked,
             k=1,
@@ -166,9 +165,7 @@ def _answers(
     if teacher is None:
         return answers, None
     rewards = [
-        score(
-            run,
-            f"teacher scores {name}",
+        score.as_(name, title=f"teacher scores {name}")(
             model=teacher,
             prompts=asked,
             completions=completions,
@@ -176,9 +173,7 @@ def _answers(
         )
         for name, completions in zip(names, answers, strict=True)
     ]
-    evaluation = evaluate(
-        run,
-        "compare",
+    evaluation = evaluate.as_("", title="compare")(
         prompts=asked,
         base=answers[0],
         policy=answers[1],
@@ -189,12 +184,14 @@ def _answers(
     return answers, evaluation
 
 
-def _imported(run: Run, prompts: pa.Table) -> Artifact:
+def _imported(prompts: pa.Table) -> Artifact:
     """The prompts as an artifact: equal prompts are one, whatever file they came from."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prompts.parquet"
         write_table(path, prompts, PROMPTS)
-        return import_prompts(run, "read prompts", source=outside_file("--prompts", str(path)))
+        return import_prompts.as_("--prompts", title="read prompts")(
+            source=outside_file("--prompts", str(path))
+        )
 
 
 def _longest(

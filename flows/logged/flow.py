@@ -6,8 +6,6 @@ answers to held-out prompts as the judge does, before and after, beside the rule
 
 from dataclasses import dataclass
 
-from prefect import flow
-
 from data.recipes.recipe import FRESH, LoggedConfig, Recipe
 from data.store.artifacts import Artifact
 from flows.loop.inputs import ready
@@ -24,6 +22,7 @@ from tasks.logged import (
     score_by_length,
 )
 from tasks.mine import mine
+from tasks.running.subflow import subflow
 from tasks.score import score
 from tasks.stage import Model, Run
 
@@ -58,24 +57,20 @@ class LoggedOutcome:
 
 def import_logs(run: Run, config: LoggedConfig) -> Logs:
     files = run.outside["logged"]
-    prompts = import_logged_prompts(run, config=config, files=files)
-    completions = import_logged_completions(run, config=config, files=files)
-    judgments = import_judgments(run, config=config, files=files)
+    prompts = import_logged_prompts(config=config, files=files)
+    completions = import_logged_completions(config=config, files=files)
+    judgments = import_judgments(config=config, files=files)
     parts = {
-        part: hold_out(
-            run,
-            f"prompts to {'learn from' if part == 'train' else 'hold out'}",
+        part: hold_out.as_(part, title=f"prompts to {purpose}")(
             prompts=prompts,
             share=config.held_out,
             seed=config.seed,
             part=part,
         )
-        for part in ("train", "held_out")
+        for part, purpose in (("train", "learn from"), ("held_out", "hold out"))
     }
     judged = {
-        part: candidates(
-            run,
-            f"judged completions ({part})",
+        part: candidates.as_(part, title=f"judged completions ({part})")(
             completions=completions,
             judgments=judgments,
             prompts=prompts_of_part,
@@ -88,9 +83,8 @@ def import_logs(run: Run, config: LoggedConfig) -> Logs:
 def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
     """The student to distill: the recipe's, or one made from the texts to learn from."""
     if recipe.student.model != FRESH:
-        return ready(run, recipe, run.outside["student.model"])
+        return ready(recipe, run.outside["student.model"])
     return fresh_student(
-        run,
         prompts=logs.train,
         completions=logs.train_completions,
         vocabulary=VOCABULARY,
@@ -100,11 +94,10 @@ def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
 
 
 def held_out_agreement(
-    run: Run, recipe: Recipe, logs: Logs, scores: Artifact, who: str, equal_length: bool = False
+    recipe: Recipe, logs: Logs, scores: Artifact, who: str, equal_length: bool = False
 ) -> Artifact:
-    return agreement(
-        run,
-        f"agreement of {who}" + (", equal length" if equal_length else ""),
+    lengths = ", equal length" if equal_length else ""
+    return agreement.as_(who + lengths, title=f"agreement of {who}{lengths}")(
         completions=logs.held_out_completions,
         student=scores,
         judge=logs.judgments,
@@ -113,20 +106,13 @@ def held_out_agreement(
     )
 
 
-@flow(
-    name="logged",
-    flow_run_name="{name} / logged",
-    persist_result=False,
-    validate_parameters=False,
-)
-def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> LoggedOutcome:
+@subflow("logged", run_name="{name} / logged")
+def distill_from_logs(name: str, *, run: Run, recipe: Recipe, logs: Logs) -> LoggedOutcome:
     """One round without generation and policy training."""
 
     def scores(model: Model, part: str, when: str) -> Artifact:
         held_out = part == "held-out"
-        return score(
-            run,
-            f"student scores {part} ({when})",
+        return score.as_(f"{part} {when}", title=f"student scores {part} ({when})")(
             model=model,
             prompts=logs.held_out if held_out else logs.train,
             completions=logs.held_out_completions if held_out else logs.train_completions,
@@ -136,14 +122,12 @@ def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> Logged
     old = first_student(run, recipe, logs)
     scored = scores(old, "logged", "before")
     mined = mine(
-        run,
         completions=logs.train_completions,
         scores=scored,
         config=recipe.mine,
         seed=recipe.seed,
     )
     preferences = relabel_recorded(
-        run,
         mined=mined,
         prompts=logs.train,
         judgments=logs.judgments,
@@ -151,7 +135,6 @@ def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> Logged
         round_number=1,
     )
     new = distill(
-        run,
         student=old,
         preferences=preferences,
         replay=[],
@@ -159,17 +142,17 @@ def distill_from_logs(run: Run, name: str, recipe: Recipe, logs: Logs) -> Logged
         seed=recipe.seed,
     )
     before, after = scores(old, "held-out", "before"), scores(new, "held-out", "after")
-    longer = score_by_length(run, completions=logs.held_out_completions)
+    longer = score_by_length(completions=logs.held_out_completions)
     return LoggedOutcome(
         asked=logs.train,
         completions=logs.train_completions,
         mined=mined,
         preferences=preferences,
         student=new,
-        before=held_out_agreement(run, recipe, logs, before, "student before"),
-        after=held_out_agreement(run, recipe, logs, after, "student after"),
-        longer=held_out_agreement(run, recipe, logs, longer, "longer answer"),
-        before_equal=held_out_agreement(run, recipe, logs, before, "student before", True),
-        after_equal=held_out_agreement(run, recipe, logs, after, "student after", True),
-        longer_equal=held_out_agreement(run, recipe, logs, longer, "longer answer", True),
+        before=held_out_agreement(recipe, logs, before, "student before"),
+        after=held_out_agreement(recipe, logs, after, "student after"),
+        longer=held_out_agreement(recipe, logs, longer, "longer answer"),
+        before_equal=held_out_agreement(recipe, logs, before, "student before", True),
+        after_equal=held_out_agreement(recipe, logs, after, "student after", True),
+        longer_equal=held_out_agreement(recipe, logs, longer, "longer answer", True),
     )

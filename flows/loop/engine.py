@@ -9,20 +9,18 @@ from tasks.stage import Run
 
 def settle_engine(run: Run, recipe: Recipe, parts: Parts) -> None:
     """Leave vLLM for transformers where "auto" is vLLM and it cannot serve the run's samplers."""
-    residents = run.context.residents
-    if recipe.generate.engine != "auto" or residents.engine_name != "vllm":
+    loaded = run.context.loaded
+    if recipe.generate.engine != "auto" or loaded.engine_name != "vllm":
         return
     # The policy last, so that its engine is the one that stays.
     for cell, model in (parts.samplers | {"": parts.policy}).items():
-        tried = try_vllm(
-            run,
-            f"engine {cell}".strip(),
+        tried = try_vllm.as_(cell, title=f"engine {cell}".strip())(
             policy=model,
             engine=run.engine,
             max_model_len=recipe.max_length,
         )
         if reason := tried.meta["reason"]:
-            residents.engine_name = "transformers"
+            loaded.engine_name = "transformers"
             run.engine = engine_of(recipe, "transformers")
             whose = f"matrix cell {cell}" if cell else "the policy"
             run.progress.note(

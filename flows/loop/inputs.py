@@ -27,7 +27,7 @@ def gather(run: Run, recipe: Recipe) -> Parts:
     used = world_sources(recipe)
     world = None
     if recipe.world and used:
-        world = run.books.flow(bootstrap, run, recipe.world, small=SMALL in used)
+        world = bootstrap(recipe.world, small=SMALL in used)
     made = world.models() if world else {}
     replay = own_replay(run, recipe) or (world.preferences if world else None)
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
@@ -38,9 +38,7 @@ def gather(run: Run, recipe: Recipe) -> Parts:
     student = recipe.student.model
     return Parts(
         policy=templated(run, recipe, model("policy.model", recipe.policy.model)),
-        student=None
-        if student == NONE
-        else ready(run, recipe, model("student.model", student), replay),
+        student=None if student == NONE else ready(recipe, model("student.model", student), replay),
         teacher=model("teacher.model", recipe.teacher.model),
         pool=pool,
         dev=dev,
@@ -61,19 +59,17 @@ def templated(run: Run, recipe: Recipe, policy: Model) -> Model:
     if name is None:
         return policy
     template = run.outside.get("policy.template", name)
-    return set_template(run, "set the policy's template", policy=policy, template=template)
+    return set_template.as_("", title="set the policy's template")(policy=policy, template=template)
 
 
-def ready(run: Run, recipe: Recipe, student: Model, earlier: Artifact | None = None) -> Model:
+def ready(recipe: Recipe, student: Model, earlier: Artifact | None = None) -> Model:
     """The student as it is; one without a head gets one, trained on earlier preferences if any."""
     if not isinstance(student, External) or not lacks_head(Path(student.path), student.field):
         return student
-    headed = fresh_head(run, "give the student a head", model=student, seed=recipe.seed)
+    headed = fresh_head.as_("", title="give the student a head")(model=student, seed=recipe.seed)
     if earlier is None:
         return headed
-    return distill(
-        run,
-        "warm up the student",
+    return distill.as_("warm-up", title="warm up the student")(
         student=headed,
         preferences=earlier,
         replay=[],
@@ -96,7 +92,7 @@ def own_prompts(run: Run, recipe: Recipe) -> tuple[Artifact, Artifact, Artifact]
         return None
 
     def load(field: str) -> Artifact:
-        artifact = import_prompts(run, f"read {field}", source=run.outside[field])
+        artifact = import_prompts.as_(field, title=f"read {field}")(source=run.outside[field])
         if artifact.meta["duplicate"]:
             run.progress.note(
                 "{read} prompts, {duplicate} of them repeated".format(**artifact.meta)
@@ -109,15 +105,13 @@ def own_prompts(run: Run, recipe: Recipe) -> tuple[Artifact, Artifact, Artifact]
         for part, path in (("dev", config.dev_path), ("test", config.test_path))
     }
     named = [artifact for artifact in held_out.values() if artifact]
-    rest = without(run, pool=everything, held_out=named) if named else everything
+    rest = without(pool=everything, held_out=named) if named else everything
     if len(named) == 2:
         return rest, named[0], named[1]
     dev_size, test_size = held_out_sizes(config)
     parts = {
         part: held_out.get(part)
-        or split(
-            run,
-            f"split {part}",
+        or split.as_(part)(
             pool=rest,
             part=part,
             dev_size=dev_size,
@@ -133,4 +127,6 @@ def own_replay(run: Run, recipe: Recipe) -> Artifact | None:
     if recipe.student.replay_path is None:
         return None
     source = run.outside["student.replay_path"]
-    return import_preferences(run, "read student.replay_path", source=source)
+    return import_preferences.as_("student.replay_path", title="read student.replay_path")(
+        source=source
+    )

@@ -26,13 +26,11 @@ from tasks.select import select
 from tasks.stage import Model, Run
 
 
-def ask(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Artifact:
+def ask(recipe: Recipe, parts: Parts, state: State, number: int) -> Artifact:
     """The prompts to answer: the next slice of the pool, or what is to be refreshed."""
     refresh, stored = recipe.prompts.refresh, state.stored
     if refresh and stored:
-        return choose(
-            run,
-            "select",
+        return choose.as_("", title="select")(
             prompts=stored.prompts,
             scores=stored.scores,
             preferences=stored.preferences,
@@ -42,7 +40,6 @@ def ask(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Ar
             seed=recipe.seed,
         )
     return select(
-        run,
         pool=parts.pool,
         size=recipe.prompts.per_round,
         round_number=1 if refresh else number,
@@ -54,9 +51,7 @@ def sample(
     run: Run, recipe: Recipe, policy: Model, asked: Artifact, number: int, cell: str = ""
 ) -> Artifact:
     """A policy's completions: K of the run's own policy, one of a cell of the matrix."""
-    return generate(
-        run,
-        f"generate {cell}".strip(),
+    return generate.as_(cell)(
         policy=policy,
         prompts=asked,
         k=1 if cell else recipe.generate.k,
@@ -71,16 +66,15 @@ def screened(
     run: Run, recipe: Recipe, parts: Parts, state: State, number: int, scorer: Model
 ) -> tuple[Artifact, Artifact, Artifact, Artifact]:
     """Prompts, the policy's completions, the scorer's rewards of all, and its pairs."""
-    asked = ask(run, recipe, parts, state, number)
+    asked = ask(recipe, parts, state, number)
     completions = sample(run, recipe, state.policy, asked, number)
     scores = score(
-        run,
         model=scorer,
         prompts=asked,
         completions=completions,
         max_length=recipe.max_length,
     )
-    mined = mine(run, completions=completions, scores=scores, config=recipe.mine, seed=recipe.seed)
+    mined = mine(completions=completions, scores=scores, config=recipe.mine, seed=recipe.seed)
     return asked, completions, scores, mined
 
 
@@ -91,7 +85,6 @@ def by_student_and_teacher(
     assert state.student is not None
     asked, completions, scores, mined = screened(run, recipe, parts, state, number, state.student)
     preferences = relabel(
-        run,
         mined=mined,
         prompts=asked,
         teacher=parts.teacher,
@@ -108,14 +101,12 @@ def by_one(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) ->
     scorer = parts.teacher if teacher else state.student
     assert scorer is not None
     asked, completions, scores, mined = screened(run, recipe, parts, state, number, scorer)
-    preferences = take_order(
-        run,
-        "relabel",
+    preferences = take_order.as_("", title="relabel")(
         mined=mined,
         prompts=asked,
         config=recipe.teacher,
         round_number=number,
-        teacher_calls=completions.rows if teacher else 0,
+        teacher_calls=(completions.rows or 0) if teacher else 0,
     )
     return Labelled(asked, (completions,), mined, preferences, scores)
 
@@ -137,17 +128,15 @@ def cell_answers(
         if cell.path:
             source = run.outside[cell_field(cell)]
             answers.append(
-                read_cell(
-                    run, f"answers of {cell.name}", prompts=asked, source=source, name=cell.name
+                read_cell.as_(cell.name, title=f"answers of {cell.name}")(
+                    prompts=asked, source=source, name=cell.name
                 )
             )
         elif cell.human:
             assert recipe.world is not None
             size, seed = recipe.world.prompts, recipe.world.seed
             answers.append(
-                people(
-                    run,
-                    f"answers of {cell.name}",
+                people.as_(cell.name, title=f"answers of {cell.name}")(
                     prompts=asked,
                     cell=cell.name,
                     size=size,
@@ -163,11 +152,9 @@ def cell_answers(
 def by_matrix(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Labelled:
     """TSO: the order of two answers is that of their cells, unless a judge corrects it."""
     assert recipe.matrix is not None
-    asked = ask(run, recipe, parts, state, number)
+    asked = ask(recipe, parts, state, number)
     completions = cell_answers(run, recipe, parts, state, asked, number)
-    mined = pair_up(
-        run,
-        "mine",
+    mined = pair_up.as_("", title="mine")(
         prompts=asked,
         completions=completions,
         places=list(standing(recipe, state)),
@@ -178,11 +165,11 @@ def by_matrix(run: Run, recipe: Recipe, parts: Parts, state: State, number: int)
     )
     config = recipe.matrix.correction
     if config.judge == NONE:
-        preferences = keep_order(run, "relabel", mined=mined, prompts=asked, round_number=number)
+        preferences = keep_order.as_("", title="relabel")(
+            mined=mined, prompts=asked, round_number=number
+        )
     else:
-        preferences = correct(
-            run,
-            "relabel",
+        preferences = correct.as_("", title="relabel")(
             mined=mined,
             prompts=asked,
             judge=parts.judge or parts.teacher,
@@ -233,9 +220,9 @@ def label(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> 
         old, again = state.stored, new.asked
         stored = Stored(
             old.prompts,
-            renew_scores(run, "renew scores", old=old.scores, new=new.scores, again=again),
-            renew_preferences(
-                run, "renew pairs", old=old.preferences, new=new.preferences, again=again
+            renew_scores.as_("", title="renew scores")(old=old.scores, new=new.scores, again=again),
+            renew_preferences.as_("", title="renew pairs")(
+                old=old.preferences, new=new.preferences, again=again
             ),
             old.initial,
         )

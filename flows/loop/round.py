@@ -3,8 +3,6 @@
 The first half, from prompts to preferences, is in `flows.loop.label`.
 """
 
-from prefect import flow
-
 from data.recipes.recipe import NONE, Recipe
 from data.store.artifacts import Artifact
 from data.titles import answering, policy_name, scoring
@@ -27,6 +25,7 @@ from tasks.evaluate import drift, evaluate, precision
 from tasks.gate import agreement, gate
 from tasks.generate import generate
 from tasks.optimize import average, optimize, reference, sample_earlier
+from tasks.running.subflow import subflow
 from tasks.score import score
 from tasks.stage import Model, Run
 
@@ -41,9 +40,8 @@ def answer(
     """
     name = policy_name(number)
     prompts = parts.dev if held_out == "dev" else parts.test
-    completions = generate(
-        run,
-        answering(name, held_out),
+    measures = held_out == "test"
+    completions = generate.as_(held_out, title=answering(name, held_out), measures=measures)(
         policy=policy,
         prompts=prompts,
         k=recipe.evaluate.dev_samples if held_out == "dev" else 1,
@@ -52,9 +50,7 @@ def answer(
         stream=held_out,
         seed=recipe.seed,
     )
-    rewards = score(
-        run,
-        scoring(name, held_out),
+    rewards = score.as_(held_out, title=scoring(name, held_out), measures=measures)(
         model=parts.teacher,
         prompts=prompts,
         completions=completions,
@@ -64,20 +60,16 @@ def answer(
 
 
 def student_agreement(
-    run: Run, recipe: Recipe, parts: Parts, student: Model, answers: Answers, when: str
+    recipe: Recipe, parts: Parts, student: Model, answers: Answers, when: str
 ) -> Artifact:
     """How often a student orders pairs of dev completions as the teacher does."""
-    scores = score(
-        run,
-        f"student scores dev ({when})",
+    scores = score.as_(f"student {when}", title=f"student scores dev ({when})")(
         model=student,
         prompts=parts.dev,
         completions=answers.completions,
         max_length=recipe.max_length,
     )
-    return agreement(
-        run,
-        f"agreement ({when})",
+    return agreement.as_(when, title=f"agreement ({when})")(
         completions=answers.completions,
         student=scores,
         judge=answers.rewards,
@@ -86,43 +78,42 @@ def student_agreement(
 
 
 def training_pairs(
-    run: Run, recipe: Recipe, state: State, labelled: Labelled
+    recipe: Recipe, state: State, labelled: Labelled
 ) -> tuple[dict[str, Artifact], int]:
     """Tables of pairs to train on, this round's last, and how many pairs are older ones.
 
-    By the titles of the stages that read them. Tables without a pair are left out.
+    By where they are from, "" for this round. Tables without a pair are left out.
     """
     new, replay = labelled.preferences, recipe.policy.replay
     if labelled.stored:
         pairs = labelled.stored.preferences
         reused = pairs.meta["reused"] if pairs is not new else 0
-        return ({"reference": pairs} if pairs.rows else {}), reused
+        return ({"": pairs} if pairs.rows else {}), reused
     earlier = {
-        f"reference (pairs of round {number})": table
+        f"pairs of round {number}": table
         for number, table in enumerate(state.preferences, start=1)
         if table.rows and replay != "none"
     }
     if replay == "share" and earlier:
         known, share = list(earlier.values()), recipe.policy.replay_share
-        sampled = sample_earlier(
-            run, "replay", earlier=known, new=new, share=share, seed=recipe.seed
+        sampled = sample_earlier.as_("", title="replay")(
+            earlier=known, new=new, share=share, seed=recipe.seed
         )
-        earlier = {"reference (replay)": sampled} if sampled.rows else {}
+        earlier = {"replay": sampled} if sampled.rows else {}
     reused = sum(table.rows or 0 for table in earlier.values())
-    return earlier | ({"reference": new} if new.rows else {}), reused
+    return earlier | ({"": new} if new.rows else {}), reused
 
 
-def tune_policy(
-    run: Run, recipe: Recipe, parts: Parts, state: State, pairs: dict[str, Artifact]
-) -> Artifact:
+def tune_policy(recipe: Recipe, parts: Parts, state: State, pairs: dict[str, Artifact]) -> Artifact:
     """The policy optimized on the pairs."""
     against = {"initial": parts.policy, "previous": state.policy, "average": state.average}
     logps = [
-        reference(run, title, policy=against[recipe.policy.reference], preferences=table)
-        for title, table in pairs.items()
+        reference.as_(source, title=f"reference ({source})" if source else "")(
+            policy=against[recipe.policy.reference], preferences=table
+        )
+        for source, table in pairs.items()
     ]
     return optimize(
-        run,
         policy=state.policy,
         preferences=list(pairs.values()),
         reference=logps,
@@ -157,7 +148,6 @@ def stopped(
 
 
 def tune(
-    run: Run,
     recipe: Recipe,
     parts: Parts,
     state: State,
@@ -169,14 +159,13 @@ def tune(
     student = None
     if state.student and recipe.student.update and labelled.preferences.rows:
         student = distill(
-            run,
             student=state.student,
             preferences=labelled.preferences,
             replay=([parts.replay] if parts.replay else []) + list(state.preferences),
             config=recipe.student,
             seed=recipe.seed,
         )
-    return Tuned(student, tune_policy(run, recipe, parts, state, pairs), reused)
+    return Tuned(student, tune_policy(recipe, parts, state, pairs), reused)
 
 
 def judge(
@@ -186,14 +175,13 @@ def judge(
     policy = tuned.policy
     previous = answer(run, recipe, parts, state.policy, "dev", state.adopted)
     candidate = answer(run, recipe, parts, policy, "dev", number)
-    verdict = gate(run, before=previous.rewards, after=candidate.rewards, config=recipe.gate)
+    verdict = gate(before=previous.rewards, after=candidate.rewards, config=recipe.gate)
     base = answer(run, recipe, parts, parts.policy, "test")
     test = answer(run, recipe, parts, policy, "test", number)
     student = tuned.student or state.student
     return Judged(
         gate=verdict,
-        evaluation=evaluate(
-            run,
+        evaluation=evaluate.as_("", measures=True)(
             prompts=parts.test,
             base=base.completions,
             policy=test.completions,
@@ -201,8 +189,7 @@ def judge(
             policy_rewards=test.rewards,
             judge=recipe.evaluate.judge,
         ),
-        drift=drift(
-            run,
+        drift=drift.as_("", measures=True)(
             prompts=parts.test,
             completions=test.completions,
             policy=policy,
@@ -210,9 +197,7 @@ def judge(
         ),
         base=base,
         policy=test,
-        student_rewards=score(
-            run,
-            "student scores test",
+        student_rewards=score.as_("student test", title="student scores test", measures=True)(
             model=student,
             prompts=parts.test,
             completions=test.completions,
@@ -223,14 +208,14 @@ def judge(
     )
 
 
-def following(run: Run, recipe: Recipe, state: State, outcome: Outcome) -> State:
+def following(recipe: Recipe, state: State, outcome: Outcome) -> State:
     """What the next round starts from."""
     policy, mean, older = state.policy, state.average, state.older
     adopted = outcome.number if outcome.adopted else state.adopted
     if outcome.adopted:
         older, policy = (state.policy, *older), outcome.tuned.policy
         if recipe.policy.reference == "average":
-            mean = average(run, average=mean, policy=policy, decay=recipe.policy.average_decay)
+            mean = average(average=mean, policy=policy, decay=recipe.policy.average_decay)
     student = outcome.tuned.student if outcome.student_adopted else None
     return State(
         policy=policy,
@@ -243,14 +228,9 @@ def following(run: Run, recipe: Recipe, state: State, outcome: Outcome) -> State
     )
 
 
-@flow(
-    name="round",
-    flow_run_name="{name} / round {number}",
-    persist_result=False,
-    validate_parameters=False,
-)
+@subflow("round", run_name="{name} / round {number}")
 def align_round(
-    run: Run, name: str, recipe: Recipe, parts: Parts, state: State, number: int
+    name: str, number: int, *, run: Run, recipe: Recipe, parts: Parts, state: State
 ) -> tuple[State, Outcome | Stopped]:
     """Label, tune both models, adopt the policy if the teacher agrees.
 
@@ -259,18 +239,18 @@ def align_round(
     evaluated = recipe.evaluated(number)
     if state.student and evaluated:
         base = answer(run, recipe, parts, parts.policy, "dev")
-        before = student_agreement(run, recipe, parts, state.student, base, "before")
+        before = student_agreement(recipe, parts, state.student, base, "before")
     labelled = label(run, recipe, parts, state, number)
-    pairs, reused = training_pairs(run, recipe, state, labelled)
+    pairs, reused = training_pairs(recipe, state, labelled)
     total = sum(table.rows or 0 for table in pairs.values())
     if ended := stopped(run, recipe, labelled, number, total, reused):
         return state, ended
-    tuned = tune(run, recipe, parts, state, labelled, pairs, reused)
+    tuned = tune(recipe, parts, state, labelled, pairs, reused)
     measured = None
     if state.student and evaluated:
         after = before
         if tuned.student:
-            after = student_agreement(run, recipe, parts, tuned.student, base, "after")
+            after = student_agreement(recipe, parts, tuned.student, base, "after")
         measured = Agreement(before, after)
     outcome = Outcome(
         number=number,
@@ -278,8 +258,8 @@ def align_round(
         tuned=tuned,
         judged=judge(run, recipe, parts, state, tuned, number) if evaluated else None,
         agreement=measured,
-        precision=precision(run, preferences=labelled.preferences)
+        precision=precision.as_("", measures=True)(preferences=labelled.preferences)
         if recipe.evaluate.judge == "oracle"
         else None,
     )
-    return following(run, recipe, state, outcome), outcome
+    return following(recipe, state, outcome), outcome

@@ -6,8 +6,6 @@ result is a table of pairs, each with both models and the axis of the matrix tha
 
 from dataclasses import dataclass
 
-from prefect import flow
-
 from data.recipes.recipe import NONE, Recipe
 from data.store.artifacts import TABLE, Artifact
 from data.store.digests import file_digest
@@ -16,6 +14,7 @@ from flows.preflight.models import cell_field
 from flows.summarize import Book, axis_summaries, ledger
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
+from tasks.running.subflow import subflow
 from tasks.stage import Model, Run
 
 
@@ -39,9 +38,11 @@ class MatrixOutcome:
 def read_cells(run: Run, recipe: Recipe) -> Cells:
     """The recorded answers of every cell of the matrix."""
     files = [run.outside[cell_field(cell)] for cell in recipe.cells]
-    prompts = import_cell_prompts(run, cells=files)
+    prompts = import_cell_prompts(cells=files)
     completions = [
-        read_cell(run, f"answers of {cell.name}", prompts=prompts, source=file, name=cell.name)
+        read_cell.as_(cell.name, title=f"answers of {cell.name}")(
+            prompts=prompts, source=file, name=cell.name
+        )
         for cell, file in zip(recipe.cells, files, strict=True)
     ]
     return Cells(prompts, tuple(completions))
@@ -52,10 +53,9 @@ def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact
     assert recipe.matrix is not None
     config = recipe.matrix.correction
     if config.judge == NONE:
-        return keep_order(run, mined=mined, prompts=cells.prompts, round_number=1)
+        return keep_order(mined=mined, prompts=cells.prompts, round_number=1)
     field = "teacher.model" if config.judge == "teacher" else "matrix.correction.judge"
     return correct(
-        run,
         mined=mined,
         prompts=cells.prompts,
         judge=run.outside[field],
@@ -66,17 +66,11 @@ def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact
     )
 
 
-@flow(
-    name="matrix",
-    flow_run_name="{name} / matrix",
-    persist_result=False,
-    validate_parameters=False,
-)
-def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOutcome:
+@subflow("matrix", run_name="{name} / matrix")
+def pair_recorded(name: str, *, run: Run, recipe: Recipe, cells: Cells) -> MatrixOutcome:
     """One round without generation and training."""
     assert recipe.matrix is not None
     mined = pair_up(
-        run,
         prompts=cells.prompts,
         completions=list(cells.completions),
         places=list(recipe.cells),
@@ -86,7 +80,7 @@ def pair_recorded(run: Run, name: str, recipe: Recipe, cells: Cells) -> MatrixOu
         seed=recipe.seed,
     )
     preferences = ordered(run, recipe, cells, mined)
-    pairs = pair_table(run, preferences=preferences, places=list(recipe.cells))
+    pairs = pair_table(preferences=preferences, places=list(recipe.cells))
     return MatrixOutcome(cells.prompts, cells.completions, mined, preferences, pairs)
 
 
@@ -110,7 +104,7 @@ def pair_a_matrix(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
     cells = read_cells(run, recipe)
     book.prepared()
     run.progress.section("Model matrix")
-    outcome = run.books.flow(pair_recorded, run, recipe.run, recipe, cells)
+    outcome = pair_recorded(recipe.run, run=run, recipe=recipe, cells=cells)
     entry = matrix_summary(outcome)
     entry.stages = run.take_records()
     book.summary.rounds.append(entry)

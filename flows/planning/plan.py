@@ -17,10 +17,12 @@ from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from flows.planning.bounds import best_case, most_rows, unknown
 from tasks.running import shards as sharding
+from tasks.running.call import Asked
+from tasks.running.definition import Definition
 from tasks.running.keys import key_value
 from tasks.running.outside import External
 from tasks.running.progress import Progress
-from tasks.stage import Run, Stage
+from tasks.stage import Run
 
 State = Literal["found", "again", "compute", "later"]
 STATES: tuple[State, ...] = get_args(State)
@@ -96,7 +98,8 @@ class _Walk:
         self._made: dict[str, str] = {}  # kinds of models, by digest
         self._seen: set[str] = set()  # digests of the calls so far
 
-    def __call__(self, stage: Stage, title: str, inputs: dict[str, Any]) -> Artifact:
+    def __call__(self, asked: Asked) -> Artifact:
+        stage, title, inputs = asked.stage, asked.title, asked.inputs
         later = unknown(list(inputs.values()), lambda one: one.digest in self._stand_ins)
         key = None if later else stage.key(self._run.context, inputs)
         found = self._run.context.store.find(stage.kind, key) if key else None
@@ -121,7 +124,7 @@ class _Walk:
 
     def _note(
         self,
-        stage: Stage,
+        stage: Definition,
         title: str,
         inputs: dict[str, Any],
         state: State,
@@ -147,7 +150,7 @@ class _Walk:
         self._seen.add(work)
         self._plan.steps.append(step)
 
-    def _costs(self, stage: Stage, inputs: dict[str, Any], left: int) -> dict[str, Any]:
+    def _costs(self, stage: Definition, inputs: dict[str, Any], left: int) -> dict[str, Any]:
         """What a step that is not found takes at most; `left` rows of it are not there."""
         if stage.name == "generate":
             return {"sampled": left, "tokens": left * inputs["decoding"].max_tokens}
@@ -168,7 +171,9 @@ class _Walk:
             return model.field.removesuffix(".model")
         return self._made.get(model.digest, "policy")
 
-    def _shards(self, stage: Stage, key: dict[str, Any], inputs: dict[str, Any]) -> tuple[int, int]:
+    def _shards(
+        self, stage: Definition, key: dict[str, Any], inputs: dict[str, Any]
+    ) -> tuple[int, int]:
         """How many shards the stage has, and how many of them a run that ended has left."""
         if stage.shards is None:
             return 0, 0
@@ -180,7 +185,7 @@ class _Walk:
         keys = [key | {"shard": digest_of(piece.to_pylist())} for piece in pieces]
         return len(keys), sum(context.store.find(stage.kind, one) is not None for one in keys)
 
-    def _stand_in(self, stage: Stage, title: str, inputs: dict[str, Any]) -> Artifact:
+    def _stand_in(self, stage: Definition, title: str, inputs: dict[str, Any]) -> Artifact:
         completions = inputs.get("completions")
         asked = self._asked.get(getattr(completions, "digest", ""), 0)
         most = most_rows(stage.name, inputs, self._known, asked)
@@ -219,14 +224,15 @@ def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) 
     run.ahead = _Walk(run, sections, plan, known)
     book: Any = _NoBook()
     try:
-        if recipe.recorded_matrix:
-            cells = read_cells(run, recipe)
-            sections.section("Model matrix")
-            run.books.flow(pair_recorded, run, recipe.run, recipe, cells)
-        elif recipe.logged:
-            learn_from_logs(run, recipe, book)
-        else:
-            rounds(run, recipe, book)
+        with run.active():
+            if recipe.recorded_matrix:
+                cells = read_cells(run, recipe)
+                sections.section("Model matrix")
+                pair_recorded(recipe.run, run=run, recipe=recipe, cells=cells)
+            elif recipe.logged:
+                learn_from_logs(run, recipe, book)
+            else:
+                rounds(run, recipe, book)
     except TsAlignError as error:  # a round that is done already has no pair left
         plan.ends, plan.fails = str(error), True
     except Exception as error:
@@ -236,5 +242,5 @@ def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) 
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
         plan.ends = f"labels: what follows is known once the stages before it are there ({reason})"
     finally:
-        run.context.residents.close()
+        run.context.loaded.close()
     return plan

@@ -35,7 +35,7 @@ class Redo:
             return True
         return False
 
-    def spare(self, store: Store, found: Artifact) -> Artifact | None:
+    def kept(self, store: Store, found: Artifact) -> Artifact | None:
         """The artifact if it has been made again already; an older one is removed."""
         try:
             if store.record(found).created >= self.since:

@@ -18,7 +18,7 @@ from data.summary import write_summary
 from flows.earlier import whole
 from flows.server import SETTINGS
 from reports.report import write_report
-from tests.tasks import report_examples as examples
+from tests.reports import report_examples as examples
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SERIOUS = {"serious", "critical"}

@@ -3,10 +3,10 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 from urllib.request import Request, urlopen
 
-ROOT = Path(__file__).parents[2]
+from tests.repository import ROOT
+
 PUBLISH = """
 import sys
 from pathlib import Path

@@ -5,13 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from data.interrupts import interruptible, stop_if_asked
-
-ROOT = Path(__file__).parents[2]
+from tests.repository import ROOT
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -4,15 +4,13 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from cli.main import parsed
 from data.errors import InputError
 from data.places import one_at_a_time, runs_folder, store_url
-
-ROOT = Path(__file__).parents[2]
+from tests.repository import ROOT
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 import json
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,9 +10,10 @@ from data import measures, sections
 from data import summary as module
 from data.errors import CardinalityError, InputError
 from data.summary import Drift, Ledger, check_ledger, read_summary, write_summary, write_text
-from tests.tasks import report_examples as examples
+from tests.reports import report_examples as examples
+from tests.repository import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs" / "summary.md"
+DOCS = ROOT / "docs" / "summary.md"
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import ast
 import random
-from pathlib import Path
 
 import pytest
 
@@ -20,6 +19,7 @@ from data.world.generate import (
 )
 from data.world.oracle import score
 from data.world.questions import FAMILIES
+from tests.repository import ROOT
 
 SMALL = WorldConfig(
     lessons=700, policy_examples=700, teacher_pairs=280, student_pairs=70, prompts=350,
@@ -111,7 +111,7 @@ def test_answers_are_drawn_as_their_quality_says():
 
 
 def test_the_generator_does_not_know_the_oracle():
-    folder = Path(__file__).parents[2] / "data" / "world"
+    folder = ROOT / "data" / "world"
     for name in ("__init__", "words", "questions", "answers", "generate"):
         tree = ast.parse((folder / f"{name}.py").read_text())
         modules = [

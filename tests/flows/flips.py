@@ -25,15 +25,17 @@ from data.store.store import Store
 from data.summary import Ledger
 from flows import align
 from flows.fingerprint import engine_of
-from flows.logged.flow import flow as logged
+from flows.logged import flow as logged
 from flows.matrix_pairs import flow as matrix_logged
 from flows.outside import outside_of
 from tasks.running.books import Books
+from tasks.running.call import Asked
+from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
-from tasks.running.residents import Residents
-from tasks.stage import Context, Run, Stage
+from tasks.stage import Context, Run
+from tests.repository import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs" / "determinism.md"
+DOCS = ROOT / "docs" / "determinism.md"
 TODAY = "2026-01-31"
 
 
@@ -237,28 +239,34 @@ def plan(recipe: Recipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     calls: dict[str, tuple[str, dict[str, Any]]] = {}
     seen: Counter[str] = Counter()
 
-    def call(stage: Stage, run: Run, label: str = "", **inputs: Any) -> Artifact:
-        place = f"{run.round} {label or stage.name}"
+    def answer(asked: Asked) -> Artifact:
+        place = f"{run.round} {asked.title}"
         seen[place] += 1
         place = f"{place} {seen[place]}"
-        calls[place] = stage.name, stage.key(run.context, inputs)
+        calls[place] = asked.stage.name, asked.stage.key(run.context, asked.inputs)
         digest = digest_of(place)
         return Artifact.model_construct(
-            kind=stage.kind, key=digest, digest=digest, rows=10, meta=Meta(NOTHING), seconds=0.0
+            kind=asked.stage.kind,
+            key=digest,
+            digest=digest,
+            rows=10,
+            meta=Meta(NOTHING),
+            seconds=0.0,
         )
 
-    residents = Residents("none", recipe.runtime)
-    context = Context(Store(store), recipe.runtime, residents, date=recipe.date or TODAY)
+    loaded = LoadedModels("none", recipe.runtime)
+    context = Context(Store(store), recipe.runtime, loaded, date=recipe.date or TODAY)
     books = Books(kept=False)  # no Prefect
     run = Run(context, Progress(quiet=True), engine_of(recipe), outside_of(recipe), books=books)
+    run.ahead = answer
     book = mock.MagicMock()
-    with mock.patch.object(Stage, "__call__", call):
+    with run.active():
         if recipe.logged:
             logs = logged.import_logs(run, recipe.logged)
-            logged.distill_from_logs.fn(run, "flips", recipe, logs)
+            logged.distill_from_logs("flips", run=run, recipe=recipe, logs=logs)
         elif recipe.recorded_matrix:
             cells = matrix_logged.read_cells(run, recipe)
-            matrix_logged.pair_recorded.fn(run, "flips", recipe, cells)
+            matrix_logged.pair_recorded("flips", run=run, recipe=recipe, cells=cells)
         else:
             align.rounds(run, recipe, book)
     return calls

@@ -19,9 +19,9 @@ from data.summary import Summary, read_summary
 from flows.fingerprint import run_digest
 from flows.outside import outside_of
 from flows.preflight.inputs import check_inputs
-from tests.flows.conftest import ROOT
+from tests.repository import ROOT, SHARED
 
-SCRIPT = ROOT.parent / "shared/cases/make_inputs.py"
+SCRIPT = SHARED / "cases/make_inputs.py"
 pytestmark = pytest.mark.skipif(not SCRIPT.is_file(), reason="needs ../shared/cases")
 
 POLICY, STUDENT, TEACHER = "policy.model", "student.model", "teacher.model"

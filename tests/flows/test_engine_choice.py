@@ -12,7 +12,7 @@ from data.errors import InputError
 from data.summary import read_summary
 from models.engines import vllm
 from models.engines.base import UnservableError
-from tests.models.conftest import llama_config
+from tests.fixtures.models import llama_config
 
 
 @pytest.fixture(scope="module")

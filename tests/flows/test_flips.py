@@ -2,15 +2,14 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
 from data.recipes.recipe import Recipe, RuntimeConfig
 from models import devices
 from tests.flows import flips
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 # Upper-case texts that are no environment variables.
 OTHERS = {"BYTE_ARRAY", "CAUSAL_LM", "SEQ_CLS", "RUN_A", "RUN_B", "SC_PAGE_SIZE", "SC_PHYS_PAGES"}
 

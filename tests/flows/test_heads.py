@@ -11,7 +11,7 @@ from data.summary import read_summary
 from flows.preflight.inputs import check_inputs, inspect
 from models.text_pairs import load_reader, reads_segments
 from tests.flows import flips
-from tests.models.test_fresh_head import save
+from tests.models.training.test_fresh_head import save
 
 PAIRS = "".join(
     json.dumps({"prompt": f"Say {i}", "chosen": f"It is {i}.", "rejected": "No."}) + "\n"

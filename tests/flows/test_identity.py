@@ -23,8 +23,8 @@ from models import devices, today
 from models.chat import load_tokenizer, render_prompt
 from models.traits import asks
 from tasks.running import machine
-from tasks.stage import asked_for
-from tests.models.conftest import save_policy
+from tasks.running.keys import asked_for
+from tests.fixtures.models import save_policy
 
 DATED = "{{ 'Today: ' + strftime_now('%d %b %Y') + '\\n' }}"
 

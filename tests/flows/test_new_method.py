@@ -1,7 +1,6 @@
 """The worked example of docs/new_method.md is a method: one file and one recipe."""
 
 import re
-from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
@@ -11,8 +10,7 @@ from cli.main import main
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import read_summary
-
-ROOT = Path(__file__).parents[2]
+from tests.repository import ROOT
 
 
 def block(language):
@@ -42,9 +40,9 @@ def test_the_example_is_short_and_labels_as_it_says(prefect, recipe, write_recip
             Artifact(kind=record.kind, key=record.key, digest=record.artifact)
         ).sort_by("completion_id")["reward"]
         for record in entry.stages
-        if record.stage in ("student scores", "teacher scores", "both")
+        if record.stage in ("score student", "score teacher", "both")
     }
-    stricter = pc.min_element_wise(rewards["student scores"], rewards["teacher scores"])
+    stricter = pc.min_element_wise(rewards["score student"], rewards["score teacher"])
     assert rewards["both"].equals(stricter)
 
 

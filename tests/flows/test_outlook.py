@@ -7,7 +7,7 @@ from data.recipes.loading import config_digest, load_recipe
 from data.summary import write_summary
 from flows.planning.outlook import MEASURED, outlook
 from flows.preflight.fitting import fitted
-from tests.tasks import report_examples as examples
+from tests.reports import report_examples as examples
 
 
 def said(name, folder, *overrides):

@@ -14,8 +14,8 @@ from data.recipes.recipe import Recipe
 from data.summary import read_summary
 from flows.planning.plan import Plan, planned
 from flows.preflight.fitting import fitted
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 COUNTS = {"prompts.path": 60}
 CODE = ("python", "yaml")  # of docs/new_method.md
 

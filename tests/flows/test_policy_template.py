@@ -15,8 +15,8 @@ from flows.preflight.inputs import check_inputs, inspect
 from flows.series import freeze, going_on
 from models.chat import load_tokenizer
 from models.templates import stop_marks
+from tests.fixtures.models import CHATML
 from tests.flows import flips
-from tests.models.conftest import CHATML
 
 OWN = CHATML.replace("'\\n'", "'\\n\\n'")
 

@@ -20,7 +20,7 @@ from prefect.settings import (
 
 from cli.main import main
 from tasks.running.books import Books, restored
-from tests.flows.conftest import ROOT
+from tests.repository import ROOT
 
 LINE = "going on without it, results are the same"
 NOBODY = "http://127.0.0.1:9/api"  # the port of "discard": nothing listens there

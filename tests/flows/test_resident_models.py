@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import json
 
 import pytest
 
@@ -11,7 +12,7 @@ from data.store.store import Store
 from flows.loop.round import align_round
 from models.engines import vllm
 from models.isolation import Child
-from tasks.running.residents import Residents
+from tasks.running.loaded import LoadedModels
 from tasks.stage import Context, Run
 
 
@@ -25,17 +26,19 @@ class Counter:
         return self.value
 
 
-def test_showing_the_run_of_a_round_leaves_its_engine_alone(tmp_path):
-    residents = Residents("vllm", RuntimeConfig())
-    residents._engine = child = Child(Counter)
+def test_prefect_is_shown_plain_parameters_and_no_model(tmp_path):
+    """Fault 7: it copied what it showed, and a copied engine closed the real one's connection."""
+    loaded = LoadedModels("vllm", RuntimeConfig())
+    loaded._engine = child = Child(Counter)
     try:
-        run = Run(Context(Store(tmp_path), RuntimeConfig(), residents), progress=None, engine="")
-        shown = align_round.serialize_parameters({"run": run, "number": 2})
+        run = Run(Context(Store(tmp_path), RuntimeConfig(), loaded), progress=None, engine="")
+        alive = {"run": run, "recipe": object(), "parts": object(), "state": object()}
+        shown = align_round.parameters("tiny", 2, **alive)
         gc.collect()
-        assert shown == {"run": "<Run>", "number": 2}
+        assert shown == json.loads(json.dumps(shown)) == {"name": "tiny", "number": 2}
         assert child.call("add") == 1
     finally:
-        residents.close()
+        loaded.close()
 
 
 @pytest.mark.vllm

@@ -20,7 +20,7 @@ SECRET = "sk-sentinel-7391"
 
 
 @pytest.fixture
-def server(policy_dir, monkeypatch):  # the policy of tests/models/conftest.py
+def server(policy_dir, monkeypatch):  # the policy of tests/fixtures/models.py
     """A server that takes only requests with the key, and repeats it in its refusals."""
     monkeypatch.setattr(stub, "KEY", SECRET)
     server = stub.Server(TransformersEngine(policy_dir, RuntimeConfig(), 128))

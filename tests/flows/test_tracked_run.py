@@ -9,7 +9,7 @@ from cli.main import main
 from data.summary import read_summary
 from flows.preflight import inputs as preflight
 from models.training.trackers import MODULES
-from tests.models.tracker_reading import tensorboard
+from tests.models.training.tracker_reading import tensorboard
 
 INSTALLED = [name for name in MODULES if importlib.util.find_spec(name)]
 

@@ -18,7 +18,7 @@ from models.engines import Engine, open_engine
 from models.engines.base import Sampling, check_handover, make_output, sample_seeds
 from models.engines.transformers import pick
 from models.isolation import ChildDiedError
-from tests.models.conftest import save_policy
+from tests.fixtures.models import save_policy
 
 SAMPLED = Sampling(k=4, temperature=1.0, top_p=1.0, max_tokens=24)
 GREEDY = Sampling(k=1, temperature=0.0, top_p=1.0, max_tokens=24)

@@ -17,8 +17,7 @@ import pytest
 
 from data.errors import InputError
 from models.isolation import Child, ChildDiedError, run_isolated
-
-ROOT = Path(__file__).parents[2]
+from tests.repository import ROOT
 
 
 def double(number: int, on_progress=None) -> int:

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from training_rows import preferences
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -26,6 +25,7 @@ from models.logps import sequence_logps
 from models.rewards import load_scorer
 from models.training.dpo import train_dpo
 from models.training.reward_training import train_reward_model
+from tests.models.training.training_rows import preferences
 
 RUNTIME = RuntimeConfig(device="cpu")
 TALK = [{"role": "user", "content": "Sort these words: pear apple fig."}]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from training_rows import conversations
 from transformers import AutoModelForCausalLM
 
 from data.errors import InputError
@@ -15,6 +14,7 @@ from data.recipes.recipe import RuntimeConfig
 from models import logps
 from models.chat import load_tokenizer, render_completion
 from models.logps import sequence_logps
+from tests.models.training.training_rows import conversations
 
 RUNTIME = RuntimeConfig(device="cpu")
 ITEMS = [(talk[:-1], talk[-1]["content"]) for talk in conversations(13)]

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
-from training_rows import conversations
 
 from data.recipes.recipe import RuntimeConfig
 from models import pairwise_judge
 from models.chat import load_tokenizer, render_completion
 from models.logps import sequence_logps
 from models.pairwise_judge import pairwise_log_odds
+from tests.models.training.training_rows import conversations
 
 RUNTIME = RuntimeConfig(device="cpu")
 TALKS = conversations(8)

@@ -17,8 +17,8 @@ from models.chat import load_tokenizer
 from models.checkpoints import check_policy
 from models.engines import open_engine
 from models.rewards import load_scorer
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 CALLS = [
     (path.relative_to(ROOT), call)
     for layer in ("models", "tasks", "reports", "flows", "bench", "cli")

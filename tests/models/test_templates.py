@@ -22,7 +22,7 @@ from models.chat import (
 from models.engines import open_engine
 from models.engines.base import Sampling, make_output
 from models.templates import length_before, save_with_template, set_template, stop_marks
-from tests.models.conftest import CHATML, SPECIAL, save_policy
+from tests.fixtures.models import CHATML, SPECIAL, save_policy
 
 TALK = [
     {"role": "system", "content": "Be brief."},

@@ -21,8 +21,8 @@ from models.chat import render_conversation
 from models.rewards import load_scorer
 from models.text_pairs import load_reader, reads_segments
 from models.training.reward_training import train_reward_model
-from tests.models.conftest import CORPUS
-from tests.models.training_rows import preferences
+from tests.fixtures.models import CORPUS
+from tests.models.training.training_rows import preferences
 
 SMALL = {
     "hidden_size": 32,

@@ -19,9 +19,9 @@ from models import pairwise_judge
 from models.rewards import load_scorer
 from tasks.matrix import correct as correct_stage
 from tasks.matrix import correct_pairs, keep_order, pair_cells, pair_up, verdict
+from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External
 from tasks.running.progress import Progress
-from tasks.running.residents import Residents
 from tasks.stage import Context, Run
 
 PLACES = [
@@ -226,9 +226,10 @@ def test_what_the_judge_could_not_read_is_dropped_and_without_a_judge_all_is_kep
 @pytest.fixture
 def run(tmp_path):
     runtime = RuntimeConfig(device="cpu", shard_prompts=1)
-    context = Context(Store(tmp_path / "store"), runtime, Residents("none", runtime))
-    yield Run(context, Progress(quiet=True), "none")
-    context.residents.close()
+    context = Context(Store(tmp_path / "store"), runtime, LoadedModels("none", runtime))
+    with Run(context, Progress(quiet=True), "none").active() as run:
+        yield run
+    context.loaded.close()
 
 
 @pytest.fixture
@@ -250,7 +251,6 @@ def put(run):
 def made(run, put, prefect):
     prompts = put("prompts", PROMPT_TABLE, PROMPTS)
     mined = pair_up(
-        run,
         prompts=prompts,
         completions=[put("completions", table, COMPLETIONS) for table in FULL],
         places=PLACES,
@@ -268,7 +268,6 @@ def judge(path):
 
 def correct(run, made, model, **config):
     artifact = correct_stage(
-        run,
         **made,
         judge=judge(model),
         config=CorrectionConfig(**config),
@@ -280,7 +279,7 @@ def correct(run, made, model, **config):
 
 
 def test_pairs_without_a_judge_keep_their_order(run, made):
-    artifact = keep_order(run, **made, round_number=1)
+    artifact = keep_order(**made, round_number=1)
     rows = run.context.store.table(artifact).to_pylist()
     assert {(row["chosen_model"], row["margin"], row["swapped"]) for row in rows} == {
         ("new", None, False)

@@ -10,9 +10,9 @@ from data.errors import InputError, TrainingError
 from data.recipes.recipe import RuntimeConfig
 from data.store.store import Store
 from tasks.optimize import CANARIES, check_policy
-from tasks.running.residents import Residents
+from tasks.running.loaded import LoadedModels
 from tasks.stage import Context
-from tests.models.training_rows import preferences
+from tests.models.training.training_rows import preferences
 
 PAIRS = preferences(CANARIES)
 
@@ -20,7 +20,7 @@ PAIRS = preferences(CANARIES)
 @pytest.fixture
 def context(tmp_path):
     runtime = RuntimeConfig(device="cpu")
-    return Context(Store(tmp_path / "store"), runtime, Residents("none", runtime))
+    return Context(Store(tmp_path / "store"), runtime, LoadedModels("none", runtime))
 
 
 def moved(policy, out, by):

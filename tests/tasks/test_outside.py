@@ -7,7 +7,6 @@ import textwrap
 
 import pyarrow as pa
 import pytest
-from prefect import flow
 
 from data.errors import InputError
 from data.recipes.recipe import LoggedConfig, RuntimeConfig
@@ -18,10 +17,10 @@ from data.store.store import Store
 from data.tables import write_table
 from flows.outside import file
 from tasks.prompts import import_prompts
+from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External, Logs, steadily
 from tasks.running.own_code import load_code
 from tasks.running.progress import Progress
-from tasks.running.residents import Residents
 from tasks.score import score_rows
 from tasks.stage import Context, Run, stage
 
@@ -48,13 +47,13 @@ def read_in_shards(out, context, *, prompts, source: External):
 @pytest.fixture
 def run(tmp_path, prefect):
     config = RuntimeConfig(shard_prompts=2)
-    context = Context(Store(tmp_path / "store"), config, Residents("none", config))
-    return Run(context, Progress(quiet=True), "engine 1")
+    context = Context(Store(tmp_path / "store"), config, LoadedModels("none", config))
+    with Run(context, Progress(quiet=True), "engine 1").active() as run:
+        yield run
 
 
-@flow(persist_result=False, validate_parameters=False)
 def reading(run, sources):
-    return read(run, sources=sources)
+    return read(sources=sources)
 
 
 def folder(path, text="old"):
@@ -147,10 +146,9 @@ def test_an_error_that_a_change_has_caused_is_said_as_the_change(run, tmp_path):
 def test_shards_before_the_change_stay(run, tmp_path):
     source = folder(tmp_path / "teacher")
 
-    @flow(persist_result=False, validate_parameters=False)
     def sharded(run):
-        prompts = read(run, sources=[folder(tmp_path / name) for name in "abc"])
-        return read_in_shards(run, prompts=prompts, source=source)
+        prompts = read(sources=[folder(tmp_path / name) for name in "abc"])
+        return read_in_shards(prompts=prompts, source=source)
 
     MEANWHILE.clear()
     prepared = folder(tmp_path / "a"), folder(tmp_path / "b"), folder(tmp_path / "c")
@@ -189,12 +187,8 @@ def test_a_reward_model_loaded_from_changed_bytes_does_not_serve_on(
         score_rows(context, model, items, 64)
         return {}
 
-    @flow(persist_result=False, validate_parameters=False)
-    def judging(run):
-        return judge(run, model=model, attempt=1)
-
     with pytest.raises(InputError, match="teacher.model: .* has changed"):
-        judging(run)
+        judge(model=model, attempt=1)
     shutil.rmtree(teacher)
     shutil.copytree(bert_reward_dir, teacher)
     expected = score_rows(
@@ -235,12 +229,8 @@ def test_a_data_set_is_named_by_its_rows_and_may_name_its_revision(hub):
 
 def test_a_data_set_that_moves_on_during_its_import_is_not_kept(run, hub):
     source = file("prompts.path", "org/name")
-
-    @flow(persist_result=False, validate_parameters=False)
-    def importing(run):
-        return import_prompts(run, source=source)
-
-    assert run.context.store.table(importing(run))["dataset"].to_pylist() == ["org/name"] * 3
+    imported = import_prompts(source=source)
+    assert run.context.store.table(imported)["dataset"].to_pylist() == ["org/name"] * 3
     again = file("prompts.path", "org/name@v2")
     MEANWHILE.append(lambda: setattr(hub, "rows", hub.rows[:2]))
     with pytest.raises(InputError, match="prompts.path: 'org/name@v2' has changed"):
@@ -276,9 +266,8 @@ def stages_of(path, body, name="mine", imports=""):
     return load_code(path)
 
 
-@flow(persist_result=False, validate_parameters=False)
 def calling(run, stage):
-    return run.context.store.table(stage(run, n=1))["prompt_id"].to_pylist()
+    return run.context.store.table(stage(n=1))["prompt_id"].to_pylist()
 
 
 def test_two_files_with_stages_of_one_name_share_nothing(run, tmp_path):
@@ -347,7 +336,9 @@ def test_what_is_no_python_is_refused_with_its_line(tmp_path):
 
 
 def test_a_default_argument_is_part_of_the_key(run):
-    keys = [read.key(run.context, {"sources": []} | more) for more in ({}, {"again": False})]
+    """Fault 5."""
+    calls = [read.bound((), {"sources": []} | more) for more in ({}, {"again": False})]
+    keys = [read.key(run.context, inputs) for inputs in calls]
     assert keys[0] == keys[1] and keys[0]["again"] is False
 
 

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_mine import tables
 
 from data.recipes.recipe import MineConfig
 from tasks.distill import earlier_sample
 from tasks.mine import RULES, mine_pairs
+from tests.tasks.test_mine import tables
 
 
 def mined(rewards, seed=0, texts=None, **config):

@@ -9,15 +9,15 @@ from data.schemas import PREFERENCES
 from data.store.store import Store
 from data.tables import write_table
 from tasks.optimize import sample_earlier
-from tasks.running.residents import Residents
+from tasks.running.loaded import LoadedModels
 from tasks.stage import Context
-from tests.models.training_rows import preferences
+from tests.models.training.training_rows import preferences
 
 
 @pytest.fixture
 def context(tmp_path):
     runtime = RuntimeConfig(device="cpu")
-    return Context(Store(tmp_path / "store"), runtime, Residents("none", runtime))
+    return Context(Store(tmp_path / "store"), runtime, LoadedModels("none", runtime))
 
 
 def named(n, name):

@@ -4,7 +4,6 @@ import json
 
 import pyarrow as pa
 import pytest
-from prefect import flow
 
 from data.errors import InputError
 from data.recipes.recipe import DecodingConfig, PolicyConfig, RuntimeConfig
@@ -13,9 +12,10 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.tables import write_table
 from tasks.running.keys import key_value
+from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External
 from tasks.running.progress import Progress
-from tasks.running.residents import Residents
+from tasks.running.subflow import subflow
 from tasks.stage import Context, Run, stage
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -59,15 +59,20 @@ def shout(out, context, *, prompts: Artifact):
 def new_run(tmp_path):
     def make(store="store", **runtime):
         config = RuntimeConfig(**runtime)
-        context = Context(Store(tmp_path / store), config, Residents("none", config))
+        context = Context(Store(tmp_path / store), config, LoadedModels("none", config))
         return Run(context, Progress(quiet=True), "engine 1")
 
     return make
 
 
-@flow(persist_result=False, validate_parameters=False)
+@subflow("pipeline", run_name="pipeline of {n}")
+def _pipeline(n, k):
+    return first(prompts=numbers(n=n), n=k)
+
+
 def pipeline(run, n, k):
-    return first(run, prompts=numbers(run, n=n), n=k)
+    with run.active():
+        return _pipeline(n, k)
 
 
 def test_a_second_run_computes_nothing_and_returns_the_same(new_run):
@@ -96,12 +101,9 @@ def test_equal_content_upstream_keeps_the_stages_below_cached(new_run):
         write_table(out / "data.parquet", table(n), PROMPTS)
         return {}
 
-    @flow(persist_result=False, validate_parameters=False)
-    def other(run):
-        return first(run, prompts=numbers_again(run, n=5), n=2)
-
     again = new_run()
-    other(again)
+    with again.active():
+        first(prompts=numbers_again(n=5), n=2)
     assert [record.cached for record in again.records] == [False, True]
 
 
@@ -111,9 +113,9 @@ def test_throughput_settings_and_the_stores_place_do_not_matter(new_run):
     assert a.model_copy(update={"seconds": 0}) == b.model_copy(update={"seconds": 0})
 
 
-@flow(persist_result=False, validate_parameters=False)
 def shouting(run, n):
-    return shout(run, prompts=numbers(run, n=n))
+    with run.active():
+        return shout(prompts=numbers(n=n))
 
 
 def test_the_number_of_shards_changes_neither_the_result_nor_the_key(new_run):

@@ -1,0 +1,249 @@
+"""One call of a stage: found in the store, or computed as a task of Prefect.
+
+The artifact store is the truth about what exists. Prefect sees each stage as a task whose cache
+key is the same key, and persists only the small JSON reference; a record whose artifact is missing
+or damaged is refreshed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from shutil import rmtree
+from time import monotonic
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import CachePolicy
+from prefect.context import TaskRunContext
+
+from data.errors import TsAlignError
+from data.files import emptied
+from data.interrupts import stop_if_asked
+from data.store.artifacts import Artifact
+from data.store.digests import digest_of
+from data.summary import StageRecord
+from models import traits
+from models.training.trackers import of_stage
+from tasks.running import machine
+from tasks.running import shards as sharding
+from tasks.running.books import Watched
+from tasks.running.context import Context, Run
+from tasks.running.definition import Definition, run_body
+from tasks.running.loaded import LoadedModels
+from tasks.running.outside import outside, steadily
+
+
+class StageKey(CachePolicy):
+    """Prefect's cache key of a stage is our key's digest: no run id, source text or path."""
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str | None:
+        key = inputs["key"]
+        return f"{key['stage']}-{digest_of(key).removeprefix('sha256:')}"
+
+
+def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    """A crashed child or an engine that died may come back; bad input or bad data will not."""
+    try:
+        state.result()
+    except TsAlignError:
+        return False
+    except Exception:
+        return True
+    return False
+
+
+@task(
+    cache_policy=StageKey(),
+    persist_result=True,
+    result_serializer="json",
+    retry_condition_fn=_worth_retrying,
+)
+def compute(key: dict[str, Any], call: Callable[[], Artifact]) -> Artifact:
+    """Run a stage's body into the store, unless its artifact is there already."""
+    return call()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A stage with the arguments of a call of it, and what the call is for."""
+
+    stage: Definition
+    inputs: dict[str, Any]  # bound, defaults included
+    role: str  # which of the stage's calls in its round; "" for the only or the main one
+    title: str  # what the terminal and Prefect show
+    measures: bool  # it judges the method and is no part of it
+
+
+def carry_out(asked: Asked, run: Run) -> Artifact:
+    """The artifact of a call, computed now or before; the run records it."""
+    stop_if_asked()
+    started = monotonic()
+    if run.ahead:  # a plan: what is there, and stand-ins for what is not
+        return run.ahead(asked)
+    call = _Call(asked, run, asked.stage.key(run.context, asked.inputs))
+    call.again = run.redo is not None and run.redo.concerns(
+        run.round, asked.title, digest_of(call.key), asked.inputs
+    )
+    if call.find() is None:
+        call.cut()
+    artifact = call.make()
+    _record(call, artifact, monotonic() - started)
+    return artifact
+
+
+def _record(call: "_Call", artifact: Artifact, seconds: float) -> None:
+    """Tell the terminal and the summary what became of a call."""
+    asked, run = call.asked, call.run
+    run.progress.finish(
+        asked.title,
+        cached=not call.computed,
+        seconds=seconds,
+        took=artifact.seconds,
+        text=_line(artifact, call.computed),
+    )
+    reused = [part for part in call.parts if not part.computed]
+    run.records.append(
+        StageRecord(
+            stage=asked.title,
+            name=asked.stage.name,
+            role=asked.role,
+            measures=asked.measures,
+            round=run.round,
+            cached=not call.computed,
+            seconds=round(seconds, 3) if call.computed else 0.0,
+            computed_seconds=artifact.seconds,
+            kind=artifact.kind,
+            key=artifact.key,
+            artifact=artifact.digest,
+            counts={k: n for k, n in artifact.meta.items() if type(n) is int},
+            shards=len(call.parts),
+            shards_reused=len(reused),
+            resumed_from_step=artifact.meta.get("resumed_from_step", 0) * call.computed,
+            saved_seconds=sum(p.result.seconds for p in reused)
+            if call.computed
+            else artifact.seconds,
+        )
+    )
+
+
+@dataclass
+class _Call:
+    """The work of a call or of one shard of it; opaque to Prefect, which would walk through it."""
+
+    asked: Asked
+    run: Run
+    key: dict[str, Any]
+    only: pa.Array | None = None  # prompt ids, if this is a shard
+    parts: list["_Call"] = field(default_factory=list)  # shards to join, if there are any
+    again: bool = False  # make it again although it is there
+    computed: bool = False
+    artifact: Artifact | None = None
+
+    @property
+    def result(self) -> Artifact:
+        assert self.artifact is not None
+        return self.artifact
+
+    def find(self) -> Artifact | None:
+        store, redo = self.run.context.store, self.run.redo
+        found = store.find(self.asked.stage.kind, self.key)
+        return redo.kept(store, found) if found and redo and self.again else found
+
+    def cut(self) -> None:
+        """Make the shards of the call, one after the other; none where one would do."""
+        asked, context = self.asked, self.run.context
+        if asked.stage.shards is None:
+            return
+        table = context.store.table(asked.inputs[asked.stage.shards])
+        pieces = list(sharding.slices(table, context.runtime.shard_prompts))
+        if len(pieces) < 2:
+            return
+        for number, only in enumerate(pieces, start=1):
+            key = self.key | {"shard": digest_of(only.to_pylist())}
+            part = _Call(asked, self.run, key, only, again=self.again)
+            part.make(number, len(pieces))
+            self.parts.append(part)
+
+    def make(self, shard: int = 0, shards: int = 0) -> Artifact:
+        """The artifact, by way of Prefect, which shows it as computed or cached."""
+        hit, stage, run = self.find(), self.asked.stage, self.run
+        title = f"{self.asked.title} {shard}/{shards}" if shards else self.asked.title
+        place = {"shard": shard, "shards": shards} if shards else {}
+        run.progress.start(self.asked.title, **place, found=hit is not None)
+        body = Watched(self)
+        task = compute.with_options(
+            name=stage.name,
+            task_run_name=title,
+            result_storage=run.context.store.root / "prefect",
+            refresh_cache=hit is None,
+            retries=stage.retries,
+            retry_delay_seconds=2,
+        )
+        result: Artifact = run.books.run(body, lambda: task(self.key, body.call))
+        self.artifact = hit or result
+        run.progress.log(f"{title}: {_line(self.result, self.computed)}")
+        return self.result
+
+    def __call__(self) -> Artifact:
+        store, kind = self.run.context.store, self.asked.stage.kind
+        spent = sum(part.result.seconds for part in self.parts)
+        artifact = store.put(kind, self.key, self._body, spent=spent, on_wait=self._waiting)
+        rmtree(store.scratch(kind, self.key), ignore_errors=True)
+        return artifact
+
+    def _waiting(self, owner: str) -> None:
+        self.run.progress.note(f"waiting for {owner}, which is at the same stage")
+
+    def _body(self, out: Path) -> dict[str, Any]:
+        self.computed = True
+        run, stage = self.run, self.asked.stage
+        run.computed += 1
+        context = replace(
+            run.context,
+            on_progress=run.progress.update,
+            only=self.only,
+            scratch=run.context.store.scratch(stage.kind, self.key),
+            tracking=of_stage(run.context.tracking, run.round, stage.name, self.key),
+        )
+        if self.parts:
+            return sharding.join(out, context.store, [part.result for part in self.parts])
+        read = [*outside(list(self.asked.inputs.values())), *stage.code]
+        meta: dict[str, Any] = steadily(
+            read, context.loaded.close, lambda: self._work(emptied(out), context)
+        )
+        run.progress.notes(run.context.tracking)
+        asks = traits.asks(out)
+        return meta | ({"asks": asks} if asks else {})
+
+    def _work(self, out: Path, context: Context) -> dict[str, Any]:
+        stage, inputs = self.asked.stage, self.asked.inputs
+        if stage.isolated and machine.device(context.runtime) == "cuda":
+            from models.isolation import run_isolated
+
+            context.loaded.release()
+            alone = replace(context, loaded=LoadedModels("none", context.runtime), on_progress=None)
+            meta: dict[str, Any] = run_isolated(
+                run_body, stage.place, out, alone, inputs, device="cuda"
+            )
+            return meta
+        return stage.execute(out, context, inputs)
+
+
+def _line(artifact: Artifact, computed: bool) -> str:
+    """Counts and rate of a finished stage or shard, for the log."""
+    counts = [f"{n:,} {name}" for name, n in artifact.meta.items() if type(n) is int and n]
+    rows, seconds = artifact.rows, artifact.seconds
+    if not computed:
+        spent = f"cached, saved {seconds:.1f} s"
+    elif rows and seconds:
+        spent = f"{rows:,} rows in {seconds:.1f} s ({rows / seconds:,.0f}/s)"
+    else:
+        spent = f"{seconds:.1f} s"
+    return "; ".join([spent, ", ".join(counts)] if counts else [spent])

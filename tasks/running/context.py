@@ -1,0 +1,102 @@
+"""What the body of a stage may use, and the run that stages are called in."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.errors import InputError
+from data.recipes.recipe import RuntimeConfig
+from data.store.artifacts import Artifact
+from data.store.store import Store
+from data.summary import StageRecord
+from models.training.trackers import Tracking
+from tasks.running import machine
+from tasks.running.books import Books
+from tasks.running.loaded import LoadedModels
+from tasks.running.outside import External
+from tasks.running.progress import Progress
+from tasks.running.redo import Redo
+
+Model = Artifact | External
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage's body may use and what never enters its key."""
+
+    store: Store
+    runtime: RuntimeConfig
+    loaded: LoadedModels
+    on_progress: Callable[[int, int], None] | None = None
+    only: pa.Array | None = None  # prompt ids of the shard at work
+    scratch: Path | None = None  # what a killed stage may leave to its next try; named by its key
+    tracking: Tracking | None = None  # where a training's curves are drawn
+    date: str | None = None  # YYYY-MM-DD, what chat templates print that ask for it; None: today
+
+    def path(self, model: Model) -> Path:
+        """The local directory of an artifact or of a model outside the store."""
+        return Path(model.path) if isinstance(model, External) else self.store.path(model)
+
+    def table(self, artifact: Artifact) -> pa.Table:
+        """The artifact's table; within a shard only the rows of its prompts."""
+        table = self.store.table(artifact)
+        if self.only is None:
+            return table
+        return table.filter(pc.is_in(table["prompt_id"], self.only))
+
+    @property
+    def numerics(self) -> str:
+        return machine.numerics(self.runtime)
+
+
+@dataclass
+class Run:
+    """One invocation of a recipe: the context of its stages and the record of what they did."""
+
+    context: Context
+    progress: Progress
+    engine: str  # name, version and numerics of the generation engine, for keys
+    outside: dict[str, External] = field(default_factory=dict)  # by field of the recipe
+    records: list[StageRecord] = field(default_factory=list)
+    computed: int = 0  # stages whose body ran
+    round: int = 0  # the one at work; 0 before the first
+    redo: Redo | None = None  # what to make again although it is there
+    books: Books = field(default_factory=Books)  # what Prefect is told of it
+    ahead: Callable[..., Artifact] | None = None  # answers calls in place of their bodies
+
+    @contextmanager
+    def active(self) -> Iterator["Run"]:
+        """Within the block, stages that are called belong to this run."""
+        token = _CURRENT.set(self)
+        try:
+            yield self
+        finally:
+            _CURRENT.reset(token)
+
+    def take_records(self) -> list[StageRecord]:
+        """The stages recorded since the last call, oldest first."""
+        taken, self.records = self.records, []
+        return taken
+
+
+_CURRENT: ContextVar[Run] = ContextVar("run")
+
+
+def current_run(wanted_by: str) -> Run:
+    """The run whose flow is at work.
+
+    Raises:
+        InputError: there is none, for what `wanted_by` names.
+    """
+    try:
+        return _CURRENT.get()
+    except LookupError:
+        raise InputError(
+            f"{wanted_by}: a stage is called within a run; use `with run.active():` around it, "
+            "and call it from the thread that runs the flow"
+        ) from None

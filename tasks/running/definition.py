@@ -1,0 +1,129 @@
+"""What a stage is: a body, what it makes, and the key of a call of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from data.errors import InputError
+from models import today, traits
+from tasks.running.context import Context, Run
+from tasks.running.keys import asked_for, key_value, library_versions, of_runtime
+from tasks.running.outside import Code
+from tasks.running.own_code import load_code
+
+Body = Callable[..., dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A stage, whatever its arguments."""
+
+    name: str
+    version: str
+    kind: str
+    body: Body
+    libraries: tuple[str, ...]
+    isolated: bool
+    shards: str | None
+    retries: int
+    code: tuple[Code, ...]  # the user's file that defines it
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where a child process finds it: a module or a user's file, and its name there."""
+        return self.code[0].path if self.code else self.body.__module__, self.body.__name__
+
+    @cached_property
+    def signature(self) -> Signature:
+        """The arguments of a call: those of the body after `out` and `context`."""
+        whole = signature(self.body)
+        return whole.replace(parameters=list(whole.parameters.values())[2:])
+
+    @cached_property
+    def _types(self) -> dict[str, TypeAdapter]:
+        """By argument, what it must be, as far as the body says."""
+        try:
+            hints = get_type_hints(self.body)
+        except NameError:  # of a user's file, which knows its types only to a type checker
+            hints = {}
+        return {name: _adapter(hints[name]) for name in self.signature.parameters if name in hints}
+
+    def bound(self, args: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call, defaults included.
+
+        Raises:
+            InputError: one is misspelt, missing or of another type than the body takes.
+        """
+        if args and isinstance(args[0], Run):
+            raise InputError(
+                f"{self.name}(run, ...): a stage finds its run by itself; call "
+                f"{self.name}({self._takes}), or {self.name}.as_(ROLE)(...) to name the call"
+            )
+        try:
+            bound = self.signature.bind(*args, **given)
+        except TypeError as error:
+            raise InputError(f"{self.name}(): {error}; it takes {self._takes}") from None
+        bound.apply_defaults()
+        for name, kind in self._types.items():
+            try:
+                kind.validate_python(bound.arguments[name], strict=True)
+            except ValidationError as error:
+                what = type(bound.arguments[name]).__name__
+                raise InputError(
+                    f"{self.name}(): {name} cannot be this {what} ({error.errors()[0]['msg']})"
+                ) from None
+        return dict(bound.arguments)
+
+    @property
+    def _takes(self) -> str:
+        return ", ".join(
+            name if p.default is Parameter.empty else f"{name}={p.default!r}"
+            for name, p in self.signature.parameters.items()
+        )
+
+    def key(self, context: Context, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Everything that made the artifact, as JSON; `inputs` are bound."""
+        key: dict[str, Any] = {"stage": self.name, "version": self.version}
+        key |= {name: key_value(value) for name, value in sorted(inputs.items())}
+        key |= of_runtime(inputs.values(), context.runtime)
+        if traits.DATE in asked_for(list(inputs.values())):
+            key["date"] = context.date
+        if self.code:
+            key["code"] = self.code[0].digest
+        if self.libraries:
+            key["libraries"] = library_versions(self.libraries)
+            key["numerics"] = context.numerics
+        return key
+
+    def execute(self, out: Path, context: Context, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Run the body in this process, without the libraries' progress bars."""
+        with today.pinned(context.date):
+            if not self.libraries:  # loads no torch
+                return self.body(out, context, **inputs)
+            from models.silence import quiet
+
+            with quiet():
+                return self.body(out, context, **inputs)
+
+
+def _adapter(kind: Any) -> TypeAdapter:
+    """Whether a value is of this type, by pydantic; of its own models it knows the rest itself."""
+    try:
+        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:
+        return TypeAdapter(kind)
+
+
+def run_body(place: tuple[str, str], out: Path, context: Context, inputs: dict[str, Any]) -> Any:
+    """Entry of the child process: find the stage by name, as a decorated body has no pickle."""
+    module_or_file, name = place
+    is_file = module_or_file.endswith(".py")
+    module = load_code(Path(module_or_file)) if is_file else import_module(module_or_file)
+    stage: Definition = getattr(module, name)
+    return stage.execute(out, context, inputs)

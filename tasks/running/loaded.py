@@ -1,0 +1,97 @@
+"""The heavy models of a run that outlive one stage: the generation engine and a reward model.
+
+An engine is started once and handed new weights when the policy changes: starting vLLM takes
+longer than a small round. A reward model stays for all shards of a stage. On a GPU both live in
+child processes, and at most one of them holds the GPU's memory. Either is known by the digest of
+what it has loaded: other bytes in the same folder are another model.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.recipes.recipe import RuntimeConfig
+from tasks.running import machine
+
+if TYPE_CHECKING:
+    from models.engines.base import Engine
+    from models.rewards import Scorer
+
+
+def shape_of(model: Path) -> dict[str, Any]:
+    """What weights must share to be handed over: the configuration, less where it came from."""
+    config: dict[str, Any] = json.loads((model / "config.json").read_text())
+    ignored = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache")
+    return {name: value for name, value in config.items() if name not in ignored}
+
+
+class LoadedModels:
+    """At most one engine and one reward model."""
+
+    def __init__(
+        self, engine: str, runtime: RuntimeConfig, max_model_len: int = 0, seed: int = 0
+    ) -> None:
+        self.engine_name = engine
+        self._runtime = runtime
+        self._max_model_len = max_model_len
+        self._seed = seed
+        self._engine: Engine | None = None
+        self._serving: tuple[Path, str] | None = None  # folder and digest
+        self._scorer: Scorer | None = None
+        self._scoring: tuple[Path, str, int] | None = None
+
+    def engine(self, model: Path, digest: str) -> "Engine":
+        """The engine, with the weights of `model` loaded, which are of this digest."""
+        self._drop_scorer()
+        if self._engine and self._serving and not self._follows(model, digest):
+            self.close()
+        if self._engine is None:
+            from models.engines import open_engine
+
+            self._engine = open_engine(
+                self.engine_name, model, self._runtime, self._max_model_len, self._seed
+            )
+        elif self._serving != (model, digest):
+            self._engine.load(model)
+        self._serving = model, digest
+        return self._engine
+
+    def _follows(self, model: Path, digest: str) -> bool:
+        """Whether the engine serves the model, or can be handed its weights.
+
+        They must have the same shape, and the folder of those before must hold them still.
+        """
+        assert self._serving is not None
+        served, known = self._serving
+        if served == model:
+            return known == digest
+        return shape_of(served) == shape_of(model)
+
+    def scorer(self, model: Path, digest: str, max_length: int) -> "Scorer":
+        """The reward model of this digest, loaded."""
+        if self._scorer is None or self._scoring != (model, digest, max_length):
+            from models.rewards import open_scorer
+
+            self.release()
+            device = machine.device(self._runtime)
+            self._scorer = open_scorer(model, self._runtime, max_length, device=device)
+            self._scoring = (model, digest, max_length)
+        return self._scorer
+
+    def release(self) -> None:
+        """Give the GPU's memory back for what comes next; the engine wakes with fresh weights."""
+        self._drop_scorer()
+        if self._engine is not None:
+            self._engine.sleep()
+
+    def close(self) -> None:
+        self._drop_scorer()
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+            self._serving = None
+
+    def _drop_scorer(self) -> None:
+        if self._scorer is not None:
+            self._scorer.close()
+            self._scorer = None

@@ -1,0 +1,151 @@
+"""How good is my teacher: reward models and language models on labelled pairs."""
+
+import json
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from cli.main import main
+from cli.use.score_model import ROWS, score_model
+from data.recipes.recipe import RuntimeConfig
+from models.pairwise_judge import pairwise_log_odds
+from models.rewards import load_scorer
+from tests.fixtures.commands import refused_in_new_process
+
+WORDS = "pear apple fig cherry lemon grape red green blue".split()
+
+
+def rows(n=12):
+    for i in range(n):
+        better, worse = " ".join(WORDS[: 1 + i % 5]), " ".join(WORDS[4 : 5 + (i * 3) % 4])
+        yield {
+            "prompt": f"What is {i}?",
+            "chosen": better,
+            "rejected": worse,
+            "dataset": "ab"[i % 2],
+        }
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "my pairs" / "pairs.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows()))
+    return path
+
+
+def answers(model, items):
+    return load_scorer(model, RuntimeConfig(), 256).score(items)
+
+
+@pytest.mark.parametrize("model", ["bert_reward_dir", "llama_reward_dir"])
+def test_accuracy_is_that_of_the_models_own_rewards(model, pairs, request):
+    folder = request.getfixturevalue(model)
+    seen = []
+    found = score_model(str(folder), [pairs], on_progress=lambda *step: seen.append(step))
+    items = [
+        ([{"role": "user", "content": row["prompt"]}], row[side])
+        for row in rows()
+        for side in ("chosen", "rejected")
+    ]
+    rewards = answers(folder, items).reshape(-1, 2)
+    expected = float((rewards[:, 0] > rewards[:, 1]).mean())
+    assert found.summary["accuracy"]["share"] == pytest.approx(expected)
+    assert found.summary["judge"] == "reward model" and found.summary["turned_with_order"] is None
+    assert set(found.summary["by_dataset"]) == {"a", "b"}
+    assert seen[-1] == (24, 24)
+    table = found.table.to_pylist()
+    order = [*range(0, 12, 2), *range(1, 12, 2)]  # by data set
+    assert [row["margin"] for row in table] == pytest.approx(
+        [rewards[i, 0] - rewards[i, 1] for i in order], abs=1e-5
+    )
+    assert table[0]["place"].endswith("pairs.jsonl line 1") and table[0]["tie"] is False
+
+
+def test_a_language_model_is_asked_in_both_orders(policy_dir, pairs):
+    found = score_model(str(policy_dir), [pairs], limit=2)
+    items = [
+        ([{"role": "user", "content": row["prompt"]}], row["chosen"], row["rejected"])
+        for row in rows(4)
+    ]
+    odds = pairwise_log_odds(policy_dir, [items[i] for i in (0, 2, 1, 3)], runtime=RuntimeConfig())
+    assert found.summary["judge"] == "language model"
+    assert found.summary["pairs"] == 4
+    assert found.table["margin"].to_pylist() == pytest.approx(odds.mean(axis=1).tolist(), abs=1e-4)
+    assert found.summary["turned_with_order"] == int((odds.prod(axis=1) < 0).sum())
+    assert found.table["chosen_reward"].null_count == 4
+
+
+def test_what_is_too_long_is_counted_and_not_cut(bert_reward_dir, tmp_path):
+    path = tmp_path / "long.jsonl"
+    lines = [*rows(3), {"prompt": "x", "chosen": "red " * 300, "rejected": "no", "dataset": "a"}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = score_model(str(bert_reward_dir), [path])
+    assert (found.summary["pairs"], found.summary["unread"]) == (4, 1)
+    assert found.summary["accuracy"]["n"] == 3
+    (long,) = [row for row in found.table.to_pylist() if "red red" in row["chosen"]]
+    assert long["margin"] is None and long["chosen_reward"] is None
+
+
+def test_the_command_prints_tables_and_sentences_in_80_columns(
+    bert_reward_dir, pairs, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = tmp_path / "scored" / "pairs.parquet"
+    assert main(["score-model", str(bert_reward_dir), str(pairs), "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert lines[0].endswith(", a reward model")
+    assert [line.split()[0] for line in lines[2:6]] == ["data", "a", "b", "all"]
+    assert "in the labels' order" in text and "longer" in text and "Calibration error" in text
+    assert pq.read_schema(out).names == ROWS.names
+
+
+def test_json_is_all_the_measures(bert_reward_dir, pairs, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["score-model", str(bert_reward_dir), str(pairs), "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads(json.dumps(score_model(str(bert_reward_dir), [pairs]).summary)) | {
+        "model": str(bert_reward_dir)
+    }
+    assert not any(math.isnan(x) for x in _numbers(found))
+
+
+def _numbers(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for part in value for number in _numbers(part)]
+    return [value] if isinstance(value, float) else []
+
+
+def test_a_sum_of_rows_over_data_sets(bert_reward_dir, pairs):
+    summary = score_model(str(bert_reward_dir), [pairs]).summary
+    assert summary["rows"] == {"read": 12, "pairs": 12, "same": 0, "empty": 0, "other": 0}
+    shares = [part["accuracy"]["share"] for part in summary["by_dataset"].values()]
+    assert summary["mean_over_datasets"] == pytest.approx(float(np.mean(shares)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{model}", "missing.jsonl"], "missing.jsonl"),
+        (["./no-model", "{pairs}"], "MODEL: './no-model'"),
+        (["{model}", "{pairs}", "--out", "pairs.csv"], "must name a .parquet file"),
+        (["{model}", "{pairs}", "--out", "/dev/null/x.parquet"], "cannot be written"),
+        (["{model}", "{pairs}", "--max-length", "8"], "every pair is too long"),
+        (["{model}"], "missing argument"),
+    ],
+)
+def test_bad_input_is_one_line(refuse, bert_reward_dir, pairs, arguments, message):
+    places = {"model": str(bert_reward_dir), "pairs": str(pairs)}
+    line = refuse("score-model", *(part.format(**places) for part in arguments))
+    assert message in line
+
+
+def test_a_wrong_file_is_refused_without_loading_torch_or_prefect(bert_reward_dir):
+    refused_in_new_process(
+        "score-model", str(bert_reward_dir), "missing.jsonl", without={"torch", "prefect"}
+    )

@@ -1,0 +1,105 @@
+"""A call of a stage that cannot be right is refused before anything is computed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.errors import InputError
+from data.recipes.recipe import MineConfig, RuntimeConfig
+from data.store.artifacts import Artifact
+from data.store.store import Store
+from tasks.gate import agreement
+from tasks.mine import mine
+from tasks.running.books import Books
+from tasks.running.loaded import LoadedModels
+from tasks.running.progress import Progress
+from tasks.stage import Context, Run
+
+ROOT = Path(__file__).parents[2]
+TABLE = Artifact(
+    kind="completions",
+    key="sha256:" + "1" * 64,
+    digest="sha256:" + "2" * 64,
+    rows=1,
+    meta={},
+    seconds=0.0,
+)
+
+WRONG = """
+from data.recipes.recipe import MineConfig
+from data.store.artifacts import Artifact
+from tasks.mine import mine
+
+def call(table: Artifact, config: MineConfig) -> Artifact:
+    mine(completions=table, scores=table, config=config, sed=1)
+    mine(completions=table, scores=table, config=config)
+    mine.as_("other")(completions=table, scores=table, config=config, seed="1")
+    return mine(completions=table, scores=table, config=config, seed=1)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    runtime = RuntimeConfig(device="cpu")
+    context = Context(Store(tmp_path), runtime, LoadedModels("none", runtime))
+    with Run(context, Progress(quiet=True), "none", books=Books(kept=False)).active() as run:
+        yield run
+
+
+def test_mypy_sees_a_wrong_call_of_a_stage(tmp_path):
+    """Fault 2: `**inputs: Any` let each of these pass."""
+    (tmp_path / "wrong.py").write_text(WRONG)
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", "-m", "wrong"],
+        env={"MYPYPATH": f"{ROOT}:{tmp_path}", "PATH": "", "MYPY_CACHE_DIR": ROOT / ".mypy_cache"},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    errors = [line for line in checked.stdout.splitlines() if ": error:" in line]
+    assert len(errors) == 3, checked.stdout + checked.stderr
+    misspelt, missing, mistyped = errors
+    assert ':7: error: Unexpected keyword argument "sed"' in misspelt
+    assert 'did you mean "seed"?' in misspelt
+    assert ':8: error: Missing named argument "seed"' in missing
+    assert ':9: error: Argument "seed" has incompatible type "str"; expected "int"' in mistyped
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"min_margn": "x"},
+            "agreement(): got an unexpected keyword argument 'min_margn'; it takes",
+        ),
+        ({"judge": None}, "agreement(): judge cannot be this NoneType"),
+        ({"min_margin": "x"}, "agreement(): min_margin cannot be this str"),
+        ({"equal_length": 1}, "agreement(): equal_length cannot be this int"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_computed(run, changes, said):
+    """Fault 2: it failed in the body, after the stages before it, and was tried again."""
+    right = {"completions": TABLE, "student": TABLE, "judge": TABLE, "min_margin": 0.0}
+    with pytest.raises(InputError) as error:
+        agreement(**right | changes)
+    assert str(error.value).startswith(said)
+    assert run.computed == 0 and run.records == []
+
+
+def test_a_missing_argument_is_named(run):
+    with pytest.raises(InputError, match=r"mine\(\): missing a required .*'seed'; it takes compl"):
+        mine(completions=TABLE, scores=TABLE, config=MineConfig())
+
+
+def test_a_call_of_the_old_form_is_told_the_new_one(run):
+    with pytest.raises(InputError) as error:
+        mine(run, completions=TABLE, scores=TABLE, config=MineConfig(), seed=1)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith("mine(run, ...): a stage finds its run by itself; call mine(completions")
+
+
+def test_a_stage_outside_of_a_run_is_refused():
+    with pytest.raises(InputError, match="mine: a stage is called within a run"):
+        mine(completions=TABLE, scores=TABLE, config=MineConfig(), seed=1)
