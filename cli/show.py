@@ -112,6 +112,6 @@ def _writing(out: Path) -> Iterator[None]:
 
 def _with_a_round(runs_dir: Path, name: str) -> Summary:
     summary = whole(read_summary(run_folder(runs_dir, name) / "summary.json"))
-    if not (summary.rounds or summary.work):
+    if not summary.measures:
         raise InputError(f"{name}: no round is finished; run its recipe first")
     return summary

@@ -34,6 +34,7 @@ class RoundValue(Value):
     round: int
     kept: bool = True  # whether the run went on with what was measured
     evidence: Reference | None = None  # rows it is the mean of: prompt_id, dataset, outcome
+    parts: dict[str, Value] = {}  # by data set
 
 
 class Measure(Value):

@@ -240,9 +240,12 @@ class Summary(Entry):
 
     def parts(self) -> list[tuple[str, int, list[StageRecord]]]:
         """Title, round (0: before the first) and stage calls of every part of the run."""
-        found = [("preparing", 0, self.bootstrap)]
-        found += [(f"round {entry.round}", entry.round, entry.stages) for entry in self.rounds]
-        return [*found, ("the run", 1, self.work)] if self.work else found
+        by_round = {entry.round: list(entry.stages) for entry in self.rounds}
+        for record in self.work:
+            by_round.setdefault(record.round, []).append(record)
+        first = "preparing" if by_round else "the run"
+        rest = [(f"round {number}", number, records) for number, records in by_round.items()]
+        return [(first, 0, self.bootstrap), *rest]
 
     def stages(self) -> list[StageRecord]:
         """Every stage call of the run, in order."""

@@ -15,17 +15,14 @@ from data.store.store import Store
 from data.summary import read_summary
 from flows.derived import check_room
 from flows.fingerprint import engine_of
-from flows.logged.flow import distill_from_logs, import_logs
-from flows.loop.engine import settle_engine
-from flows.loop.inputs import gather
-from flows.loop.round import align_round
-from flows.loop.state import State, Stopped
+from flows.logged.flow import learn_from_logs
+from flows.loop.flow import rounds
 from flows.matrix_pairs.flow import pair_a_matrix
 from flows.outside import outside_of
 from flows.preflight.fitting import filled, left_out, said
 from flows.preflight.inputs import check_inputs
 from flows.recipe_files import working_in
-from flows.summarize import Book
+from flows.summarize import RunFolder
 from flows.tracking import tracking_of
 from reports.prefect_ui import UiProgress
 from tasks.running import machine
@@ -33,7 +30,7 @@ from tasks.running.books import Books
 from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
 from tasks.running.redo import Redo
-from tasks.stage import Context, Model, Run
+from tasks.stage import Context, Run
 
 
 def open_run(
@@ -61,46 +58,16 @@ def first_day(folder: Path) -> str:
     return known or date.today().isoformat()
 
 
-def rounds(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
-    """The loop: every round starts from the models the one before left."""
-    parts = gather(run, recipe)
-    settle_engine(run, recipe, parts)
-    book.prepared()
-    state = State(policy=parts.policy, student=parts.student, average=parts.policy)
-    for number in range(1, recipe.rounds + 1):
-        run.progress.round(number, recipe.rounds)
-        run.round = number
-        state, outcome = align_round(
-            recipe.run, number, run=run, recipe=recipe, parts=parts, state=state
-        )
-        if isinstance(outcome, Stopped):
-            book.round_stopped(outcome)
-            raise InputError(outcome.reason)
-        book.round_done(outcome)
-    return {"policy": state.policy} | ({"student": state.student} if state.student else {})
-
-
-def learn_from_logs(run: Run, recipe: Recipe, book: Book) -> dict[str, Model]:
-    """One round over recorded completions and judgments, for the student alone."""
-    assert recipe.logged is not None
-    logs = import_logs(run, recipe.logged)
-    book.prepared()
-    run.progress.section("Logged completions")
-    outcome = distill_from_logs(recipe.run, run=run, recipe=recipe, logs=logs)
-    book.logged_done(outcome)
-    return {"student": outcome.student}
-
-
 def known_seconds(folder: Path, recipe: Recipe) -> dict[str, float]:
     """What the stages of a round took the last time, by title; empty where nothing is known."""
     try:
         known = read_summary(folder / "summary.json")
     except InputError:
         return {}
-    if known.config_digest != config_digest(recipe) or not known.rounds:
+    if known.config_digest != config_digest(recipe):
         return {}
     found: dict[str, float] = {}
-    for record in known.rounds[-1].stages:
+    for record in known.parts()[-1][-1]:
         found[record.stage] = found.get(record.stage, 0.0) + record.computed_seconds
     return found
 
@@ -123,21 +90,20 @@ def run_recipe(
     with one_at_a_time(folder), UiProgress(books, quiet, verbose) as progress:
         run = open_run(recipe, store, folder, progress, redo, books)
         expected = known_seconds(folder, recipe)
-        book = Book(recipe, folder, run)
-        book.summary.notes = notes
+        kept = RunFolder(recipe, folder, run, notes)
+        run.so_far = kept.so_far
         try:
             with run.context.store.used(), run.active():
                 progress.section("Preparing")
                 progress.expect(expected)
                 if chosen:
                     progress.note(said(chosen))
-                loop = learn_from_logs if recipe.logged else rounds
-                loop = pair_a_matrix if recipe.recorded_matrix else loop
-                models = loop(run, recipe, book)
-                book.finish(models, seconds=monotonic() - started)
+                flow_of = learn_from_logs if recipe.logged else rounds
+                flow_of = pair_a_matrix if recipe.recorded_matrix else flow_of
+                kept.finish(flow_of(run, recipe), seconds=monotonic() - started)
         finally:
             run.context.loaded.close()
-    return str(book.folder)
+    return str(kept.folder)
 
 
 @flow(name="align", flow_run_name="{recipe.run}", persist_result=False)

@@ -12,11 +12,11 @@ def whole(summary: Summary) -> Summary:
     if summary.verdict is not None:
         return summary
     copy = summary.model_copy()
-    result_of(summary).into(copy)
+    _result(summary).into(copy)
     return copy
 
 
-def result_of(summary: Summary) -> Result:
+def _result(summary: Summary) -> Result:
     """Which flow it was is to be seen from the recipe only: its name was that of the loop."""
     recipe, config, rounds = summary.recipe, summary.config, summary.rounds
     if rounds and config.get("logged"):

@@ -3,8 +3,8 @@
 A flow may hand in an unfinished one as often as it likes: what is there so far.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ class Result:
     sections: Sequence[Section] = ()
     models: "Mapping[str, Model]" = field(default_factory=dict)  # linked into the run's folder
     files: Mapping[str, Path] = field(default_factory=dict)  # linked too, under their names
+    losses: Mapping[str, float] = field(default_factory=dict)  # of the last round's trainings
     method: str = ""  # what ran, in a few words
     verdict: Verdict = field(default_factory=Verdict)
     facts: Sequence[Fact] = ()
@@ -40,6 +41,10 @@ class Result:
     base: Mapping[str, float] = field(default_factory=dict)
     final: Final | None = None
 
+    def with_models(self, models: "Mapping[str, Model]", losses: Mapping[str, float]) -> "Result":
+        """The same of a run that has left these models, by the names of their links."""
+        return replace(self, models=models, losses=losses)
+
     def into(self, summary: Summary) -> None:
         """Put all but models and files, which are linked, into a summary."""
         summary.headline, summary.measures = self.headline, dict(self.measures)
@@ -49,3 +54,8 @@ class Result:
         summary.progress, summary.stopped = self.progress, self.stopped
         summary.rounds, summary.base = list(self.rounds), dict(self.base)
         summary.final = self.final
+
+
+# What a flow returns, and hands in before its end with `run.so_far`. Whoever only plans a run does
+# not call it: there is nothing measured then.
+Made = Callable[[], Result]

@@ -55,6 +55,16 @@ def evaluation_rows(evaluation: Reference, summary: Summary, store: Store) -> li
     return with_messages(store.table(_artifact(evaluation)).to_pylist(), summary, store)
 
 
+def latest_answers(summary: Summary, store: Store) -> list[dict[str, Any]]:
+    """The rows that were judged last, adopted or not; empty where there are none."""
+    measure = of_headline(summary)
+    curve = measure.rounds if measure else []
+    if curve and curve[-1].evidence:
+        return evaluation_rows(curve[-1].evidence, summary, store)
+    found = list(answers_of(summary, store).values())
+    return found[-1] if found else []
+
+
 def headline_answers(summary: Summary, store: Store) -> list[dict[str, Any]]:
     """The rows behind the headline, of the round that gave it; empty where there are none."""
     measure = of_headline(summary)

@@ -96,7 +96,7 @@ def headline(summary: Summary) -> Headline:
 
 def unfinished(summary: Summary) -> str:
     """Why this is not the end, in a sentence; empty if it is."""
-    if not (summary.rounds or summary.work):
+    if not summary.measures:
         return NO_ROUND
     if summary.stopped:
         return f"Stopped in {summary.stopped}."

@@ -10,7 +10,7 @@ from flows.loop import sections
 from flows.loop.measures import of_rounds
 from flows.loop.rules import warnings
 from flows.loop.told import share
-from flows.loop.words import Words
+from flows.loop.wording import Words
 from flows.result import Result
 from reports.text import interval, percent
 

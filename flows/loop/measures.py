@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from data.measures import Measure, Reference, RoundValue, Value
 from data.statistics import wilson
-from data.summary import Final, Interval, Round
-from flows.loop.words import Words
+from data.summary import DatasetResult, Final, Interval, Round
+from flows.loop.wording import Words
 
 Number = float | None
 DRIFT = {  # title, unit
@@ -76,6 +76,7 @@ def win_rate(rounds: Sequence[Round], final: Final | None) -> Measure | None:
             n=_compared(entry),
             kept=entry.adopted,
             evidence=evaluation(entry),
+            parts=_by_dataset(entry.policy.by_dataset),
         )
         for entry in judged
         if entry.policy
@@ -90,10 +91,7 @@ def win_rate(rounds: Sequence[Round], final: Final | None) -> Measure | None:
         "rounds": curve,
     }
     if found:
-        parts = {
-            name: Value(value=part.win_rate, ci95=part.ci95, n=part.n)
-            for name, part in found.by_dataset.items()
-        }
+        parts = _by_dataset(found.by_dataset)
         reads |= {"value": found.win_rate, "ci95": found.ci95, "judge": found.judge}
         reads |= {"n": sum(part.n or 0 for part in parts.values()), "parts": parts}
         reads |= {"round": found.round}
@@ -102,6 +100,12 @@ def win_rate(rounds: Sequence[Round], final: Final | None) -> Measure | None:
         reads |= {"value": last.value, "ci95": last.ci95, "n": last.n, "round": last.round}
         reads |= {"kept": False, "judge": judged[-1].policy and judged[-1].policy.judge}
     return Measure.model_validate(reads)
+
+
+def _by_dataset(results: Mapping[str, DatasetResult]) -> dict[str, Value]:
+    return {
+        name: Value(value=part.win_rate, ci95=part.ci95, n=part.n) for name, part in results.items()
+    }
 
 
 def _compared(entry: Round) -> int:
@@ -212,7 +216,7 @@ def _curve(
     if not curve:
         return None
     last = ([one for one in curve if one.kept] or curve)[-1]
-    known = last.model_dump(exclude={"evidence"})
+    known = last.model_dump(exclude={"evidence", "parts"})
     return Measure.model_validate(known | reads | {"rounds": curve})
 
 

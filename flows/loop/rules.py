@@ -9,7 +9,7 @@ from typing import NamedTuple
 from data.measures import Warned
 from data.statistics import wilson
 from data.summary import Round
-from flows.loop.words import TS_ALIGN, Words
+from flows.loop.wording import TS_ALIGN, Words
 
 LONGER, SHORTER, LESS_VARIED = 1.25, 0.75, 2 / 3  # of the base policy's
 FAR = 1.0  # nats per token: the answers' tokens are e times likelier under the policy

@@ -23,7 +23,7 @@ from data.sections import (
 from data.summary import AxisSummary, Final, Interval, Ledger, Round, StudentSummary, check_ledger
 from flows.loop.measures import DRIFT, evaluation, precision_interval, result_round
 from flows.loop.rules import LOW_PRECISION
-from flows.loop.words import Words
+from flows.loop.wording import Words
 from reports.text import percent
 
 AXES = {  # of AxisSummary

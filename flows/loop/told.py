@@ -12,7 +12,7 @@ from data.summary import Final, Round, StudentSummary
 from flows.loop import sections
 from flows.loop.measures import of_rounds, result, result_round, win_rate
 from flows.loop.rules import warnings
-from flows.loop.words import Words, words
+from flows.loop.wording import Words, words
 from flows.result import Result
 from reports.text import interval, percent
 

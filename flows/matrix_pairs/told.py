@@ -9,7 +9,7 @@ from data.summary import Round
 from flows.loop import sections
 from flows.loop.measures import of_rounds
 from flows.loop.rules import warnings
-from flows.loop.words import Config, Words, corrector
+from flows.loop.wording import Config, Words, corrector
 from flows.result import Result
 
 

@@ -5,7 +5,7 @@ the store gives its artifact, any other a stand-in. So a plan cannot differ from
 stage's inputs are stand-ins its key is not known yet, and neither is whether it will be found.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -79,13 +79,6 @@ class _Sections(Progress):
 
     def note(self, text: str) -> None:
         pass
-
-
-class _NoBook:
-    """The run's book, which a plan does not keep."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
 
 
 class _Walk:
@@ -215,24 +208,23 @@ def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) 
     Raises:
         InputError: a model or a file cannot be read.
     """
-    from flows.align import learn_from_logs, open_run, rounds
-    from flows.matrix_pairs.flow import pair_recorded, read_cells
+    from flows.align import open_run
+    from flows.logged.flow import learn_from_logs
+    from flows.loop.flow import rounds
+    from flows.matrix_pairs.flow import pair_a_matrix
     from tasks.running.books import Books
 
     sections, plan = _Sections(), Plan()
     run = open_run(recipe, store, folder, sections, None, Books(kept=False))
     run.ahead = _Walk(run, sections, plan, known)
-    book: Any = _NoBook()
     try:
         with run.active():
             if recipe.recorded_matrix:
-                cells = read_cells(run, recipe)
-                sections.section("Model matrix")
-                pair_recorded(recipe.run, run=run, recipe=recipe, cells=cells)
+                pair_a_matrix(run, recipe)
             elif recipe.logged:
-                learn_from_logs(run, recipe, book)
+                learn_from_logs(run, recipe)
             else:
-                rounds(run, recipe, book)
+                rounds(run, recipe)
     except TsAlignError as error:  # a round that is done already has no pair left
         plan.ends, plan.fails = str(error), True
     except Exception as error:

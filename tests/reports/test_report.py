@@ -15,7 +15,7 @@ from data.summary import Ledger
 from flows.earlier import whole
 from flows.loop.rules import warnings
 from flows.loop.sections import ledger_levels
-from flows.loop.words import TS_ALIGN
+from flows.loop.wording import TS_ALIGN
 from reports.page import report_html
 from reports.report import headline_answers, write_report
 from tests.reports import report_examples as examples

@@ -3,7 +3,7 @@
 import pytest
 
 from flows.loop.rules import warnings
-from flows.loop.words import words
+from flows.loop.wording import words
 from tests.reports import report_examples as examples
 from tests.reports.test_report import page, section
 
