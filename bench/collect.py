@@ -89,7 +89,7 @@ def collect(
         seeds=sorted({job.seed for job in jobs}),
         recipes=recipes,
         failures=failures,
-        judge=done.jobs[0].recipe.evaluate.judge,
+        judge=done.jobs[0].recipe.yardstick()["evaluate.judge"],
         computed_seconds=computed,
         unshared_seconds=unshared,
         versions=summaries[0].versions,

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.budgets import Equal, totals, worth_another
 from data.errors import InputError
 from data.recipes.loading import config_digest
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.store import Store
 from data.summary import Summary, read_summary
 
@@ -24,7 +24,7 @@ class Job:
 
     label: str
     seed: int
-    recipe: Recipe
+    recipe: RunRecipe
     baseline: bool
 
     @property
@@ -47,11 +47,14 @@ class Places:
         return read_summary(self.folder(job) / "summary.json")
 
 
-def with_rounds(recipe: Recipe, rounds: int) -> Recipe:
+def with_rounds(recipe: RunRecipe, rounds: int) -> RunRecipe:
+    """The recipe with so many rounds; one whose flow has a single round as it is."""
+    if "rounds" not in type(recipe).model_fields:
+        return recipe
     return recipe.model_copy(update={"rounds": rounds})
 
 
-def first_recipe(job: Job, places: Places, budget: float | None) -> Recipe:
+def first_recipe(job: Job, places: Places, budget: float | None) -> RunRecipe:
     """The recipe to begin with: of a run with a budget, with the rounds it has already, or one."""
     if budget is None:
         return job.recipe
@@ -59,24 +62,24 @@ def first_recipe(job: Job, places: Places, budget: float | None) -> Recipe:
         summary = places.summary(job)
     except InputError:
         return with_rounds(job.recipe, 1)
-    known = with_rounds(job.recipe, summary.config["rounds"])
+    known = with_rounds(job.recipe, summary.config.get("rounds", 1))
     return known if config_digest(known) == summary.config_digest else with_rounds(job.recipe, 1)
 
 
-def next_recipe(job: Job, places: Places, budget: float | None) -> Recipe | None:
+def next_recipe(job: Job, places: Places, budget: float | None) -> RunRecipe | None:
     """After a run: the recipe with a round more, if the budget and the prompts allow for it."""
     summary = places.summary(job)
     if budget is None or not worth_another(totals(summary, places.equal), budget):
         return None
     longer = with_rounds(job.recipe, len(summary.rounds) + 1)
+    if longer.round_count <= len(summary.rounds):
+        return None
     return longer if enough_prompts(longer) else None
 
 
-def enough_prompts(recipe: Recipe) -> bool:
-    from flows.preflight.inputs import check_prompts
-
+def enough_prompts(recipe: RunRecipe) -> bool:
     try:
-        check_prompts(recipe)
+        recipe.check_prompts()
     except InputError:
         return False
     return True
@@ -98,7 +101,7 @@ def carry_out(job: Job, places: Places, budget: float | None) -> None:
     """Run what is missing, as `tsalign align` does."""
     from flows.launch import launch
 
-    recipe: Recipe | None = first_recipe(job, places, budget)
+    recipe: RunRecipe | None = first_recipe(job, places, budget)
     while recipe is not None:
         launch(recipe, store=places.store, runs_dir=places.runs_dir)
         recipe = next_recipe(job, places, budget)

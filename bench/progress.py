@@ -55,7 +55,7 @@ class BenchProgress:
             if job is None or not self._console.is_terminal:
                 self._bars.update(line, visible=False)
                 continue
-            total, rounds = job.recipe.rounds, self._rounds_of(job)
+            total, rounds = job.recipe.round_count, self._rounds_of(job)
             title = f"{job.label}, seed {job.seed}"
             self._bars.update(
                 line, description=title, completed=rounds, total=max(total, rounds), visible=True

@@ -17,11 +17,11 @@ from bench.pool import Pool, Schedule
 from bench.progress import BenchProgress
 from bench.variants import Variant, parse_seeds, parse_variants, write_bench
 from data.errors import InputError
-from data.recipes.loading import load_recipe
-from data.recipes.recipe import RUN_NAME, Recipe
+from data.recipes.recipe import RUN_NAME, RunRecipe
 from data.store.store import Store
 from flows.launch import check_writable
 from flows.preflight.fitting import fitted
+from flows.recipe_files import load_recipe
 from tasks.running import machine
 
 
@@ -107,8 +107,10 @@ def check(jobs: Sequence[Job], places: Places, folder: Path) -> None:
 
     base = jobs[0]
     for job in (job for job in jobs if job.seed == base.seed):
-        if job.recipe.logged:
-            raise InputError(f"{job.label}: logged completions train no policy to compare")
+        if not job.recipe.yardstick():
+            raise InputError(
+                f"{job.label}: a recipe of {job.recipe.recipe} trains no policy to compare"
+            )
         check_yardstick(job, base)
     for job in (job for job in jobs if job.seed == base.seed):
         check_inputs(job.recipe)
@@ -120,7 +122,7 @@ def check(jobs: Sequence[Job], places: Places, folder: Path) -> None:
 
 def check_yardstick(job: Job, base: Job) -> None:
     """InputError unless both are measured alike: judge, test prompts, base policy, decoding."""
-    mine, its = yardstick(job.recipe), yardstick(base.recipe)
+    mine, its = job.recipe.yardstick(), base.recipe.yardstick()
     for field, value in mine.items():
         if value != its[field]:
             raise InputError(
@@ -129,23 +131,7 @@ def check_yardstick(job: Job, base: Job) -> None:
             )
 
 
-def yardstick(recipe: Recipe) -> dict[str, Any]:
-    """By field, what decides the prompts, answers of the base and judge of an evaluation."""
-    evaluate = recipe.evaluate.model_dump(exclude={"every"})
-    world = recipe.world.model_dump() if recipe.world else {}
-    prompts = ("path", "test_path", "dev_path", "test_size", "dev_size")
-    return {
-        **{f"evaluate.{name}": value for name, value in evaluate.items()},
-        "world": world,
-        "policy.model": recipe.policy.model,
-        "policy.template": recipe.policy.template,
-        "teacher.model": recipe.teacher.model if recipe.evaluate.judge == "teacher" else None,
-        "generate.max_tokens": recipe.generate.max_tokens,
-        **{f"prompts.{name}": getattr(recipe.prompts, name) for name in prompts},
-    }
-
-
-def number_of_workers(wanted: int | None, recipe: Recipe) -> int:
+def number_of_workers(wanted: int | None, recipe: RunRecipe) -> int:
     """As many as cores, where they compute; one where there is a GPU to share."""
     if wanted is not None and wanted < 1:
         raise InputError(f"--workers {wanted}: must be at least 1")

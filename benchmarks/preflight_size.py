@@ -16,8 +16,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.recipes.loading import load_recipe
 from flows.preflight.inputs import check_inputs
+from flows.recipe_files import load_recipe
 
 WORDS = "What is the plan for a small house with two rooms and a garden in the hills ?".split()
 

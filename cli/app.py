@@ -100,10 +100,11 @@ def recipe_files(incomplete: str) -> Iterator[str]:
 
 def recipe_keys(incomplete: str) -> Iterator[str]:
     """Fields of a recipe for the shell's completion of --set."""
-    from data.recipes.docs import rows
-    from data.recipes.recipe import Recipe
+    from flows.recipe_docs import rows
+    from flows.table import recipe_classes
 
-    yield from (f"{key}=" for key, *_ in rows(Recipe) if key.startswith(incomplete))
+    keys = dict.fromkeys(key for model in recipe_classes() for key, *_ in rows(model))
+    yield from (f"{key}=" for key in keys if key.startswith(incomplete))
 
 
 def stage_names(incomplete: str) -> Iterator[str]:

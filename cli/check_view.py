@@ -13,7 +13,6 @@ from rich.text import Text
 from flows.planning.check import Check, ModelFacts, Tried
 from flows.planning.plan import STATES, Step
 from flows.planning.preview import SHARES, Example, Lengths, Piece, Preview, Reading
-from flows.preflight.models import writes
 
 _HEAD = _TAIL = 240  # characters shown of a long prompt
 _EXPLAINED = {
@@ -32,8 +31,10 @@ def show(check: Check, source: str, command: str) -> None:
     """Print all that was found; `command` is what runs the recipe."""
     console = Console(highlight=False)
     recipe, machine = check.recipe, check.machine
-    rounds = "1 round" if recipe.rounds == 1 else f"{recipe.rounds} rounds"
-    _line(console, f"{source}: run {recipe.run}, {recipe.recipe}, {rounds}, labels {recipe.labels}")
+    rounds = "1 round" if recipe.round_count == 1 else f"{recipe.round_count} rounds"
+    labels = getattr(recipe, "labels", None)
+    by = f", labels {labels}" if labels else ""
+    _line(console, f"{source}: run {recipe.run}, {recipe.recipe}, {rounds}{by}")
     _line(console, "Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()))
     for note in check.notes:
         _line(console, f"Note: {note}")
@@ -43,8 +44,7 @@ def show(check: Check, source: str, command: str) -> None:
     if check.models:
         _title(console, "Models")
         for facts in check.models:
-            named = recipe.policy.template if facts.field == "policy.model" else None
-            _model(console, facts, named)
+            _model(console, facts)
     _title(console, "Prompts")
     _prompts(console, check.prompts)
     for number, example in enumerate(check.prompts.examples, start=1):
@@ -98,13 +98,13 @@ def size(number: float) -> str:
     return f"{number:,.1f} TB"
 
 
-def _model(console: Console, facts: ModelFacts, template: str | None) -> None:
+def _model(console: Console, facts: ModelFacts) -> None:
     millions = facts.parameters / 1e6
     large = f"{millions / 1000:,.1f} billion" if millions >= 1000 else f"{millions:,.1f} million"
     reads = f"reads {facts.context:,} tokens" if facts.context else "sets no limit of tokens"
     how = "prompt and answer as a pair"
     if facts.reads == "chat template":
-        how = f"by the template {template}" if template else "by its chat template"
+        how = f"by the template {facts.template}" if facts.template else "by its chat template"
     _line(console, f"{facts.field.removesuffix('.model')}: {facts.path}", 2)
     text = f"{facts.architecture}, {large} parameters in {facts.dtype}, {reads}, {how}"
     _line(console, text, 4)
@@ -152,7 +152,7 @@ def _example(console: Console, number: int, example: Example) -> None:
     for readings in shown.values():
         who = " and ".join(one.field.removesuffix(".model") for one in readings)
         what = "reads" if len(readings) == 1 else "read"
-        answered = "" if writes(readings[0].field) else ", with an answer"
+        answered = "" if readings[0].writes else ", with an answer"
         _line(console, f"{who} {what} {readings[0].tokens:,} tokens{answered}", 4)
         _block(console, rendered(readings[0].pieces), 6)
 

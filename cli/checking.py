@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data.recipes.loading import load_recipe
+from flows.recipe_files import load_recipe
 
 
 def check_recipe(

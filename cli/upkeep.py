@@ -19,12 +19,13 @@ from cli.explain import Names, short
 from cli.show import headline
 from data.errors import InputError
 from data.recipes.loading import config_digest
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact, examine
 from data.store.inventory import Runs, references, run_folder, summaries, unused
 from data.store.store import Store
 from data.summary import Summary, read_summary, write_summary
 from flows.derived import contradictions, spoilt
+from flows.table import recipe_from
 from tasks.running.waiting import to_stderr, waiting
 
 
@@ -166,14 +167,14 @@ def _repair(console: Console, store: Store, runs_dir: Path, damage: Damage) -> N
         headline(launch(recipe, store=store.url, runs_dir=runs_dir))
 
 
-def recorded_recipe(name: str, summary: Summary, *, trusted: bool) -> Recipe:
+def recorded_recipe(name: str, summary: Summary, *, trusted: bool) -> RunRecipe:
     """The recipe in a summary. Raises InputError where it must not or cannot be run again.
 
     A summary that is not `trusted`, as someone may have written it, must not make code run.
     """
     try:
-        recipe = Recipe.model_validate(summary.config | {"run": name})
-    except ValidationError as error:
+        recipe = recipe_from(summary.config | {"run": name})
+    except (ValidationError, InputError) as error:
         raise InputError(f"{name}: its recipe is of another version; run it again") from error
     if not trusted and config_digest(recipe) != summary.config_digest:
         raise InputError(f"{name}: its recipe has changed in the summary; run it again yourself")

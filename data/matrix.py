@@ -7,7 +7,7 @@ smaller models, and of people, complete the pairs. The partial order below is a 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from data.recipes.methods import MatrixConfig, Place
+from data.recipes.methods import Matrix, Place
 
 Axis = Literal["version", "scale", "both", "human"]
 AXES: tuple[Axis, ...] = ("version", "scale", "both", "human")
@@ -63,7 +63,7 @@ def maximal(cells: Sequence[Place]) -> list[Place]:
     return [cell for cell in cells if not any(beats(x, cell) for x in cells if not x.human)]
 
 
-def cell_pairs(cells: Sequence[Place], config: MatrixConfig) -> list[CellPair]:
+def cell_pairs(cells: Sequence[Place], config: Matrix) -> list[CellPair]:
     """The pairs of cells whose answers make a preference, in the order of `cells`.
 
     `config.positives` says which cells may give the chosen answer, `config.axes` what chosen and

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from data.errors import CardinalityError, InputError
 from data.files import check_regular
 from data.measures import Entry, Fact, Interval, Measure, Verdict, Warned
+from data.recipes.spelling import current
 from data.sections import Section, Table
 
 
@@ -318,6 +320,8 @@ def read_summary(path: Path, *, changed: bool = False) -> Summary:
             f"{path}: content has changed since it was written, or an older version wrote it; "
             "`tsalign verify --repair` makes it again"
         )
+    with suppress(ValueError):  # what cannot be told in today's spelling stays as it was
+        summary.config = current(summary.config)
     return summary
 
 

@@ -10,19 +10,17 @@ from prefect.context import FlowRunContext
 from data.errors import InputError
 from data.places import one_at_a_time, runs_folder, store_url
 from data.recipes.loading import config_digest
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.store import Store
 from data.summary import read_summary
 from flows.derived import check_room
 from flows.fingerprint import engine_of
-from flows.logged.flow import learn_from_logs
-from flows.loop.flow import rounds
-from flows.matrix_pairs.flow import pair_a_matrix
 from flows.outside import outside_of
 from flows.preflight.fitting import filled, left_out, said
 from flows.preflight.inputs import check_inputs
 from flows.recipe_files import working_in
 from flows.summarize import RunFolder
+from flows.table import Recipe, flow_of
 from flows.tracking import tracking_of
 from reports.prefect_ui import UiProgress
 from tasks.running import machine
@@ -34,10 +32,10 @@ from tasks.stage import Context, Run
 
 
 def open_run(
-    recipe: Recipe, store: str, folder: Path, progress: Progress, redo: Redo | None, books: Books
+    recipe: RunRecipe, store: str, folder: Path, progress: Progress, redo: Redo | None, books: Books
 ) -> Run:
     """The context of a run on this machine; `folder` is where its summary is kept."""
-    name = machine.engine_name(recipe.generate.engine)
+    name = machine.engine_name(recipe.sampling.engine) if recipe.sampling else "none"
     loaded = LoadedModels(name, recipe.runtime, recipe.max_length, recipe.seed)
     context = Context(
         Store(store),
@@ -58,7 +56,7 @@ def first_day(folder: Path) -> str:
     return known or date.today().isoformat()
 
 
-def known_seconds(folder: Path, recipe: Recipe) -> dict[str, float]:
+def known_seconds(folder: Path, recipe: RunRecipe) -> dict[str, float]:
     """What the stages of a round took the last time, by title; empty where nothing is known."""
     try:
         known = read_summary(folder / "summary.json")
@@ -73,7 +71,7 @@ def known_seconds(folder: Path, recipe: Recipe) -> dict[str, float]:
 
 
 def run_recipe(
-    recipe: Recipe,
+    recipe: RunRecipe,
     store: str,
     runs_dir: Path,
     quiet: bool = False,
@@ -98,9 +96,7 @@ def run_recipe(
                 progress.expect(expected)
                 if chosen:
                     progress.note(said(chosen))
-                flow_of = learn_from_logs if recipe.logged else rounds
-                flow_of = pair_a_matrix if recipe.recorded_matrix else flow_of
-                kept.finish(flow_of(run, recipe), seconds=monotonic() - started)
+                kept.finish(flow_of(recipe)(run, recipe), seconds=monotonic() - started)
         finally:
             run.context.loaded.close()
     return str(kept.folder)

@@ -17,10 +17,8 @@ def whole(summary: Summary) -> Summary:
 
 
 def _result(summary: Summary) -> Result:
-    """Which flow it was is to be seen from the recipe only: its name was that of the loop."""
     recipe, config, rounds = summary.recipe, summary.config, summary.rounds
-    if rounds and config.get("logged"):
-        return of_logs(recipe, config, rounds[0])
-    if rounds and config.get("policy", {}).get("model") == "none":
-        return of_a_matrix(recipe, config, rounds[0])
+    of_one_round = {"logged": of_logs, "matrix": of_a_matrix}.get(config.get("recipe", ""))
+    if of_one_round and rounds:
+        return of_one_round(config, rounds[0])
     return told(recipe, config, rounds, summary.base, summary.final)

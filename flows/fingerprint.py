@@ -6,7 +6,7 @@ from pkgutil import iter_modules
 
 import tasks
 from data.recipes.loading import config_digest
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.digests import digest_of
 from tasks.running import machine
 from tasks.running.keys import key_value, library_versions
@@ -14,19 +14,21 @@ from tasks.running.outside import External
 from tasks.stage import STAGES, TRAINING
 
 
-def engine_of(recipe: Recipe, name: str | None = None) -> str:
+def engine_of(recipe: RunRecipe, name: str | None = None) -> str:
     """The generation engine on this machine, as it enters every generation's key.
 
     `name` is that of the engine where "auto" has been settled.
 
     An answer ends where the engine's longest sequence does, should a prompt leave less room.
     """
-    name = name or machine.engine_name(recipe.generate.engine)
+    if recipe.sampling is None:
+        return "none"
+    name = name or machine.engine_name(recipe.sampling.engine)
     identity = machine.engine_identity(name, numerics(recipe))
     return f"{identity} {recipe.max_length} tokens"
 
 
-def numerics(recipe: Recipe) -> str:
+def numerics(recipe: RunRecipe) -> str:
     return machine.numerics(recipe.runtime)
 
 
@@ -37,7 +39,7 @@ def stage_versions() -> dict[str, str]:
     return {name: stage.version for name, stage in sorted(STAGES.items())}
 
 
-def run_digest(recipe: Recipe, outside: Mapping[str, External]) -> str:
+def run_digest(recipe: RunRecipe, outside: Mapping[str, External]) -> str:
     """Recipe, what it names outside of the store, stage versions, libraries and machine."""
     return digest_of(
         {

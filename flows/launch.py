@@ -9,7 +9,7 @@ from rich.console import Console
 
 from data.errors import ArtifactError, InputError
 from data.places import one_at_a_time
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.inventory import run_folder
 from data.store.store import Store
@@ -29,7 +29,7 @@ STARTING = "Starting Prefect, loading torch and transformers"
 
 
 def launch(
-    recipe: Recipe, *, store: str, runs_dir: Path, quiet: bool = False, verbose: bool = False
+    recipe: RunRecipe, *, store: str, runs_dir: Path, quiet: bool = False, verbose: bool = False
 ) -> Path:
     """Run the recipe, unless its run is complete and every artifact of it is in order.
 
@@ -70,8 +70,10 @@ def launch_rerun(
         raise InputError(f"--stage: no stage {stage!r}; use {', '.join(get_args(StageName))}")
     console, folder = to_stderr(quiet), run_folder(runs_dir, run)
     recipe = recipe_of(folder)
-    if not 1 <= number <= recipe.rounds:
-        raise InputError(f"--round: {run} has the rounds 1 to {recipe.rounds}; choose one of them")
+    if not 1 <= number <= recipe.round_count:
+        raise InputError(
+            f"--round: {run} has the rounds 1 to {recipe.round_count}; choose one of them"
+        )
     with waiting(f"Checking {run}: models, prompts, what is there", console):
         notes = check(recipe, Store(store), folder)
     again = f"{run}: round {number} is made again from '{stage}', with what follows from it."
@@ -95,7 +97,7 @@ def carry_out(flow: "Flow", *args: Any, by_prefect: bool, **kwargs: Any) -> None
         Books(kept=by_prefect).flow(flow, *args, **kwargs)
 
 
-def check(recipe: Recipe, store: Store, folder: Path) -> list[str]:
+def check(recipe: RunRecipe, store: Store, folder: Path) -> list[str]:
     """Whatever can be refused is refused here, before Prefect takes its time to start.
 
     Returns what is only worth knowing, a line each.
@@ -125,7 +127,7 @@ def check_writable(option: str, folder: Path) -> None:
         ) from error
 
 
-def finished(recipe: Recipe, folder: Path, store: Store) -> Summary | None:
+def finished(recipe: RunRecipe, folder: Path, store: Store) -> Summary | None:
     """The summary of a complete run with every stage marked cached, or None if work is left.
 
     Every artifact is hashed again: a damaged one is work left.

@@ -4,60 +4,29 @@ Found once when a run begins, links resolved, and the only source of such things
 a run and for its digest alike: what is forgotten here cannot be read.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from data.errors import InputError
 from data.paths import anchored, named_path
 from data.readers.logged import logged_digest
-from data.recipes.recipe import WORLD, Recipe
+from data.recipes.names import Kind, Naming, file_and_function, references
+from data.recipes.recipe import RunRecipe
 from data.source_code import code_digest
 from data.store.digests import file_digest, tree_digest
-from flows.preflight.models import cell_field, own_models
-from flows.preflight.templates import template_file
+from flows.preflight.models import model_path
 from models import traits
 from tasks.running.outside import Code, External, Logs, Rows
 
 
-def outside_of(recipe: Recipe) -> dict[str, External]:
+def outside_of(recipe: RunRecipe) -> dict[str, External]:
     """Everything from outside that a run of the recipe reads, by field.
 
     Raises:
         InputError: something cannot be read.
     """
     trusted = recipe.runtime.trust_remote_code
-    found = {field: model(field, path, trusted) for field, path in own_models(recipe).items()}
-    found |= {field: file(field, name) for field, name in own_files(recipe).items()}
-    if template := template_file(recipe):
-        path = anchored(template)
-        found["policy.template"] = External(
-            path=str(path), digest=file_digest(path), field="policy.template"
-        )
-    if recipe.own_labels:
-        path = anchored(named_path(recipe.own_labels[0], "labels"))
-        found["labels"] = Code(path=str(path), digest=code_digest(path), field="labels")
-    if recipe.logged:
-        found["logged"] = Logs(
-            path="logged",
-            digest=logged_digest(recipe.logged),
-            field="logged",
-            config=recipe.logged,
-        )
-    return found
-
-
-def own_files(recipe: Recipe) -> dict[str, str]:
-    """Names of the user's files of prompts, preferences and recorded answers, by field."""
-    prompts = recipe.prompts
-    named = {
-        "prompts.path": prompts.path if prompts.path != WORLD else None,
-        "prompts.dev_path": prompts.dev_path,
-        "prompts.test_path": prompts.test_path,
-        "student.replay_path": recipe.student.replay_path,
-    }
-    if recipe.logged or recipe.recorded_matrix:
-        named = {}
-    named |= {cell_field(cell): cell.path for cell in recipe.cells}
-    return {field: name for field, name in named.items() if name is not None}
+    return {one.field: READERS[one.kind](one, trusted) for one in references(recipe)}
 
 
 def model(field: str, folder: Path, trusted: bool) -> External:
@@ -81,3 +50,45 @@ def file(field: str, name: str) -> External:
     path = anchored(path)
     stem = path.name.split(".")[0]
     return External(path=str(path), digest=file_digest(path), field=field, name=stem)
+
+
+def _model(named: Naming, trusted: bool) -> External:
+    return model(named.field, model_path(named.field, named.value), trusted)
+
+
+def _file(named: Naming, trusted: bool) -> External:
+    return file(named.field, named.value)
+
+
+def _template(named: Naming, trusted: bool) -> External:
+    """A chat template by its text alone."""
+    path = anchored(named_path(named.value, named.field))
+    return External(path=str(path), digest=file_digest(path), field=named.field)
+
+
+def _code(named: Naming, trusted: bool) -> External:
+    """A user's Python file with the local modules it imports."""
+    found = file_and_function(named.value)
+    assert found is not None  # the recipe has checked it
+    path = anchored(named_path(found[0], named.field))
+    return Code(path=str(path), digest=code_digest(path), field=named.field)
+
+
+def _logs(named: Naming, trusted: bool) -> External:
+    """All files of recorded completions and judgments."""
+    field, config = named.field, named.value
+    return Logs(path=field, digest=logged_digest(config), field=field, config=config)
+
+
+READERS: dict[Kind, Callable[[Naming, bool], External]] = {
+    "policy": _model,
+    "judge": _model,
+    "reward model": _model,
+    "student": _model,
+    "prompts": _file,
+    "preferences": _file,
+    "answers": _file,
+    "template": _template,
+    "code": _code,
+    "logs": _logs,
+}

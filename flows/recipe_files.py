@@ -5,16 +5,44 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from data.errors import InputError
 from data.paths import named_path
-from data.recipes.loading import load_recipe
-from data.recipes.recipe import Recipe
-from data.summary import read_summary
+from data.recipes.files import recipe_file
+from data.recipes.loading import explained, read_values
+from data.recipes.recipe import RunRecipe
+from data.recipes.spelling import current
+from data.summary import Summary, read_summary
+from flows.table import recipe_class, recipe_from
 
 _HERE = "(relative to here)"
 
 
-def read_recipe(recipe_file: str, overrides: Sequence[str], run: str | None) -> Recipe:
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), run: str | None = None
+) -> RunRecipe:
+    """The recipe in a YAML file, with `a.b=value` overrides and, if given, another run name.
+
+    A name without a suffix is looked for as `data.recipes.files` says. Types are strict: a number
+    is not text, true is not 1. Raises InputError with one line that names the file or override, the
+    dotted key and what is allowed.
+    """
+    path = recipe_file(path)
+    values, sources = read_values(path, overrides, run)
+    try:
+        known = current(values)
+        found = recipe_class(known["recipe"])
+        return found.model_validate(known, strict=True)
+    except ValidationError as error:
+        raise InputError(explained(error, str(path), found, known["recipe"], sources)) from None
+    except (InputError, ValueError) as error:
+        field = str(error).partition(":")[0]
+        source = next((s for key, s in sources.items() if key == field), path)
+        raise InputError(f"{source}: {error}") from None
+
+
+def read_recipe(recipe_file: str, overrides: Sequence[str], run: str | None) -> RunRecipe:
     """The recipe in a file of the worker's. Raises InputError."""
     path = named_path(recipe_file, "recipe_file")
     try:
@@ -25,9 +53,19 @@ def read_recipe(recipe_file: str, overrides: Sequence[str], run: str | None) -> 
         raise InputError(f"recipe_file: {error} {_HERE}") from error
 
 
-def recipe_of(folder: Path) -> Recipe:
+def recipe_of(folder: Path) -> RunRecipe:
     """The recipe a run was started with. Raises InputError."""
-    return Recipe.model_validate(read_summary(folder / "summary.json").config)
+    return recorded_recipe(read_summary(folder / "summary.json"))
+
+
+def recorded_recipe(summary: Summary) -> RunRecipe:
+    """The recipe in a summary, of an earlier version too. Raises InputError."""
+    try:
+        return recipe_from(summary.config)
+    except (ValidationError, InputError) as error:
+        raise InputError(
+            f"{summary.run}: its recipe is of another version of tsalign; run it again"
+        ) from error
 
 
 @contextmanager

@@ -42,8 +42,10 @@ def rerun_round(
     """
     url, runs = store_url(store), runs_folder(runs_dir)
     recipe = recipe_of(run_folder(runs, run))
-    if not 1 <= round <= recipe.rounds:
-        raise InputError(f"round: {run} has the rounds 1 to {recipe.rounds}; choose one of them")
+    if not 1 <= round <= recipe.round_count:
+        raise InputError(
+            f"round: {run} has the rounds 1 to {recipe.round_count}; choose one of them"
+        )
     if not Store(url).is_local:  # what is removed here would be fetched from there
         raise InputError(f"--store: '{url}' is no folder; a round is made again in local stores")
     # A retry of this flow run keeps what its first try has made.

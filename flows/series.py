@@ -11,17 +11,17 @@ import pyarrow as pa
 
 from data.errors import InputError
 from data.readers.prompts import read_prompt_file, split_prompts, without_prompts
-from data.recipes.recipe import RUN_NAME, WORLD, Recipe
+from data.recipes.recipe import RUN_NAME, WORLD
 from data.schemas import PROMPTS
 from data.summary import read_summary
 from data.tables import read_table, write_table
+from flows.loop.recipe import AlignRecipe
 from flows.preflight.fitting import filled
-from flows.preflight.sizes import left_out_sizes
 
 _PARTS = ("prompts", "dev", "test")
 
 
-def next_run(recipe: Recipe, runs_dir: Path) -> Recipe | None:
+def next_run(recipe: AlignRecipe, runs_dir: Path) -> AlignRecipe | None:
     """The recipe of the next run of the series `recipe.run`; None where no prompt is new.
 
     The first run holds out dev and test prompts, and all later ones are judged on the same. Later
@@ -60,9 +60,9 @@ def finished_runs(series: str, runs_dir: Path) -> list[str]:
         names.append(name)
 
 
-def new_prompts(recipe: Recipe, earlier: list[Path]) -> dict[str, pa.Table]:
+def new_prompts(recipe: AlignRecipe, earlier: list[Path]) -> dict[str, pa.Table]:
     """Prompts that no earlier run was given, with the held-out ones of the first run."""
-    config = filled(recipe, left_out_sizes(recipe)).prompts
+    config = filled(recipe, recipe.sizes()).prompts
     found = read_prompt_file(config.path).table
     if not earlier:
         parts = split_prompts(found, config.dev_size, config.test_size, recipe.seed)
@@ -79,7 +79,7 @@ def freeze(path: Path, table: pa.Table) -> None:
     temporary.replace(path)
 
 
-def going_on(recipe: Recipe, name: str, folder: Path, last: Path | None) -> Recipe:
+def going_on(recipe: AlignRecipe, name: str, folder: Path, last: Path | None) -> AlignRecipe:
     """The recipe on the frozen prompts, from where the last run ended."""
     values = recipe.model_dump(exclude_unset=True) | {"run": name}
     available = len(read_table(folder / "prompts.parquet", PROMPTS))
@@ -98,4 +98,4 @@ def going_on(recipe: Recipe, name: str, folder: Path, last: Path | None) -> Reci
             model = str((last / part).resolve(strict=True))
             values[part] = values.get(part, {}) | {"model": model}
         values["policy"].pop("template", None)  # the last policy has it
-    return Recipe.model_validate(values)
+    return AlignRecipe.model_validate(values)

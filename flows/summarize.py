@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.recipes.loading import config_digest
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.digests import file_digest
 from data.summary import Summary, write_summary
 from flows.fingerprint import run_digest
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 class RunFolder:
     """Writes what a flow has so far, whatever flow it is; on disk whole or not at all."""
 
-    def __init__(self, recipe: Recipe, folder: Path, run: Run, notes: list[str]) -> None:
+    def __init__(self, recipe: RunRecipe, folder: Path, run: Run, notes: list[str]) -> None:
         self.folder, self._run = folder, run
         self._drawn: set[int] = set()  # rounds that trackers and Prefect's UI have
         self.summary = Summary(

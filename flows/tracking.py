@@ -5,12 +5,12 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from data.measures import Measure, RoundValue
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from flows.result import Result
 from models.training.trackers import ROUNDS, Tracking, draw
 
 
-def tracking_of(recipe: Recipe, folder: Path) -> Tracking | None:
+def tracking_of(recipe: RunRecipe, folder: Path) -> Tracking | None:
     """The trackers of an invocation of a run, whose summary is kept in `folder`."""
     names = tuple(dict.fromkeys(recipe.runtime.trackers))
     if not names:

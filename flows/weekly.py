@@ -2,10 +2,12 @@
 
 from prefect import flow, get_run_logger
 
+from data.errors import InputError
 from data.places import runs_folder, store_url
 from data.recipes.recipe import WORLD
 from flows.align import run_recipe
-from flows.preflight.inputs import named_file
+from flows.loop.recipe import AlignRecipe
+from flows.preflight.prompts import named_file
 from flows.recipe_files import named, read_recipe, working_in
 from flows.series import next_run
 
@@ -37,6 +39,8 @@ def align_new_prompts(
     log = get_run_logger()
     with working_in(folder), named(recipe_file):
         recipe = read_recipe(recipe_file, overrides, series)
+        if not isinstance(recipe, AlignRecipe):
+            raise InputError(f"recipe: a series goes on with a policy, {recipe.recipe} trains none")
         if recipe.prompts.path != WORLD:
             named_file("prompts.path", recipe.prompts.path)
         runs = runs_folder(runs_dir)

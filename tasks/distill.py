@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.recipes.recipe import StudentConfig
+from data.recipes.recipe import StudentTraining
 from data.schemas import PREFERENCES
 from data.store.artifacts import Artifact
 from tasks.stage import TRAINING, Context, Model, stage
@@ -39,7 +39,8 @@ def distill(
     student: Model,
     preferences: Artifact,
     replay: list[Artifact],
-    config: StudentConfig,
+    share: float,
+    config: StudentTraining,
     seed: int,
 ) -> dict[str, Any]:
     """In: PREFERENCES (this round's and earlier ones). Out: a reward model with its adapter."""
@@ -47,9 +48,7 @@ def distill(
     from models.training.reward_training import train_reward_model
 
     store, path = context.store, context.path(student)
-    table = with_replay(
-        store.table(preferences), [store.table(a) for a in replay], config.replay, seed
-    )
+    table = with_replay(store.table(preferences), [store.table(a) for a in replay], share, seed)
     return train_reward_model(
         out,
         model=path,
@@ -57,7 +56,6 @@ def distill(
         preferences=table.cast(PREFERENCES),
         config=config,
         loss=config.loss,
-        margin=config.margin,
         adapter=config.adapter,
         runtime=context.runtime,
         seed=seed,

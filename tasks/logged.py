@@ -10,7 +10,7 @@ from data.readers.logged import (
     read_logged,
     recorded_rewards,
 )
-from data.recipes.recipe import LoggedConfig, TeacherConfig
+from data.recipes.recipe import LoggedConfig, RelabelConfig
 from data.schemas import COMPLETIONS, JUDGMENTS, PREFERENCES, PROMPTS, SCORES
 from data.store.artifacts import Artifact
 from data.tables import write_table
@@ -86,7 +86,7 @@ def relabel_recorded(
     mined: Artifact,
     prompts: Artifact,
     judgments: Artifact,
-    config: TeacherConfig,
+    config: RelabelConfig,
     round_number: int,
 ) -> dict[str, Any]:
     """In: MINED, PROMPTS, JUDGMENTS. Out: PREFERENCES in the recorded judge's order."""

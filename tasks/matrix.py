@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from data.errors import CardinalityError
 from data.matrix import SOURCE, axis_counts, axis_of, best_placed_first, cell_pairs
-from data.recipes.methods import CorrectionConfig, MatrixConfig, Place
+from data.recipes.methods import CorrectionConfig, Matrix, Place
 from data.schemas import MINED, PREFERENCES
 from data.store.artifacts import Artifact
 from data.tables import index_by, mapping, write_table
@@ -55,7 +55,7 @@ def pair_cells(
     tables: Sequence[pa.Table],
     places: Sequence[Place],
     prompt_ids: Sequence[str],
-    config: MatrixConfig,
+    config: Matrix,
     drop_truncated: bool,
     seed: int,
     own: Collection[str] = (),
@@ -103,7 +103,7 @@ def pair_up(
     completions: list[Artifact],
     places: list[Place],
     own: list[str],
-    config: MatrixConfig,
+    config: Matrix,
     drop_truncated: bool,
     seed: int,
 ) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.recipes.recipe import TeacherConfig
+from data.recipes.recipe import RelabelConfig
 from data.schemas import PREFERENCES
 from data.store.artifacts import Artifact
 from data.tables import mapping, write_table
@@ -23,7 +23,7 @@ def order_pairs(
     mined: pa.Table,
     prompts: pa.Table,
     rewards: Mapping[str, float | None],
-    config: TeacherConfig,
+    config: RelabelConfig,
     round_number: int,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Preferences in the labeller's order, with what became of every mined pair.
@@ -97,7 +97,7 @@ def relabel(
     mined: Artifact,
     prompts: Artifact,
     teacher: Model,
-    config: TeacherConfig,
+    config: RelabelConfig,
     round_number: int,
     max_length: int,
 ) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def take_order(
     *,
     mined: Artifact,
     prompts: Artifact,
-    config: TeacherConfig,
+    config: RelabelConfig,
     round_number: int,
     teacher_calls: int,
 ) -> dict[str, Any]:

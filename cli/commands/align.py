@@ -27,8 +27,8 @@ def align(
 
         return check_recipe(recipe, overrides or [], run=run, store=store, runs_dir=runs_dir)
     from cli.show import headline
-    from data.recipes.loading import load_recipe
     from flows.launch import launch
+    from flows.recipe_files import load_recipe
 
     made = load_recipe(recipe, overrides or [], run=run)
     headline(

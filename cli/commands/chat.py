@@ -25,10 +25,11 @@ def chat(
 ) -> int:
     """Talk to the base and the aligned policy side by side."""
     from cli.use.chat import decoding_of
-    from cli.use.policies_of import pair_of, recipe_of
+    from cli.use.policies_of import pair_of
     from cli.use.talk import talk
     from data.readers.prompts import check_text
     from data.store.store import Store as Artifacts
+    from flows.recipe_files import recorded_recipe
 
     if json and prompt is None:
         raise InputError("--json: goes with --prompt TEXT")
@@ -39,5 +40,5 @@ def chat(
     artifacts = Artifacts(store)
     with checking():
         policies = pair_of(artifacts, runs_dir, run, rounds, against)
-    decoding = decoding_of(recipe_of(policies[-1].summary), temperature, max_tokens)
+    decoding = decoding_of(recorded_recipe(policies[-1].summary), temperature, max_tokens)
     return talk(artifacts, policies, decoding, seed, prompt=prompt, as_one_json=json)

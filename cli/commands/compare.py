@@ -40,10 +40,11 @@ def compare(
     import sys
 
     from cli.use.chat import decoding_of
-    from cli.use.policies_of import notes_on, pair_of, recipe_of
+    from cli.use.policies_of import notes_on, pair_of
     from data.paths import named_path
     from data.store.inventory import run_folder
     from data.store.store import Store as Artifacts
+    from flows.recipe_files import recorded_recipe
 
     artifacts = Artifacts(store)
     with checking():
@@ -54,7 +55,7 @@ def compare(
     asked, places = prompts_to_compare(prompts, limit)
     for note in notes_on(policies):
         sys.stderr.write(f"tsalign: note: {note}\n")
-    decoding = decoding_of(recipe_of(policies[-1].summary), temperature, max_tokens)
+    decoding = decoding_of(recorded_recipe(policies[-1].summary), temperature, max_tokens)
     found = answer(
         artifacts,
         policies,

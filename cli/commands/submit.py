@@ -26,7 +26,7 @@ def submit(
 ) -> int:
     """Send a recipe to Prefect, to be run by its worker."""
     from cli.operating.submit import submit as send
-    from data.recipes.loading import load_recipe
+    from flows.recipe_files import load_recipe
 
     made = load_recipe(recipe, overrides or [], run=run)
     return send(made, deployment=deployment, folder=folder, wait=wait)

@@ -15,8 +15,8 @@ from typer import prompt
 from cli.init.starter import METHODS, Answers, Draft, drafted, missing
 from data.errors import InputError
 from data.recipes.recipe import RUN_NAME
-from flows.preflight.inputs import named_file
 from flows.preflight.models import model_path
+from flows.preflight.prompts import named_file
 
 _KINDS = {
     "policy": "the model to align",

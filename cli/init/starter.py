@@ -19,11 +19,13 @@ from data.errors import InputError
 from data.paths import named_path
 from data.readers.prompts import looks_like_file
 from data.recipes.loading import explained
-from data.recipes.recipe import NONE, Recipe
+from data.recipes.recipe import NONE, RunRecipe
 from flows.preflight import inputs as preflight
 from flows.preflight.findings import Findings
 from flows.preflight.fitting import contexts, left_out
 from flows.preflight.models import model_path
+from flows.preflight.prompts import named_file
+from flows.table import recipe_class
 from tasks.running import machine
 
 ROUNDS = 3
@@ -63,7 +65,7 @@ class Answers:
 class Draft:
     """A recipe that can be written: its text, and what was derived from what."""
 
-    recipe: Recipe
+    recipe: RunRecipe
     text: str
     derived: Values
     reasons: Reasons
@@ -192,7 +194,7 @@ def _present(named: Values) -> None:
         if name.endswith(".model") and value != NONE:
             found.attempt(model_path, name, value)
         elif name in ("prompts.path", "prompts.test_path"):
-            found.attempt(preflight.named_file, name, value)
+            found.attempt(named_file, name, value)
     found.refuse()
 
 
@@ -334,8 +336,9 @@ def nested(values: Mapping[str, Any]) -> Values:
     return found
 
 
-def _recipe(values: Values) -> Recipe:
+def _recipe(values: Values) -> RunRecipe:
+    model = recipe_class(values["recipe"])
     try:
-        return Recipe.model_validate(nested(values), strict=True)
+        return model.model_validate(nested(values), strict=True)
     except ValidationError as error:
-        raise InputError(explained(error, "tsalign init")) from None
+        raise InputError(explained(error, "tsalign init", model, values["recipe"])) from None

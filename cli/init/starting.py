@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from data.readers.prompts import conversations, read_prompt_file, without_prompts
 from data.recipes.recipe import RuntimeConfig
-from flows.preflight.inputs import named_file
+from flows.preflight.prompts import named_file
 from flows.preflight.sizes import shared_out
 from models import devices
 from models.checkpoints import (

@@ -10,7 +10,7 @@ from rich.console import Console
 from cli.operating.connect import Connection, client_of, connection
 from cli.operating.operate import Operation
 from data.errors import InputError
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.store.store import Store
 from flows.preflight.fitting import fitted
 from flows.problems import INTERRUPTED
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ALIGN = "align/align"
 
 
-def submit(recipe: Recipe, *, deployment: str, folder: Path, wait: bool) -> int:
+def submit(recipe: RunRecipe, *, deployment: str, folder: Path, wait: bool) -> int:
     """Queue a run of the recipe under its name; the exit status.
 
     Where the server was started here, the worker reads the same files: they are checked now, and
@@ -56,7 +56,7 @@ def submit(recipe: Recipe, *, deployment: str, folder: Path, wait: bool) -> int:
             return INTERRUPTED
 
 
-def _check_here(recipe: Recipe, here: Operation) -> None:
+def _check_here(recipe: RunRecipe, here: Operation) -> None:
     """As `tsalign align` does before it starts; the places are the worker's."""
     from flows.launch import check
 

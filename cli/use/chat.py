@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cli.use.policies_of import Policy, names_of, recipe_of, runtime_here
+from cli.use.policies_of import Policy, names_of, runtime_here
 from data.errors import InputError
 from data.readers.prompts import Messages
-from data.recipes.recipe import DecodingConfig, Recipe, RuntimeConfig
+from data.recipes.recipe import DecodingConfig, RunRecipe, RuntimeConfig
+from flows.recipe_files import recorded_recipe
 from models import today
 
 OnText = Callable[[str], None]
@@ -24,11 +25,14 @@ class Answer:
 
 
 def decoding_of(
-    recipe: Recipe, temperature: float | None = None, max_tokens: int | None = None
+    recipe: RunRecipe, temperature: float | None = None, max_tokens: int | None = None
 ) -> DecodingConfig:
     """How the run's held-out prompts are answered, or as far as given otherwise."""
     given = {"temperature": temperature, "max_tokens": max_tokens}
-    return recipe.evaluate_decoding.model_copy(
+    usual = recipe.answering
+    if usual is None:
+        raise InputError(f"{recipe.run}: has no policy that answers prompts")
+    return usual.model_copy(
         update={name: value for name, value in given.items() if value is not None}
     )
 
@@ -145,7 +149,7 @@ def _of_speaker(on_text: Callable[[int, str], None], place: int) -> OnText:
 
 def open_chat(policies: Sequence[Policy], decoding: DecodingConfig, seed: int) -> Chat:
     """Load the policies. Raises InputError where one cannot be loaded."""
-    runtime = runtime_here(recipe_of(policies[-1].summary))
+    runtime = runtime_here(recorded_recipe(policies[-1].summary))
     speakers: list[Speaker] = []
     try:
         for name, policy in zip(names_of(policies), policies, strict=True):

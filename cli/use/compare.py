@@ -12,10 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from cli.use.policies_of import Policy, names_of, recipe_of, runtime_here
+from cli.use.policies_of import Policy, names_of, runtime_here
 from data.errors import InputError
 from data.readers.prompts import read_prompt_file
-from data.recipes.recipe import WORLD, DecodingConfig, Recipe
+from data.recipes.names import namings
+from data.recipes.recipe import DecodingConfig, RunRecipe
 from data.schemas import MESSAGES, PROMPTS
 from data.store.artifacts import Artifact
 from data.store.store import Store
@@ -25,6 +26,7 @@ from flows.derived import policy_summary
 from flows.outside import file as outside_file
 from flows.outside import model as outside_model
 from flows.preflight.models import model_path
+from flows.recipe_files import recorded_recipe
 from models.engines.base import UnservableError
 from tasks.evaluate import evaluate
 from tasks.generate import generate
@@ -93,7 +95,7 @@ def compare(
         InputError: a prompt leaves no room for an answer, or the teacher cannot be found.
     """
     summary = policies[-1].summary
-    recipe = recipe_of(summary)
+    recipe = recorded_recipe(summary)
     longest = _longest(policies, prompts, places, recipe, decoding.max_tokens)
     teacher = _teacher(store, summary, recipe) if judge else None
     models = [_model(store, policy, recipe) for policy in policies]
@@ -117,7 +119,7 @@ def compare(
     table = _table(store, prompts, names, answers, evaluation)
     judged = None
     if evaluation:
-        samples = recipe.evaluate.bootstrap_samples
+        samples = recipe.yardstick()["evaluate.bootstrap_samples"]
         judged = policy_summary(store, evaluation, samples=samples, seed=seed, judge="teacher")
     return Comparison((names[0], names[1]), table, judged)
 
@@ -125,7 +127,7 @@ def compare(
 def _open_run(
     store: Store,
     summary: Summary,
-    recipe: Recipe,
+    recipe: RunRecipe,
     engine: str,
     longest: int,
     seed: int,
@@ -198,7 +200,7 @@ def _longest(
     policies: Sequence[Policy],
     prompts: pa.Table,
     places: Sequence[str],
-    recipe: Recipe,
+    recipe: RunRecipe,
     max_tokens: int,
 ) -> int:
     """Tokens of the longest prompt with its answer, by either policy's tokenizer.
@@ -224,10 +226,10 @@ def _longest(
     return max(recipe.max_length, longest + max_tokens)
 
 
-def _engines(recipe: Recipe) -> list[str]:
+def _engines(recipe: RunRecipe) -> list[str]:
     """What to generate with, in order of preference: on a CPU vLLM takes longer to start than
     most comparisons take to answer."""
-    wanted = recipe.generate.engine
+    wanted = recipe.sampling.engine if recipe.sampling else "transformers"
     if wanted == "vllm":
         return [machine.engine_name("vllm")]
     if wanted == "auto" and machine.device(runtime_here(recipe)) == "cuda":
@@ -235,16 +237,17 @@ def _engines(recipe: Recipe) -> list[str]:
     return ["transformers"]  # a server's weights are not ours to change
 
 
-def _model(store: Store, policy: Policy, recipe: Recipe) -> Model:
+def _model(store: Store, policy: Policy, recipe: RunRecipe) -> Model:
     """A policy as the stages take it, with what its chat template asks for."""
     if policy.artifact is None:
         return outside_model("policy.model", policy.path, recipe.runtime.trust_remote_code)
     return store.record(policy.artifact).artifact
 
 
-def _teacher(store: Store, summary: Summary, recipe: Recipe) -> Model:
-    if recipe.teacher.model != WORLD:
-        path = model_path("teacher.model", recipe.teacher.model)
+def _teacher(store: Store, summary: Summary, recipe: RunRecipe) -> Model:
+    teacher = next(one for one in namings(recipe) if one.field == "teacher.model")
+    if not teacher.is_word:
+        path = model_path("teacher.model", teacher.value)
         return outside_model("teacher.model", path, recipe.runtime.trust_remote_code)
     for record in summary.bootstrap:
         if record.kind == "teacher":

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cli.use.model_card import Exported, is_hub_id, licence_of, model_card
-from cli.use.policies_of import BASE, Policy, policy_of, recipe_of, start_of, tables_of
+from cli.use.policies_of import BASE, Policy, policy_of, start_of, tables_of
 from data.errors import ArtifactError, InputError
 from data.paths import named_path
 from data.store.artifacts import Artifact, Record
 from data.store.digests import file_digest
 from data.store.store import Store, sync_tree
 from data.summary import Round, Summary
+from flows.recipe_files import recorded_recipe
 
 ADAPTER = "adapter"  # the folder of an artifact that keeps it
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -147,7 +148,7 @@ def _policy(store: Store, summary: Summary, number: int | None, adapter: bool) -
         if one.artifact is None or not (one.path / ADAPTER).is_dir():
             raise InputError(
                 f"{summary.run}: round {one.round} has no adapter, all its weights were trained "
-                f"(policy.method {recipe_of(summary).policy.method}); leave out --adapter"
+                f"(policy.method {summary.config['policy']['method']}); leave out --adapter"
             )
     rounds = tuple(one.round for one in chain)
     card = replace(card, kind="adapter", rounds=rounds)
@@ -204,12 +205,13 @@ def _base_folder(store: Store, source: Source) -> Path | None:
         with suppress(InputError):
             return policy_of(store, source.card.summary, BASE).path
         return None
-    from flows.preflight.models import RESERVED, model_path
+    from data.recipes.names import naming
+    from flows.preflight.models import model_path
 
-    name = source.card.summary.config["student"]["model"]
-    if name not in RESERVED["student.model"] and not is_hub_id(name):
-        with suppress(InputError):
-            return model_path("student.model", name)
+    with suppress(InputError):
+        student = naming(recorded_recipe(source.card.summary), "student.model")
+        if not student.is_word and not is_hub_id(student.value):
+            return model_path("student.model", student.value)
     return None
 
 
@@ -269,7 +271,7 @@ def _with_traits(card: Exported, folder: Path) -> Exported:
     from models.chat import load_tokenizer, stop_ids
     from models.text_pairs import load_reader, reads_segments
 
-    trusted = recipe_of(card.summary).runtime.trust_remote_code
+    trusted = recorded_recipe(card.summary).runtime.trust_remote_code
     if card.kind == "student":
         return replace(
             card, trust_remote_code=trusted, segments=reads_segments(load_reader(folder, trusted))

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from data.errors import ArtifactError, InputError
-from data.recipes.recipe import Recipe, RuntimeConfig
+from data.recipes.recipe import RunRecipe, RuntimeConfig
 from data.store.artifacts import Artifact, load_record
 from data.store.digests import tree_digest
 from data.store.inventory import run_folder
@@ -50,17 +48,7 @@ def summary_of(runs_dir: Path, run: str) -> Summary:
     return read_summary(run_folder(runs_dir, run) / "summary.json")
 
 
-def recipe_of(summary: Summary) -> Recipe:
-    """The recipe that a run was started with. Raises InputError."""
-    try:
-        return Recipe.model_validate(summary.config)
-    except ValidationError as error:
-        raise InputError(
-            f"{summary.run}: its recipe is of another version of tsalign; run it again"
-        ) from error
-
-
-def runtime_here(recipe: Recipe) -> RuntimeConfig:
+def runtime_here(recipe: RunRecipe) -> RuntimeConfig:
     """The recipe's `runtime`, for a machine that may have no GPU."""
     runtime = recipe.runtime
     if runtime.device == "cuda" and not has_cuda():

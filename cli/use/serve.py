@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from cli.use.policies_of import Policy, recipe_of, runtime_here
+from cli.use.policies_of import Policy, runtime_here
 from data.errors import InputError, TsAlignError
+from flows.recipe_files import recorded_recipe
 
 _USUAL_LENGTH = 4096  # tokens; vLLM reserves memory for one request of the longest
 _POLL_SECONDS = 0.5
@@ -57,7 +58,7 @@ def longest(policy: Policy, wanted: int | None) -> int:
 
     limit = context_length(policy.path)
     if wanted is None:
-        wanted = max(_USUAL_LENGTH, recipe_of(policy.summary).max_length)
+        wanted = max(_USUAL_LENGTH, recorded_recipe(policy.summary).max_length)
         return min(wanted, limit or wanted)
     if limit and wanted > limit:
         raise InputError(f"--max-length: the model reads {limit:,} tokens, not {wanted:,}")
@@ -92,7 +93,7 @@ def serve(
         log.write_bytes(b"")
     except OSError as error:
         raise InputError(f"'{log}' cannot be written ({error.strerror}); name a --log") from error
-    runtime = runtime_here(recipe_of(policy.summary))
+    runtime = runtime_here(recorded_recipe(policy.summary))
     command, environment = server_command(policy.path, runtime, max_length, name, port)
     ended = threading.Event()
     address = f"http://127.0.0.1:{port}"

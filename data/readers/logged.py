@@ -28,7 +28,7 @@ from data.readers.logged_formats import (
 )
 from data.readers.prompts import content_of, prompt_id
 from data.readers.rows import SUFFIXES, format_of
-from data.recipes.recipe import LoggedConfig
+from data.recipes.logged import LoggedConfig
 from data.schemas import COMPLETIONS, JUDGMENTS, PROMPTS, SCORES
 from data.store.digests import digest_of, file_digest
 from data.tables import completion_id, mapping

@@ -11,8 +11,8 @@ from data.errors import InputError
 from data.matrix import axis_of
 from data.readers.logged_formats import LoggedCompletion, read_completions
 from data.readers.prompts import prompt_id
+from data.recipes.logged import LoggedConfig
 from data.recipes.methods import Place
-from data.recipes.recipe import LoggedConfig
 from data.schemas import COMPLETIONS, MATRIX_PAIRS, PROMPTS
 
 

@@ -1,8 +1,10 @@
-"""From a YAML file and `--set` overrides to a checked Recipe, with errors a user can act on."""
+"""Values of a recipe from a YAML file and `--set`, and pydantic's errors as a user can act on them.
+
+Which class they are values of `flows.table` knows.
+"""
 
 import difflib
 import reprlib
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,25 +14,26 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from data.errors import InputError
-from data.recipes.files import recipe_file
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.recipes.yaml_reading import parse_yaml, read_yaml
 from data.store.digests import digest_of
 
 # What names a run and what only affects speed: neither changes a result.
 _NOT_DIGESTED = {"run", "runtime"}
 
+Sources = dict[str, str]  # dotted key -> the option that set it
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = (), run: str | None = None) -> Recipe:
-    """The recipe in a YAML file, with `a.b=value` overrides and, if given, another run name.
 
-    A name without a suffix is looked for as `data.recipes.files` says. Types are strict: a number
-    is not text, true is not 1. Raises InputError with one line that names the file or override, the
-    dotted key and what is allowed.
+def read_values(
+    path: Path, overrides: Sequence[str] = (), run: str | None = None
+) -> tuple[dict[str, Any], Sources]:
+    """The values of a YAML file with `a.b=value` overrides and, if given, another run name.
+
+    Raises:
+        InputError: with one line that names the file or override.
     """
-    path = recipe_file(path)
-    values = read_yaml(path)
-    sources: dict[str, str] = {}  # dotted key -> the override that set it
+    values: dict[str, Any] = read_yaml(path)
+    sources: Sources = {}
     for override in overrides:
         key, value = _parse_override(override)
         _assign(values, key, value)
@@ -38,13 +41,10 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), run: str | None
     if run is not None:
         values["run"] = run
         sources["run"] = f"--run {run}"
-    try:
-        return Recipe.model_validate(values, strict=True)
-    except ValidationError as error:
-        raise InputError(explained(error, str(path), sources)) from None
+    return values, sources
 
 
-def config_digest(recipe: Recipe) -> str:
+def config_digest(recipe: RunRecipe) -> str:
     """Digest of everything in a recipe that can change a result (not `run`, not `runtime`)."""
     return digest_of(recipe.model_dump(mode="json", exclude=_NOT_DIGESTED))
 
@@ -74,27 +74,52 @@ def _assign(values: dict, key: str, value: Any) -> None:
     here[last] = value
 
 
-def explained(error: ValidationError, path: str, sources: Mapping[str, str] = {}) -> str:
-    """One line for the first problem, unknown keys before wrong values."""
+def explained(
+    error: ValidationError,
+    path: str,
+    model: type[BaseModel],
+    flow: str,
+    sources: Mapping[str, str] = {},
+) -> str:
+    """One line for the first problem, unknown keys before wrong values.
+
+    Args:
+        model: What the values were to be, by the recipe's `flow`.
+    """
     problems = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = problems[0]
-    unknown = first["type"] == "extra_forbidden"
-    location = [str(part) for part in first["loc"] if unknown or not _is_union_tag(part)]
-    key = ".".join(location)
+    location = list(_located(model, first["loc"]))
+    key, said = ".".join(location), _rule(first)
     source = next((text for name, text in sources.items() if key and _within(key, name)), path)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if unknown:
-        return f"{source}: unknown key {key!r}{_did_you_mean(location)}{more}"
-    return ": ".join(filter(None, (source, key, _rule(first)))) + more
+    if first["type"] == "extra_forbidden":
+        hint = _did_you_mean(model, location) or f" in a recipe of {flow}"
+        return f"{source}: unknown key {key!r}{hint}{more}"
+    if said.startswith((f"{key}.", f"{key}:")):
+        key = ""
+    return ": ".join(filter(None, (source, key, said))) + more
+
+
+def _located(model: type[BaseModel], places: Sequence[int | str]) -> Iterator[str]:
+    """The keys of a place; pydantic puts the tried member of a union among them."""
+    here: list[type[BaseModel]] = [model]
+    for number, place in enumerate(places, start=1):
+        fields = [one.model_fields[place] for one in here if place in one.model_fields]
+        if fields:
+            here = [inner for field in fields for inner in sections(field.annotation)]
+        elif isinstance(place, str) and number < len(places) and here and here != [model]:
+            continue  # the tag of a union
+        elif isinstance(place, str) and _is_type(place):
+            continue
+        yield str(place)
+
+
+def _is_type(place: str) -> bool:
+    return place in ("str", "int", "float") or "[" in place
 
 
 def _within(key: str, set_key: str) -> bool:
     return key == set_key or key.startswith(set_key + ".") or set_key.startswith(key + ".")
-
-
-def _is_union_tag(part: Any) -> bool:
-    """Pydantic puts the tried member of a union (`str`, `list[str]`) into the location."""
-    return isinstance(part, str) and (part in ("str", "int", "float") or "[" in part)
 
 
 def _rule(problem: Any) -> str:
@@ -142,10 +167,10 @@ class _Shown(reprlib.Repr):
         return str(value).lower()
 
 
-def _did_you_mean(location: list[str]) -> str:
+def _did_you_mean(model: type[BaseModel], location: list[str]) -> str:
     """The nearest key at that place, else the same name elsewhere in a recipe."""
     *parents, last = location
-    known = list(_dotted_keys(Recipe))
+    known = list(dotted_keys(model))
     prefix = "".join(f"{parent}." for parent in parents)
     siblings = [key for key in known if key.startswith(prefix) and "." not in key[len(prefix) :]]
     near = difflib.get_close_matches(".".join(location), siblings, n=1, cutoff=0.75)
@@ -155,16 +180,17 @@ def _did_you_mean(location: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Every key of a recipe, sections included: policy, policy.model, policy.beta, ..."""
     for name, field in model.model_fields.items():
         yield prefix + name
-        for part in _members(field.annotation):
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                yield from _dotted_keys(part, f"{prefix}{name}.")
+        for part in sections(field.annotation):
+            yield from dotted_keys(part, f"{prefix}{name}.")
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return typing.get_args(annotation)
-    return (annotation,)
+def sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a field of this type may hold, in unions and lists too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from sections(inner)

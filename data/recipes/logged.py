@@ -1,25 +1,10 @@
 """The section of a recipe that names recorded completions and judgments."""
 
-import re
-from datetime import date
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from data.recipes.config import Config
-
-
-def _day(text: str) -> str:
-    """ISO text of a day, as it is. Raises ValueError for any other."""
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        date.fromisoformat(text)
-        return text
-    raise ValueError("date: must be a day such as '2026-01-31', quoted")
-
-
-Day = Annotated[str, AfterValidator(_day)]
-# numpy, which the trainers seed too, takes 32 bits.
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+from data.recipes.config import Config, Seed
 
 
 class LoggedFields(Config):

@@ -3,14 +3,14 @@
 What the papers say and what is this project's choice is in docs/method.md.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from data.recipes.config import Config, Times
+from data.recipes.config import FROM_LIST, NONE, SMALL, WORLD, Config, Size, Times
+from data.recipes.names import Names
 
-# YAML has no tuples, and recipes are read strictly.
-FROM_LIST = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 CELL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
@@ -19,36 +19,13 @@ class RefreshConfig(Config):
 
     share: float = Field(gt=0, le=1, description="rho: share of the prompts answered again")
     by: Literal["reward", "random"] = Field(
-        "reward", description="Those with the lowest stored reward, or any, as a control"
+        "reward", description="Which: those with the lowest stored reward, or any, as a control"
     )
     reward: Literal["mean", "min", "max", "chosen"] = Field(
         "mean", description="What the reward of a prompt is, of its stored completions'"
     )
     baseline: Literal["none", "initial"] = Field(
         "none", description="initial: minus the mean reward of the first round's completions"
-    )
-
-
-class PairWeightConfig(Config):
-    """OPTune's weighted DPO: a pair counts by its reward gap. Both forms are reconstructions."""
-
-    form: Literal["none", "sigmoid", "linear"] = Field(
-        "none", description="w = sigmoid(beta_2 * gap), or beta_2 * gap"
-    )
-    beta_2: float = Field(1.0, ge=0, description="Scale of the reward gap")
-    normalize: bool = Field(False, description="Divide by the mean weight of the batch")
-
-
-class DualClipConfig(Config):
-    """TSO's dual-clip loss, for `policy.losses: {dual_clip: 1}`. All variants are reconstructions.
-
-    Thresholds are in units of beta * (log pi - log pi_ref).
-    """
-
-    variant: Literal["one_sided", "two_sided", "pessimistic"] = "one_sided"
-    chosen: float = Field(2.0, gt=0, description="c_w: the chosen reward counts up to this")
-    rejected: float = Field(
-        4.0, gt=0, description="c_l: the rejected reward counts down to minus it"
     )
 
 
@@ -63,27 +40,39 @@ class Place(Config):
     )
     scale: float = Field(1, gt=0, description="Higher is larger, such as billions of parameters")
 
+    @property
+    def called(self) -> str:
+        """How messages name the cell, whatever its answers come from."""
+        return f"matrix cell {self.name}"
+
+
+class RecordedCell(Place):
+    """A sampler of a recorded model matrix: its place in it, and the file of its answers."""
+
+    not_in_key = frozenset({"path"})
+
+    path: Annotated[str, Names("answers")] = Field(
+        description="Recorded answers: AlpacaEval outputs of one model"
+    )
+
 
 class CellConfig(Place):
     """One sampler of the model matrix: its place in it, and where its answers come from."""
 
     not_in_key = frozenset({"model", "path"})
 
-    model: str | None = Field(
+    model: Annotated[str | None, Names("policy", ("policy", WORLD, SMALL))] = Field(
         None, description="'policy' (this run's), 'world-small', or a Hugging Face directory"
     )
-    path: str | None = Field(None, description="Recorded answers: AlpacaEval outputs of one model")
-
-    @property
-    def source(self) -> str:
-        """Where its answers come from: a model's name or a file."""
-        return self.model or self.path or ""
+    path: Annotated[str | None, Names("answers")] = Field(
+        None, description="Recorded answers: AlpacaEval outputs of one model"
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> "CellConfig":
-        if self.human and self.model not in (None, "world"):
+        if self.human and self.model not in (None, WORLD):
             raise ValueError(f"cell {self.name}: answers of people come from a path, or 'world'")
-        if not self.human and self.model in ("world", "teacher", "fresh", "none"):
+        if not self.human and self.model in (WORLD, "teacher", "fresh", NONE):
             raise ValueError(
                 f"cell {self.name}: '{self.model}' is no sampler; name 'policy', 'world-small' or "
                 "a Hugging Face directory"
@@ -100,21 +89,23 @@ class CorrectionConfig(Config):
 
     not_in_key = frozenset({"judge"})
 
-    judge: str = Field(
+    judge: Annotated[str, Names("judge", ("teacher", NONE))] = Field(
         "teacher",
         description="'teacher', 'none', or the directory of a language model that names the "
         "better of two answers; it is asked in both orders",
     )
     on_reversed: Literal["swap", "drop"] = Field(
-        "swap", description="The judge prefers the presumed negative"
+        "swap", description="What becomes of a pair whose presumed negative the judge prefers"
     )
     on_unsure: Literal["drop", "keep"] = Field(
-        "drop", description="A tie, too small a margin, or a verdict that turns with the order"
+        "drop",
+        description="What becomes of a tie, of too small a margin, and of a verdict that turns "
+        "with the order",
     )
 
 
-class MatrixConfig(Config):
-    """TSO's model matrix: samplers, and which of their answers make a pair.
+class Matrix(Config):
+    """TSO's model matrix: which answers of its cells make a pair.
 
     A cell beats another of its family that is neither newer nor larger and not both equal; people
     beat all models.
@@ -122,9 +113,10 @@ class MatrixConfig(Config):
 
     not_in_key = frozenset({"cells", "correction"})
 
-    cells: Annotated[tuple[CellConfig, ...], FROM_LIST] = Field(min_length=2)
     positives: Literal["maximal", "any", "human"] = Field(
-        "maximal", description="Chosen from unbeaten cells, from any that beats another, or people"
+        "maximal",
+        description="Whose answers are chosen: those of cells that none beats, of any that beats "
+        "another, or of people",
     )
     axes: Annotated[tuple[Literal["version", "scale", "both", "human"], ...], FROM_LIST] = Field(
         ("version", "scale", "both", "human"), description="What chosen and rejected may differ in"
@@ -132,10 +124,35 @@ class MatrixConfig(Config):
     per_prompt: Times = Field(0, ge=0, description="Most pairs of a prompt, at random; 0: all")
     correction: CorrectionConfig = CorrectionConfig()
 
+
+class MatrixConfig(Matrix):
+    cells: Annotated[tuple[CellConfig, ...], FROM_LIST] = Field(min_length=2)
+
     @model_validator(mode="after")
     def _names(self) -> "MatrixConfig":
-        names = [cell.name for cell in self.cells]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ValueError(f"two cells are named {min(twice)}; give each its own name")
+        check_cell_names(self.cells)
         return self
+
+
+class RecordedMatrix(Matrix):
+    """A model matrix of answers that are there already."""
+
+    not_in_key = Matrix.not_in_key | {"max_length", "drop_truncated"}
+
+    cells: Annotated[tuple[RecordedCell, ...], FROM_LIST] = Field(min_length=2)
+    max_length: Size = Field(
+        1024, ge=8, description="Longest prompt with its answer that a judge reads, in its tokens"
+    )
+    drop_truncated: bool = Field(True, description="An unfinished answer makes no pair")
+
+    @model_validator(mode="after")
+    def _names(self) -> "RecordedMatrix":
+        check_cell_names(self.cells)
+        return self
+
+
+def check_cell_names(cells: Sequence[Place]) -> None:
+    """Raises ValueError for two cells of one name."""
+    names = [cell.name for cell in cells]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two cells are named {min(twice)}; give each its own name")

@@ -1,36 +1,49 @@
-"""A recipe: the choices that fill the slots of the loop, read from YAML and checked up front.
+"""What every recipe has, and the sections that recipes of several flows share.
 
-Everything that can change a result is here and enters a cache key through the stage that uses it.
-`runtime` holds what changes only speed, but for what docs/determinism.md says of it.
+A flow's own recipe is in its room, `flows/*/recipe.py`; `flows.table` knows them all. Everything
+that can change a result is there and enters a cache key through the stage that uses it. `runtime`
+holds what changes only speed, but for what docs/determinism.md says of it.
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from data.recipes.config import Config, Count, Size, Times
-from data.recipes.logged import Day, LoggedConfig, Seed
-from data.recipes.methods import FROM_LIST, CellConfig, MatrixConfig, RefreshConfig
-from data.recipes.secrets import find_secret
-from data.recipes.training import (  # noqa: F401 - a recipe's sections are imported from here
+from data.recipes.config import (  # noqa: F401 - a recipe's sections and words are imported from here
     BY_MODELS,
     BY_PROMPTS,
     FRESH,
+    FROM_LIST,
     NONE,
     SMALL,
     TEMPLATES,
     WORLD,
+    Config,
+    Count,
+    Day,
+    Seed,
+    Size,
+    Times,
+)
+from data.recipes.logged import LoggedConfig  # noqa: F401
+from data.recipes.methods import RefreshConfig
+from data.recipes.names import MODELS, Names, namings
+from data.recipes.secrets import find_secret
+from data.recipes.training import (  # noqa: F401
     AdapterConfig,
-    DpoLoss,
     PolicyConfig,
     Scheduler,
     StudentConfig,
+    StudentTraining,
     TrainConfig,
 )
 
-LABELS = ("student+teacher", "student", "teacher", "matrix")
+if TYPE_CHECKING:
+    from data.readers.seen import Counted, Prompts
+
 TrackerName = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+Values = dict[str, Any]  # numbers, of a recipe's fields, by dotted name
 
 
 class WorldConfig(Config):
@@ -49,9 +62,15 @@ class WorldConfig(Config):
 
 
 class PromptsConfig(Config):
-    path: str = Field(WORLD, description="JSONL, Parquet or CSV file, a datasets id, or 'world'")
-    dev_path: str | None = Field(None, description="Held-out prompts for agreement and the gate")
-    test_path: str | None = Field(None, description="Held-out prompts for the win rate")
+    path: Annotated[str, Names("prompts", (WORLD,))] = Field(
+        WORLD, description="JSONL, Parquet or CSV file, a datasets id, or 'world'"
+    )
+    dev_path: Annotated[str | None, Names("prompts")] = Field(
+        None, description="Held-out prompts for agreement and the gate"
+    )
+    test_path: Annotated[str | None, Names("prompts")] = Field(
+        None, description="Held-out prompts for the win rate"
+    )
     dev_size: Count = Field(
         200,
         ge=2,
@@ -96,12 +115,21 @@ class GenerateConfig(DecodingConfig):
         )
 
 
-class TeacherConfig(Config):
+class RelabelConfig(Config):
+    """What is made of the pairs a student picked, once a teacher or a recorded judge has spoken."""
+
+    min_margin: float = Field(0.0, ge=0, description="Pairs the teacher separates by less are out")
+    on_disagreement: Literal["swap", "drop"] = Field(
+        "swap", description="What becomes of a pair whose order the teacher reverses"
+    )
+
+
+class TeacherConfig(RelabelConfig):
     not_in_key = frozenset({"model"})
 
-    model: str = Field(WORLD, description="Hugging Face directory or hub id, one label")
-    min_margin: float = Field(0.0, ge=0, description="Pairs the teacher separates by less are out")
-    on_disagreement: Literal["swap", "drop"] = "swap"
+    model: Annotated[str, Names("reward model", (WORLD,))] = Field(
+        WORLD, description="Hugging Face directory or hub id of a reward model with one label"
+    )
 
 
 class MineConfig(Config):
@@ -159,31 +187,16 @@ class RuntimeConfig(Config):
     )
 
 
-class Recipe(Config):
-    recipe: Literal["ts-align", "optune", "tso"] = Field(
-        "ts-align", description="The method's name; the other fields make it what it is"
-    )
-    run: str = Field(pattern=RUN_NAME)
-    seed: Seed = 0
-    rounds: Times = Field(3, ge=1)
+class RunRecipe(Config):
+    """What the recipes of all flows have, and what is asked of each before it runs."""
+
+    recipe: str = Field(description="The flow, and where one flow carries out several, the method")
+    run: str = Field(pattern=RUN_NAME, description="Names the folder of the results, runs/NAME")
+    seed: Seed = Field(0, description="Of everything drawn at random, but for the world")
     date: Day | None = Field(None, description="What chat templates print; default: the first day")
-    world: WorldConfig | None = None
-    prompts: PromptsConfig = PromptsConfig()
-    policy: PolicyConfig = PolicyConfig()
-    student: StudentConfig = StudentConfig()
-    teacher: TeacherConfig = TeacherConfig()
-    labels: str = Field(
-        "student+teacher",
-        description="Who orders the completions: 'student+teacher' (the teacher judges the pairs "
-        "the student picks), 'student' or 'teacher' alone, 'matrix' (their place in the model "
-        "matrix), or FILE.py:FUNCTION of your own (docs/new_method.md)",
+    world: WorldConfig | None = Field(
+        None, description="The embedded world, whose models and prompts are called 'world'"
     )
-    matrix: MatrixConfig | None = None
-    generate: GenerateConfig = GenerateConfig()
-    mine: MineConfig = MineConfig()
-    gate: GateConfig = GateConfig()
-    evaluate: EvaluateConfig = EvaluateConfig()
-    logged: LoggedConfig | None = None
     runtime: RuntimeConfig = RuntimeConfig()
 
     @model_validator(mode="before")
@@ -199,134 +212,76 @@ class Recipe(Config):
         return values
 
     @model_validator(mode="after")
-    def _world_or_own(self) -> "Recipe":
+    def _world_or_own(self) -> "RunRecipe":
         """What the embedded world does not make, the user brings."""
-        sources = {
-            "policy.model": self.policy.model,
-            "student.model": self.student.model,
-            "teacher.model": self.teacher.model,
-            "prompts.path": self.prompts.path,
-        }
-        sources |= {f"matrix cell {cell.name}": cell.source for cell in self.cells}
-        if self.logged:  # nothing is generated, and the teacher has already spoken
-            if self.student.model == WORLD:
-                raise ValueError(f"student.model: name your own, or '{FRESH}' for a new one")
-            sources = {}
-        elif self.student.model == FRESH:
-            raise ValueError(f"student.model: '{FRESH}' learns from logged completions only")
-        elif self.recorded_matrix:  # nothing is generated; at most the teacher corrects the order
-            asked = self.matrix is not None and self.matrix.correction.judge == "teacher"
-            sources = {"teacher.model": self.teacher.model} if asked else {}
-        for field, value in () if self.world else sources.items():
-            if value == WORLD or (value == SMALL and field.startswith(("policy", "matrix"))):
+        for one in sorted(namings(self), key=lambda one: one.kind not in MODELS):
+            if one.is_word and one.value in (WORLD, SMALL) and not self.world:
                 raise ValueError(
-                    f"{field}: name your own, or add 'world: {{}}' to use the embedded one"
+                    f"{one.field}: name your own, or add 'world: {{}}' to use the embedded one"
                 )
-        if self.evaluate.judge == "oracle" and (self.logged or self.prompts.path != WORLD):
-            raise ValueError(
-                "evaluate.judge: the oracle knows only the embedded world; use 'teacher'"
-            )
         return self
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Recipe":
-        """Settings that would be ignored, or that contradict each other."""
-        prompts, losses = self.prompts, self.policy.losses
-        held_out = [name for name in ("dev_path", "test_path") if getattr(prompts, name)]
-        if prompts.path == WORLD and held_out and not self.logged:
-            raise ValueError(
-                f"prompts.{held_out[0]}: the world's prompts bring their own; name prompts.path too"
-            )
-        self._slots()
-        if self.logged and self.rounds != 1 and "rounds" in self.model_fields_set:
-            raise ValueError("rounds: logged completions are learnt from in one round; set it to 1")
-        if error := self.policy.loss_error():
-            raise ValueError(error)
-        if self.runtime.train_micro_batch and any(name.startswith("aot") for name in losses):
-            raise ValueError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
-        return self
-
-    def _slots(self) -> None:
-        """Who labels, on what, and what is trained fit each other."""
-        refresh, student = self.prompts.refresh, self.student.model
-        if self.labels not in LABELS and not self.own_labels:
-            raise ValueError(f"labels: must be {', '.join(LABELS)} or FILE.py:FUNCTION")
-        if self.own_labels and not self.runtime.trust_remote_code:
-            raise ValueError(
-                f"labels: {self.labels} runs Python code; read it, and set "
-                "runtime.trust_remote_code=true if you trust it"
-            )
-        if student == NONE and self.labels in ("student+teacher", "student"):
-            raise ValueError(f"student.model: labels: {self.labels} needs one; name it")
-        if (self.labels == "matrix") != (self.matrix is not None):
-            raise ValueError("matrix: goes with 'labels: matrix'; set both or neither")
-        if refresh and self.labels == "matrix":
-            raise ValueError("prompts.refresh: the matrix has no rewards to choose prompts by")
-        if refresh and self.policy.replay != "none":
-            raise ValueError(
-                "policy.replay: must be none with prompts.refresh, which keeps earlier pairs itself"
-            )
-        people = [cell.name for cell in self.cells if cell.model == WORLD]
-        if people and self.prompts.path != WORLD:
-            raise ValueError(
-                f"matrix cell {people[0]}: the world's people answer only its own prompts; "
-                "give a path"
-            )
-        weight = self.policy.pair_weight.form
-        if self.matrix and self.matrix.correction.judge == NONE and weight != "none":
-            raise ValueError("policy.pair_weight: the matrix has no margins without a judge")
-
-    @model_validator(mode="after")
-    def _without_policy(self) -> "Recipe":
-        if self.policy.model == NONE and not self.logged:
-            if not (self.cells and all(cell.path for cell in self.cells)):
-                raise ValueError(
-                    f"policy.model: '{NONE}' makes pairs of recorded answers and trains nothing; "
-                    "give every cell of matrix a path, or name a policy"
-                )
-            if self.rounds != 1 and "rounds" in self.model_fields_set:
-                raise ValueError("rounds: recorded answers are paired in one round; set it to 1")
-        return self
-
-    @model_validator(mode="after")
-    def _template_for_one(self) -> "Recipe":
-        if self.policy.template is not None:
-            if self.logged or self.recorded_matrix:
-                raise ValueError("policy.template: there is no policy here; leave it out")
-            if self.policy.model in (WORLD, SMALL):
-                raise ValueError("policy.template: the world's policy has its own; leave it out")
-        return self
+    # What follows is asked of a recipe before and when it runs; a flow answers where it must.
 
     @property
-    def recorded_matrix(self) -> bool:
-        """Whether the run only makes pairs of a matrix of recorded answers: no policy is named."""
-        return self.policy.model == NONE and not self.logged
-
-    @property
-    def own_labels(self) -> tuple[str, str] | None:
-        """File and function that label, if they are not this project's."""
-        path, found, function = self.labels.rpartition(".py:")
-        return (f"{path}.py", function) if found and path and function.isidentifier() else None
-
-    @property
-    def cells(self) -> tuple[CellConfig, ...]:
-        """The samplers of the model matrix, if there is one."""
-        return self.matrix.cells if self.matrix else ()
-
-    def evaluated(self, number: int) -> bool:
-        """Whether round `number` ends with a gate and an evaluation."""
-        return number % self.evaluate.every == 0 or number >= self.rounds
+    def round_count(self) -> int:
+        """How many rounds the run has."""
+        return 1
 
     @property
     def max_length(self) -> int:
-        """Longest prompt with its completion, in policy tokens."""
-        return self.prompts.max_tokens + self.generate.max_tokens
+        """Longest prompt with its answer that a model of the run reads, in its tokens."""
+        return 1024
 
     @property
-    def evaluate_decoding(self) -> DecodingConfig:
-        """How base and aligned policy answer the held-out prompts."""
-        return DecodingConfig(
-            temperature=self.evaluate.temperature,
-            top_p=self.evaluate.top_p,
-            max_tokens=self.generate.max_tokens,
-        )
+    def sampling(self) -> GenerateConfig | None:
+        """How answers are sampled; None: nothing is generated."""
+        return None
+
+    @property
+    def answering(self) -> DecodingConfig | None:
+        """How a policy of the run answers held-out prompts; None: there is none."""
+        return None
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """The longest prompt that a policy is asked; None: there is no such limit."""
+        return None
+
+    def yardstick(self) -> Values:
+        """What decides prompts, base answers and judge of the win rate; empty: there is none."""
+        return {}
+
+    def about(self) -> str:
+        """What a run does, in sentences."""
+        raise NotImplementedError
+
+    def lengths(self, known: dict[str, int]) -> Values:
+        """Lengths that the recipe leaves out; `known`: tokens that its models read, by field."""
+        return {}
+
+    def sizes(self) -> Values:
+        """Numbers of prompts that the recipe leaves out."""
+        return {}
+
+    def check_prompts(self) -> "Prompts":
+        """The prompts that the run's models read. Raises InputError where they do not do."""
+        return []
+
+    def earlier_prompts(self) -> "Prompts":
+        """Those of earlier preferences, which a student alone reads. Raises InputError."""
+        return []
+
+    def counted_prompts(self) -> "Counted":
+        """How many prompts there are, and what is dropped. Raises InputError."""
+        from data.readers.seen import Counted
+
+        return Counted()
+
+    def refuse_headless(self) -> str | None:
+        """Why a student without a head cannot be used, and what to do; None: it can."""
+        return None
+
+    def about_head(self) -> str:
+        """What becomes of a head that is made for such a student: the end of a sentence."""
+        return "; it is trained in round 1"

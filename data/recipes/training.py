@@ -6,29 +6,20 @@ What a recipe leaves out of them and depends on the models is filled in by
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, model_validator
 
-from data.recipes.config import Config, Size, Times
-from data.recipes.methods import DualClipConfig, PairWeightConfig
-
-WORLD = "world"  # a model or prompt source of this name is made by the embedded world
-SMALL = "world-small"  # a smaller policy of the embedded world
-NONE = "none"  # no student at all, where the teacher or the matrix labels
-TEMPLATES = ("plain", "chatml")  # chat templates of these names are this project's
-FRESH = "fresh"  # a student of this name is made from the logged texts
-
-# Of fields whose default follows from the models named: `flows.preflight.fitting` fills in what
-# is left out.
-BY_MODELS: dict[str, JsonValue] = {"by_models": True}
-BY_PROMPTS: dict[str, JsonValue] = {"by_prompts": True}  # so too, by how many prompts there are
-
-# TRL's DPO losses, and this project's dual_clip.
-DpoLoss = Literal[
-    "sigmoid", "hinge", "ipo", "exo_pair", "robust", "nca_pair", "bco_pair", "sppo_hard", "aot",
-    "aot_unpaired", "apo_zero", "apo_down", "discopop", "sigmoid_norm", "dual_clip",
-]  # fmt: skip
-WEIGHTED = {"sigmoid", "dual_clip"}  # losses that pair_weight and margin_offset go with
-SMOOTHED = {"robust", "exo_pair", "aot", "aot_unpaired"}  # losses that use label_smoothing
+from data.recipes.config import BY_MODELS, NONE, SMALL, TEMPLATES, WORLD, Config, Size, Times
+from data.recipes.losses import (
+    BradleyTerry,
+    Losses,
+    NoWeight,
+    PairWeight,
+    PairWeightConfig,
+    RewardLoss,
+    SigmoidLoss,
+)
+from data.recipes.names import Names
+from data.recipes.rates import Trained
 
 # transformers' schedules of the learning rate that need no further settings.
 Scheduler = Literal[
@@ -57,25 +48,55 @@ class TrainConfig(Config):
         json_schema_extra=BY_MODELS,
     )
 
+    @property
+    def trained_as(self) -> Trained:
+        """Which learning rates suit: of all weights, of an adapter, of a reward model."""
+        return "full"
 
-class StudentConfig(TrainConfig):
-    """The student reward model and how it is distilled from the teacher's labels."""
+    @property
+    def trains(self) -> bool:
+        """Whether the model is the start of a training, whose result is saved."""
+        return True
 
-    not_in_key = frozenset({"model", "replay_path", "update"})
 
-    model: str = Field(
-        WORLD, description="Hugging Face directory or hub id, one label; 'none' where none labels"
+class StudentTraining(TrainConfig):
+    """How a student reward model is distilled from labels."""
+
+    not_in_key = frozenset({"model"})
+
+    loss: RewardLoss = Field(
+        BradleyTerry(),
+        description="bradley_terry or margin_ranking, by name or as a mapping with its settings",
     )
-    update: bool = Field(True, description="Distill it in every round; false: it stays as it is")
-    loss: Literal["bradley_terry", "margin_ranking"] = "bradley_terry"
-    margin: float = Field(1.0, gt=0, description="Margin of the ranking loss")
     learning_rate: float = Field(1e-3, gt=0, json_schema_extra=BY_MODELS)
     epochs: Times = Field(2, ge=1)
+    adapter: AdapterConfig = AdapterConfig()
+
+    @property
+    def trained_as(self) -> Trained:
+        return "student"
+
+
+class StudentConfig(StudentTraining):
+    """The student reward model and how it is distilled from the teacher's labels."""
+
+    not_in_key = frozenset({"model", "replay", "replay_path", "update"})
+
+    model: Annotated[str, Names("student", (WORLD, NONE))] = Field(
+        WORLD,
+        description="Hugging Face directory or hub id of a model with one label, or 'none' where "
+        "it labels nothing",
+    )
+    update: bool = Field(True, description="Distill it in every round; false leaves it as it is")
     replay: float = Field(0.5, ge=0, lt=1, description="Share of earlier preferences in the data")
-    replay_path: str | None = Field(
+    replay_path: Annotated[str | None, Names("preferences")] = Field(
         None, description="Preferences from before the first round; the world brings its own"
     )
-    adapter: AdapterConfig = AdapterConfig()
+
+    @property
+    def trains(self) -> bool:
+        """Earlier preferences train one without a head, whether or not it is updated later."""
+        return self.update or self.replay_path is not None
 
 
 class PolicyConfig(TrainConfig):
@@ -85,61 +106,74 @@ class PolicyConfig(TrainConfig):
         {"model", "template", "reference", "average_decay", "replay", "replay_share"}
     )
 
-    model: str = Field(
-        WORLD,
-        description="Hugging Face directory or hub id of the base policy; 'none' where only pairs "
-        "are made, of a matrix of recorded answers",
+    model: Annotated[str, Names("policy", (WORLD, SMALL))] = Field(
+        WORLD, description="Hugging Face directory or hub id of the base policy"
     )
-    template: str | None = Field(
+    template: Annotated[str | None, Names("template", TEMPLATES)] = Field(
         None,
         description="Chat template for a base policy that has none: 'plain', 'chatml' or a Jinja "
         "file, which also takes the place of one that is there",
     )
-    method: Literal["full", "lora"] = "lora"
+    method: Literal["full", "lora"] = Field(
+        "lora", description="Train all weights, or an adapter that is merged afterwards"
+    )
+    adapter: AdapterConfig | None = Field(
+        default_factory=lambda given: AdapterConfig() if given.get("method") == "lora" else None,
+        description="Only used by the method lora",
+    )
     learning_rate: float = Field(1e-4, gt=0, json_schema_extra=BY_MODELS)
-    beta: float = Field(0.1, gt=0)
-    losses: dict[DpoLoss, Annotated[float, Field(ge=0)]] = Field(
-        {"sigmoid": 1.0}, description="TRL DPO losses by name, with weights"
+    beta: float = Field(
+        0.1,
+        gt=0,
+        description="Scale of the implicit rewards: how dear it is to leave the reference",
     )
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=0.5, description="Of the losses robust, exo_pair (there > 0), aot"
+    losses: Losses = Field(
+        Losses(sigmoid=SigmoidLoss()),
+        description="Losses by name, each with a weight or with its settings",
     )
-    margin_offset: float = Field(
-        0.0, ge=0, description="Of the loss sigmoid: by how much the chosen reward is to be higher"
+    pair_weight: PairWeightConfig = Field(
+        NoWeight(), description="How much a pair counts; goes with the losses sigmoid and dual_clip"
     )
-    pair_weight: PairWeightConfig = PairWeightConfig()
-    dual_clip: DualClipConfig = DualClipConfig()
     sft_weight: float = Field(0.0, ge=0, description="gamma of the auxiliary SFT term")
     reference: Literal["initial", "previous", "average"] = Field(
         "previous",
         description="The base policy, the policy at the start of the round, or a moving average",
     )
     average_decay: float = Field(
-        0.5, gt=0, lt=1, description="Weight of the average so far when a policy joins it"
+        0.5,
+        gt=0,
+        lt=1,
+        description="Only used by the reference average: weight of the average so far when a "
+        "policy joins it",
     )
     replay: Literal["none", "all", "share"] = Field(
         "none", description="Also train on earlier rounds' pairs: all, or a random share"
     )
     replay_share: float = Field(
-        0.5, gt=0, lt=1, description="Of replay share: earlier pairs among all, where there are"
+        0.5,
+        gt=0,
+        lt=1,
+        description="Only used by the replay share: earlier pairs among all, where there are any",
     )
-    adapter: AdapterConfig = AdapterConfig()
 
-    def loss_error(self) -> str | None:
-        """What is wrong with the losses and their settings, in one line; None: nothing."""
-        names = set(self.losses)
-        if not (any(self.losses.values()) or self.sft_weight):
-            return "policy.losses: no loss has a weight above 0; give one, as sigmoid: 1.0"
-        used = {"pair_weight": self.pair_weight.form != "none", "margin_offset": self.margin_offset}
+    @property
+    def trained_as(self) -> Trained:
+        return self.method
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PolicyConfig":
+        losses, weighs = self.losses.by_name, isinstance(self.pair_weight, PairWeight)
+        if not (any(loss.weight for loss in losses.values()) or self.sft_weight):
+            raise ValueError("policy.losses: no loss has a weight above 0; give one, as sigmoid: 1")
+        offset = bool(self.losses.sigmoid and self.losses.sigmoid.margin_offset)
+        used = {"pair_weight": weighs, "losses.sigmoid.margin_offset": offset}
         for field, value in used.items():
-            if value and not (names and names <= WEIGHTED):
-                return f"policy.{field}: goes with the losses sigmoid and dual_clip only; use these"
-        if self.margin_offset and "sigmoid" not in names:
-            return "policy.margin_offset: only the loss sigmoid has it; set it to 0"
-        if self.pair_weight.form == "linear" and not self.pair_weight.beta_2:
-            return "policy.pair_weight.beta_2: every linear weight would be 0; give more than 0"
-        if "exo_pair" in names and not self.label_smoothing:
-            return "policy.label_smoothing: exo_pair needs it above 0, such as 0.001"
-        if self.label_smoothing and not names & SMOOTHED:
-            return f"policy.label_smoothing: only {', '.join(sorted(SMOOTHED))} use it; set it to 0"
-        return None
+            if value and not (losses and all(loss.weighted for loss in losses.values())):
+                raise ValueError(
+                    f"policy.{field}: goes with the losses sigmoid and dual_clip only; use these"
+                )
+        if self.method == "full" and self.adapter is not None:
+            raise ValueError("policy.adapter: the method full has none; leave it out")
+        if self.method == "lora" and self.adapter is None:
+            raise ValueError("policy.adapter: the method lora needs one; leave it out for defaults")
+        return self

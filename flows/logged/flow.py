@@ -6,9 +6,11 @@ answers to held-out prompts as the judge does, before and after, beside the rule
 
 from dataclasses import dataclass
 
-from data.recipes.recipe import FRESH, LoggedConfig, Recipe
+from data.recipes.logged import LoggedConfig
+from data.recipes.recipe import FRESH
 from data.store.artifacts import Artifact
 from data.summary import Round, StudentSummary
+from flows.logged.recipe import LoggedRecipe
 from flows.logged.told import told
 from flows.loop.inputs import ready
 from flows.loop.summary import ledger
@@ -84,10 +86,10 @@ def import_logs(run: Run, config: LoggedConfig) -> Logs:
     return Logs(parts["train"], parts["held_out"], judged["train"], judged["held_out"], judgments)
 
 
-def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
+def first_student(run: Run, recipe: LoggedRecipe, logs: Logs) -> Model:
     """The student to distill: the recipe's, or one made from the texts to learn from."""
     if recipe.student.model != FRESH:
-        return ready(recipe, run.outside["student.model"])
+        return ready(recipe.student, recipe.seed, run.outside["student.model"])
     return fresh_student(
         prompts=logs.train,
         completions=logs.train_completions,
@@ -98,7 +100,7 @@ def first_student(run: Run, recipe: Recipe, logs: Logs) -> Model:
 
 
 def held_out_agreement(
-    recipe: Recipe, logs: Logs, scores: Artifact, who: str, equal_length: bool = False
+    recipe: LoggedRecipe, logs: Logs, scores: Artifact, who: str, equal_length: bool = False
 ) -> Artifact:
     lengths = ", equal length" if equal_length else ""
     return agreement.as_(who + lengths, title=f"agreement of {who}{lengths}")(
@@ -111,7 +113,7 @@ def held_out_agreement(
 
 
 @subflow("logged", run_name="{name} / logged")
-def distill_from_logs(name: str, *, run: Run, recipe: Recipe, logs: Logs) -> LoggedOutcome:
+def distill_from_logs(name: str, *, run: Run, recipe: LoggedRecipe, logs: Logs) -> LoggedOutcome:
     """One round without generation and policy training."""
 
     def scores(model: Model, part: str, when: str) -> Artifact:
@@ -142,6 +144,7 @@ def distill_from_logs(name: str, *, run: Run, recipe: Recipe, logs: Logs) -> Log
         student=old,
         preferences=preferences,
         replay=[],
+        share=0.0,
         config=recipe.student,
         seed=recipe.seed,
     )
@@ -162,9 +165,8 @@ def distill_from_logs(name: str, *, run: Run, recipe: Recipe, logs: Logs) -> Log
     )
 
 
-def learn_from_logs(run: Run, recipe: Recipe) -> Made:
+def learn_from_logs(run: Run, recipe: LoggedRecipe) -> Made:
     """One round over recorded completions and judgments, for the student alone."""
-    assert recipe.logged is not None
     logs = import_logs(run, recipe.logged)
     run.so_far(lambda: Result(headline="agreement", measures={}))
     run.progress.section("Logged completions")
@@ -173,7 +175,7 @@ def learn_from_logs(run: Run, recipe: Recipe) -> Made:
     return lambda: learned(run, recipe, outcome)
 
 
-def learned(run: Run, recipe: Recipe, outcome: LoggedOutcome) -> Result:
+def learned(run: Run, recipe: LoggedRecipe, outcome: LoggedOutcome) -> Result:
     """What the student has learned."""
     entry = logged_summary(outcome)
     entry.stages = run.take_records()
@@ -186,7 +188,7 @@ def learned(run: Run, recipe: Recipe, outcome: LoggedOutcome) -> Result:
         )
     config = recipe.model_dump(mode="json", exclude_none=True)
     losses = {"student": outcome.student.meta["final_loss"]}
-    found = told(recipe.recipe, config, entry)
+    found = told(config, entry)
     return found.with_models({"student": outcome.student}, losses)
 
 

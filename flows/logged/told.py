@@ -15,7 +15,7 @@ from flows.result import Result
 from reports.text import interval, percent
 
 
-def told(recipe: str, config: Mapping[str, Any], entry: Round) -> Result:
+def told(config: Mapping[str, Any], entry: Round) -> Result:
     """The result of such a run, whose one round is given."""
     judge = str((config.get("logged") or {}).get("judge", "recorded judge"))
     method, student = words(judge), entry.student
@@ -23,7 +23,7 @@ def told(recipe: str, config: Mapping[str, Any], entry: Round) -> Result:
         headline="agreement",
         measures=measures(method, entry),
         sections=[agreement(judge, student), sections.ledger(method, [entry])],
-        method=f"{recipe}{method.kind}",
+        method="logged completions",
         verdict=verdict(judge, student),
         facts=facts(judge, entry),
         warnings=[
@@ -208,7 +208,6 @@ def progress(entry: Round) -> Table:
 def words(judge: str) -> Words:
     """The words of a run over logged completions."""
     return Words(
-        kind=" over logged completions",
         rounds="",
         ledger="The logs hold answers that were judged before. The student picks the best and the "
         f"worst usable answer to a prompt; the recorded judgments of {judge} put the two in order; "

@@ -1,13 +1,13 @@
 """Which engine "auto" is for the models of this run: known before any key that names it."""
 
-from data.recipes.recipe import Recipe
 from flows.fingerprint import engine_of
+from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts
 from tasks.engine import try_vllm
 from tasks.stage import Run
 
 
-def settle_engine(run: Run, recipe: Recipe, parts: Parts) -> None:
+def settle_engine(run: Run, recipe: AlignRecipe, parts: Parts) -> None:
     """Leave vLLM for transformers where "auto" is vLLM and it cannot serve the run's samplers."""
     loaded = run.context.loaded
     if recipe.generate.engine != "auto" or loaded.engine_name != "vllm":

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from data.errors import InputError
-from data.recipes.recipe import Recipe
 from data.summary import Final, Round
 from flows.derived import final_result
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import gather
+from flows.loop.recipe import AlignRecipe
 from flows.loop.round import align_round
 from flows.loop.rules import hardly_moved
 from flows.loop.state import Outcome, State, Stopped
@@ -18,7 +18,7 @@ from flows.result import Made, Result
 from tasks.stage import Model, Run
 
 
-def rounds(run: Run, recipe: Recipe) -> Made:
+def rounds(run: Run, recipe: AlignRecipe) -> Made:
     """The loop: every round starts from the models the one before left."""
     done: list[Round] = []
     base: dict[str, float] = {}
@@ -40,7 +40,7 @@ def rounds(run: Run, recipe: Recipe) -> Made:
 
 
 def result_of(
-    recipe: Recipe,
+    recipe: AlignRecipe,
     done: Sequence[Round],
     base: Mapping[str, float],
     losses: Mapping[str, float] | None = None,
@@ -54,7 +54,7 @@ def result_of(
 
 def after(
     run: Run,
-    recipe: Recipe,
+    recipe: AlignRecipe,
     outcome: Outcome | Stopped,
     done: list[Round],
     base: dict[str, float],

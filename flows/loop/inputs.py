@@ -5,12 +5,13 @@
 
 from pathlib import Path
 
-from data.recipes.recipe import NONE, SMALL, WORLD, Recipe
+from data.recipes.names import from_world
+from data.recipes.recipe import NONE, SMALL, WORLD, StudentTraining
 from data.store.artifacts import Artifact
 from flows.bootstrap import bootstrap
+from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts
-from flows.preflight.inputs import held_out_sizes
-from flows.preflight.models import cell_field
+from flows.preflight.prompts import held_out_sizes
 from models.checkpoints import lacks_head
 from tasks.distill import distill
 from tasks.fresh_head import fresh_head
@@ -20,11 +21,11 @@ from tasks.set_template import set_template
 from tasks.stage import Model, Run
 
 
-def gather(run: Run, recipe: Recipe) -> Parts:
+def gather(run: Run, recipe: AlignRecipe) -> Parts:
     """Models, prompts and earlier preferences of the recipe, ready for the first round."""
     models = run.outside
     prompts = own_prompts(run, recipe)
-    used = world_sources(recipe)
+    used = set(from_world(recipe).values())
     world = None
     if recipe.world and used:
         world = bootstrap(recipe.world, small=SMALL in used)
@@ -38,14 +39,16 @@ def gather(run: Run, recipe: Recipe) -> Parts:
     student = recipe.student.model
     return Parts(
         policy=templated(run, recipe, model("policy.model", recipe.policy.model)),
-        student=None if student == NONE else ready(recipe, model("student.model", student), replay),
+        student=None
+        if student == NONE
+        else ready(recipe.student, recipe.seed, model("student.model", student), replay),
         teacher=model("teacher.model", recipe.teacher.model),
         pool=pool,
         dev=dev,
         test=test,
         replay=replay,
         samplers={
-            cell.name: model(cell_field(cell), cell.source)
+            cell.name: model(cell.called, cell.model)
             for cell in recipe.cells
             if cell.model not in (None, "policy", WORLD)
         },
@@ -53,7 +56,7 @@ def gather(run: Run, recipe: Recipe) -> Parts:
     )
 
 
-def templated(run: Run, recipe: Recipe, policy: Model) -> Model:
+def templated(run: Run, recipe: AlignRecipe, policy: Model) -> Model:
     """The policy as it is, or with the chat template that the recipe names."""
     name = recipe.policy.template
     if name is None:
@@ -62,30 +65,26 @@ def templated(run: Run, recipe: Recipe, policy: Model) -> Model:
     return set_template.as_("", title="set the policy's template")(policy=policy, template=template)
 
 
-def ready(recipe: Recipe, student: Model, earlier: Artifact | None = None) -> Model:
+def ready(
+    config: StudentTraining, seed: int, student: Model, earlier: Artifact | None = None
+) -> Model:
     """The student as it is; one without a head gets one, trained on earlier preferences if any."""
     if not isinstance(student, External) or not lacks_head(Path(student.path), student.field):
         return student
-    headed = fresh_head.as_("", title="give the student a head")(model=student, seed=recipe.seed)
+    headed = fresh_head.as_("", title="give the student a head")(model=student, seed=seed)
     if earlier is None:
         return headed
     return distill.as_("warm-up", title="warm up the student")(
         student=headed,
         preferences=earlier,
         replay=[],
-        config=recipe.student,
-        seed=recipe.seed,
+        share=0.0,
+        config=config,
+        seed=seed,
     )
 
 
-def world_sources(recipe: Recipe) -> set[str]:
-    """What the run needs of the embedded world: nothing, its models and prompts, a small policy."""
-    samplers = {recipe.policy.model} | {cell.source for cell in recipe.cells}
-    others = {recipe.student.model, recipe.teacher.model, recipe.prompts.path}
-    return samplers & {WORLD, SMALL} | others & {WORLD}
-
-
-def own_prompts(run: Run, recipe: Recipe) -> tuple[Artifact, Artifact, Artifact] | None:
+def own_prompts(run: Run, recipe: AlignRecipe) -> tuple[Artifact, Artifact, Artifact] | None:
     """Pool, dev and test prompts of the user's files, disjoint; None for the world's."""
     config = recipe.prompts
     if config.path == WORLD:
@@ -123,7 +122,7 @@ def own_prompts(run: Run, recipe: Recipe) -> tuple[Artifact, Artifact, Artifact]
     return parts["pool"], parts["dev"], parts["test"]
 
 
-def own_replay(run: Run, recipe: Recipe) -> Artifact | None:
+def own_replay(run: Run, recipe: AlignRecipe) -> Artifact | None:
     if recipe.student.replay_path is None:
         return None
     source = run.outside["student.replay_path"]

@@ -1,6 +1,6 @@
 """The first half of a round: which prompts, who answers, who labels. A method is a choice here.
 
-Every function in LABELLERS takes the round's prompts to its preferences; `Recipe.labels` names it.
+Every function in LABELLERS takes the round's prompts to its preferences; `labels` names one.
 """
 
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.recipes.methods import CellConfig
-from data.recipes.recipe import NONE, Recipe
+from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
+from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Labelled, Parts, State, Stored
-from flows.preflight.models import cell_field
 from tasks.bootstrap import people
 from tasks.generate import generate
 from tasks.matrix import correct, keep_order, pair_up
@@ -26,7 +26,7 @@ from tasks.select import select
 from tasks.stage import Model, Run
 
 
-def ask(recipe: Recipe, parts: Parts, state: State, number: int) -> Artifact:
+def ask(recipe: AlignRecipe, parts: Parts, state: State, number: int) -> Artifact:
     """The prompts to answer: the next slice of the pool, or what is to be refreshed."""
     refresh, stored = recipe.prompts.refresh, state.stored
     if refresh and stored:
@@ -48,7 +48,7 @@ def ask(recipe: Recipe, parts: Parts, state: State, number: int) -> Artifact:
 
 
 def sample(
-    run: Run, recipe: Recipe, policy: Model, asked: Artifact, number: int, cell: str = ""
+    run: Run, recipe: AlignRecipe, policy: Model, asked: Artifact, number: int, cell: str = ""
 ) -> Artifact:
     """A policy's completions: K of the run's own policy, one of a cell of the matrix."""
     return generate.as_(cell)(
@@ -63,7 +63,7 @@ def sample(
 
 
 def screened(
-    run: Run, recipe: Recipe, parts: Parts, state: State, number: int, scorer: Model
+    run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: int, scorer: Model
 ) -> tuple[Artifact, Artifact, Artifact, Artifact]:
     """Prompts, the policy's completions, the scorer's rewards of all, and its pairs."""
     asked = ask(recipe, parts, state, number)
@@ -79,7 +79,7 @@ def screened(
 
 
 def by_student_and_teacher(
-    run: Run, recipe: Recipe, parts: Parts, state: State, number: int
+    run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: int
 ) -> Labelled:
     """TS-Align: the student screens K completions, the teacher judges the pairs it picks."""
     assert state.student is not None
@@ -95,7 +95,7 @@ def by_student_and_teacher(
     return Labelled(asked, (completions,), mined, preferences, scores)
 
 
-def by_one(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Labelled:
+def by_one(run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: int) -> Labelled:
     """The student alone, or the teacher alone on all K: the pairs keep the order of the scores."""
     teacher = recipe.labels == "teacher"
     scorer = parts.teacher if teacher else state.student
@@ -111,7 +111,7 @@ def by_one(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) ->
     return Labelled(asked, (completions,), mined, preferences, scores)
 
 
-def standing(recipe: Recipe, state: State) -> tuple[CellConfig, ...]:
+def standing(recipe: AlignRecipe, state: State) -> tuple[CellConfig, ...]:
     """The cells there are: an older version of the policy only once it has been replaced."""
     return tuple(
         cell for cell in recipe.cells if cell.model != "policy" or -cell.version <= len(state.older)
@@ -119,14 +119,14 @@ def standing(recipe: Recipe, state: State) -> tuple[CellConfig, ...]:
 
 
 def cell_answers(
-    run: Run, recipe: Recipe, parts: Parts, state: State, asked: Artifact, number: int
+    run: Run, recipe: AlignRecipe, parts: Parts, state: State, asked: Artifact, number: int
 ) -> list[Artifact]:
     """One completion of every standing cell to every prompt, sampled, recorded or written."""
     versions = (state.policy, *state.older)
     answers = []
     for cell in standing(recipe, state):
         if cell.path:
-            source = run.outside[cell_field(cell)]
+            source = run.outside[cell.called]
             answers.append(
                 read_cell.as_(cell.name, title=f"answers of {cell.name}")(
                     prompts=asked, source=source, name=cell.name
@@ -149,7 +149,7 @@ def cell_answers(
     return answers
 
 
-def by_matrix(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Labelled:
+def by_matrix(run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: int) -> Labelled:
     """TSO: the order of two answers is that of their cells, unless a judge corrects it."""
     assert recipe.matrix is not None
     asked = ask(recipe, parts, state, number)
@@ -181,7 +181,7 @@ def by_matrix(run: Run, recipe: Recipe, parts: Parts, state: State, number: int)
     return Labelled(asked, tuple(completions), mined, preferences)
 
 
-Labeller = Callable[[Run, Recipe, Parts, State, int], Labelled]
+Labeller = Callable[[Run, AlignRecipe, Parts, State, int], Labelled]
 LABELLERS: dict[str, Labeller] = {
     "student+teacher": by_student_and_teacher,
     "student": by_one,
@@ -190,7 +190,7 @@ LABELLERS: dict[str, Labeller] = {
 }
 
 
-def labeller(run: Run, recipe: Recipe) -> Labeller:
+def labeller(run: Run, recipe: AlignRecipe) -> Labeller:
     """The function that `labels` names.
 
     Raises:
@@ -208,7 +208,7 @@ def labeller(run: Run, recipe: Recipe) -> Labeller:
     return found
 
 
-def label(run: Run, recipe: Recipe, parts: Parts, state: State, number: int) -> Labelled:
+def label(run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: int) -> Labelled:
     """This round's preferences, and with them the stored ones where prompts are refreshed."""
     new = labeller(run, recipe)(run, recipe, parts, state, number)
     if recipe.prompts.refresh is None:

@@ -3,11 +3,12 @@
 The first half, from prompts to preferences, is in `flows.loop.label`.
 """
 
-from data.recipes.recipe import NONE, Recipe
+from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
 from data.titles import answering, policy_name, scoring
 from flows.loop import shortfall
 from flows.loop.label import label
+from flows.loop.recipe import AlignRecipe
 from flows.loop.state import (
     Agreement,
     Answers,
@@ -31,7 +32,7 @@ from tasks.stage import Model, Run
 
 
 def answer(
-    run: Run, recipe: Recipe, parts: Parts, policy: Model, held_out: str, number: int = 0
+    run: Run, recipe: AlignRecipe, parts: Parts, policy: Model, held_out: str, number: int = 0
 ) -> Answers:
     """The policy's answers to the "dev" or "test" prompts: decoding as in the evaluation.
 
@@ -45,7 +46,7 @@ def answer(
         policy=policy,
         prompts=prompts,
         k=recipe.evaluate.dev_samples if held_out == "dev" else 1,
-        decoding=recipe.evaluate_decoding,
+        decoding=recipe.answering,
         engine=run.engine,
         stream=held_out,
         seed=recipe.seed,
@@ -60,7 +61,7 @@ def answer(
 
 
 def student_agreement(
-    recipe: Recipe, parts: Parts, student: Model, answers: Answers, when: str
+    recipe: AlignRecipe, parts: Parts, student: Model, answers: Answers, when: str
 ) -> Artifact:
     """How often a student orders pairs of dev completions as the teacher does."""
     scores = score.as_(f"student {when}", title=f"student scores dev ({when})")(
@@ -78,7 +79,7 @@ def student_agreement(
 
 
 def training_pairs(
-    recipe: Recipe, state: State, labelled: Labelled
+    recipe: AlignRecipe, state: State, labelled: Labelled
 ) -> tuple[dict[str, Artifact], int]:
     """Tables of pairs to train on, this round's last, and how many pairs are older ones.
 
@@ -104,7 +105,9 @@ def training_pairs(
     return earlier | ({"": new} if new.rows else {}), reused
 
 
-def tune_policy(recipe: Recipe, parts: Parts, state: State, pairs: dict[str, Artifact]) -> Artifact:
+def tune_policy(
+    recipe: AlignRecipe, parts: Parts, state: State, pairs: dict[str, Artifact]
+) -> Artifact:
     """The policy optimized on the pairs."""
     against = {"initial": parts.policy, "previous": state.policy, "average": state.average}
     logps = [
@@ -123,7 +126,7 @@ def tune_policy(recipe: Recipe, parts: Parts, state: State, pairs: dict[str, Art
 
 
 def stopped(
-    run: Run, recipe: Recipe, labelled: Labelled, number: int, pairs: int, reused: int
+    run: Run, recipe: AlignRecipe, labelled: Labelled, number: int, pairs: int, reused: int
 ) -> Stopped | None:
     """What is said of the round's pairs; why it ends here, if there is none to train on.
 
@@ -146,7 +149,7 @@ def stopped(
 
 
 def tune(
-    recipe: Recipe,
+    recipe: AlignRecipe,
     parts: Parts,
     state: State,
     labelled: Labelled,
@@ -155,11 +158,13 @@ def tune(
 ) -> Tuned:
     """The student distilled from, and the policy optimized on, the preferences."""
     student = None
+    earlier = ([parts.replay] if parts.replay else []) + list(state.preferences)
     if state.student and recipe.student.update and labelled.preferences.rows:
         student = distill(
             student=state.student,
             preferences=labelled.preferences,
-            replay=([parts.replay] if parts.replay else []) + list(state.preferences),
+            replay=earlier,
+            share=recipe.student.replay if earlier else 0.0,
             config=recipe.student,
             seed=recipe.seed,
         )
@@ -167,7 +172,7 @@ def tune(
 
 
 def judge(
-    run: Run, recipe: Recipe, parts: Parts, state: State, tuned: Tuned, number: int
+    run: Run, recipe: AlignRecipe, parts: Parts, state: State, tuned: Tuned, number: int
 ) -> Judged:
     """Gate on the dev prompts, win rate and drift on the test prompts."""
     policy = tuned.policy
@@ -206,7 +211,7 @@ def judge(
     )
 
 
-def following(recipe: Recipe, state: State, outcome: Outcome) -> State:
+def following(recipe: AlignRecipe, state: State, outcome: Outcome) -> State:
     """What the next round starts from."""
     policy, mean, older = state.policy, state.average, state.older
     adopted = outcome.number if outcome.adopted else state.adopted
@@ -228,7 +233,7 @@ def following(recipe: Recipe, state: State, outcome: Outcome) -> State:
 
 @subflow("round", run_name="{name} / round {number}")
 def align_round(
-    name: str, number: int, *, run: Run, recipe: Recipe, parts: Parts, state: State
+    name: str, number: int, *, run: Run, recipe: AlignRecipe, parts: Parts, state: State
 ) -> tuple[State, Outcome | Stopped]:
     """Label, tune both models, adopt the policy if the teacher agrees.
 

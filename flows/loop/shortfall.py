@@ -3,8 +3,8 @@
 Counts of the ledger in words; where nothing is left, the cause that took most and its remedy.
 """
 
-from data.recipes.recipe import Recipe
 from data.summary import Ledger
+from flows.loop.recipe import AlignRecipe
 
 FEW = 0.05  # of the prompts
 
@@ -25,7 +25,7 @@ _PAIRS = {
 }
 
 
-def lost(ledger: Ledger, recipe: Recipe) -> str:
+def lost(ledger: Ledger, recipe: AlignRecipe) -> str:
     """ "60 truncated, 12 prompts tied"; empty where nothing was lost."""
     counts = _counts(ledger)
     words = _COMPLETIONS | _PROMPTS | _PAIRS
@@ -33,14 +33,14 @@ def lost(ledger: Ledger, recipe: Recipe) -> str:
     return ", ".join(f"{n:,} {words[field].format(**named)}" for field, n in counts.items() if n)
 
 
-def mined_line(ledger: Ledger, recipe: Recipe) -> str:
+def mined_line(ledger: Ledger, recipe: AlignRecipe) -> str:
     """What became of the round's prompts, in one line."""
     left_over = lost(ledger, recipe)
     pairs = f"{ledger.labelled:,} pairs of {ledger.asked:,} prompts"
     return pairs + (f"; left over: {left_over}" if left_over else "")
 
 
-def few_line(ledger: Ledger, recipe: Recipe, pairs: int) -> str:
+def few_line(ledger: Ledger, recipe: AlignRecipe, pairs: int) -> str:
     """A warning where there is little to train on; `pairs` counts those of earlier rounds too."""
     batch = recipe.policy.batch_size
     if pairs < batch:
@@ -50,7 +50,7 @@ def few_line(ledger: Ledger, recipe: Recipe, pairs: int) -> str:
     return ""
 
 
-def reason(ledger: Ledger, recipe: Recipe) -> str:
+def reason(ledger: Ledger, recipe: AlignRecipe) -> str:
     """Why no pair is left, and what to do about it."""
     counts = _counts(ledger)
     if ledger.mined:
@@ -74,17 +74,17 @@ def _counts(ledger: Ledger) -> dict[str, int]:
     return counts
 
 
-def _scorer(recipe: Recipe) -> str:
+def _scorer(recipe: AlignRecipe) -> str:
     """Who scores all completions."""
     return "teacher" if recipe.labels == "teacher" else "student"
 
 
-def _judge(recipe: Recipe) -> str:
+def _judge(recipe: AlignRecipe) -> str:
     """Who orders the pairs."""
     return {"student": "student", "matrix": "judge"}.get(recipe.labels, "teacher")
 
 
-def _remedy(cause: str, recipe: Recipe) -> str:
+def _remedy(cause: str, recipe: AlignRecipe) -> str:
     generate, matrix = recipe.generate, recipe.matrix
     longer = "take one that reads more, or lower generate.max_tokens"
     remedies = {

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from data.matrix import by_axis
-from data.recipes.recipe import Recipe
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
 from flows.derived import policy_summary
+from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Judged, Labelled, Outcome, Stopped
 from models.drift import distinct_2
 
@@ -83,7 +83,7 @@ def drift_summary(judged: Judged) -> Drift:
     )
 
 
-def round_summary(store: Store, recipe: Recipe, outcome: Outcome) -> Round:
+def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
     labelled, tuned, judged = outcome.labelled, outcome.tuned, outcome.judged
     counts = ledger(
         labelled.asked,

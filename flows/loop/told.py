@@ -60,7 +60,7 @@ def told(
         headline="win_rate",
         measures=measures,
         sections=[*_box(method, rate), *shown],
-        method=f"{recipe}{method.kind}",
+        method=recipe,
         verdict=verdict(config, rounds, final, rate),
         facts=facts(config, method, rounds, rate) if rounds else [],
         warnings=[*(_placed(one, shown) for one in warned), *few_prompts(rate)],
@@ -253,7 +253,7 @@ def teacher_checks(rounds: Sequence[Round]) -> int:
         record.artifact: record.counts.get("scored", 0)
         for entry in rounds
         for record in entry.stages
-        if record.kind == "scores" and record.stage.startswith("teacher scores")
+        if record.name == "score" and record.role in ("dev", "test")
     }
     return sum(scored.values())
 

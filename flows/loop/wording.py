@@ -14,7 +14,6 @@ MATRIX, TEACHER, STUDENT, BOTH = "matrix", "teacher", "student", "student+teache
 class Words(NamedTuple):
     """Names and sentences; empty where the method has no such part."""
 
-    kind: str  # after the recipe's name at the top
     rounds: str  # what a round does
     ledger: str  # how answers become pairs
     answers: str  # of the ledger's first level, with {asked}
@@ -81,7 +80,6 @@ def _learn(student: bool) -> str:
 
 def _both(config: Config, student: bool) -> Words:
     return Words(
-        kind="",
         rounds="The policy answers new prompts, the student picks a best and a worst answer to "
         "each, the teacher confirms or reverses the order, and both student and policy learn from "
         "the pairs." + _gate(config),

@@ -6,12 +6,12 @@ result is a table of pairs, each with both models and the axis of the matrix tha
 
 from dataclasses import dataclass, replace
 
-from data.recipes.recipe import NONE, Recipe
+from data.recipes.recipe import NONE
 from data.store.artifacts import TABLE, Artifact
 from data.summary import Round, StudentSummary
 from flows.loop.summary import axis_summaries, ledger
+from flows.matrix_pairs.recipe import MatrixRecipe
 from flows.matrix_pairs.told import told
-from flows.preflight.models import cell_field
 from flows.result import Made, Result
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
@@ -36,9 +36,9 @@ class MatrixOutcome:
     pairs: Artifact
 
 
-def read_cells(run: Run, recipe: Recipe) -> Cells:
+def read_cells(run: Run, recipe: MatrixRecipe) -> Cells:
     """The recorded answers of every cell of the matrix."""
-    files = [run.outside[cell_field(cell)] for cell in recipe.cells]
+    files = [run.outside[cell.called] for cell in recipe.cells]
     prompts = import_cell_prompts(cells=files)
     completions = [
         read_cell.as_(cell.name, title=f"answers of {cell.name}")(
@@ -49,9 +49,8 @@ def read_cells(run: Run, recipe: Recipe) -> Cells:
     return Cells(prompts, tuple(completions))
 
 
-def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact:
+def ordered(run: Run, recipe: MatrixRecipe, cells: Cells, mined: Artifact) -> Artifact:
     """The preferences: in the matrix's order, or in that of a judge."""
-    assert recipe.matrix is not None
     config = recipe.matrix.correction
     if config.judge == NONE:
         return keep_order(mined=mined, prompts=cells.prompts, round_number=1)
@@ -68,16 +67,15 @@ def ordered(run: Run, recipe: Recipe, cells: Cells, mined: Artifact) -> Artifact
 
 
 @subflow("matrix", run_name="{name} / matrix")
-def pair_recorded(name: str, *, run: Run, recipe: Recipe, cells: Cells) -> MatrixOutcome:
+def pair_recorded(name: str, *, run: Run, recipe: MatrixRecipe, cells: Cells) -> MatrixOutcome:
     """One round without generation and training."""
-    assert recipe.matrix is not None
     mined = pair_up(
         prompts=cells.prompts,
         completions=list(cells.completions),
         places=list(recipe.cells),
         own=[],
         config=recipe.matrix,
-        drop_truncated=recipe.mine.drop_truncated,
+        drop_truncated=recipe.matrix.drop_truncated,
         seed=recipe.seed,
     )
     preferences = ordered(run, recipe, cells, mined)
@@ -100,7 +98,7 @@ def matrix_summary(outcome: MatrixOutcome) -> Round:
     )
 
 
-def pair_a_matrix(run: Run, recipe: Recipe) -> Made:
+def pair_a_matrix(run: Run, recipe: MatrixRecipe) -> Made:
     """Pairs of a recorded model matrix, linked into the run's folder; no models come of it."""
     cells = read_cells(run, recipe)
     run.so_far(lambda: Result(headline="labelled", measures={}))
@@ -110,11 +108,11 @@ def pair_a_matrix(run: Run, recipe: Recipe) -> Made:
     return lambda: paired(run, recipe, outcome)
 
 
-def paired(run: Run, recipe: Recipe, outcome: MatrixOutcome) -> Result:
+def paired(run: Run, recipe: MatrixRecipe, outcome: MatrixOutcome) -> Result:
     """The pairs, and what became of the presumed order."""
     entry = matrix_summary(outcome)
     entry.stages = run.take_records()
     run.progress.note(f"{entry.ledger.labelled:,} pairs of {entry.ledger.asked:,} prompts")
     config = recipe.model_dump(mode="json", exclude_none=True)
     table = run.context.store.path(outcome.pairs) / TABLE
-    return replace(told(recipe.recipe, config, entry), files={"pairs.parquet": table})
+    return replace(told(config, entry), files={"pairs.parquet": table})

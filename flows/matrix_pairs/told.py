@@ -13,7 +13,7 @@ from flows.loop.wording import Config, Words, corrector
 from flows.result import Result
 
 
-def told(recipe: str, config: Mapping[str, Any], entry: Round) -> Result:
+def told(config: Mapping[str, Any], entry: Round) -> Result:
     """The result of such a run, whose one round is given."""
     method = words(dict(config))
     shown = [sections.matrix([entry])] if entry.matrix else []
@@ -21,7 +21,7 @@ def told(recipe: str, config: Mapping[str, Any], entry: Round) -> Result:
         headline="labelled",
         measures=measures(method, entry),
         sections=[*shown, sections.ledger(method, [entry])],
-        method=f"{recipe}{method.kind}",
+        method="a recorded model matrix",
         verdict=verdict(config, entry),
         facts=facts(entry),
         warnings=[
@@ -90,7 +90,6 @@ def words(config: Config) -> Words:
     """The words of a run over a recorded model matrix."""
     corrected = corrector(config).replace("teacher", "judge")
     return Words(
-        kind=" over a recorded model matrix",
         rounds="",
         ledger="Every model of the matrix has answered the prompts; two answers of models whose "
         "places the matrix compares make a pair, presumed in the order of the places"

@@ -12,14 +12,16 @@ from time import monotonic
 from typing import Any
 
 from data.errors import InputError
-from data.recipes.recipe import Recipe
+from data.readers.seen import Prompts
+from data.recipes.names import Naming
+from data.recipes.recipe import RunRecipe
 from data.store.remote import local_folder
 from flows.planning.plan import Plan, planned
 from flows.planning.preview import Preview, prompt_files, read_by_models
 from flows.preflight import inputs as preflight
 from flows.preflight.fitting import filled, left_out
-from flows.preflight.models import tokenizer_of, writes
-from flows.preflight.prompts import Prompts
+from flows.preflight.models import brought, is_trained, tokenizer_of
+from flows.preflight.templates import template_of
 from models.checkpoints import (
     context_length,
     has_template,
@@ -47,6 +49,7 @@ class ModelFacts:
     dtype: str
     context: int | None
     reads: str  # "chat template", "text pair"
+    template: str | None = None  # that the recipe gives it
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Disk:
 class Check:
     """Everything that is known of a recipe before its run."""
 
-    recipe: Recipe
+    recipe: RunRecipe
     chosen: dict[str, Any]  # what the recipe leaves out and its models decide
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -83,7 +86,7 @@ class Check:
     tried: list[Tried] = field(default_factory=list)
 
 
-def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -> Check:
+def checked(recipe: RunRecipe, *, store: str, runs_dir: Path, deep: bool = False) -> Check:
     """Look at all that the recipe names. What is wrong is in `problems`, and then there is no plan.
 
     With `deep` every model of the user's is loaded and used once.
@@ -98,11 +101,10 @@ def checked(recipe: Recipe, *, store: str, runs_dir: Path, deep: bool = False) -
     if found.problems:
         return found
     found.machine = _machine(whole)
-    found.models = [_facts(name, path) for name, path in models.items()]
+    named = {one.field: one for one in brought(whole)}
+    found.models = [_facts(named[name], path) for name, path in models.items()]
     found.prompts = prompt_files(whole)
     read_by_models(whole, models, prompts, found.prompts)
-    if whole.recorded_matrix:
-        found.prompts.rows["import_cell_prompts"] = sum(1 for _ in prompts)
     found.plan = planned(whole, store, runs_dir / whole.run, found.prompts.rows)
     found.disk = _disk(whole, found, local_folder(store)[0])
     if deep:
@@ -117,16 +119,17 @@ def _writable(option: str, folder: Path) -> None:
         raise InputError(f"{option}: '{folder}' cannot be written; name another folder")
 
 
-def _machine(recipe: Recipe) -> dict[str, str]:
+def _machine(recipe: RunRecipe) -> dict[str, str]:
     found = {"device": machine.device(recipe.runtime), "dtype": machine.dtype(recipe.runtime)}
-    if not (recipe.logged or recipe.recorded_matrix):
-        found["engine"] = machine.engine_name(recipe.generate.engine)
+    if recipe.sampling:
+        found["engine"] = machine.engine_name(recipe.sampling.engine)
     return found
 
 
-def _facts(name: str, path: Path) -> ModelFacts:
+def _facts(named: Naming, path: Path) -> ModelFacts:
+    name = named.field
     config = read_config(path, name)
-    reads = "chat template" if writes(name) or has_template(path, name) else "text pair"
+    reads = "chat template" if named.writes or has_template(path, name) else "text pair"
     stored = config.get("dtype") or config.get("torch_dtype") or "float32"
     return ModelFacts(
         field=name,
@@ -137,10 +140,11 @@ def _facts(name: str, path: Path) -> ModelFacts:
         dtype=str(stored),
         context=context_length(path, name),
         reads=reads,
+        template=template_of(named.section),
     )
 
 
-def _disk(recipe: Recipe, found: Check, root: Path) -> Disk:
+def _disk(recipe: RunRecipe, found: Check, root: Path) -> Disk:
     """Roughly: whole models as they were saved, tokens of completions, checkpoints meanwhile."""
     assert found.plan is not None
     sizes = {one.field.removesuffix(".model"): one for one in found.models}
@@ -150,24 +154,25 @@ def _disk(recipe: Recipe, found: Check, root: Path) -> Disk:
         model = sizes.get(step.makes)
         if model:
             needed += model.bytes
-            full = step.makes == "policy" and recipe.policy.method == "full"
+            full = getattr(getattr(recipe, step.makes), "adapter", None) is None
             meanwhile = max(meanwhile, model.parameters * _OPTIMIZER_BYTES if full else 0)
     there = next(parent for parent in (root, *root.absolute().parents) if parent.exists())
     return Disk(str(root), needed, meanwhile, shutil.disk_usage(there).free)
 
 
-def _tried(recipe: Recipe, models: dict[str, Path], prompts: Prompts) -> list[Tried]:
+def _tried(recipe: RunRecipe, models: dict[str, Path], prompts: Prompts) -> list[Tried]:
     """Every model loaded as the run will load it, and used once."""
     first = next(iter(prompts), None)
     messages = first.messages if first else [{"role": "user", "content": "Hello!"}]
     found, answer = [], "Yes."
-    for name, path in sorted(models.items(), key=lambda one: not writes(one[0])):
-        started = monotonic()
-        if writes(name) and is_causal(path, name) and not name.startswith("matrix.correction"):
-            text = _answer(recipe, name, path, messages)
-            answer = text or answer if name == "policy.model" else answer
+    named = {one.field: one for one in brought(recipe)}
+    for name, path in sorted(models.items(), key=lambda one: not named[one[0]].writes):
+        started, kind = monotonic(), named[name].kind
+        if kind == "policy" and is_causal(path, name):
+            text = _answer(recipe, named[name], path, messages)
+            answer = text or answer if is_trained(named[name]) else answer
             found.append(Tried(name, round(monotonic() - started, 1), answer=text))
-        elif name == "student.model" and lacks_head(path, name):
+        elif kind == "student" and lacks_head(path, name):
             continue  # its head is made by the run; its weights have been read
         elif not is_causal(path, name):
             score = _score(recipe, path, messages, answer)
@@ -175,16 +180,17 @@ def _tried(recipe: Recipe, models: dict[str, Path], prompts: Prompts) -> list[Tr
     return found
 
 
-def _answer(recipe: Recipe, field: str, path: Path, messages: list[dict[str, str]]) -> str:
+def _answer(recipe: RunRecipe, named: Naming, path: Path, messages: list[dict[str, str]]) -> str:
     from models.chat import render_prompt
     from models.engines import open_engine
     from models.engines.base import Sampling
 
-    name = machine.engine_name(recipe.generate.engine)
-    tokenizer = tokenizer_of(recipe, field, path)
+    assert recipe.sampling is not None
+    name = machine.engine_name(recipe.sampling.engine)
+    tokenizer = tokenizer_of(recipe, named, path)
     engine = open_engine(name, path, recipe.runtime, recipe.max_length, recipe.seed)
     try:
-        longest = min(recipe.generate.max_tokens, 128)
+        longest = min(recipe.sampling.max_tokens, 128)
         ids = [render_prompt(tokenizer, messages)]
         ((output,),) = engine.generate(ids, [recipe.seed], Sampling(1, 0.0, 1.0, longest))
         return output.text
@@ -192,7 +198,9 @@ def _answer(recipe: Recipe, field: str, path: Path, messages: list[dict[str, str
         engine.close()
 
 
-def _score(recipe: Recipe, path: Path, messages: list[dict[str, str]], answer: str) -> float | None:
+def _score(
+    recipe: RunRecipe, path: Path, messages: list[dict[str, str]], answer: str
+) -> float | None:
     from models.rewards import open_scorer
 
     device = machine.device(recipe.runtime)

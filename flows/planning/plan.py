@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from data.errors import TsAlignError
-from data.recipes.recipe import Recipe
+from data.recipes.names import references
+from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from flows.planning.bounds import best_case, most_rows, unknown
@@ -195,7 +196,7 @@ def _names(value: Any) -> Any:
     return key_value(value)
 
 
-def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) -> Plan:
+def planned(recipe: RunRecipe, store: str, folder: Path, known: Mapping[str, int]) -> Plan:
     """The stages of a run of this recipe, from the first to the last.
 
     Writes nothing and computes nothing; of a store elsewhere what is found is fetched, as the run
@@ -209,9 +210,7 @@ def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) 
         InputError: a model or a file cannot be read.
     """
     from flows.align import open_run
-    from flows.logged.flow import learn_from_logs
-    from flows.loop.flow import rounds
-    from flows.matrix_pairs.flow import pair_a_matrix
+    from flows.table import flow_of
     from tasks.running.books import Books
 
     sections, plan = _Sections(), Plan()
@@ -219,20 +218,17 @@ def planned(recipe: Recipe, store: str, folder: Path, known: Mapping[str, int]) 
     run.ahead = _Walk(run, sections, plan, known)
     try:
         with run.active():
-            if recipe.recorded_matrix:
-                pair_a_matrix(run, recipe)
-            elif recipe.logged:
-                learn_from_logs(run, recipe)
-            else:
-                rounds(run, recipe)
+            flow_of(recipe)(run, recipe)
     except TsAlignError as error:  # a round that is done already has no pair left
         plan.ends, plan.fails = str(error), True
     except Exception as error:
-        if not recipe.own_labels:
+        own = [one.field for one in references(recipe) if one.kind == "code"]
+        if not own:
             raise
         # A user's own labeller may read tables that are not there yet.
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
-        plan.ends = f"labels: what follows is known once the stages before it are there ({reason})"
+        what = "what follows is known once the stages before it are there"
+        plan.ends = f"{own[0]}: {what} ({reason})"
     finally:
         run.context.loaded.close()
     return plan

@@ -7,26 +7,25 @@ and stays as it is. No torch here: a model's context and size are in its config 
 from contextlib import suppress
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from data.errors import InputError
-from data.recipes.config import Config
-from data.recipes.rates import Trained, learning_rate
-from data.recipes.recipe import NONE, SMALL, WORLD, Recipe
+from data.recipes.names import models
+from data.recipes.rates import learning_rate
+from data.recipes.recipe import SMALL, WORLD, RunRecipe, TrainConfig, Values
 from data.world import CONTEXT
-from flows.preflight.models import cell_field, model_path, own_names
-from flows.preflight.sizes import left_out_sizes
+from flows.preflight.models import brought, model_path
 from models.checkpoints import context_length, weight_shapes
 
-Values = dict[str, Any]  # numbers, of a recipe's fields, by dotted name
+R = TypeVar("R", bound=RunRecipe)
 
 
-def fitted(recipe: Recipe) -> Recipe:
+def fitted(recipe: R) -> R:
     """The recipe with what it leaves out filled in."""
     return filled(recipe, left_out(recipe))
 
 
-def filled(recipe: Recipe, values: Values) -> Recipe:
+def filled(recipe: R, values: Values) -> R:
     """The recipe with these values, as if the user had written them."""
     sections: dict[str, dict[str, Any]] = {}
     for field, value in values.items():
@@ -36,16 +35,13 @@ def filled(recipe: Recipe, values: Values) -> Recipe:
     return recipe.model_copy(update=parts)
 
 
-def left_out(recipe: Recipe) -> Values:
+def left_out(recipe: RunRecipe) -> Values:
     """Values for the fields that the recipe does not give.
 
     None of a model or file that cannot be read: preflight, which comes next, says what is wrong
     with it.
     """
-    if recipe.recorded_matrix:  # nothing is sampled and nothing is trained
-        return {}
-    sizes = {} if recipe.logged else left_out_sizes(recipe)
-    return _lengths(recipe) | _rates(recipe) | sizes
+    return recipe.lengths(contexts(recipe)) | _rates(recipe) | recipe.sizes()
 
 
 def said(values: Values) -> str:
@@ -54,12 +50,10 @@ def said(values: Values) -> str:
     return f"not in the recipe, so chosen by its models and prompts: {filled}"
 
 
-def contexts(recipe: Recipe) -> dict[str, int]:
+def contexts(recipe: RunRecipe) -> dict[str, int]:
     """Tokens that each model reads, by field, as far as its config tells."""
-    named = {f"{part}.model": getattr(recipe, part).model for part in ("policy", "student")}
-    named |= {"teacher.model": recipe.teacher.model}
-    named |= {cell_field(cell): cell.source for cell in recipe.cells}
-    found = {field: CONTEXT for field, name in named.items() if name in (WORLD, SMALL)}
+    made = (one for one in models(recipe) if one.is_word and one.value in (WORLD, SMALL))
+    found = {one.field: CONTEXT for one in made}
     for field, path in readable_models(recipe).items():
         with suppress(InputError):
             if length := context_length(path, field):
@@ -67,75 +61,30 @@ def contexts(recipe: Recipe) -> dict[str, int]:
     return found
 
 
-def readable_models(recipe: Recipe) -> dict[str, Path]:
+def readable_models(recipe: RunRecipe) -> dict[str, Path]:
     """Folders of the models the user brought, by field, of those that are there."""
     found = {}
-    for field, name in own_names(recipe).items():
+    for one in brought(recipe):
         with suppress(InputError):
-            found[field] = model_path(field, name)
+            found[one.field] = model_path(one.field, one.value)
     return found
 
 
-def _lengths(recipe: Recipe) -> Values:
-    known, found = contexts(recipe), Values()
-    if not recipe.logged:
-        found = _sampled(recipe, known)
-        whole = sum(found.get(f"{part}.max_tokens", getattr(recipe, part).max_tokens)
-                    for part in ("prompts", "generate"))  # fmt: skip
-        if not _given(recipe.policy, "max_length"):
-            longest = max(recipe.policy.max_length, whole)
-            found["policy.max_length"] = _at_most(known.get("policy.model"), longest)
-    if recipe.student.model != NONE and not _given(recipe.student, "max_length"):
-        longest = max(recipe.student.max_length, found.get("policy.max_length", 0))
-        found["student.max_length"] = _at_most(known.get("student.model"), longest)
-    return found
-
-
-def _sampled(recipe: Recipe, known: dict[str, int]) -> Values:
-    """The longest prompt and the longest answer.
-
-    Prompts take at most half of what the policy reads, answers what is left. A student or teacher
-    that reads less leaves answers at least half of that: prompts are seldom as long as they may
-    be, and an answer that is too long for it is counted.
-    """
-    prompts, generate, policy = recipe.prompts, recipe.generate, recipe.policy
-    samplers = [n for field, n in known.items() if field.startswith(("policy.", "matrix cell"))]
-    readers = [n for field, n in known.items() if field.startswith(("student.", "teacher."))]
-    given = [policy.max_length] if _given(policy, "max_length") else []
-    room, reader = min(samplers + given, default=None), min(readers, default=None)
-    found: Values = {}
-    asked, answer = prompts.max_tokens, generate.max_tokens
-    if not _given(prompts, "max_tokens"):
-        taken = answer if _given(generate, "max_tokens") else (room or 0) // 2
-        found["prompts.max_tokens"] = asked = _at_most(room and room - taken, asked)
-    if not _given(generate, "max_tokens"):
-        answer = _at_most(room and room - asked, answer)
-        answer = _at_most(reader and max(reader - asked, reader // 2), answer)
-        found["generate.max_tokens"] = answer
-    return found
-
-
-def _rates(recipe: Recipe) -> Values:
-    trained: dict[str, Trained] = {}
-    if not (recipe.logged or _given(recipe.policy, "learning_rate")):
-        trained["policy"] = recipe.policy.method
-    if recipe.student.model != NONE and not _given(recipe.student, "learning_rate"):
-        trained["student"] = "student"
-    brought, own = readable_models(recipe), own_names(recipe)
-    rates: Values = {}
-    for part, how in trained.items():
-        field, parameters = f"{part}.model", 0  # those of the embedded world are all tiny
+def _rates(recipe: RunRecipe) -> Values:
+    """Learning rates of what is trained, by the size of each model."""
+    folders, rates = readable_models(recipe), Values()
+    for one in models(recipe):
+        section, parameters = one.section, 0  # those of the embedded world are all tiny
+        if not isinstance(section, TrainConfig) or section.gives("learning_rate"):
+            continue
         with suppress(InputError, KeyError):
-            if field in own:
-                parameters = sum(map(prod, weight_shapes(brought[field]).values()))
-            rates[f"{part}.learning_rate"] = learning_rate(how, parameters)
+            if not one.is_word:
+                parameters = sum(map(prod, weight_shapes(folders[one.field]).values()))
+            part = one.field.removesuffix(".model")
+            rates[f"{part}.learning_rate"] = learning_rate(section.trained_as, parameters)
     return rates
 
 
-def _given(section: Config, name: str) -> bool:
-    return name in section.model_fields_set
-
-
-def _at_most(limit: int | None, value: int) -> int:
+def at_most(limit: int | None, value: int) -> int:
     """At least one: where nothing is left, preflight says which value of the user's is too high."""
     return value if limit is None else max(1, min(limit, value))

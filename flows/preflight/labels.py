@@ -1,4 +1,4 @@
-"""What can be checked of a user's own labeller before any work, without running its code."""
+"""What can be checked of a user's own code, such as a labeller, without running it."""
 
 import ast
 import importlib.util
@@ -10,28 +10,33 @@ from pathlib import Path
 from data.errors import InputError
 from data.files import check_regular
 from data.paths import named_path
-from data.recipes.recipe import Recipe
+from data.recipes.names import file_and_function, references
+from data.recipes.recipe import RunRecipe
 
 
-def check_own_labels(recipe: Recipe) -> None:
-    """The file is Python, what it imports is installed, and it has the function.
+def check_own_code(recipe: RunRecipe) -> None:
+    """The user's files are Python, what they import is installed, and they have the functions.
 
-    Its code runs when a round needs it.
+    Their code runs when a round needs it. Raises InputError.
     """
-    if recipe.own_labels is None:
-        return
-    path, name = recipe.own_labels
-    path = str(named_path(path, "labels"))
-    check_regular(path, "labels")
-    tree = _parsed(path)
+    for one in references(recipe):
+        found = file_and_function(one.value) if one.kind == "code" else None
+        if found:
+            _check_code(one.field, *found)
+
+
+def _check_code(field: str, path: str, name: str) -> None:
+    path = str(named_path(path, field))
+    check_regular(path, field)
+    tree = _parsed(path, field)
     for module in _imported(tree):
         if not _installed(module, Path(path).parent):
-            raise InputError(f"labels: {path} imports {module!r}, which is not here; install it")
+            raise InputError(f"{field}: {path} imports {module!r}, which is not here; install it")
     if not any(name in _bound(node) or "*" in _bound(node) for node in ast.walk(tree)):
-        raise InputError(f"labels: {path} has no function {name!r}; check both names")
+        raise InputError(f"{field}: {path} has no function {name!r}; check both names")
 
 
-def _parsed(path: str) -> ast.Module:
+def _parsed(path: str, field: str) -> ast.Module:
     try:
         source = Path(path).read_bytes()
         with warnings.catch_warnings(action="ignore"):
@@ -39,10 +44,10 @@ def _parsed(path: str) -> ast.Module:
             return ast.parse(source)
     except SyntaxError as error:
         where = f" line {error.lineno}" if error.lineno else ""
-        raise InputError(f"labels: {path}{where}: not Python ({error.msg}); correct it") from None
+        raise InputError(f"{field}: {path}{where}: not Python ({error.msg}); correct it") from None
     except (OSError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         reason = str(error) or type(error).__name__
-        raise InputError(f"labels: {path}: not Python ({reason[:120]}); correct it") from None
+        raise InputError(f"{field}: {path}: not Python ({reason[:120]}); correct it") from None
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:

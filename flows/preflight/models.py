@@ -17,13 +17,18 @@ from data.files import check_folder_files
 from data.paths import is_url, named_path
 from data.readers.hub import quiet_hub
 from data.readers.prompts import Messages
-from data.recipes.methods import CellConfig
-from data.recipes.recipe import FRESH, NONE, SMALL, WORLD, Recipe
+from data.readers.seen import Prompt, Prompts
+from data.recipes.names import MODELS, Naming, references
+from data.recipes.recipe import RunRecipe, TrainConfig
 from flows.preflight.findings import Findings
-from flows.preflight.heads import check_student, head_notes
+from flows.preflight.heads import check_student, head_note
 from flows.preflight.notes import answer_notes, special_notes
-from flows.preflight.prompts import Prompt, Prompts
-from flows.preflight.templates import check_template, template_notes, template_text
+from flows.preflight.templates import (
+    check_template,
+    template_notes,
+    template_of,
+    template_text,
+)
 from models.checkpoints import (
     check_not_quantised,
     check_policy,
@@ -44,44 +49,17 @@ if TYPE_CHECKING:
     from models.special_text import Tokenizer
 
 _CHUNK = 128  # prompts whose tokens are in memory at once
-# Words that are no folder of the user's in the field that knows them: the word wins there, and
-# ./world names a folder of that name. In every other field they are names like any other.
-RESERVED = {
-    "policy.model": {WORLD, SMALL, NONE},
-    "student.model": {WORLD, NONE, FRESH},
-    "teacher.model": {WORLD},
-    "matrix.correction.judge": {NONE, "teacher"},
-}
-RESERVED_IN_CELLS = {WORLD, SMALL, "policy"}
 _QUESTION: Messages = [{"role": "user", "content": "What is 12 plus 30?"}]
 
 
-def own_models(recipe: Recipe) -> dict[str, Path]:
+def own_models(recipe: RunRecipe) -> dict[str, Path]:
     """Local folders of the models the user brought, by field. Raises InputError."""
-    return {field: model_path(field, name) for field, name in own_names(recipe).items()}
+    return {one.field: model_path(one.field, one.value) for one in brought(recipe)}
 
 
-def own_names(recipe: Recipe) -> dict[str, str]:
-    """The models the user brought as the recipe names them, by field."""
-    names = {
-        "policy.model": recipe.policy.model,
-        "student.model": recipe.student.model,
-        "teacher.model": recipe.teacher.model,
-    }
-    names |= {cell_field(cell): cell.model for cell in recipe.cells if cell.model}
-    if recipe.matrix:
-        names["matrix.correction.judge"] = recipe.matrix.correction.judge
-    return {
-        field: name
-        for field, name in names.items()
-        if name not in RESERVED.get(field, RESERVED_IN_CELLS)
-        and (field == "student.model" or not recipe.logged)
-    }
-
-
-def cell_field(cell: CellConfig) -> str:
-    """How messages name the model of a cell."""
-    return f"matrix cell {cell.name}"
+def brought(recipe: RunRecipe) -> list[Naming]:
+    """The models the user brought, in the order of the recipe."""
+    return [one for one in references(recipe) if one.kind in MODELS]
 
 
 def model_path(field: str, name: str) -> Path:
@@ -122,64 +100,54 @@ def model_path(field: str, name: str) -> Path:
         ) from error
 
 
-def check_models(recipe: Recipe, found: Findings) -> dict[str, Path]:
+def check_models(recipe: RunRecipe, found: Findings) -> dict[str, Path]:
     """The user's models by field, of those that are in order as far as files tell."""
     models = {}
-    for field, name in own_names(recipe).items():
-        if path := found.attempt(check_model, recipe, field, name):
-            models[field] = path
+    for one in brought(recipe):
+        if path := found.attempt(check_model, recipe, one):
+            models[one.field] = path
     return models
 
 
-def check_model(recipe: Recipe, field: str, name: str) -> Path:
+def check_model(recipe: RunRecipe, named: Naming) -> Path:
     """The folder of a model, checked without loading weights. Raises InputError."""
-    path = model_path(field, name)
-    if writes(field):
+    field, section = named.field, named.section
+    path = model_path(field, named.value)
+    if named.writes:
         check_policy(path, field)
         check_context(recipe, path, field)
-        check_template(recipe, path, field)
-    elif field == "student.model":  # one without a template reads a text pair
-        check_student(recipe, path)
+        check_template(section, path, field)
+    elif named.kind == "student":  # one without a template reads a text pair
+        check_student(recipe, path, field)
     else:
         check_reward_model(path, field)
     check_side_files(path, field)
-    if is_trained(recipe, field):
+    if is_trained(named):
         check_not_quantised(path, field)
-    part = field.removesuffix(".model")
-    if part == "student" or (part == "policy" and recipe.policy.method == "lora"):
-        targets = getattr(recipe, part).adapter.target_modules
-        check_targets(path, targets, f"{part}.adapter.target_modules")
+    if adapter := getattr(section, "adapter", None):
+        part = field.removesuffix(".model")
+        check_targets(path, adapter.target_modules, f"{part}.adapter.target_modules")
     return path
 
 
-def writes(field: str) -> bool:
-    """Whether the model of this field writes answers or words; the others only read."""
-    return field == "policy.model" or field.startswith("matrix")
+def is_trained(named: Naming) -> bool:
+    """Whether the model is the start of a training, whose result is saved."""
+    return isinstance(named.section, TrainConfig) and named.section.trains
 
 
-def is_trained(recipe: Recipe, field: str) -> bool:
-    """Whether the model of this field is the start of a training, whose result is saved.
-
-    Earlier preferences train a student that has no head, whether or not it is updated later.
-    """
-    student, logged = recipe.student, recipe.logged is not None
-    return field == "policy.model" or (
-        field == "student.model" and (student.update or logged or student.replay_path is not None)
-    )
-
-
-def use_of(recipe: Recipe, field: str, path: Path) -> "Use":
+def use_of(recipe: RunRecipe, named: Naming, path: Path) -> "Use":
     """Who loads the model of this field, and for what."""
-    if field == "policy.model":  # whoever serves it, transformers checks what it answers
-        return "sample"
-    if field == "student.model" and lacks_head(path, field):
+    if named.kind == "student" and lacks_head(path, named.field):
         return "head"
-    if not field.startswith("matrix cell"):
+    if named.kind != "policy":
         return "read"
-    return "sample" if engine_name(recipe.generate.engine) == "transformers" else "serve"
+    if is_trained(named):  # whoever serves it, transformers checks what it answers
+        return "sample"
+    engine = recipe.sampling.engine if recipe.sampling else "transformers"
+    return "sample" if engine_name(engine) == "transformers" else "serve"
 
 
-def check_context(recipe: Recipe, policy: Path, field: str) -> None:
+def check_context(recipe: RunRecipe, policy: Path, field: str) -> None:
     limit = context_length(policy, field)
     if limit and recipe.max_length > limit:
         raise InputError(
@@ -189,7 +157,7 @@ def check_context(recipe: Recipe, policy: Path, field: str) -> None:
 
 
 def check_rendering(
-    recipe: Recipe,
+    recipe: RunRecipe,
     models: dict[str, Path],
     prompts: Prompts,
     replay: Prompts,
@@ -206,53 +174,65 @@ def check_rendering(
 
     gc.enable()
     with quiet():
-        tokenizers = {}
+        tokenizers, named = {}, {one.field: one for one in brought(recipe)}
         for field, path in models.items():
-            read = [prompts, replay] if field == "student.model" else [prompts]
-            tokenizer = found.attempt(check_texts, recipe, field, path, read)
+            read = [prompts, replay] if named[field].kind == "student" else [prompts]
+            tokenizer = found.attempt(check_texts, recipe, named[field], path, read)
             if tokenizer is not None:
                 tokenizers[field] = tokenizer
-        found.notes += head_notes(recipe, models) + template_notes(recipe, models)
-        found.notes += answer_notes(tokenizers.get("policy.model"))
+        for field, path in models.items():
+            if named[field].kind == "student" and lacks_head(path, field):
+                found.notes.append(head_note(recipe, path, field))
+        trained = {
+            f: (named[f].section, path) for f, path in models.items() if is_trained(named[f])
+        }
+        found.notes += template_notes(trained)
+        policies = [f for f in trained if named[f].kind == "policy"]
+        for field in policies:
+            found.notes += answer_notes(tokenizers.get(field))
         found.notes += special_notes(tokenizers, chain(prompts, replay))
 
 
-def check_texts(recipe: Recipe, field: str, path: Path, read: Sequence[Prompts]) -> "Tokenizer":
+def check_texts(
+    recipe: RunRecipe, named: Naming, path: Path, read: Sequence[Prompts]
+) -> "Tokenizer":
     """The model's tokenizer, whose chat template renders the prompts. Raises InputError."""
     from models.architectures import check_architecture
     from models.chat import check_chat_template, check_read_prompts, check_vocabulary
 
+    field = named.field
     check_architecture(path, field, recipe.runtime.trust_remote_code)
-    template = "policy.template" if field == "policy.model" and recipe.policy.template else field
+    part = field.removesuffix(".model")
+    template = f"{part}.template" if template_of(named.section) else field
     try:
-        tokenizer = tokenizer_of(recipe, field, path)
+        tokenizer = tokenizer_of(recipe, named, path)
     except InputError as error:
         raise InputError(f"{template}: {error}") from error
     rows = embedding_rows(weight_shapes(path, field))
     check_vocabulary(tokenizer, field, rows)
     for prompt in conversation_kinds(chain(*read)):
         try:
-            check_chat_template(tokenizer, template, prompt.messages, writes(field))
+            check_chat_template(tokenizer, template, prompt.messages, named.writes)
         except InputError as error:
             raise InputError(f"{error} ({prompt.place})") from error
-    if field == "policy.model":
-        check_every_prompt(recipe, tokenizer, read[0], rows)
-    elif not writes(field):
+    if named.kind == "policy" and is_trained(named):
+        check_every_prompt(recipe, field, tokenizer, read[0], rows)
+    elif not named.writes:
         check_read_prompts(tokenizer, field, chain(*read))
-    check_fitting(recipe, field, path, tokenizer, read)
+    check_fitting(named, path, tokenizer, read)
     kinds = [prompt.messages for prompt in conversation_kinds(read[0])] or [_QUESTION]
-    check_tokens(recipe, field, path, tokenizer, kinds)
+    check_tokens(named, path, tokenizer, kinds)
     return tokenizer
 
 
-def tokenizer_of(recipe: Recipe, field: str, path: Path) -> "Tokenizer":
+def tokenizer_of(recipe: RunRecipe, named: Naming, path: Path) -> "Tokenizer":
     """The tokenizer as the run will have it. Raises InputError."""
     from models.chat import load_tokenizer
     from models.text_pairs import load_reader
 
-    load = load_tokenizer if writes(field) else load_reader
+    load = load_tokenizer if named.writes else load_reader
     tokenizer = load(path, recipe.runtime.trust_remote_code)
-    if field == "policy.model" and (template := template_text(recipe)):
+    if template := template_text(named.section):
         from models.templates import set_template
 
         set_template(tokenizer, template)
@@ -260,44 +240,45 @@ def tokenizer_of(recipe: Recipe, field: str, path: Path) -> "Tokenizer":
 
 
 def check_fitting(
-    recipe: Recipe, field: str, path: Path, tokenizer: "Tokenizer", read: Sequence[Prompts]
+    named: Naming, path: Path, tokenizer: "Tokenizer", read: Sequence[Prompts]
 ) -> None:
     """A model that is trained can read some of the prompts whole. Raises InputError."""
     from models.chat import check_some_fit
 
-    if not is_trained(recipe, field):
+    if not is_trained(named):
         return
-    section = field.removesuffix(".model")
-    limit = readable_length(path, getattr(recipe, section).max_length, field)
-    check_some_fit(tokenizer, chain(*read), limit, f"{section}.max_length")
+    assert isinstance(named.section, TrainConfig)
+    limit = readable_length(path, named.section.max_length, named.field)
+    part = named.field.removesuffix(".model")
+    check_some_fit(tokenizer, chain(*read), limit, f"{part}.max_length")
 
 
-def check_tokens(
-    recipe: Recipe, field: str, path: Path, tokenizer: "Tokenizer", kinds: list[Messages]
-) -> None:
+def check_tokens(named: Naming, path: Path, tokenizer: "Tokenizer", kinds: list[Messages]) -> None:
     """Every token that a template writes has an embedding, and a trained model has padding."""
     from models.tokenizer_checks import check_padding, check_reward_padding, check_written_ids
 
+    field = named.field
     rows = embedding_rows(weight_shapes(path, field))
     check_written_ids(tokenizer, field, rows, kinds)
-    if is_trained(recipe, field) and field == "policy.model":
+    if is_trained(named) and named.writes:
         check_padding(tokenizer, field, rows)
-    elif is_trained(recipe, field):
+    elif is_trained(named):
         check_reward_padding(tokenizer, field, rows, position_padding(path, field))
 
 
-def check_loading(recipe: Recipe, models: dict[str, Path], found: Findings) -> None:
+def check_loading(recipe: RunRecipe, models: dict[str, Path], found: Findings) -> None:
     """Every model loads whole and finite, and what is trained can be saved: reads all weights."""
     from models.loading import check_weights
     from models.tokenizer_checks import check_saved_again
 
     trusted = recipe.runtime.trust_remote_code
+    named = {one.field: one for one in brought(recipe)}
     for field, path in models.items():
-        use = use_of(recipe, field, path)
+        use = use_of(recipe, named[field], path)
         found.attempt(check_weights, path, field, trusted, use, dtype(recipe.runtime))
     for field, path in models.items():
-        if is_trained(recipe, field):
-            template = template_text(recipe) if field == "policy.model" else None
+        if is_trained(named[field]):
+            template = template_text(named[field].section)
             found.attempt(check_saved_again, path, field, trusted, template)
 
 
@@ -311,16 +292,16 @@ def conversation_kinds(prompts: Iterable[Prompt]) -> list[Prompt]:
 
 
 def check_every_prompt(
-    recipe: Recipe, tokenizer: object, prompts: Prompts, rows: int | None
+    recipe: RunRecipe, field: str, tokenizer: object, prompts: Prompts, rows: int | None
 ) -> None:
     """The policy reads every prompt whole, within `prompts.max_tokens`. Raises InputError."""
     from models.chat import check_prompts
 
-    limit = recipe.prompts.max_tokens
+    limit = recipe.prompt_tokens or recipe.max_length
     long = []
     stream = iter(prompts)
     while part := list(islice(stream, _CHUNK)):
-        lengths = check_prompts(tokenizer, "policy.model", part, rows)
+        lengths = check_prompts(tokenizer, field, part, rows)
         long += [
             (p.place, length) for p, length in zip(part, lengths, strict=True) if length > limit
         ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from flows.preflight.prompts import Prompt
+from data.readers.seen import Prompt
 
 
 def answer_notes(tokenizer: object | None) -> list[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.readers.prompts import read_prompt_file, without_prompts
-from data.recipes.recipe import WORLD, PromptsConfig, Recipe
-from flows.preflight.inputs import named_file
+from data.recipes.recipe import WORLD, PromptsConfig, WorldConfig
+from flows.preflight.prompts import named_file
 
 Sizes = dict[str, int]
 
@@ -21,12 +21,11 @@ _ROUND: int = PromptsConfig.model_fields["per_round"].default
 _NAMES = {"per_round", *_ONE_IN}
 
 
-def left_out_sizes(recipe: Recipe) -> Sizes:
+def left_out_sizes(config: PromptsConfig, made: WorldConfig | None, rounds: int) -> Sizes:
     """Values for the sizes that the recipe does not give and that its run needs, by dotted field.
 
     None where the prompts cannot be read: preflight says what is wrong with them.
     """
-    config = recipe.prompts
     world = config.path == WORLD
     given = {name: getattr(config, name) for name in config.model_fields_set if name in _NAMES}
     for name, path in (("dev_size", config.dev_path), ("test_size", config.test_path)):
@@ -35,10 +34,10 @@ def left_out_sizes(recipe: Recipe) -> Sizes:
     if given.keys() >= _NAMES:
         return {}
     try:
-        available = recipe.world.prompts if world and recipe.world else pool_size(config)
+        available = made.prompts if world and made else pool_size(config)
     except InputError:
         return {}
-    rounds = 1 if config.refresh else recipe.rounds
+    rounds = 1 if config.refresh else rounds
     sizes = shared_out(available, rounds, given)
     return {f"prompts.{name}": sizes[name] for name in sorted(_NAMES - given.keys())}
 

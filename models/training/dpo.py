@@ -5,7 +5,7 @@
 
 L_SFT is the mean negative log-likelihood of the chosen completions' tokens (TS-Align's auxiliary
 term). log pi_ref comes precomputed from a table, so no reference model is in memory. Losses that
-TRL lacks (models.training.preference_losses) are added to its own, of the same forward pass.
+TRL lacks (models.training.losses) are added to its own, of the same forward pass.
 """
 
 import math
@@ -20,7 +20,7 @@ from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from data.errors import InputError
-from data.recipes.methods import PairWeightConfig
+from data.recipes.losses import Loss, NoWeight, PairWeight
 from data.recipes.recipe import PolicyConfig, RuntimeConfig
 from data.tables import as_sampled, assert_same_ids, index_by
 from models.batching import LengthGroups, Parts, Row
@@ -30,7 +30,7 @@ from models.hardware import stored_dtype, training_dtype
 from models.loading import load_policy
 from models.silence import quiet
 from models.training.adapters import policy_adapter, save_and_merge
-from models.training.preference_losses import clipped, dual_clip_loss, offset_sigmoid, pair_weights
+from models.training.losses import OWN, clipped, own_losses, pair_weights
 from models.training.trackers import Tracking
 from models.training.trainers import (
     OnProgress,
@@ -43,19 +43,17 @@ from models.training.trainers import (
     save_model,
 )
 
-_SORTING = {"aot", "aot_unpaired"}  # compare the pairs of a batch with each other
-
 
 class _WeightedParts(Parts):
     """Parts with the weight of every pair, which the whole batch decides: whatever the cut is."""
 
-    def __init__(self, weight: PairWeightConfig, *args: Any) -> None:
+    def __init__(self, weight: PairWeight | NoWeight, *args: Any) -> None:
         super().__init__(*args)
         self.weight = weight
 
     def __call__(self, rows: list[Row]) -> dict[str, list[Any]]:
         batch = super().__call__(rows)
-        if self.weight.form != "none":
+        if isinstance(self.weight, PairWeight):
             weights = pair_weights(torch.tensor([row["gap"] for row in rows]), self.weight)
             size = self.size or len(rows)
             for part, of_part in zip(batch["parts"], torch.split(weights, size), strict=True):
@@ -69,7 +67,7 @@ class _Trainer(PartsTrainer, DPOTrainer):
     loss_types: list[str]
     loss_weights: list[float]
     config: PolicyConfig
-    own_losses: dict[str, float]  # by weight; not among `loss_types`, which TRL computes
+    own_losses: dict[str, Loss]  # by name; not among `loss_types`, which TRL computes
 
     def _compute_loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
         if not self.own_losses:
@@ -92,19 +90,15 @@ class _Trainer(PartsTrainer, DPOTrainer):
 
     def _pair_loss(self, chosen: Any, rejected: Any, weights: Any) -> Any:
         """Weighted mean over pairs of log-ratios, in nats, of the losses that TRL does not have."""
-        beta, config = self.beta, self.config
         losses = 0.0
-        for name, weight in self.own_losses.items():
-            if name == "sigmoid":
-                of_pairs = offset_sigmoid(chosen - rejected, beta, config.margin_offset)
-            else:
-                rewards = beta * chosen, beta * rejected
-                of_pairs = dual_clip_loss(*rewards, config.dual_clip)
-                metrics = self._metrics["train" if self.model.training else "eval"]
-                masks = clipped(*rewards, config.dual_clip)
-                for side, mask in zip(("chosen", "rejected"), masks, strict=True):
-                    metrics[f"clipped/{side}"].append(mask.float().mean().item())
-            losses = losses + weight * (weights * of_pairs).mean()
+        for name, config in self.own_losses.items():
+            of_pairs = OWN[name](chosen, rejected, self.beta, config)
+            losses = losses + config.weight * (weights * of_pairs).mean()
+        if clip := self.config.losses.dual_clip:
+            metrics = self._metrics["train" if self.model.training else "eval"]
+            masks = clipped(self.beta * chosen, self.beta * rejected, clip)
+            for side, mask in zip(("chosen", "rejected"), masks, strict=True):
+                metrics[f"clipped/{side}"].append(mask.float().mean().item())
         return losses
 
     def part_loss(self, model: Any, part: Any, row_share: float, token_share: float) -> Any:
@@ -156,7 +150,7 @@ def train_dpo(
     """
     check_losses(config, runtime)
     missing = preferences["margin"].null_count
-    if config.pair_weight.form != "none" and missing:
+    if isinstance(config.pair_weight, PairWeight) and missing:
         raise InputError(
             f"policy.pair_weight: {missing} of {len(preferences)} pairs have no margin, and it "
             "needs a judge's margins; set its form to none, or label with a reward model"
@@ -169,7 +163,7 @@ def train_dpo(
     trainer = make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
     meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
     model = trainer.model
-    if config.method == "lora":
+    if config.adapter:
         model = save_and_merge(model, out)
     # TRL may have set a padding token, so the tokenizer is read again.
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
@@ -179,19 +173,16 @@ def train_dpo(
 
 def check_losses(
     config: PolicyConfig, runtime: RuntimeConfig
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Weights of TRL's losses, the SFT term last, and of our own. Raises InputError."""
-    if error := config.loss_error():
-        raise InputError(error)
-    if runtime.train_micro_batch and _SORTING & set(config.losses):
+) -> tuple[dict[str, float], dict[str, Loss]]:
+    """Weights of TRL's losses, the SFT term last, and our own losses. Raises InputError."""
+    losses = config.losses.by_name
+    if runtime.train_micro_batch and any(loss.sorts for loss in losses.values()):
         raise InputError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
-    own_names = {"dual_clip"}
-    if config.pair_weight.form != "none" or config.margin_offset:
-        own_names.add("sigmoid")
-    of_trl = {str(name): w for name, w in config.losses.items() if name not in own_names}
+    own = own_losses(config.losses, weighted=isinstance(config.pair_weight, PairWeight))
+    of_trl = {name: loss.weight for name, loss in losses.items() if name not in own}
     if config.sft_weight:
         of_trl["sft"] = config.sft_weight
-    return of_trl, {str(name): w for name, w in config.losses.items() if name in own_names}
+    return of_trl, {name: loss for name, loss in losses.items() if name in own}
 
 
 def tokenise_pairs(
@@ -240,9 +231,10 @@ def make_trainer(
     seed: int,
 ) -> _Trainer:
     """TRL's DPOTrainer over `rows`; for LoRA the model gets a fresh adapter, seeded."""
-    lora = config.method == "lora"
     of_trl, own = check_losses(config, runtime)
-    dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen=lora)
+    dtype = training_dtype(
+        stored_dtype(policy, runtime), runtime, frozen=config.adapter is not None
+    )
     model = load_policy(policy, dtype, runtime.trust_remote_code)
     remove_dropout(model)
     parts = _WeightedParts(
@@ -259,14 +251,14 @@ def make_trainer(
                 beta=config.beta,
                 loss_type=list(of_trl),
                 loss_weights=list(of_trl.values()),
-                label_smoothing=config.label_smoothing,
+                label_smoothing=config.losses.label_smoothing,
                 precompute_ref_log_probs=True,
                 disable_dropout=False,  # the backbone has none left; the adapter's is the recipe's
             ),
             data_collator=parts,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
-            peft_config=policy_adapter(config.adapter) if lora else None,
+            peft_config=policy_adapter(config.adapter) if config.adapter else None,
         )
     trainer.config, trainer.own_losses = config, own
     trainer.sampler = LengthGroups(

@@ -16,6 +16,7 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from data.errors import InputError, TrainingError
+from data.recipes.losses import BradleyTerry, MarginRanking
 from data.recipes.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models.batching import LengthGroups, Parts, Row
 from models.chat import Tokenizer, render_conversation
@@ -77,8 +78,7 @@ def train_reward_model(
     tokenizer: Tokenizer,
     preferences: pa.Table,
     config: TrainConfig,
-    loss: str = "bradley_terry",
-    margin: float = 1.0,
+    loss: BradleyTerry | MarginRanking = BradleyTerry(),  # noqa: B008 - frozen
     adapter: AdapterConfig | None = None,
     runtime: RuntimeConfig,
     seed: int,
@@ -105,9 +105,7 @@ def train_reward_model(
     ends = {ids[-1] for row in rows for ids in (row["chosen_ids"], row["rejected_ids"])}
     tokenizer = with_safe_padding(tokenizer, ends)
     model, stored = _loaded(model, runtime, frozen=adapter is not None)
-    trainer = _make_trainer(
-        out, model, tokenizer, rows, config, loss, margin, adapter, runtime, seed
-    )
+    trainer = _make_trainer(out, model, tokenizer, rows, config, loss, adapter, runtime, seed)
     meta = run(
         trainer,
         rows,
@@ -116,8 +114,7 @@ def train_reward_model(
         on_progress,
         checkpoints,
         tracking,
-        loss=loss,
-        margin=margin,
+        loss=loss.model_dump(),
         adapter=adapter.model_dump() if adapter else None,
     )
     canaries = canary_batch(rows, tokenizer)
@@ -169,14 +166,13 @@ def _make_trainer(
     tokenizer: Tokenizer,
     rows: list[Row],
     config: TrainConfig,
-    loss: str,
-    margin: float,
+    loss: BradleyTerry | MarginRanking,
     adapter: AdapterConfig | None,
     runtime: RuntimeConfig,
     seed: int,
 ) -> PartsTrainer:
     remove_dropout(model)
-    kind = _MarginRanking if loss == "margin_ranking" else _BradleyTerry
+    kind = _MarginRanking if isinstance(loss, MarginRanking) else _BradleyTerry
     with input_errors("reward model"):
         trainer = kind(
             model=model,
@@ -192,7 +188,8 @@ def _make_trainer(
             processing_class=tokenizer,
             peft_config=reward_adapter(adapter, model) if adapter else None,
         )
-    trainer.ranking_margin = margin
+    if isinstance(loss, MarginRanking):
+        trainer.ranking_margin = loss.margin
     lengths = [max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in rows]
     trainer.sampler = LengthGroups(lengths, config.batch_size, seed)
     return trainer

@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from data.recipes.recipe import Config, PolicyConfig, RuntimeConfig, StudentConfig
+from data.recipes.recipe import Config, RuntimeConfig, TrainConfig
 from data.source_code import PROJECT, code_digest
 from data.store.artifacts import Artifact
 from models import traits
@@ -26,7 +26,8 @@ def of_runtime(inputs: Iterable[Any], runtime: RuntimeConfig) -> dict[str, Any]:
 
 def _drops_out(value: Any) -> bool:
     """Whether a training draws at random which units of an adapter it uses, part by part."""
-    return isinstance(value, PolicyConfig | StudentConfig) and value.adapter.dropout > 0
+    adapter = getattr(value, "adapter", None) if isinstance(value, TrainConfig) else None
+    return adapter is not None and adapter.dropout > 0
 
 
 @cache

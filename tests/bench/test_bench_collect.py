@@ -11,8 +11,8 @@ from bench.report import bench_html, bench_markdown
 from bench.tunnel import budgets
 from bench.variants import Variant
 from data.errors import InputError
-from data.recipes.loading import load_recipe
 from data.summary import write_summary
+from flows.recipe_files import load_recipe
 from tests.reports import report_examples as examples
 from tests.repository import ROOT
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from cli.main import main
-from data.recipes.loading import load_recipe
 from flows.planning.preview import ANSWER, pieces
+from flows.recipe_files import load_recipe
 from models.chat import load_tokenizer, render_prompt
 from tests.repository import ROOT
 

@@ -165,7 +165,7 @@ def test_the_version_of_a_library_alone(compare, monkeypatch):
     def versions(names):
         return library_versions(names) | {"torch": "9.9"}
 
-    monkeypatch.setattr("tasks.stage.library_versions", versions)
+    monkeypatch.setattr("tasks.running.definition.library_versions", versions)
     calls = compare()
     changed = {title: seen for title, seen in calls.items() if title not in hits(calls)}
     assert {"score", "distill", "reference", "optimize", "drift"} <= changed.keys()

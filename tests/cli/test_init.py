@@ -14,10 +14,10 @@ import yaml
 from cli.init.starter import METHODS, in_full
 from cli.init.starting import Machine, Model, batch_size, method, micro_batch, sizes
 from cli.main import main
-from data.recipes.loading import load_recipe
 from data.summary import read_summary
 from flows.preflight.fitting import fitted, left_out
 from flows.preflight.inputs import check_inputs
+from flows.recipe_files import load_recipe
 from models.devices import memory
 from tests.repository import ROOT
 

@@ -18,16 +18,15 @@ from unittest import mock
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from data.recipes.recipe import Recipe
+from data.recipes.loading import sections
+from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from data.store.store import Store
 from data.summary import Ledger
-from flows import align
 from flows.fingerprint import engine_of
-from flows.logged import flow as logged
-from flows.matrix_pairs import flow as matrix_logged
 from flows.outside import outside_of
+from flows.table import flow_of, recipe_classes, recipe_from
 from tasks.running.books import Books
 from tasks.running.call import Asked
 from tasks.running.loaded import LoadedModels
@@ -81,16 +80,18 @@ BASES: dict[str, dict[str, Any]] = {
                              {"name": "old", "model": "{teacher}", "version": -1}]},
     },
     "recorded": {
-        "run": "flips", "recipe": "tso", "labels": "matrix", "policy": {"model": "none"},
-        "student": {"model": "none"}, "teacher": {"model": "{teacher}"}, "rounds": 1,
+        "recipe": "matrix", "run": "flips", "teacher": {"model": "{teacher}"},
         "matrix": {"cells": RECORDED}, "runtime": {"device": "cpu"},
     },
     "logged": {
-        "run": "flips", "rounds": 1, "student": {"model": "{student}"},
+        "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
         "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
     },
 }  # fmt: skip
-BY_SECTION = {name: name for name in ("world", "matrix", "logged")} | {"prompts.refresh": "refresh"}
+# Of the loop's sections; of the other flows there is one base each.
+BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
+BY_FLOW = {"logged": "logged", "matrix": "recorded"}
+WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 FLIPS = {
     "recipe": Flip("tso"),
     "run": Flip("another"),
@@ -101,8 +102,11 @@ FLIPS = {
     "prompts.test_path": Flip("{held_out}"),
     "policy.model": Flip("{other_policy}"),
     "policy.template": Flip("plain"),
-    "policy.losses": Flip({"ipo": 1.0}),
-    "policy.label_smoothing": Flip(0.1, {"policy.losses": {"robust": 1.0}}),
+    "policy.pair_weight.form": Flip("linear", {"policy.pair_weight": {"form": "sigmoid"}}),
+    "policy.pair_weight.beta_2": Flip(0.5, {"policy.pair_weight": {"form": "linear"}}),
+    "policy.pair_weight.normalize": Flip(True, {"policy.pair_weight": {"form": "sigmoid"}}),
+    "student.loss.name": Flip("margin_ranking"),
+    "student.loss.margin": Flip(0.5, {"student.loss": {"name": "margin_ranking"}}),
     "policy.replay": Flip("all"),
     "policy.reference": Flip("initial"),
     "policy.adapter.target_modules": Flip(["q_proj"]),
@@ -112,11 +116,14 @@ FLIPS = {
     "student.adapter.target_modules": Flip(["query"]),
     "teacher.model": Flip("{student}"),
     "labels": Flip("teacher"),
-    "matrix.cells.human": Flip(True, base="recorded"),
+    "matrix.cells.human": Flip(True, WITH_FILE),
     "matrix.cells.name": Flip("c"),
     "matrix.cells.family": Flip("g"),
     "matrix.cells.model": Flip("{other_policy}"),
-    "matrix.cells.path": Flip("{answers_c}", base="recorded"),
+    "matrix.cells.path": Flip("{answers_c}", WITH_FILE),
+    "matrix.cells.human (matrix)": Flip(True),
+    "matrix.cells.path (matrix)": Flip("{answers_c}"),
+    "matrix.correction.judge (matrix)": Flip("none"),
     "matrix.axes": Flip(["version"]),
     "matrix.correction.judge": Flip("none"),
     "evaluate.judge": Flip("teacher", base="world"),
@@ -207,21 +214,46 @@ VARIABLES = {
 }
 
 
-def fields(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every field of a recipe that holds a value, sections and what lists hold included."""
+class Place(NamedTuple):
+    """A field of a flow's recipes; what all recipes have is the first flow's."""
+
+    dotted: str
+    flow: str  # "" for the first
+
+    def __str__(self) -> str:
+        return f"{self.dotted} ({self.flow})" if self.flow else self.dotted
+
+    @property
+    def flip(self) -> Flip:
+        return FLIPS.get(str(self)) or FLIPS.get(self.dotted) or Flip(given=of_a_loss(self.dotted))
+
+
+def of_a_loss(dotted: str) -> dict[str, Any]:
+    """What must be set for the setting of a loss to be there."""
+    if not dotted.startswith("policy.losses."):
+        return {}
+    name = dotted.split(".")[2]
+    smoothed = {"label_smoothing": 0.1} if name == "exo_pair" else {}
+    return {"policy.losses": {name: {"weight": 1.0} | smoothed}}
+
+
+def all_fields() -> Iterator[tuple[Place, FieldInfo]]:
+    """Every field of every recipe that holds a value."""
+    for number, model in enumerate(recipe_classes()):
+        flow = get_args(model.model_fields["recipe"].annotation)[0] if number else ""
+        for dotted, field in dict(fields(model)).items():
+            if not flow or dotted.split(".")[0] not in RunRecipe.model_fields:
+                yield Place(dotted, flow), field
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The fields of a class, those of sections, of unions and of what lists hold included."""
     for name, field in model.model_fields.items():
-        inner = list(_models(field.annotation))
+        inner = list(sections(field.annotation))
         for section in inner:
             yield from fields(section, f"{prefix}{name}.")
         if not inner:
             yield prefix + name, field
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models(inner)
 
 
 NOTHING = dict.fromkeys(Ledger.model_fields, 0)
@@ -234,7 +266,7 @@ class Meta(dict[str, Any]):
         return 1 if name in ("adopted", "agreement") else 0
 
 
-def plan(recipe: Recipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+def plan(recipe: RunRecipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     """Stage name and key of every call that a run of the recipe makes, by its place."""
     calls: dict[str, tuple[str, dict[str, Any]]] = {}
     seen: Counter[str] = Counter()
@@ -261,18 +293,11 @@ def plan(recipe: Recipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
     run.ahead = answer
     book = mock.MagicMock()
     with run.active():
-        if recipe.logged:
-            logs = logged.import_logs(run, recipe.logged)
-            logged.distill_from_logs("flips", run=run, recipe=recipe, logs=logs)
-        elif recipe.recorded_matrix:
-            cells = matrix_logged.read_cells(run, recipe)
-            matrix_logged.pair_recorded("flips", run=run, recipe=recipe, cells=cells)
-        else:
-            align.rounds(run, recipe, book)
+        flow_of(recipe)(run, recipe, book)
     return calls
 
 
-def recipe_of(base: str, changes: dict[str, Any], places: dict[str, str]) -> Recipe:
+def recipe_of(base: str, changes: dict[str, Any], places: dict[str, str]) -> RunRecipe:
     """A base with changes by dotted field, {places} filled in."""
     values = copy.deepcopy(BASES[base])
     for dotted, value in changes.items():
@@ -281,11 +306,11 @@ def recipe_of(base: str, changes: dict[str, Any], places: dict[str, str]) -> Rec
         for section in sections:
             here = here.setdefault(section, {}) if isinstance(here, dict) else here
             here = here[1] if isinstance(here, list) else here
-        here[name] = value
+        here[name] = copy.deepcopy(value)
     text = json.dumps(values)
     for name, path in places.items():
         text = text.replace(f"{{{name}}}", path)
-    return Recipe.model_validate(json.loads(text))
+    return recipe_from(json.loads(text))
 
 
 def another(field: FieldInfo, value: Any) -> Any:
@@ -309,7 +334,7 @@ def _literals(annotation: Any) -> Iterator[Any]:
         yield from get_args(inner)
 
 
-def value_of(recipe: Recipe, dotted: str) -> Any:
+def value_of(recipe: RunRecipe, dotted: str) -> Any:
     here: Any = recipe
     for name in dotted.split("."):
         here = here[1] if isinstance(here, tuple) else here
@@ -317,11 +342,11 @@ def value_of(recipe: Recipe, dotted: str) -> Any:
     return here
 
 
-def affected(dotted: str, field: FieldInfo, places: dict[str, str], store: Path) -> set[str]:
+def affected(place: Place, field: FieldInfo, places: dict[str, str], store: Path) -> set[str]:
     """Stages whose keys or calls change with a field."""
-    flip = FLIPS.get(dotted, Flip())
+    flip, dotted = place.flip, place.dotted
     section = next((s for s in BY_SECTION if dotted.startswith(f"{s}.")), "")
-    base = flip.base or BY_SECTION.get(section, "own")
+    base = BY_FLOW.get(place.flow) or flip.base or BY_SECTION.get(section, "own")
     before = recipe_of(base, flip.given, places)
     value = flip.value if flip.value is not None else another(field, value_of(before, dotted))
     after = recipe_of(base, flip.given | {dotted: value}, places)
@@ -374,7 +399,9 @@ def table(found: dict[str, set[str]]) -> str:
     ]
     for name, stages in found.items():
         result, why = ("yes", NOTES.get(name, "")) if stages else REASONS[name]
-        lines.append(f"| `{name}` | {', '.join(sorted(stages)) or 'none'} | {result} | {why} |")
+        dotted, _, flow = name.partition(" ")
+        read = ", ".join(sorted(stages)) or "none"
+        lines.append(f"| `{dotted}`{flow and ' ' + flow} | {read} | {result} | {why} |")
     lines += [
         "",
         "| variable | changes the key of | can change a result | how |",
@@ -400,7 +427,10 @@ def all_affected(folder: Path) -> dict[str, set[str]]:
             "models.engines.openai_server.identity", lambda: "0.11.0 served http://there/v1"
         ),
     ):
-        return {name: affected(name, field, places, folder / "store") for name, field in fields()}
+        return {
+            str(place): affected(place, field, places, folder / "store")
+            for place, field in all_fields()
+        }
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from cli.main import main
-from data.recipes.loading import load_recipe
 from data.summary import Summary, read_summary
 from flows.fingerprint import run_digest
 from flows.outside import outside_of
 from flows.preflight.inputs import check_inputs
+from flows.recipe_files import load_recipe
 from tests.repository import ROOT, SHARED
 
 SCRIPT = SHARED / "cases/make_inputs.py"

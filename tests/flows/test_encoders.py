@@ -3,9 +3,9 @@
 import pytest
 
 from cli.main import main
-from data.recipes.recipe import Recipe
 from data.summary import read_summary
 from flows.preflight.inputs import check_inputs
+from flows.table import recipe_from
 from models.text_pairs import load_reader, reads_segments
 from tests.models.test_text_pairs import save
 
@@ -18,7 +18,7 @@ def values(tiny_recipe, tmp_path):
 
 
 def test_they_are_accepted(values):
-    assert check_inputs(Recipe.model_validate(values)) == []
+    assert check_inputs(recipe_from(values)) == []
 
 
 @pytest.mark.slow

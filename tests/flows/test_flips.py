@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from data.recipes.recipe import Recipe, RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
+from flows.table import recipe_from
 from models import devices
 from tests.flows import flips
 from tests.repository import ROOT
@@ -32,7 +33,9 @@ def test_every_field_is_in_a_key_or_has_a_reason(found):
         ("generate.temperature", {"generate"}),
         ("teacher.model", {"relabel", "score"}),
         ("policy.beta", {"optimize"}),
-        ("student.margin", {"distill"}),
+        ("student.loss.margin", {"distill"}),
+        ("student.loss.margin (logged)", {"distill"}),
+        ("matrix.max_length (matrix)", {"correct"}),
         ("date", {"generate", "reference", "optimize", "drift", "average"}),
         ("runtime.trust_remote_code", {"generate", "reference", "optimize", "drift", "average"}),
         ("prompts.path", {"import_prompts"}),
@@ -88,7 +91,7 @@ def test_planning_finds_the_keys_of_a_real_run(tiny_run, tiny_recipe, tmp_path):
     from data.summary import read_summary
 
     summary = read_summary(tiny_run / "runs" / "tiny" / "summary.json")
-    recipe = Recipe.model_validate(tiny_recipe | {"date": summary.date})
+    recipe = recipe_from(tiny_recipe | {"date": summary.date})
     calls = flips.plan(recipe, tmp_path / "store")
     assert sorted(place.split(" ", 1)[1].rpartition(" ")[0] for place in calls) == sorted(
         record.stage for record in summary.stages()

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from data.recipes.recipe import Recipe
 from data.summary import read_summary
 from flows.preflight.inputs import check_inputs, inspect
+from flows.table import recipe_from
 from models.text_pairs import load_reader, reads_segments
 from tests.flows import flips
 from tests.models.training.test_fresh_head import save
@@ -29,7 +29,7 @@ def values(tiny_recipe, tmp_path):
 
 def noted(values, **student):
     changed = values | {"student": values["student"] | student}
-    return check_inputs(Recipe.model_validate(changed))
+    return check_inputs(recipe_from(changed))
 
 
 def test_it_is_accepted_and_said(values, tmp_path):
@@ -44,7 +44,7 @@ def test_it_is_accepted_and_said(values, tmp_path):
 
 def test_a_made_up_head_never_decides_alone(values, tmp_path):
     def refused(**changes):
-        (problem,) = inspect(Recipe.model_validate(values | changes)).findings.problems
+        (problem,) = inspect(recipe_from(values | changes)).findings.problems
         return problem
 
     alone = refused(labels="student")
@@ -65,14 +65,14 @@ def test_one_that_only_earlier_preferences_train_is_checked_for_that(values, tmp
     path = folder / "config.json"
     settings = {"quantization_config": {"quant_method": "bitsandbytes"}}
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
-    (problem,) = inspect(Recipe.model_validate(values | {"student": changed})).findings.problems
+    (problem,) = inspect(recipe_from(values | {"student": changed})).findings.problems
     assert "quantised weights cannot be trained" in problem
 
 
 def stages(values, tmp_path):
     return [
         place.split(" ", 1)[1].rpartition(" ")[0]
-        for place in flips.plan(Recipe.model_validate(values), tmp_path / "store")
+        for place in flips.plan(recipe_from(values), tmp_path / "store")
     ]
 
 
@@ -90,7 +90,7 @@ def test_it_is_made_once_and_trained_first_where_there_are_preferences(values, t
 
 def test_the_head_is_in_the_key_by_model_and_seed(values, tmp_path):
     def key(**changes):
-        calls = flips.plan(Recipe.model_validate(values | changes), tmp_path / "store")
+        calls = flips.plan(recipe_from(values | changes), tmp_path / "store")
         return next(key for stage, key in calls.values() if stage == "fresh_head")
 
     assert key()["seed"] == 7 and key(seed=8) != key()

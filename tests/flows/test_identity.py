@@ -14,11 +14,12 @@ import pytest
 
 from cli.main import main
 from data.errors import InputError
-from data.recipes.recipe import Recipe, RuntimeConfig
+from data.recipes.recipe import RuntimeConfig
 from data.summary import read_summary
 from flows.align import first_day
 from flows.fingerprint import run_digest
 from flows.outside import outside_of
+from flows.table import recipe_from
 from models import devices, today
 from models.chat import load_tokenizer, render_prompt
 from models.traits import asks
@@ -60,7 +61,7 @@ def digest(tiny_recipe):
     """The run digest of the tiny recipe with changes."""
 
     def of(changes: dict[str, Any]) -> str:
-        recipe = Recipe.model_validate(changed(tiny_recipe, changes))
+        recipe = recipe_from(changed(tiny_recipe, changes))
         return run_digest(recipe, outside_of(recipe))
 
     return of
@@ -123,7 +124,7 @@ def test_a_policy_named_with_a_tilde_is_trained_again_with_other_weights(
 
 def test_a_link_that_is_moved_meanwhile_leads_to_what_the_run_began_with(tiny_recipe, home, models):
     (home / "latest").symlink_to(models["policy.model"])
-    recipe = Recipe.model_validate(changed(tiny_recipe, {"policy.model": str(home / "latest")}))
+    recipe = recipe_from(changed(tiny_recipe, {"policy.model": str(home / "latest")}))
     found = outside_of(recipe)["policy.model"]
     (home / "latest").unlink()
     (home / "latest").symlink_to(models["teacher.model"])
@@ -194,7 +195,8 @@ def test_a_template_prints_the_pinned_date(dated):
 @pytest.mark.slow
 def test_only_models_that_print_the_date_have_it_in_their_keys(align, dated, tiny_recipe):
     def found(summary):
-        return {s.stage: s.cached for s in summary.stages()}
+        """Whether each title was there when it was first asked for."""
+        return {s.stage: s.cached for s in reversed(summary.stages())}
 
     plain = found(align({"run": "tiny", "date": "2024-07-26"}))
     assert not any(plain.values())
@@ -239,7 +241,7 @@ def test_code_that_comes_with_a_model_has_keys_of_its_own_where_it_is_trusted(
         json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModel": "own.Model"}})
     )
     assert asks(models["policy.model"]) == ["code"]
-    recipe = Recipe.model_validate(changed(tiny_recipe, {"policy.model": "~/policy"}))
+    recipe = recipe_from(changed(tiny_recipe, {"policy.model": "~/policy"}))
     assert asked_for(list(outside_of(recipe).values())) == {"code"}
     config.write_text(
         json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModel": "a/b--own.Model"}})

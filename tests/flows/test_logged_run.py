@@ -34,8 +34,8 @@ def align(tmp_path_factory, write_recipe, logs, bert_reward_dir):
     folder = tmp_path_factory.mktemp("work")
     recipe = write_recipe(
         {
+            "recipe": "logged",
             "run": "logged",
-            "rounds": 1,
             "logged": {"completions": str(logs), "held_out": 0.5},
             "student": {
                 "model": str(bert_reward_dir),

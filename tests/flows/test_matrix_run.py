@@ -31,11 +31,8 @@ def cells(tmp_path):
 @pytest.fixture
 def recipe(cells):
     return {
-        "recipe": "tso",
+        "recipe": "matrix",
         "run": "pairs",
-        "rounds": 1,
-        "labels": "matrix",
-        "policy": {"model": "none"},
         "matrix": {"cells": cells, "correction": {"judge": "none"}},
     }
 
@@ -107,16 +104,16 @@ def test_a_judge_corrects_the_order(align, recipe, bert_reward_dir):
     [
         (lambda r: r["matrix"]["cells"][0].update(path="gone.json"), "gone.json: no such file"),
         (
-            lambda r: r["matrix"]["cells"][0].update(path=None, model="policy", version=0),
-            "give every cell",
+            lambda r: r["matrix"]["cells"][0].update(model="policy", version=0),
+            "unknown key 'matrix.cells.0.model' in a recipe of matrix",
         ),
         (
             lambda r: r["matrix"].update(axes=["human"]),
             "matrix.cells: no cell of the first round beats",
         ),
-        (lambda r: r.update(rounds=2), "rounds: recorded answers are paired in one round"),
+        (lambda r: r.update(rounds=2), "unknown key 'rounds' in a recipe of matrix"),
         (lambda r: r["matrix"].update(correction={"judge": "teacher"}), "teacher.model: name your"),
-        (lambda r: r.update(labels="teacher"), "matrix: goes with 'labels: matrix'"),
+        (lambda r: r.update(labels="teacher"), "unknown key 'labels' in a recipe of matrix"),
     ],
 )
 def test_what_can_give_no_pairs_is_refused_at_once(recipe, refuse_recipe, change, message):

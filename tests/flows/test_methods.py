@@ -12,9 +12,9 @@ from data.summary import read_summary
 
 
 @pytest.fixture(scope="module")
-def run(prefect, tiny_recipe, write_recipe, tmp_path_factory):
-    """Run the tiny recipe with other values; its summary and its folder."""
-    folder = tmp_path_factory.mktemp("methods")
+def run(prefect, tiny_recipe, tiny_run, write_recipe):
+    """Run the tiny recipe with other values, in its store; its summary and its folder."""
+    folder = tiny_run
     where = ["--store", str(folder / "store"), "--runs-dir", str(folder / "runs")]
 
     def run(name, changes):

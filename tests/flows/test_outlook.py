@@ -3,10 +3,11 @@
 import pytest
 
 from data.recipes.files import PROJECT
-from data.recipes.loading import config_digest, load_recipe
+from data.recipes.loading import config_digest
 from data.summary import write_summary
 from flows.planning.outlook import MEASURED, outlook
 from flows.preflight.fitting import fitted
+from flows.recipe_files import load_recipe
 from tests.reports import report_examples as examples
 
 

@@ -9,18 +9,19 @@ import pytest
 import yaml
 
 from cli.main import main
-from data.recipes.loading import load_recipe
-from data.recipes.recipe import Recipe
+from data.recipes.recipe import RunRecipe
 from data.summary import read_summary
 from flows.planning.plan import Plan, planned
 from flows.preflight.fitting import fitted
+from flows.recipe_files import load_recipe
+from flows.table import recipe_from
 from tests.repository import ROOT
 
 COUNTS = {"prompts.path": 60}
 CODE = ("python", "yaml")  # of docs/new_method.md
 
 
-def plan_of(recipe: Recipe, folder: Path, counts=COUNTS) -> Plan:
+def plan_of(recipe: RunRecipe, folder: Path, counts=COUNTS) -> Plan:
     whole = fitted(recipe)
     return planned(whole, str(folder / "store"), folder / "runs" / whole.run, counts)
 
@@ -34,7 +35,7 @@ def records(folder: Path, run: str):
 
 
 def test_before_a_run_the_plan_names_its_stages_in_order(tiny_recipe, tiny_run, tmp_path):
-    plan = plan_of(Recipe.model_validate(tiny_recipe), tmp_path)
+    plan = plan_of(recipe_from(tiny_recipe), tmp_path)
     made = records(tiny_run, "tiny")
     assert titles(plan) == [record.stage for record in made] and plan.ends is None
     again = [step.title for step in plan.steps if step.state == "again"]
@@ -47,7 +48,7 @@ def test_before_a_run_the_plan_names_its_stages_in_order(tiny_recipe, tiny_run, 
 
 
 def test_what_the_plan_expects_is_never_exceeded(tiny_recipe, tiny_run, tmp_path):
-    plan = plan_of(Recipe.model_validate(tiny_recipe), tmp_path)
+    plan = plan_of(recipe_from(tiny_recipe), tmp_path)
     made = records(tiny_run, "tiny")
     for step, record in zip(plan.steps, made, strict=True):
         if step.state != "again":
@@ -62,7 +63,7 @@ def test_what_the_plan_expects_is_never_exceeded(tiny_recipe, tiny_run, tmp_path
 
 
 def test_after_a_run_every_stage_is_found(tiny_recipe, tiny_run):
-    plan = plan_of(Recipe.model_validate(tiny_recipe), tiny_run)
+    plan = plan_of(recipe_from(tiny_recipe), tiny_run)
     assert {step.state for step in plan.steps} == {"found"}
     assert not any(step.sampled or step.reads or step.makes for step in plan.steps)
 
@@ -70,7 +71,7 @@ def test_after_a_run_every_stage_is_found(tiny_recipe, tiny_run):
 def test_a_change_is_work_and_what_follows_from_it_is_known_later(tiny_recipe, tiny_run):
     values = copy.deepcopy(tiny_recipe)
     values["policy"]["beta"] = 0.317  # no other test's
-    plan = plan_of(Recipe.model_validate(values), tiny_run)
+    plan = plan_of(recipe_from(values), tiny_run)
     states = {(step.section, step.title): step.state for step in plan.steps}
     assert states["Round 1 of 2", "relabel"] == "found"
     assert states["Round 1 of 2", "optimize"] == "compute"
@@ -79,15 +80,14 @@ def test_a_change_is_work_and_what_follows_from_it_is_known_later(tiny_recipe, t
     assert states["Round 2 of 2", "generate"] == "later"
 
 
-def test_shards_that_a_run_has_left_are_counted(tiny_recipe, tiny_run, tmp_path):
+def test_shards_that_a_run_has_left_are_counted(tiny_recipe, tiny_copy):
     values = copy.deepcopy(tiny_recipe)
     values["runtime"] = {"shard_prompts": 4}
-    recipe = Recipe.model_validate(values)
-    shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True)
-    (made,) = (r for r in records(tiny_run, "tiny")[:20] if r.stage == "generate")
+    recipe = recipe_from(values)
+    (made,) = (r for r in records(tiny_copy, "tiny")[:20] if r.stage == "generate")
     digest = made.key.removeprefix("sha256:")
-    shutil.rmtree(tmp_path / "store" / made.kind / digest[:2] / digest)
-    step = next(s for s in plan_of(recipe, tmp_path).steps if s.title == "generate")
+    shutil.rmtree(tiny_copy / "store" / made.kind / digest[:2] / digest)
+    step = next(s for s in plan_of(recipe, tiny_copy).steps if s.title == "generate")
     assert (step.state, step.shards_found, step.shards, step.sampled) == ("compute", 0, 3, 40)
 
 
@@ -106,12 +106,12 @@ def test_a_labeller_of_the_users_is_walked_too(tiny_recipe, tmp_path):
     (tmp_path / "cautious.py").write_text(code)
     values = copy.deepcopy(tiny_recipe) | yaml.safe_load(changes)
     values["labels"] = values["labels"].replace("cautious.py", str(tmp_path / "cautious.py"))
-    plan = plan_of(Recipe.model_validate(values), tmp_path)
+    plan = plan_of(recipe_from(values), tmp_path)
     assert plan.ends is None and "both" in titles(plan)
     (tmp_path / "cautious.py").write_text(
         code.replace("def label(", "def label(*_):\n    1 / 0\n\ndef other(")
     )
-    plan = plan_of(Recipe.model_validate(values), tmp_path)
+    plan = plan_of(recipe_from(values), tmp_path)
     assert "ZeroDivisionError" in plan.ends and not plan.fails
 
 

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.tunnel import yardstick
 from cli.main import main
 from data.readers.prompts import read_prompt_file
-from data.recipes.recipe import Recipe
 from data.summary import read_summary
 from flows.outside import outside_of
 from flows.preflight.inputs import check_inputs, inspect
 from flows.series import freeze, going_on
+from flows.table import recipe_from
 from models.chat import load_tokenizer
 from models.templates import stop_marks
 from tests.fixtures.models import CHATML
@@ -34,7 +33,7 @@ def base(tiny_recipe, tmp_path):
 def recipe_of(tiny_recipe, base):
     def make(template=None, model=base, **changes):
         policy = tiny_recipe["policy"] | {"model": str(model), "template": template}
-        return Recipe.model_validate(tiny_recipe | {"policy": policy} | changes)
+        return recipe_from(tiny_recipe | {"policy": policy} | changes)
 
     return make
 
@@ -129,7 +128,7 @@ def test_it_is_in_the_key_by_name_or_by_content(recipe_of, own, tmp_path):
 def test_recipes_of_other_templates_are_not_compared(recipe_of):
     """Their base policies answer otherwise."""
     plain, chatml = (recipe_of(name) for name in ("plain", "chatml"))
-    assert yardstick(plain) == yardstick(recipe_of("plain")) != yardstick(chatml)
+    assert plain.yardstick() == recipe_of("plain").yardstick() != chatml.yardstick()
 
 
 def test_the_next_run_of_a_series_starts_from_a_policy_that_has_it(recipe_of, tmp_path):

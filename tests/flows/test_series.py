@@ -6,8 +6,8 @@ import pytest
 
 from data.errors import InputError
 from data.readers.prompts import read_prompts
-from data.recipes.recipe import Recipe
 from data.summary import Summary, write_summary
+from flows.loop.recipe import AlignRecipe
 from flows.series import finished_runs, next_run
 
 
@@ -25,7 +25,7 @@ def add(prompts, *numbers):
 @pytest.fixture
 def recipe(prompts):
     sizes = {"per_round": 10, "dev_size": 4, "test_size": 6}
-    return Recipe(run="s", rounds=2, world={}, prompts={"path": str(prompts), **sizes})
+    return AlignRecipe(run="s", rounds=2, world={}, prompts={"path": str(prompts), **sizes})
 
 
 def finish(runs, name, finished="2026-11-21T00:00:00+00:00"):
@@ -85,7 +85,7 @@ def test_a_run_that_did_not_finish_is_continued_on_its_own_prompts(recipe, promp
 
 def test_the_worlds_prompts_do_not_grow(tmp_path):
     with pytest.raises(InputError, match="a series needs a file of prompts that can grow"):
-        next_run(Recipe(run="s", world={}), tmp_path)
+        next_run(AlignRecipe(run="s", world={}), tmp_path)
 
 
 def test_a_name_to_which_no_number_can_be_added_is_refused(recipe, prompts, tmp_path):

@@ -6,8 +6,8 @@ from importlib import import_module
 import pytest
 import yaml
 
-from data.recipes.loading import load_recipe
-from data.recipes.recipe import Recipe
+from flows.recipe_files import load_recipe
+from flows.table import recipe_from
 from tests.repository import ROOT
 
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -23,7 +23,7 @@ def test_a_deployment_is_a_flow_with_parameters_of_these_names(deployment):
 
 def test_the_preset_of_align_is_the_embedded_recipe():
     preset = next(d for d in DEPLOYMENTS if d["name"] == "align")["parameters"]["recipe"]
-    assert Recipe.model_validate(preset) == load_recipe(ROOT / "recipes" / "embedded.yaml")
+    assert recipe_from(preset) == load_recipe(ROOT / "recipes" / "embedded.yaml")
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.stem)

@@ -11,10 +11,11 @@ import pytest
 
 from cli.main import main
 from cli.use.chat import decoding_of, open_chat
-from cli.use.policies_of import pair_of, recipe_of
+from cli.use.policies_of import pair_of
 from cli.use.talk import printable
 from data.errors import InputError
 from data.recipes.recipe import DecodingConfig, RuntimeConfig
+from flows.recipe_files import recorded_recipe
 from models.chat import load_tokenizer, render_prompt
 from models.engines.base import Sampling
 from models.engines.transformers import TransformersEngine
@@ -32,7 +33,7 @@ def place(tiny_run):
 @pytest.fixture
 def chat(place):
     policies = pair_of(place.store, place.runs, "tiny", None, None)
-    made = open_chat(policies, decoding_of(recipe_of(place.summary())), seed=5)
+    made = open_chat(policies, decoding_of(recorded_recipe(place.summary())), seed=5)
     yield made
     made.close()
 
@@ -54,7 +55,7 @@ def test_answers_are_those_of_the_runs_engine_with_the_same_seed(chat):
 
 
 def test_the_decoding_is_that_of_the_evaluation_unless_said_otherwise(place):
-    recipe = recipe_of(place.summary())
+    recipe = recorded_recipe(place.summary())
     assert decoding_of(recipe) == DecodingConfig(temperature=0.7, top_p=1.0, max_tokens=12)
     assert decoding_of(recipe, 0, 3).model_dump() == {
         "temperature": 0,

@@ -16,9 +16,9 @@ from data.readers import rows as rows_module
 from data.readers.logged import read_logged
 from data.readers.preferences import read_preferences
 from data.readers.prompts import read_prompt_file
-from data.recipes.loading import load_recipe
-from data.recipes.recipe import LoggedConfig, Recipe
+from data.recipes.recipe import LoggedConfig, RunRecipe
 from data.schemas import COMPLETIONS, JUDGMENTS, PREFERENCES, PROMPTS
+from flows.recipe_files import load_recipe
 from tests.repository import ROOT
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -64,7 +64,7 @@ def test_edited_text_of_a_recipe(folder, text):
     path = folder / "recipe.yaml"
     path.write_bytes(text.encode(errors="surrogatepass"))
     recipe = read_or_refused(load_recipe, path)
-    assert recipe is None or isinstance(recipe, Recipe)
+    assert recipe is None or isinstance(recipe, RunRecipe)
 
 
 def paths(value, place=()):
@@ -104,7 +104,7 @@ def test_a_recipe_with_odd_values(folder, data):
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(values))
     recipe = read_or_refused(load_recipe, path)
-    assert recipe is None or isinstance(recipe, Recipe)
+    assert recipe is None or isinstance(recipe, RunRecipe)
 
 
 # --- data files ---

@@ -16,9 +16,9 @@ from data.readers.recorded_cells import (
     matrix_pairs,
     read_answers,
 )
-from data.recipes.loading import load_recipe
 from data.recipes.methods import Place
 from data.schemas import PREFERENCES, PROMPTS
+from flows.recipe_files import load_recipe
 from tests.repository import ROOT, SHARED
 
 REAL = SHARED / "realdata/alpacaeval_outputs"
@@ -141,7 +141,7 @@ def test_a_pair_knows_both_models_and_their_axis():
 
 def test_the_recipe_places_47_models_and_compares_each_with_another():
     recipe = load_recipe(ROOT / "recipes/tso_logged.yaml")
-    assert recipe.recorded_matrix and len(recipe.cells) == 47
+    assert recipe.recipe == "matrix" and len(recipe.cells) == 47
     pairs = cell_pairs(recipe.cells, recipe.matrix)
     assert {name for a, b, _ in pairs for name in (a.name, b.name)} == {
         cell.name for cell in recipe.cells

@@ -1,10 +1,10 @@
 """docs/recipes.md is what the recipe says."""
 
-from data.recipes import docs as recipe_docs
+from flows import recipe_docs
 from tests.repository import ROOT
 
 
 def test_the_reference_is_up_to_date(capsys):
     recipe_docs.main()
     written = (ROOT / "docs" / "recipes.md").read_text()
-    assert capsys.readouterr().out == written, "run python -m data.recipes.docs > docs/recipes.md"
+    assert capsys.readouterr().out == written, "run python -m flows.recipe_docs > docs/recipes.md"

@@ -8,8 +8,8 @@ from data.places import going_on, one_at_a_time
 from data.readers.known_data import where_from
 from data.readers.logged import read_logged
 from data.recipes.files import PROJECT, known_names, recipe_file
-from data.recipes.loading import load_recipe
 from data.store.inventory import run_folder
+from flows.recipe_files import load_recipe
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ import yaml
 
 from cli.main import main
 from data.errors import InputError, InputErrors
-from data.recipes.recipe import Recipe
 from flows.preflight.findings import Findings
 from flows.preflight.fitting import fitted
 from flows.preflight.inputs import check_inputs, inspect
+from flows.table import recipe_from
 from tests.flows.preflight.test_bad_models import cut, poisoned, removed, template
 
 
@@ -67,7 +67,7 @@ def damaged(tiny_recipe, tmp_path):
 
 def problems(values):
     with pytest.raises(InputErrors) as caught:
-        check_inputs(Recipe.model_validate(values))
+        check_inputs(recipe_from(values))
     return caught.value.problems
 
 
@@ -107,13 +107,13 @@ def test_lengths_of_the_others_are_fitted_beside_a_broken_model(damaged, tmp_pat
     for section, field in (("prompts", "max_tokens"), ("generate", "max_tokens")):
         del values[section][field]
     del values["policy"]["max_length"], values["student"]["max_length"]
-    found = problems(fitted(Recipe.model_validate(values)).model_dump())
+    found = problems(fitted(recipe_from(values)).model_dump())
     assert [line.split(":")[0] for line in found] == ["teacher.model", f"{tmp_path}/p.jsonl line 1"]
 
 
 def test_who_looks_first_is_told_of_files_and_templates_at_once(damaged):
     values = damaged("{", student=NO_TEMPLATE, teacher=cut, policy=poisoned("model.norm.weight"))
-    recipe = Recipe.model_validate(values)
+    recipe = recipe_from(values)
     found = inspect(recipe).findings
     assert [line.split(":")[0].split(" ")[0].rpartition("/")[2] for line in found.problems] == [
         "teacher.model", "p.jsonl", "student.model",

@@ -93,11 +93,11 @@ CASES = {
     ),
     "an exo_pair that is not smoothed": (
         {"policy.losses": {"exo_pair": 1.0}},
-        "policy.label_smoothing: exo_pair needs it above 0, such as 0.001",
+        "policy.losses.exo_pair.label_smoothing: is required; add it",
     ),
     "a smoothing that nothing uses": (
         {"policy.label_smoothing": 0.1},
-        "policy.label_smoothing: only aot",
+        "policy.label_smoothing: is a setting of the loss now",
     ),
 }  # fmt: skip
 

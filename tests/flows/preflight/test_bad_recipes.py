@@ -51,7 +51,7 @@ FIELDS = [
     Field("policy.beta", float("nan"), "policy.beta: must be a finite number, got nan"),
     Field("policy.beta", float("inf"), "policy.beta: must be a finite number, got inf"),
     Field("policy.learning_rate", 0, "policy.learning_rate: must be greater than 0"),
-    Field("policy.losses", {"sigmoid": -1.0}, "policy.losses.sigmoid: must be at least 0"),
+    Field("policy.losses", {"sigmoid": -1.0}, "policy.losses.sigmoid.weight: must be at least 0"),
     Field("policy.warmup_ratio", 1.0, "policy.warmup_ratio: must be less than 1"),
     Field("policy.max_length", 2, "policy.max_length: must be at least 8"),
     Field("policy.batch_size", 0, "policy.batch_size: must be at least 1"),

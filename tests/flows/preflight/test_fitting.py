@@ -7,13 +7,14 @@ import shutil
 import pytest
 
 from cli.main import main
-from data.recipes.loading import config_digest, load_recipe
+from data.recipes.loading import config_digest
 from data.recipes.rates import TABLE, learning_rate
-from data.recipes.recipe import Recipe
 from data.summary import read_summary
 from flows.loop.rules import NEAR, hardly_moved
 from flows.preflight.fitting import fitted, left_out, said
+from flows.recipe_files import load_recipe
 from flows.recipe_files import recipe_of as recipe_of_run
+from flows.table import recipe_from
 from tests.repository import ROOT
 
 LENGTHS = ("prompts.max_tokens", "generate.max_tokens", "policy.max_length", "student.max_length")
@@ -41,7 +42,7 @@ def recipe_of(models, **sections):
     values = {"run": "mine", "prompts": {"path": "prompts.jsonl"}, **models}
     for name, fields in sections.items():
         values[name] = values.get(name, {}) | fields
-    return Recipe.model_validate(values)
+    return recipe_from(values)
 
 
 def lengths(recipe):
@@ -74,7 +75,7 @@ def test_a_fitted_recipe_leaves_nothing_out_and_says_what_was_chosen(models):
     whole = fitted(recipe)
     assert whole.generate.max_tokens == 128 and whole.max_length == 256
     assert left_out(whole) == {} and fitted(whole) == whole
-    again = Recipe.model_validate(whole.model_dump(mode="json"))  # as from a summary
+    again = recipe_from(whole.model_dump(mode="json"))  # as from a summary
     assert left_out(again) == {} and config_digest(again) == config_digest(whole)
     line = said(left_out(recipe))
     assert "generate.max_tokens 128" in line and "policy.learning_rate 0.001" in line
@@ -95,11 +96,11 @@ def test_rates_go_by_method_and_size(models):
 
 
 def test_the_embedded_world_and_logs_are_fitted_without_a_folder():
-    world = left_out(Recipe.model_validate({"run": "w", "world": {}}))
+    world = left_out(recipe_from({"run": "w", "world": {}}))
     assert [world[field] for field in LENGTHS] == [128, 128, 256, 256]
     logged = {"completions": "rows.jsonl"}
     fresh = {"run": "l", "logged": logged, "student": {"model": "fresh"}}
-    assert left_out(Recipe.model_validate(fresh)) == {
+    assert left_out(recipe_from(fresh)) == {
         "student.max_length": 1024, "student.learning_rate": 1e-3,
     }  # fmt: skip
 

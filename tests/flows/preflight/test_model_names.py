@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from data.recipes.recipe import Recipe
-from flows.loop.inputs import world_sources
+from data.recipes.names import from_world
 from flows.preflight.inputs import check_inputs
 from flows.preflight.models import own_models
+from flows.table import recipe_from
 
 POLICY, STUDENT, TEACHER = "policy.model", "student.model", "teacher.model"
 
@@ -25,10 +25,10 @@ def test_a_folder_called_like_a_word_of_another_field(
     shutil.copytree(tiny_recipe[section]["model"], tmp_path / name)
     monkeypatch.chdir(tmp_path)
     values = tiny_recipe | {section: tiny_recipe[section] | {"model": name}}
-    recipe = Recipe.model_validate(values)
+    recipe = recipe_from(values)
     check_inputs(recipe)
     assert own_models(recipe)[field] == Path(name)
-    assert not world_sources(recipe)
+    assert not from_world(recipe)
 
 
 def test_a_word_wins_in_the_field_that_knows_it(tiny_recipe, tmp_path, monkeypatch):
@@ -37,6 +37,6 @@ def test_a_word_wins_in_the_field_that_knows_it(tiny_recipe, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     for name, own in (("world", False), ("./world", True)):
         values = tiny_recipe | {"policy": tiny_recipe["policy"] | {"model": name}, "world": {}}
-        recipe = Recipe.model_validate(values)
+        recipe = recipe_from(values)
         assert (POLICY in own_models(recipe)) is own
-        assert world_sources(recipe) == (set() if own else {"world"})
+        assert from_world(recipe) == ({} if own else {POLICY: "world"})

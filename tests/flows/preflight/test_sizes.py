@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from data.recipes.loading import load_recipe
 from data.recipes.methods import RefreshConfig
-from data.recipes.recipe import Recipe
 from flows.preflight.fitting import fitted, left_out, said
-from flows.preflight.inputs import check_inputs, check_pool
-from flows.preflight.sizes import left_out_sizes, shared_out
+from flows.preflight.inputs import check_inputs
+from flows.preflight.prompts import check_pool
+from flows.preflight.sizes import shared_out
+from flows.recipe_files import load_recipe
+from flows.table import recipe_from
 
 HELD_OUT = {"dev_size": 0, "test_size": 0}
 
@@ -42,7 +43,7 @@ def recipe_of(tiny_recipe, tmp_path):
         rows = [json.dumps({"prompt": f"What is {i} plus 1?"}) + "\n" for i in range(prompts)]
         path.write_text("".join(rows * 2))
         values = {"path": str(path), "max_tokens": 64, **fields}
-        return Recipe.model_validate(tiny_recipe | {"rounds": rounds, "prompts": values})
+        return recipe_from(tiny_recipe | {"rounds": rounds, "prompts": values})
 
     return make
 
@@ -64,39 +65,39 @@ def test_files_of_held_out_prompts_take_nothing_of_the_pool_but_what_they_share(
     path = tmp_path / "test.jsonl"
     path.write_text(json.dumps({"prompt": "What is 3 plus 1?"}) + "\n")
     recipe = recipe_of(31, dev_path=str(path), test_path=str(path))
-    assert left_out_sizes(recipe) == {"prompts.per_round": 30}
-    check_pool(recipe.model_copy(update={"prompts": fitted(recipe).prompts}), 30)
+    assert recipe.sizes() == {"prompts.per_round": 30}
+    check_pool(fitted(recipe).prompts, recipe.rounds, 30)
 
 
 def test_prompts_asked_again_in_every_round_are_counted_once(recipe_of):
     recipe = recipe_of(40, rounds=4)
-    assert left_out_sizes(recipe)["prompts.per_round"] == 7
+    assert recipe.sizes()["prompts.per_round"] == 7
     prompts = recipe.prompts.model_copy(update={"refresh": RefreshConfig(share=0.5)})
     refreshed = recipe.model_copy(update={"prompts": prompts})
-    assert left_out_sizes(refreshed)["prompts.per_round"] == 40 - 4 - 8
+    assert refreshed.sizes()["prompts.per_round"] == 40 - 4 - 8
 
 
 def test_a_changed_file_is_counted_again(recipe_of):
-    assert left_out_sizes(recipe_of(30))["prompts.per_round"] == 21
-    assert left_out_sizes(recipe_of(50))["prompts.per_round"] == 35
+    assert recipe_of(30).sizes()["prompts.per_round"] == 21
+    assert recipe_of(50).sizes()["prompts.per_round"] == 35
 
 
 def test_the_world_has_its_own_held_out_prompts(tmp_path):
     world = {"run": "w", "world": {"prompts": 120}, "rounds": 3}
-    assert left_out_sizes(Recipe.model_validate(world)) == {"prompts.per_round": 40}
+    assert recipe_from(world).sizes() == {"prompts.per_round": 40}
 
 
 def test_prompts_that_cannot_be_read_are_left_to_preflight(recipe_of, tmp_path):
     recipe = recipe_of(30)
     (tmp_path / "prompts.jsonl").write_text("{")
-    assert left_out_sizes(recipe) == {}
+    assert recipe.sizes() == {}
     (tmp_path / "prompts.jsonl").unlink()
-    assert left_out_sizes(recipe) == {}
+    assert recipe.sizes() == {}
 
 
 def test_sizes_that_are_given_cost_no_reading(tiny_recipe, monkeypatch):
     monkeypatch.setattr("flows.preflight.sizes.read_prompt_file", lambda *_: pytest.fail("read"))
-    assert left_out_sizes(Recipe.model_validate(tiny_recipe)) == {}
+    assert recipe_from(tiny_recipe).sizes() == {}
 
 
 def test_five_lines_are_enough(tiny_recipe, tmp_path):

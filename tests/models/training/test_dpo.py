@@ -211,7 +211,8 @@ def test_preference_is_learnt(out: Path, policy_dir: Path) -> None:
 def test_equal_runs_give_equal_bytes(tmp_path: Path, policy_dir: Path, method: str) -> None:
     """Also from another folder, and whatever the order of the reference table."""
     copy = Path(shutil.copytree(policy_dir, tmp_path / "copy"))
-    settings = config(method=method, adapter=AdapterConfig(r=4, dropout=0.1))
+    adapter = AdapterConfig(r=4, dropout=0.1) if method == "lora" else None
+    settings = config(method=method, adapter=adapter)
     one = train(tmp_path / "one", policy_dir, config=settings)
     shuffled = REFERENCE.take(list(reversed(range(len(REFERENCE)))))
     two = train(tmp_path / "two", copy, config=settings, reference=shuffled)
@@ -280,7 +281,6 @@ def test_a_poisoned_policy_is_not_trained(tmp_path: Path, out: Path, policy_dir:
     ("settings", "runtime", "message"),
     [
         ({"losses": {"aot": 1.0}}, {"train_micro_batch": 4}, "train_micro_batch: must be 0"),
-        ({"losses": {"sigmoid": 0.0}}, {}, "policy.losses: no loss has a weight"),
         (
             {"method": "lora", "adapter": AdapterConfig(target_modules=["q_prj"])},
             {},

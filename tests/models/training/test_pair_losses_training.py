@@ -2,14 +2,16 @@
 
 import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pyarrow as pa
 import pytest
 import torch
+from pydantic import ValidationError
 
 from data.errors import InputError
-from data.recipes.recipe import AdapterConfig, DpoLoss, PolicyConfig, RuntimeConfig
+from data.recipes.losses import Losses
+from data.recipes.recipe import AdapterConfig, PolicyConfig, RuntimeConfig
 from data.schemas import PREFERENCES
 from models.chat import load_tokenizer
 from models.logps import sequence_logps
@@ -31,6 +33,7 @@ NO_MARGINS = PAIRS.set_column(
 )
 REFERENCE = reference(PAIRS)
 VARIANTS = ["one_sided", "two_sided", "pessimistic"]
+OFFSET = {"losses": {"sigmoid": {"margin_offset": 0.3}}}
 NO_CLIP = {"chosen": 1e6, "rejected": 1e6}
 
 
@@ -101,7 +104,8 @@ def test_without_scale_the_weighted_loss_is_exactly_half_of_trls(step: Any) -> N
 @pytest.mark.parametrize("gamma", [0.0, 0.5])
 def test_weights_of_1_give_trls_loss_and_gradient(step: Any, method: str, gamma: float) -> None:
     """Equal margins, normalised, are weights of 1."""
-    common = {"method": method, "sft_weight": gamma, "adapter": AdapterConfig(r=4)}
+    adapter = {"adapter": AdapterConfig(r=4)} if method == "lora" else {}
+    common = {"method": method, "sft_weight": gamma, **adapter}
     loss, gradient, metrics = step(common, EQUAL)
     ones = {"form": "linear", "normalize": True}
     own_loss, own_gradient, own_metrics = step({**common, "pair_weight": ones}, EQUAL)
@@ -113,7 +117,7 @@ def test_weights_of_1_give_trls_loss_and_gradient(step: Any, method: str, gamma:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_dual_clip_is_trls_loss_and_gradient_at_large_thresholds(step: Any, variant: str) -> None:
     loss, gradient, metrics = step({"sft_weight": 0.5})
-    settings = {"losses": {"dual_clip": 1.0}, "dual_clip": {"variant": variant, **NO_CLIP}}
+    settings = {"losses": {"dual_clip": {"variant": variant, **NO_CLIP}}}
     own_loss, own_gradient, own_metrics = step({**settings, "sft_weight": 0.5})
     torch.testing.assert_close(own_loss, loss)
     torch.testing.assert_close(own_gradient, gradient)
@@ -130,13 +134,16 @@ def test_weights_and_offset_are_the_closed_form(
     losses = [math.log1p(math.exp(0.3 - 0.1 * (up - down))) for up, down in log_ratios(policy_dir)]
     expected = sum(w * loss for w, loss in zip(weights, losses, strict=True)) / len(losses)
     weight = {"form": "linear", "beta_2": 2.0, "normalize": normalize}
-    loss, _, _ = step({"margin_offset": 0.3, "pair_weight": weight})
+    loss, _, _ = step({**OFFSET, "pair_weight": weight})
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
 def test_own_losses_add_up_with_each_other_and_with_trls(step: Any) -> None:
     def loss(**losses: float) -> float:
-        return float(step({"losses": losses, "dual_clip": {"chosen": 0.5, "rejected": 0.5}})[0])
+        settings: dict[str, Any] = {name: {"weight": w} for name, w in losses.items()}
+        if "dual_clip" in losses:
+            settings["dual_clip"] |= {"chosen": 0.5, "rejected": 0.5}
+        return float(step({"losses": settings})[0])
 
     both = loss(dual_clip=0.7, hinge=0.2)
     assert both == pytest.approx(0.7 * loss(dual_clip=1) + 0.2 * loss(hinge=1), rel=1e-5)
@@ -150,23 +157,24 @@ def test_own_losses_add_up_with_each_other_and_with_trls(step: Any) -> None:
 
 def test_an_offset_near_0_is_dpo_and_a_large_one_asks_for_more(step: Any) -> None:
     loss, gradient, _ = step({})
-    near, near_gradient, _ = step({"margin_offset": 1e-9})
+    near, near_gradient, _ = step({"losses": {"sigmoid": {"margin_offset": 1e-9}}})
     torch.testing.assert_close(near, loss)
     torch.testing.assert_close(near_gradient, gradient)
-    assert step({"margin_offset": 1.0})[0] > loss
+    assert step({"losses": {"sigmoid": {"margin_offset": 1.0}}})[0] > loss
 
 
 @pytest.mark.parametrize("micro_batch", [1, 4, 5])
-@pytest.mark.parametrize("losses", [{"sigmoid": 1.0}, {"dual_clip": 1.0}])
+@pytest.mark.parametrize(
+    "losses", [{"sigmoid": 1.0}, {"dual_clip": {"chosen": 0.5, "rejected": 0.5}}]
+)
 def test_gradient_does_not_depend_on_the_micro_batch(
-    step: Any, micro_batch: int, losses: dict[str, float]
+    step: Any, micro_batch: int, losses: dict[str, Any]
 ) -> None:
     """The gaps rise along the batch, so the mean weights of its parts differ."""
     settings = {
         "losses": losses,
         "sft_weight": 0.5,
         "pair_weight": {"form": "linear", "normalize": True},
-        "dual_clip": {"chosen": 0.5, "rejected": 0.5},
     }
     loss, gradient, _ = step(settings)
     parts_loss, parts_gradient, _ = step(settings, micro_batch=micro_batch)
@@ -184,22 +192,22 @@ def test_the_share_of_clipped_pairs_is_counted(step: Any, policy_dir: Path, vari
     two = variant == "two_sided"
     chosen = sum((abs(up) if two else up) > limit["chosen"] for up, _ in rewards)
     rejected = sum((abs(down) if two else -down) > limit["rejected"] for _, down in rewards)
-    _, _, metrics = step({"losses": {"dual_clip": 1.0}, "dual_clip": {"variant": variant, **limit}})
+    _, _, metrics = step({"losses": {"dual_clip": {"variant": variant, **limit}}})
     assert metrics["clipped/chosen"] == pytest.approx(chosen / 21)
     assert metrics["clipped/rejected"] == pytest.approx(rejected / 21)
     assert chosen + rejected > 0
 
 
-@pytest.mark.parametrize("name", get_args(DpoLoss))
+@pytest.mark.parametrize("name", Losses.model_fields)
 def test_every_loss_of_a_recipe_is_finite(step: Any, name: str) -> None:
-    smoothing = {"label_smoothing": 0.01} if name == "exo_pair" else {}
-    loss, gradient, _ = step({"losses": {name: 1.0}, **smoothing})
+    settings = {"label_smoothing": 0.01} if name == "exo_pair" else 1.0
+    loss, gradient, _ = step({"losses": {name: settings}})
     assert loss.isfinite() and gradient.isfinite().all() and gradient.norm() > 0
 
 
 def test_label_smoothing_reaches_the_loss(step: Any) -> None:
     plain, smooth = (
-        step({"losses": {"robust": 1.0}, "label_smoothing": value})[0] for value in (0.0, 0.3)
+        step({"losses": {"robust": {"label_smoothing": value}}})[0] for value in (0.0, 0.3)
     )
     assert not torch.isclose(plain, smooth)
 
@@ -208,17 +216,15 @@ def test_label_smoothing_reaches_the_loss(step: Any) -> None:
     ("changes", "message"),
     [
         ({"pair_weight": {"form": "linear"}, "losses": {"ipo": 1}}, "policy.pair_weight: goes"),
-        ({"margin_offset": 0.1, "losses": {"sigmoid": 1, "ipo": 1}}, "policy.margin_offset: goes"),
-        ({"margin_offset": 0.1, "losses": {}, "sft_weight": 1}, "policy.margin_offset: goes"),
-        ({"losses": {"exo_pair": 1}}, "policy.label_smoothing: exo_pair needs it"),
-        ({"label_smoothing": 0.1}, "policy.label_smoothing: only"),
+        ({"losses": {"sigmoid": {"margin_offset": 1}, "ipo": 1}}, "margin_offset: goes"),
+        ({"losses": {"exo_pair": 1}}, "label_smoothing"),
+        ({"losses": {"robust": {"label_smoothing": 0.1}, "aot": 1}}, "must be the same"),
+        ({"losses": {}}, "policy.losses: no loss has a weight"),
     ],
 )
-def test_losses_that_do_not_go_together_are_refused(
-    tmp_path: Path, policy_dir: Path, changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        train(tmp_path / "out", policy_dir, **changes)
+def test_losses_that_do_not_go_together_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        config(**changes)
 
 
 def test_weights_without_margins_are_refused(tmp_path: Path, policy_dir: Path) -> None:
@@ -233,8 +239,7 @@ def test_a_training_keeps_the_history_of_its_rewards(tmp_path: Path, policy_dir:
         policy_dir,
         preferences(64),
         epochs=10,
-        losses={"dual_clip": 1.0},
-        dual_clip={"chosen": 1.0, "rejected": 1.0},
+        losses={"dual_clip": {"chosen": 1.0, "rejected": 1.0}},
     )
     history = meta["history"]
     names = [f"{what}/{side}" for what in ("rewards", "clipped") for side in ("chosen", "rejected")]

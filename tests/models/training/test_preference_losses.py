@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from data.recipes.methods import DualClipConfig, PairWeightConfig
-from models.training.preference_losses import clipped, dual_clip_loss, offset_sigmoid, pair_weights
+from data.recipes.losses import DualClipLoss, PairWeightConfig
+from models.training.losses import clipped, dual_clip_loss, offset_sigmoid, pair_weights
 
 VARIANTS = ("one_sided", "two_sided", "pessimistic")
 C_W, C_L = 2.0, 4.0
@@ -18,20 +19,19 @@ PAIRS = st.lists(st.tuples(REWARDS, REWARDS), min_size=1)
 
 
 def weights(gaps: list[float], **settings: Any) -> list[float]:
-    return pair_weights(
-        torch.tensor(gaps, dtype=torch.float64), PairWeightConfig(**settings)
-    ).tolist()
+    config = TypeAdapter(PairWeightConfig).validate_python(settings)
+    return pair_weights(torch.tensor(gaps, dtype=torch.float64), config).tolist()
 
 
-def clip(variant: str, chosen: float = C_W, rejected: float = C_L) -> DualClipConfig:
-    return DualClipConfig(variant=variant, chosen=chosen, rejected=rejected)
+def clip(variant: str, chosen: float = C_W, rejected: float = C_L) -> DualClipLoss:
+    return DualClipLoss(variant=variant, chosen=chosen, rejected=rejected)
 
 
 def leaf(values: Any) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64, requires_grad=True)
 
 
-def dual_clip(r_w: float, r_l: float, config: DualClipConfig) -> tuple[float, float, float]:
+def dual_clip(r_w: float, r_l: float, config: DualClipLoss) -> tuple[float, float, float]:
     """Loss and its derivatives by the chosen and the rejected reward."""
     chosen, rejected = leaf([r_w]), leaf([r_l])
     loss = dual_clip_loss(chosen, rejected, config).sum()
@@ -49,7 +49,6 @@ def near(value: float) -> Any:
 
 def test_weights_are_the_closed_forms() -> None:
     gaps = [0.0, 0.5, 3.0]
-    assert weights(gaps, form="none", beta_2=7.0) == [1, 1, 1]
     assert weights(gaps, form="linear", beta_2=2.0) == [0, 1, 6]
     expected = [1 / (1 + math.exp(-2 * gap)) for gap in gaps]
     assert weights(gaps, form="sigmoid", beta_2=2.0) == pytest.approx(expected)
@@ -78,7 +77,7 @@ def test_weight_increases_with_the_gap(gap: float, more: float, beta_2: float, f
         assert less < greater
 
 
-@given(st.lists(st.floats(0, 100), min_size=1), st.sampled_from(["sigmoid", "linear", "none"]))
+@given(st.lists(st.floats(0, 100), min_size=1), st.sampled_from(["sigmoid", "linear"]))
 def test_normalised_weights_average_to_1_and_keep_their_ratios(
     gaps: list[float], form: str
 ) -> None:

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from data.errors import InputError, TrainingError
+from data.recipes.losses import BradleyTerry, MarginRanking
 from data.recipes.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models.chat import load_tokenizer, render_conversation
 from models.rewards import load_scorer
@@ -39,6 +40,7 @@ from tests.models.training.training_rows import file_digests, preferences
 
 RUNTIME = RuntimeConfig(device="cpu")
 PAIRS = preferences(21)
+LOSSES = {"bradley_terry": BradleyTerry(), "margin_ranking": MarginRanking(margin=0.5)}
 ADAPTER = AdapterConfig(r=4, alpha=8)
 BACKBONES = ["llama_reward_dir", "bert_reward_dir"]
 
@@ -94,8 +96,7 @@ def test_first_loss_is_the_closed_form(
         tmp_path / "out",
         reward_dir,
         config=config(batch_size=32),
-        loss=loss,
-        margin=0.5,
+        loss=LOSSES[loss],
         runtime=RuntimeConfig(device="cpu", train_micro_batch=micro_batch),
     )
     assert meta["losses"] == [pytest.approx(expected, rel=1e-4)]
@@ -113,7 +114,7 @@ def test_order_is_learnt(
         llama_reward_dir,
         preferences=pairs,
         config=settings,
-        loss=loss,
+        loss=LOSSES[loss],
         adapter=adapter,
     )
     chosen, rejected = scores(tmp_path / "out", preferences(32, seed=9))

@@ -1,0 +1,55 @@
+"""Prompts as they are looked at before a run: few at a time, each with its place, and counted."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from data.readers.prompts import Messages, conversations
+
+
+class Prompt(NamedTuple):
+    """A conversation that every model must be able to read, and where it stands."""
+
+    place: str
+    messages: Messages
+
+
+@dataclass(frozen=True)
+class PromptTable:
+    """Prompts of a table, of which few at a time are Python objects."""
+
+    table: pa.Table  # "messages" as in PROMPTS, and "place"
+
+    def __iter__(self) -> Iterator[Prompt]:
+        places = chain.from_iterable(self.table["place"].chunks)
+        return (
+            Prompt(place.as_py(), messages)
+            for place, messages in zip(places, conversations(self.table), strict=True)
+        )
+
+
+Prompts = Sequence[Prompt] | PromptTable
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of prompts: `read` rows, of which `kept` are prompts; what became of the others."""
+
+    field: str
+    name: str
+    read: int
+    kept: int
+    counts: dict[str, int]  # duplicate: dropped; answer_dropped, empty_system: mended
+
+
+@dataclass
+class Counted:
+    """How many prompts a recipe has."""
+
+    files: list[File] = field(default_factory=list)
+    overlap: int = 0  # prompts of the pool that are held out, and so leave it
+    parts: dict[str, int] = field(default_factory=dict)  # prompts: pool, dev, test
+    rows: dict[str, int] = field(default_factory=dict)  # of files, for flows.planning.bounds

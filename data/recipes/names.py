@@ -1,0 +1,106 @@
+"""What a recipe names outside of itself: models, files and code. One list, read by all who ask.
+
+A field says by `Names` what kind of thing it names, and which words are no names there. Preflight,
+the digests of a run, its inputs and the docs walk these annotations; none of them lists fields.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from data.recipes.config import NONE, SMALL, WORLD, Config
+
+Kind = Literal[
+    "policy",  # a language model that answers
+    "judge",  # a language model that names the better of two answers
+    "reward model",  # a sequence classifier with one label
+    "student",  # a reward model that a run may give a head, and train
+    "prompts",  # a file, or a data set of `datasets`
+    "preferences",  # a file of pairs
+    "answers",  # a file of recorded answers
+    "template",  # a Jinja file
+    "code",  # FILE.py:FUNCTION
+    "logs",  # files of recorded completions and judgments: a section
+]
+MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student")
+WRITERS: tuple[Kind, ...] = ("policy", "judge")  # write answers or words; the others only read
+
+
+@dataclass(frozen=True)
+class Names:
+    """Of a field, in its annotation: what it names, and the words that mean something there.
+
+    A word wins over a folder of that name (./world names the folder). Elsewhere it is a name like
+    any other.
+    """
+
+    kind: Kind
+    words: tuple[str, ...] = ()
+
+
+class Naming(NamedTuple):
+    """A field of a recipe that names something, and the section it stands in."""
+
+    field: str  # as messages have it: policy.model, "matrix cell NAME"
+    value: Any  # a name; of "logs" the section itself
+    kind: Kind
+    words: tuple[str, ...]
+    section: Config
+
+    @property
+    def is_word(self) -> bool:
+        return isinstance(self.value, str) and self.value in self.words
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is a model that writes answers or words."""
+        return self.kind in WRITERS
+
+
+def namings(recipe: Config) -> list[Naming]:
+    """Every field that names something, words too, in the order of the recipe."""
+    return list(_walk(recipe, ""))
+
+
+def references(recipe: Config) -> list[Naming]:
+    """What a recipe names outside of itself."""
+    return [one for one in namings(recipe) if not one.is_word]
+
+
+def from_world(recipe: Config) -> dict[str, str]:
+    """What the embedded world is to make, by field: "world" or "world-small"."""
+    named = (one for one in namings(recipe) if one.is_word)
+    return {one.field: one.value for one in named if one.value in (WORLD, SMALL)}
+
+
+def models(recipe: Config) -> list[Naming]:
+    """The models of a recipe, words such as "world" too; not where there is none."""
+    named = (one for one in namings(recipe) if one.kind in MODELS)
+    return [one for one in named if not (one.is_word and one.value == NONE)]
+
+
+def naming(recipe: Config, field: str) -> Naming:
+    """The one of that field. Raises KeyError."""
+    return {one.field: one for one in namings(recipe)}[field]
+
+
+def _walk(section: Config, place: str) -> Iterator[Naming]:
+    for name, field in type(section).model_fields.items():
+        value, where = getattr(section, name), f"{place}{name}"
+        mark = next((one for one in field.metadata if isinstance(one, Names)), None)
+        if mark:
+            if value is not None:
+                called = getattr(section, "called", where)
+                yield Naming(called, value, mark.kind, mark.words, section)
+        elif isinstance(value, Config):
+            yield from _walk(value, f"{where}.")
+        elif isinstance(value, tuple | list):
+            for item in value:
+                if isinstance(item, Config):
+                    yield from _walk(item, f"{where}.")
+
+
+def file_and_function(name: str) -> tuple[str, str] | None:
+    """FILE.py and FUNCTION of `FILE.py:FUNCTION`; None: it is not of that form."""
+    path, found, function = name.rpartition(".py:")
+    return (f"{path}.py", function) if found and path and function.isidentifier() else None

@@ -1,0 +1,45 @@
+"""Lengths that a recipe of the loop leaves out, by what its models read."""
+
+from data.recipes.recipe import NONE, Values
+from flows.loop.recipe import AlignRecipe
+from flows.preflight.fitting import at_most
+
+
+def lengths(recipe: AlignRecipe, known: dict[str, int]) -> Values:
+    """Values for the lengths not given; `known`: tokens that each model reads, by field."""
+    found = _sampled(recipe, known)
+    whole = sum(
+        found.get(f"{part}.max_tokens", getattr(recipe, part).max_tokens)
+        for part in ("prompts", "generate")
+    )
+    if not recipe.policy.gives("max_length"):
+        longest = max(recipe.policy.max_length, whole)
+        found["policy.max_length"] = at_most(known.get("policy.model"), longest)
+    if recipe.student.model != NONE and not recipe.student.gives("max_length"):
+        longest = max(recipe.student.max_length, found.get("policy.max_length", 0))
+        found["student.max_length"] = at_most(known.get("student.model"), longest)
+    return found
+
+
+def _sampled(recipe: AlignRecipe, known: dict[str, int]) -> Values:
+    """The longest prompt and the longest answer.
+
+    Prompts take at most half of what the policy reads, answers what is left. A student or teacher
+    that reads less leaves answers at least half of that: prompts are seldom as long as they may
+    be, and an answer that is too long for it is counted.
+    """
+    prompts, generate, policy = recipe.prompts, recipe.generate, recipe.policy
+    samplers = [n for field, n in known.items() if field.startswith(("policy.", "matrix cell"))]
+    readers = [n for field, n in known.items() if field.startswith(("student.", "teacher."))]
+    given = [policy.max_length] if policy.gives("max_length") else []
+    room, reader = min(samplers + given, default=None), min(readers, default=None)
+    found: Values = {}
+    asked, answer = prompts.max_tokens, generate.max_tokens
+    if not prompts.gives("max_tokens"):
+        taken = answer if generate.gives("max_tokens") else (room or 0) // 2
+        found["prompts.max_tokens"] = asked = at_most(room and room - taken, asked)
+    if not generate.gives("max_tokens"):
+        answer = at_most(room and room - asked, answer)
+        answer = at_most(reader and max(reader - asked, reader // 2), answer)
+        found["generate.max_tokens"] = answer
+    return found

@@ -1,0 +1,223 @@
+"""The recipe of the loop: TS-Align, OPTune and TSO, each a choice for every slot of it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from data.readers.seen import Counted, Prompts
+from data.recipes.config import NONE, SMALL, WORLD, Times
+from data.recipes.losses import PairWeight
+from data.recipes.methods import CellConfig, MatrixConfig
+from data.recipes.names import Names, file_and_function, from_world
+from data.recipes.recipe import (
+    DecodingConfig,
+    EvaluateConfig,
+    GateConfig,
+    GenerateConfig,
+    MineConfig,
+    PolicyConfig,
+    PromptsConfig,
+    RunRecipe,
+    StudentConfig,
+    TeacherConfig,
+    Values,
+)
+
+LABELS = ("student+teacher", "student", "teacher", "matrix")
+
+
+class AlignRecipe(RunRecipe):
+    """Rounds of sampling, labelling, distilling and tuning: what fills the slots of the loop."""
+
+    recipe: Literal["ts-align", "optune", "tso"] = Field(
+        "ts-align", description="The method's name; the other fields make it what it is"
+    )
+    rounds: Times = Field(3, ge=1, description="Each starts from the policy the last one left")
+    prompts: PromptsConfig = PromptsConfig()
+    policy: PolicyConfig = PolicyConfig()
+    student: StudentConfig = StudentConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    labels: Annotated[str, Names("code", LABELS)] = Field(
+        "student+teacher",
+        description="Who orders the completions: 'student+teacher' (the teacher judges the pairs "
+        "the student picks), 'student' or 'teacher' alone, 'matrix' (their place in the model "
+        "matrix), or FILE.py:FUNCTION of your own (docs/new_method.md)",
+    )
+    matrix: MatrixConfig | None = None
+    generate: GenerateConfig = GenerateConfig()
+    mine: MineConfig = MineConfig()
+    gate: GateConfig = GateConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_fresh_student(cls, values: object) -> object:
+        student = values.get("student") if isinstance(values, dict) else None
+        if isinstance(student, dict) and student.get("model") == "fresh":
+            raise ValueError(
+                "student.model: 'fresh' learns from logged completions only (recipe: logged)"
+            )
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "AlignRecipe":
+        """Settings that would be ignored, or that contradict each other."""
+        prompts, losses = self.prompts, self.policy.losses.by_name
+        held_out = [name for name in ("dev_path", "test_path") if getattr(prompts, name)]
+        if prompts.path == WORLD and held_out:
+            raise ValueError(
+                f"prompts.{held_out[0]}: the world's prompts bring their own; name prompts.path too"
+            )
+        if self.evaluate.judge == "oracle" and prompts.path != WORLD:
+            raise ValueError(
+                "evaluate.judge: the oracle knows only the embedded world; use 'teacher'"
+            )
+        self._slots()
+        if self.policy.template is not None and self.policy.model in (WORLD, SMALL):
+            raise ValueError("policy.template: the world's policy has its own; leave it out")
+        if self.runtime.train_micro_batch and any(loss.sorts for loss in losses.values()):
+            raise ValueError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
+        return self
+
+    def _slots(self) -> None:
+        """Who labels, on what, and what is trained fit each other."""
+        refresh, student = self.prompts.refresh, self.student.model
+        if self.labels not in LABELS and not self.own_labels:
+            raise ValueError(f"labels: must be {', '.join(LABELS)} or FILE.py:FUNCTION")
+        if self.own_labels and not self.runtime.trust_remote_code:
+            raise ValueError(
+                f"labels: {self.labels} runs Python code; read it, and set "
+                "runtime.trust_remote_code=true if you trust it"
+            )
+        if student == NONE and self.labels in ("student+teacher", "student"):
+            raise ValueError(f"student.model: labels: {self.labels} needs one; name it")
+        if (self.labels == "matrix") != (self.matrix is not None):
+            raise ValueError("matrix: goes with 'labels: matrix'; set both or neither")
+        if refresh and self.labels == "matrix":
+            raise ValueError("prompts.refresh: the matrix has no rewards to choose prompts by")
+        if refresh and self.policy.replay != "none":
+            raise ValueError(
+                "policy.replay: must be none with prompts.refresh, which keeps earlier pairs itself"
+            )
+        people = [cell.name for cell in self.cells if cell.model == WORLD]
+        if people and self.prompts.path != WORLD:
+            raise ValueError(
+                f"matrix cell {people[0]}: the world's people answer only its own prompts; "
+                "give a path"
+            )
+        weighs = isinstance(self.policy.pair_weight, PairWeight)
+        if self.matrix and self.matrix.correction.judge == NONE and weighs:
+            raise ValueError("policy.pair_weight: the matrix has no margins without a judge")
+
+    @property
+    def own_labels(self) -> tuple[str, str] | None:
+        """File and function that label, if they are not this project's."""
+        return file_and_function(self.labels)
+
+    @property
+    def cells(self) -> tuple[CellConfig, ...]:
+        """The samplers of the model matrix, if there is one."""
+        return self.matrix.cells if self.matrix else ()
+
+    def evaluated(self, number: int) -> bool:
+        """Whether round `number` ends with a gate and an evaluation."""
+        return number % self.evaluate.every == 0 or number >= self.rounds
+
+    @property
+    def earlier_preferences(self) -> bool:
+        """Whether there are preferences from before the first round: the user's or the world's."""
+        made = from_world(self).keys() - {"student.model"}
+        return self.student.replay_path is not None or bool(made)
+
+    @property
+    def round_count(self) -> int:
+        return self.rounds
+
+    @property
+    def max_length(self) -> int:
+        """Longest prompt with its completion, in policy tokens."""
+        return self.prompts.max_tokens + self.generate.max_tokens
+
+    @property
+    def sampling(self) -> GenerateConfig:
+        return self.generate
+
+    @property
+    def answering(self) -> DecodingConfig:
+        """How base and aligned policy answer the held-out prompts."""
+        return DecodingConfig(
+            temperature=self.evaluate.temperature,
+            top_p=self.evaluate.top_p,
+            max_tokens=self.generate.max_tokens,
+        )
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.prompts.max_tokens
+
+    def yardstick(self) -> Values:
+        evaluate, prompts = self.evaluate, self.prompts
+        held_out = ("path", "test_path", "dev_path", "test_size", "dev_size")
+        return {
+            **{f"evaluate.{k}": v for k, v in evaluate.model_dump(exclude={"every"}).items()},
+            "world": self.world.model_dump() if self.world else {},
+            "policy.model": self.policy.model,
+            "policy.template": self.policy.template,
+            "teacher.model": self.teacher.model if evaluate.judge == "teacher" else None,
+            "generate.max_tokens": self.generate.max_tokens,
+            **{f"prompts.{name}": getattr(prompts, name) for name in held_out},
+        }
+
+    def about(self) -> str:
+        from flows.loop.words import about
+
+        return about(self)
+
+    def lengths(self, known: dict[str, int]) -> Values:
+        from flows.loop.fitting import lengths
+
+        return lengths(self, known)
+
+    def sizes(self) -> Values:
+        from flows.preflight.sizes import left_out_sizes
+
+        return left_out_sizes(self.prompts, self.world, self.rounds)
+
+    def check_prompts(self) -> Prompts:
+        from flows.preflight.cells import check_cells
+        from flows.preflight.prompts import check_prompts
+
+        if self.matrix:
+            first = [c for c in self.cells if c.version >= 0 or c.model != "policy"]
+            check_cells(first, self.cells, self.matrix)
+        return check_prompts(self.prompts, self.world, self.rounds, self.seed)
+
+    def earlier_prompts(self) -> Prompts:
+        from flows.preflight.prompts import preference_prompts
+
+        return preference_prompts(self.student.replay_path, "student.replay_path")
+
+    def counted_prompts(self) -> Counted:
+        from flows.preflight.prompts import counted_prompts
+
+        return counted_prompts(self.prompts, self.world)
+
+    def refuse_headless(self) -> str | None:
+        if self.earlier_preferences:
+            return None
+        if self.labels == "student":
+            reason = "with labels: student one made up here would order the answers"
+            remedy = ", or use labels: student+teacher"
+        elif not self.student.update:
+            reason = "with student.update: false one made up here would never learn"
+            remedy = ", or leave student.update out"
+        else:
+            return None
+        return f"{reason}; name preferences to train it on in student.replay_path{remedy}"
+
+    def about_head(self) -> str:
+        if self.earlier_preferences:
+            return " and trained on the earlier preferences before round 1"
+        if self.labels == "student+teacher":
+            return "; in round 1 it picks pairs at random, the teacher orders them"
+        return "; it is trained in round 1"
