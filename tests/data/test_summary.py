@@ -81,7 +81,7 @@ def test_a_summary_that_was_changed_is_refused(path, change):
 
 def test_any_text_may_stand_in_a_summary(path):
     odd = examples.aligned()
-    odd.config = {"run": "\ud800", "x": 2.0, "y": [None, True, {"é": -0.0}]}
+    odd.config = {"recipe": "\ud800", "x": 2.0, "y": [None, True, {"é": -0.0}]}
     write_summary(path, odd)
     assert read_summary(path) == odd
 
