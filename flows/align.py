@@ -57,7 +57,7 @@ def first_day(folder: Path) -> str:
 
 
 def known_seconds(folder: Path, recipe: RunRecipe) -> dict[str, float]:
-    """What the stages of a round took the last time, by title; empty where nothing is known."""
+    """What the calls of a round took the last time, by address; empty where nothing is known."""
     try:
         known = read_summary(folder / "summary.json")
     except InputError:
@@ -66,7 +66,7 @@ def known_seconds(folder: Path, recipe: RunRecipe) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     for record in known.parts()[-1][-1]:
-        found[record.stage] = found.get(record.stage, 0.0) + record.computed_seconds
+        found[record.address] = found.get(record.address, 0.0) + record.computed_seconds
     return found
 
 
@@ -97,6 +97,11 @@ def run_recipe(
                 if chosen:
                     progress.note(said(chosen))
                 kept.finish(flow_of(recipe)(run, recipe), seconds=monotonic() - started)
+                if redo and not redo.begun:
+                    raise InputError(
+                        f"--stage: round {redo.round} of {recipe.run} has no stage "
+                        f"'{redo.stage}' of its own, and nothing was made again"
+                    )
         finally:
             run.context.loaded.close()
     return str(kept.folder)
