@@ -21,7 +21,6 @@ from data.store.digests import file_digest
 from data.store.store import Store, sync_tree
 from data.summary import Round, Summary
 from flows.recipe_files import recorded_recipe
-from reports.text import is_logged, pairs_only
 
 ADAPTER = "adapter"  # the folder of an artifact that keeps it
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -59,7 +58,7 @@ def export(
     """
     to = named_path(to, "--to")
     check_target(to)
-    if student or is_logged(summary):
+    if student or {*summary.links} == {"student"}:  # the only model that it gave
         if adapter or number is not None:
             raise InputError(f"{summary.run}: a student is exported without --adapter and --round")
         source = _student(store, summary)
@@ -178,8 +177,6 @@ def _round_of(summary: Summary, digest: str, before: int) -> Round | None:
 
 
 def _student(store: Store, summary: Summary) -> Source:
-    if pairs_only(summary):
-        raise InputError(f"{summary.run}: it made pairs of recorded answers and trained nothing")
     made = [
         (entry, record)
         for entry in summary.rounds

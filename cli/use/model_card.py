@@ -14,9 +14,8 @@ import yaml
 from data.paths import named_path
 from data.recipes.recipe import NONE, SMALL, WORLD
 from data.summary import Round, Summary
-from reports.rules import warnings
-from reports.text import interval, judge_name, percent
-from reports.words import words
+from flows.earlier import whole
+from reports.text import interval, percent
 
 PLEASED = (
     "**The only judge is the teacher that labelled the training pairs.** The number says how well "
@@ -154,7 +153,7 @@ def _title(exported: Exported) -> Iterator[str]:
 def _teacher(summary: Summary) -> str:
     logged = summary.config.get("logged")
     if logged:
-        return f"a recorded judge ({judge_name(summary)})"
+        return f"a recorded judge ({logged.get('judge', 'recorded judge')})"
     return f"the teacher, {shown(summary.config['teacher']['model'])}"
 
 
@@ -227,9 +226,9 @@ def _agreement(summary: Summary) -> Iterator[str]:
 
 def _warnings(exported: Exported) -> Iterator[str]:
     last = exported.entry.round if exported.entry else len(exported.summary.rounds)
-    rounds = [entry for entry in exported.summary.rounds if entry.round <= last]
-    base = {"kl_to_base": 0.0} | exported.summary.base
-    found = warnings(base, rounds, words(exported.summary))
+    found = [
+        one for one in whole(exported.summary).warnings if not min(one.rounds, default=0) > last
+    ]
     if exported.kind == "student":
         found = [one for one in found if one.section != "drift"]  # of the policy
     if found:

@@ -18,7 +18,6 @@ from data.store.store import Store
 from data.summary import Round, StageRecord, Summary, read_summary
 from data.tables import mapping
 from models.devices import has_cuda
-from reports.text import is_logged
 
 BASE = 0  # the "round" of the policy that a run began with
 
@@ -64,9 +63,10 @@ def policy_of(store: Store, summary: Summary, number: int | None = None) -> Poli
         InputError: there is none, or its weights are not kept.
     """
     run = summary.run
-    if is_logged(summary):
-        raise InputError(f"{run}: it learned from recorded answers and trained no policy")
     tuned = [entry for entry in summary.rounds if _trained(entry)]
+    if not tuned and summary.finished:
+        given = " and ".join(summary.links) or "nothing"
+        raise InputError(f"{run}: it trained no policy; what it gave is {given}")
     if not tuned:
         raise InputError(f"{run}: no policy has been trained yet; run its recipe first")
     if number is None:

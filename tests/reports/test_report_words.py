@@ -2,8 +2,8 @@
 
 import pytest
 
-from reports.rules import warnings
-from reports.words import words
+from flows.loop.rules import warnings
+from flows.loop.wording import words
 from tests.reports import report_examples as examples
 from tests.reports.test_report import page, section
 
@@ -43,7 +43,7 @@ def test_optune_has_no_student_and_says_which_prompts_are_answered_again():
     shown = page(summary, examples.samples())
     assert "after the first, 50% of them are answered again" in shown.text
     assert "with the lowest rewards" in shown.text
-    assert words(summary).tied == "all answers alike to the teacher"
+    assert words(summary.config).tied == "all answers alike to the teacher"
     assert "the teacher scores every answer" in shown.text and "500 500 reused" in shown.text
     assert "teacher calls to label pairs, one for every answer" in shown.text
     assert "Are the labels right?" not in shown.text and "reversed by" not in shown.text
@@ -68,7 +68,7 @@ def test_warnings_blame_nobody_who_is_not_there():
     summary = run(TSO)
     summary.rounds[0].ledger.swapped, summary.rounds[0].ledger.agreed = 741, 214
     summary.rounds[0].ledger.truncated = 4000
-    found = {one.rule: one.found for one in warnings({}, summary.rounds, words(summary))}
+    found = {one.rule: one.found for one in warnings({}, summary.rounds, words(summary.config))}
     assert "the presumed order is worse than chance" in found["many_swaps"]
     assert "too long for the judge" in found["cut_short"]
 
