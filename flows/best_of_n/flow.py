@@ -22,7 +22,7 @@ from tasks.pick import pick
 from tasks.running.subflow import subflow
 from tasks.score import score
 from tasks.select import select
-from tasks.stage import Model, Run
+from tasks.stage import Run
 
 
 def gather(run: Run, recipe: BestOfNRecipe) -> Parts:

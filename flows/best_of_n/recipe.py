@@ -1,4 +1,4 @@
-"""The recipe of best-of-n distillation: who picks the best of a policy's answers, and how it learns."""
+"""The recipe of best-of-n distillation: who picks the best answers, and how a policy learns them."""
 
 from typing import Annotated, Literal
 

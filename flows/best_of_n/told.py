@@ -1,4 +1,4 @@
-"""What a run of best-of-n distillation says of itself: its measures and the sections of its report."""
+"""What a run of best-of-n distillation says of itself: measures and sections of its report."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Secti
 from data.store.store import Store
 from data.summary import PolicySummary
 from flows.best_of_n.recipe import BestOfNRecipe
-from flows.best_of_n.state import Outcome
+from flows.best_of_n.state import Judged, Outcome
 from flows.derived import policy_summary
 from flows.loop.summary import mean_reward, mean_score
 from flows.result import Result
@@ -112,39 +112,31 @@ def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> d
         title = f"{recipe.scorer}'s reward: {which}"
         _add(found, name, _curve(done, _meta(name), title=title, group="answers"))
     preferred = {"title": "teacher prefers new policy", "unit": "share", "judge": "teacher"}
-    gated = _curve(done, lambda x: x.judged and x.judged.gate.meta["win_rate"], **preferred)
+    gated = _curve(done, _judged_by(lambda x: x.gate.meta["win_rate"]), **preferred)
     _add(found, "gate_win_rate", gated)
     base = base_values(store, done)
     for name, (title, unit, of) in DRIFT.items():
-        curve = _curve(done, of, title=title, unit=unit)
+        curve = _curve(done, _judged_by(of), title=title, unit=unit)
         if curve and name in base:
             curve.rounds.insert(0, RoundValue(round=0, value=base[name]))
         _add(found, name, curve)
     return found
 
 
-def _of_drift(name: str) -> Callable[[Outcome], Number]:
-    return lambda one: one.judged and one.judged.drift.meta[name]
+def _judged_by(of: Callable[[Judged], float]) -> Callable[[Outcome], Number]:
+    return lambda one: of(one.judged) if one.judged else None
 
 
-DRIFT: dict[str, tuple[str, str, Callable[[Outcome], Number]]] = {
-    "kl_to_base": ("KL to the base", "nats per answer", _of_drift("kl_to_base")),
-    "mean_tokens": ("length", "tokens per answer", _of_drift("mean_tokens")),
+DRIFT: dict[str, tuple[str, str, Callable[[Judged], float]]] = {
+    "kl_to_base": ("KL to the base", "nats per answer", lambda x: x.drift.meta["kl_to_base"]),
+    "mean_tokens": ("length", "tokens per answer", lambda x: x.drift.meta["mean_tokens"]),
     "distinct_2": (
         "variety",
         "share of word pairs that are different",
-        _of_drift("distinct_2"),
+        lambda x: x.drift.meta["distinct_2"],
     ),
-    "teacher_reward": (
-        "teacher's reward",
-        "mean",
-        lambda one: one.judged and mean_reward(one.judged.policy.rewards),
-    ),
-    "judge_score": (
-        "judge's score",
-        "mean",
-        lambda one: one.judged and mean_score(one.judged.evaluation, "policy"),
-    ),
+    "teacher_reward": ("teacher's reward", "mean", lambda x: mean_reward(x.policy.rewards)),
+    "judge_score": ("judge's score", "mean", lambda x: mean_score(x.evaluation, "policy")),
 }
 
 
