@@ -30,9 +30,12 @@ from data.sections import (
     Table,
     Text,
 )
+from data.store.artifacts import Artifact
 from data.store.inventory import Runs
 from data.store.store import Store
 from data.summary import StageRecord, Summary, read_summary, write_summary
+from flows.derived import contradictions
+from flows.earlier import whole
 from flows.recipe_files import load_recipe
 from flows.result import Result
 from flows.tracking import in_round, numbers
@@ -138,8 +141,6 @@ def stored(tmp_path):
 
 
 def _artifact(record):
-    from data.store.artifacts import Artifact
-
     return Artifact(kind=record.kind, key=record.key, digest=record.artifact)
 
 
@@ -219,8 +220,6 @@ def test_two_of_it_are_compared_and_one_with_another_flow(stored):
     assert "answer" not in shown.split("What was measured")[1].split("Counts")[0]
     assert "tokens 5,000 5,000" in shown and "Round by round" in shown
     rounds = examples.aligned()
-    from flows.earlier import whole
-
     shown = Page(comparison_text(summary, whole(rounds), store)).text
     assert "A: 71.0 % recall" in shown and "B: 71.2 % win rate over the base" in shown
 
@@ -300,3 +299,15 @@ def test_a_measure_or_a_cost_that_is_missing_is_one_clear_line(arms):
 def test_a_section_must_not_take_the_place_of_one_that_every_report_has():
     with pytest.raises(ValueError, match="choose another"):
         Section(name="cost", title="Cost")
+
+
+def test_a_measure_that_the_rounds_do_not_give_is_a_contradiction(tmp_path):
+    summary, store = whole(examples.aligned()), Store(tmp_path / "store")
+    assert contradictions(store, summary) == []
+    summary.measures["win_rate"].value = 0.9
+    summary.measures["trained"].rounds[1].value += 1
+    assert contradictions(store, summary) == [
+        f"summary.json: measures.{name} is not what the rounds give"
+        for name in ("win_rate", "trained")
+    ]
+    assert contradictions(store, summary_of(invented())) == []
