@@ -57,6 +57,7 @@ def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Seque
     runs, labels = (a, b), ("A", "B")
     paired = compare_policies(a, b, a_rows, b_rows)
     shared = a.headline == b.headline
+    sums = [(name, one) for name, one in _known(a, b).items() if one.adds_up]
     page = environment().get_template("report_compare.html.j2")
     return page.render(
         runs=runs,
@@ -72,6 +73,7 @@ def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Seque
         paired=paired,
         groups=sample_groups(paired.rows) if paired.head_to_head else [],
         totals_rows=total_rows(a, b),
+        abouts=[f"{text.column(x, n).capitalize()}: {x.about}" for n, x in sums if x.about],
         charts=charts(a, b, labels),
         warned=[run.warnings for run in runs],
     )
@@ -113,6 +115,8 @@ def compare_policies(
     finals = [text.of_headline(run) for run in (a, b)]
     if not all(final and final.kept for final in finals):
         return Paired(["A run without an adopted policy has nothing to pair."], [], None, None)
+    if not all(_judged(final) for final in finals):
+        return Paired(["The results are no answers that can be set side by side."], [], None, None)
     if not (a_rows and b_rows):
         return Paired(["An evaluation is no longer in this store."], [], None, None)
     mine = {row["prompt_id"]: row for row in a_rows}
@@ -170,6 +174,11 @@ def _row(x: Row, y: Row) -> Row:
     }
 
 
+def _judged(measure: Measure | None) -> bool:
+    """Whether a result rests on answers that somebody has judged."""
+    return measure is not None and any(one.evidence for one in measure.rounds)
+
+
 def _judge(summary: Summary) -> tuple[str, str]:
     """Who scored the answers; a teacher is known by its content, else by the recipe."""
     final = text.of_headline(summary)
@@ -197,7 +206,8 @@ class Rounds(NamedTuple):
 
 def round_rows(a: Summary, b: Summary) -> Rounds:
     """Rounds of A and B with the same number side by side; None where one run has none."""
-    shown = {n: x for n, x in _known(a, b).items() if x.better and x.rounds}
+    has = [{n for n, x in run.measures.items() if x.better and x.rounds} for run in (a, b)]
+    shown = {n: x for n, x in _known(a, b).items() if n in has[0] | has[1]}
     curves = [
         [
             {one.round: one for one in (measure.rounds if measure else [])}

@@ -1,11 +1,17 @@
 """The report tells of the method that ran, not of TS-Align's parts where there are none."""
 
-import pytest
+from io import StringIO
 
+import pytest
+from rich.console import Console
+
+from flows.earlier import whole
 from flows.loop.rules import warnings
 from flows.loop.wording import words
+from reports.compare import comparison_html
+from reports.status import format_status
 from tests.reports import report_examples as examples
-from tests.reports.test_report import page, section
+from tests.reports.test_report import Page, page, section
 
 OPTUNE = {
     "labels": "teacher",
@@ -105,3 +111,38 @@ def test_a_refused_policy_shows_its_win_rate():
     assert (
         "No new policy was adopted 71.2 % win rate over the base in round 3, not adopted" in shown
     )
+
+
+def begun(config):
+    """The same after the first of two rounds, whose policy is not judged yet."""
+    summary = run(config | {"rounds": 2})
+    summary.rounds = summary.rounds[:1]
+    summary.final = summary.finished = summary.rounds[0].policy = summary.rounds[0].drift = None
+    summary.base = {}
+    return summary
+
+
+@pytest.mark.parametrize("config", [OPTUNE, TSO], ids=["optune", "tso"])
+def test_a_run_after_its_first_round_is_none_of_recorded_answers(config):
+    summary = begun(config)
+    shown = page(summary).text
+    assert "The run has not finished. Run the recipe again" in shown
+    assert "recorded" not in shown and "No result yet" in shown
+    assert "Round by round" in shown and "Agreement with the judge" not in shown
+    assert "not judged" in shown and "Drift" in shown
+    assert "longer answer" not in terminal(summary) and "win rate" in terminal(summary)
+
+
+@pytest.mark.parametrize("config", [OPTUNE, TSO], ids=["optune", "tso"])
+def test_neither_terminal_nor_comparison_tell_of_a_student_where_there_is_none(config):
+    summary = run(config)
+    assert "student" not in terminal(summary) and "71.2" in terminal(summary)
+    both = Page(comparison_html(whole(summary), whole(summary), [], [])).text
+    told = both.split("What was measured")[1].split("Provenance")[0]
+    assert "student" not in told.lower() and "win rate over the base" in told
+
+
+def terminal(summary):
+    console = Console(width=100, file=StringIO())
+    console.print(format_status(whole(summary)))
+    return console.file.getvalue()
