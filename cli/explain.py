@@ -20,7 +20,6 @@ from data.store.inventory import Place, records, run_folder, summaries
 from data.store.store import Store
 from data.summary import StageRecord, Summary, addresses, read_summary
 
-PREPARATION = 0  # the "round" of what comes before the first
 Difference = tuple[str, Any, Any]  # path of a field, its value in the neighbour, its value here
 
 
@@ -77,8 +76,7 @@ def nearest(
 
 def staged(summary: Summary) -> Iterator[tuple[Call, StageRecord]]:
     """Every stage call of a run, in order."""
-    rounds = [(PREPARATION, summary.bootstrap), *((r.round, r.stages) for r in summary.rounds)]
-    for number, stages in rounds:
+    for _, number, stages in summary.parts():
         seen: Counter[str] = Counter()
         for record in stages:
             yield Call(number, record.address, seen[record.address]), record
@@ -164,9 +162,9 @@ def explain(
 
 
 def _nothing(summary: Summary, number: int | None, stage: str | None) -> str:
-    rounds = [entry.round for entry in summary.rounds]
-    if number not in (None, PREPARATION, *rounds):
-        return f"has no round {number}; there are {len(rounds)}, 0 is the preparation"
+    rounds = [known for _, known, _ in summary.parts()]
+    if number not in (None, *rounds):
+        return f"has no round {number}; there are {len(rounds) - 1}, 0 is the preparation"
     there = addresses(record for c, record in staged(summary) if number in (None, c.round))
     return f"has no stage '{stage}' there; its stages are {', '.join(there) or 'none yet'}"
 
