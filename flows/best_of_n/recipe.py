@@ -1,4 +1,4 @@
-"""The recipe of best-of-n distillation: who picks the best answers, and how a policy learns them."""
+"""The recipe of best-of-n distillation: who picks the best answer, and how a policy learns it."""
 
 from typing import Annotated, Literal
 
