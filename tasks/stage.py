@@ -2,7 +2,9 @@
 
 The key of a stage is its name and version, the versions of the libraries it computes with, and
 every keyword argument of the call, defaults included: artifacts by content digest, configurations
-by value. A stage that a user's file defines is also named by the code of that file. Nothing else
+by what differs from their defaults. A stage that a user's file defines is also named by the code of
+that file and of the local modules it imports, so it shares no key with this project's of its name,
+or with another file's; two of one name in the same code are refused. Nothing else
 can reach the stage's body except the `Context`, which holds what must not change a result: where
 the store is, how fast to go, where to report progress. Where it does change one (the date that a
 chat template prints, code that comes with a model), it is in the keys of the stages that ask.
@@ -20,7 +22,7 @@ from data.schemas import TABLES
 from data.store.artifacts import Artifact
 from tasks.running.call import Asked, carry_out
 from tasks.running.context import Context, Model, Run, current_run
-from tasks.running.definition import Definition, Meta, Rows, Uses
+from tasks.running.definition import OURS, Definition, Meta, Rows, Uses
 from tasks.running.keys import own_code
 
 __all__ = ["STAGES", "Context", "Model", "Rows", "Run", "Stage", "stage"]
@@ -54,6 +56,7 @@ class Stage(Definition, Generic[P]):
 
 
 STAGES: dict[str, Stage] = {}  # this project's by name, for what must know all versions
+_DEFINED: dict[tuple[str, str], Stage] = {}  # by what tells their keys apart
 
 
 def stage(
@@ -87,11 +90,24 @@ def stage(
         kind, schema = _kind(name, makes)
         _check_form(body)
         made = Stage[P](name, version, kind, schema, body, model, shards, code)
-        if not code:
-            STAGES[name] = made
+        _define(made)
         return made
 
     return wrap
+
+
+def _define(made: Stage) -> None:
+    """InputError for a second stage of this name in the same code: they would share keys."""
+    other = _DEFINED.setdefault((made.where, made.name), made)
+    places = [f"{one.body.__code__.co_filename}:{one.body.__code__.co_firstlineno}"
+              for one in (other, made)]  # fmt: skip
+    if places[0] != places[1]:
+        raise InputError(
+            f"stage {made.name}: is defined twice, at {places[0]} and at {places[1]}; give one of "
+            "them another name"
+        )
+    if made.where == OURS:
+        STAGES[made.name] = made
 
 
 def _kind(name: str, makes: pa.Schema | str) -> tuple[str, pa.Schema | None]:

@@ -16,8 +16,9 @@ from tasks.gate import agreement
 from tasks.mine import mine
 from tasks.running.books import Books
 from tasks.running.loaded import LoadedModels
+from tasks.running.own_code import load_code
 from tasks.running.progress import Progress
-from tasks.stage import Context, Rows, Run, stage
+from tasks.stage import STAGES, Context, Rows, Run, stage
 
 ROOT = Path(__file__).parents[2]
 TABLE = Artifact(
@@ -137,3 +138,44 @@ def written(out, context, *, n):
 def test_a_stage_of_the_old_form_is_told_the_new_one(makes, body, said):
     with pytest.raises(InputError, match=f"stage written: {said}"):
         stage(makes, version="1")(body)
+
+
+def named_twice(ctx, *, n: int):
+    return {}
+
+
+def test_two_stages_of_one_name_in_the_same_code_are_refused():
+    """Fault 1: the second was found with what the first had made."""
+
+    def again():
+        def named_twice(ctx, *, n: int):
+            return {"n": n}
+
+        return named_twice
+
+    stage("measure", version="1")(named_twice)
+    stage("measure", version="1")(named_twice)  # the same once more, as after a reload
+    with pytest.raises(InputError, match=r"stage named_twice: is defined twice, at .*:\d+ and at"):
+        stage("measure", version="2")(again())
+
+
+def test_a_users_stage_of_a_built_in_name_shares_no_key_with_it(run, tmp_path):
+    """Fault 1: a copy of `mine` with another rule was given the built-in's old pairs."""
+    path = tmp_path / "labels.py"
+    path.write_text(
+        "from data.schemas import MINED\n"
+        "from tasks.stage import Rows, stage\n\n"
+        f"@stage(MINED, version={mine.version!r})\n"
+        "def mine(ctx, *, completions, scores, config, seed):\n    return Rows([])\n"
+    )
+    own = load_code(path).mine
+    inputs = {"completions": TABLE, "scores": TABLE, "config": MineConfig(), "seed": 1}
+    keys = [one.key(run.context, one.bound((), inputs)) for one in (mine, own)]
+    assert keys[1] == keys[0] | {"code": own.code[0].digest}
+    assert STAGES["mine"] is mine
+
+
+def test_a_stage_that_is_in_no_file_is_refused():
+    space = {"stage": stage, "__name__": "own"}
+    with pytest.raises(InputError, match="stage loose: is defined in no file"):
+        exec("@stage('measure', version='1')\ndef loose(ctx): return {}", space)
