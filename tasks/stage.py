@@ -22,7 +22,7 @@ from data.schemas import TABLES
 from data.store.artifacts import Artifact
 from tasks.running.call import Asked, carry_out
 from tasks.running.context import Context, Model, Run, current_run
-from tasks.running.definition import OURS, Definition, Meta, Rows, Uses
+from tasks.running.definition import FIELDS, OURS, Definition, Meta, Rows, Uses
 from tasks.running.keys import own_code
 
 __all__ = ["STAGES", "Context", "Model", "Rows", "Run", "Stage", "stage"]
@@ -131,4 +131,9 @@ def _check_form(body: Callable[..., Any]) -> None:
         raise InputError(
             f"stage {body.__name__}: its body takes its context and then inputs by keyword, "
             f"{body.__name__}(ctx, *, ...); see docs/new_method.md"
+        )
+    if taken := [p.name for p in parameters if p.name in FIELDS]:
+        raise InputError(
+            f"stage {body.__name__}: an argument cannot be called {taken[0]!r}, which its key "
+            "has already; take another name"
         )

@@ -31,6 +31,8 @@ Meta = dict[str, Any]  # what is kept beside an artifact: counts, measurements
 # What of models a stage's body uses: nothing; those it loads itself; those that the run has loaded.
 Uses = Literal[False, True, "loaded"]
 OURS = "tsalign"
+# Of a key, beside the arguments of the call.
+FIELDS = frozenset({"stage", "version", "code", "libraries", "numerics", "date", "shard"})
 _TRAINED = ("policy", "student", "teacher")  # kinds
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,11 +12,15 @@ from data.errors import ArtifactError, InputError
 from data.recipes.recipe import MineConfig, RuntimeConfig
 from data.schemas import PROMPTS
 from data.store.artifacts import Artifact
+from data.store.digests import tree_digest
 from data.store.store import Store
+from tasks.fresh_head import fresh_head
 from tasks.gate import agreement
 from tasks.mine import mine
 from tasks.running.books import Books
+from tasks.running.definition import run_body
 from tasks.running.loaded import LoadedModels
+from tasks.running.outside import External
 from tasks.running.own_code import load_code
 from tasks.running.progress import Progress
 from tasks.stage import STAGES, Context, Rows, Run, stage
@@ -179,3 +184,27 @@ def test_a_stage_that_is_in_no_file_is_refused():
     space = {"stage": stage, "__name__": "own"}
     with pytest.raises(InputError, match="stage loose: is defined in no file"):
         exec("@stage('measure', version='1')\ndef loose(ctx): return {}", space)
+
+
+def test_an_argument_does_not_take_the_place_of_a_field_of_the_key():
+    def body(ctx, *, version: str):
+        return {}
+
+    with pytest.raises(InputError, match="an argument cannot be called 'version'"):
+        stage("measure", version="1")(body)
+
+
+def test_a_stage_gives_the_same_in_a_process_of_its_own(run, tmp_path, llama_reward_dir):
+    """As it is run on a GPU, where the process finds it by its module and name."""
+    model = External(path=str(llama_reward_dir), digest="sha256:" + "3" * 64)
+    inputs = fresh_head.bound((), {"model": model, "seed": 1})
+    made = []
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        folder.mkdir()
+        if folder.name == "here":
+            fresh_head.execute(folder, run.context, inputs)
+        else:
+            with get_context("spawn").Pool(1) as alone:
+                alone.apply(run_body, (fresh_head.place, folder, run.context, inputs))
+        made.append(tree_digest(folder))
+    assert made[0] == made[1]
