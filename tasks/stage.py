@@ -99,15 +99,20 @@ def stage(
 def _define(made: Stage) -> None:
     """InputError for a second stage of this name in the same code: they would share keys."""
     other = _DEFINED.setdefault((made.where, made.name), made)
-    places = [f"{one.body.__code__.co_filename}:{one.body.__code__.co_firstlineno}"
-              for one in (other, made)]  # fmt: skip
-    if places[0] != places[1]:
+    files, lines = zip(*(_place(one) for one in (other, made)), strict=True)
+    # The same code in two files is the same stage.
+    if lines[0] != lines[1] or (made.where == OURS and files[0] != files[1]):
         raise InputError(
-            f"stage {made.name}: is defined twice, at {places[0]} and at {places[1]}; give one of "
-            "them another name"
+            f"stage {made.name}: is defined twice, at {files[0]}:{lines[0]} and at "
+            f"{files[1]}:{lines[1]}; give one of them another name"
         )
     if made.where == OURS:
         STAGES[made.name] = made
+
+
+def _place(made: Stage) -> tuple[str, int]:
+    code = made.body.__code__
+    return code.co_filename, code.co_firstlineno
 
 
 def _kind(name: str, makes: pa.Schema | str) -> tuple[str, pa.Schema | None]:

@@ -1,5 +1,6 @@
 """A call of a stage that cannot be right is refused before anything is computed."""
 
+import shutil
 import subprocess
 import sys
 from multiprocessing import get_context
@@ -178,6 +179,9 @@ def test_a_users_stage_of_a_built_in_name_shares_no_key_with_it(run, tmp_path):
     keys = [one.key(run.context, one.bound((), inputs)) for one in (mine, own)]
     assert keys[1] == keys[0] | {"code": own.code[0].digest}
     assert STAGES["mine"] is mine
+    (tmp_path / "copy").mkdir()
+    copy = load_code(Path(shutil.copy(path, tmp_path / "copy" / "labels.py"))).mine
+    assert copy.key(run.context, copy.bound((), inputs)) == keys[1]
 
 
 def test_a_stage_that_is_in_no_file_is_refused():
