@@ -7,10 +7,13 @@ BIN    := $(VENV)/bin
 STACK  ?= $(shell nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 LOCK   := requirements/$(STACK).lock
 STAMP  := $(VENV)/.installed-$(STACK)
+# How many tests run at a time. Each worker is a process with a Prefect server, 2 GB in all.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --durations=10
 # uv 0.9 or later is only needed to write the lock files again.
 UV     ?= uv
 
-.PHONY: install align test test-all operate stop faults ends lint lock clean
+.PHONY: install align quick test test-all operate stop faults ends lint lock clean
 
 install: $(STAMP)
 
@@ -26,11 +29,17 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
-	$(BIN)/python -m pytest -m "not slow"
+# Seconds: what computes without a model.
+quick: install
+	$(PYTEST) -m "not slow" tests/data tests/reports
 
-test-all: lint
-	$(BIN)/python -m pytest
+# Files stay whole: their tests share what one of them has made.
+test: lint
+	$(PYTEST) -m "not slow" -n $(WORKERS) --dist loadfile
+
+# Slow ones kill, wait and look at the clock: one at a time.
+test-all: test
+	$(PYTEST) -m slow
 
 # Prefect's server, a worker and the deployments on this machine; `make stop` ends them.
 operate: install

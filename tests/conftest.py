@@ -1,5 +1,6 @@
 """Fixtures of all tests: a private Prefect, and no way out to a hub."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -11,7 +12,20 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
-pytest_plugins = ["tests.fixtures.models", "tests.fixtures.runs", "tests.fixtures.commands"]
+pytest_plugins = [f"tests.fixtures.{name}" for name in ("once", "models", "runs", "commands")]
+
+
+def freeze() -> None:
+    """Have later collections leave alone what is there now: modules, and the tests themselves.
+
+    A training ends with a full collection, which takes longer than the training of a tiny model.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    freeze()
 
 
 @pytest.fixture(scope="session")
@@ -25,4 +39,7 @@ def prefect() -> Iterator[None]:
         prefect_test_harness(server_startup_timeout=120),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
+        import flows.align  # noqa: F401  # what nearly every test of a run imports
+
+        freeze()
         yield

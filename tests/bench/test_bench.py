@@ -31,8 +31,13 @@ def api(prefect):
 
 
 @pytest.fixture(scope="module")
-def recipe(tiny_recipe, write_recipe):
+def two_rounds(tiny_recipe, write_recipe):
     return write_recipe(tiny_recipe | {"policy": tiny_recipe["policy"] | {"replay": "none"}})
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_recipe, write_recipe):
+    return write_recipe(tiny_recipe | {"rounds": 1})
 
 
 def arguments(folder, recipe, *more, changes="policy.beta=0.3"):
@@ -48,10 +53,10 @@ def result(folder):
 
 
 @pytest.fixture(scope="module")
-def finished(api, recipe, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bench")
-    assert main(arguments(folder, recipe)) == 0
-    return folder
+def finished(api, recipe, tiny_run):
+    """Beside a run of seed 0, of which the bench finds what it shares with it."""
+    assert main(arguments(tiny_run, recipe)) == 0
+    return tiny_run
 
 
 def test_two_recipes_and_two_seeds_make_four_runs_and_one_comparison(finished):
@@ -62,7 +67,7 @@ def test_two_recipes_and_two_seeds_make_four_runs_and_one_comparison(finished):
     assert other["changes"] == [["policy.beta", "0.1", "0.3"]] and base["difference"] is None
     for mine, its in zip(other["runs"], base["runs"], strict=True):
         assert mine["difference"] == pytest.approx(mine["win_rate"] - its["win_rate"])
-        assert (mine["prompts"], mine["rounds"]) == (20, 2)
+        assert (mine["prompts"], mine["rounds"]) == (10, 1)
     assert other["difference"]["over"] == "seeds"
 
 
@@ -134,9 +139,11 @@ def test_what_the_server_says_is_in_its_log(tmp_path, capfd):
 
 
 @pytest.mark.slow
-def test_equal_tokens_adds_rounds_until_the_budget_is_spent(finished, recipe):
+def test_equal_tokens_adds_rounds_until_the_budget_is_spent(finished, two_rounds):
     """Half the completions for each prompt: about twice the rounds for the same tokens."""
-    assert main([*arguments(finished, recipe, changes="generate.k=2"), "--equal", "tokens"]) == 0
+    assert (
+        main([*arguments(finished, two_rounds, changes="generate.k=2"), "--equal", "tokens"]) == 0
+    )
     base, other = result(finished)["recipes"]
     for mine, its in zip(other["runs"], base["runs"], strict=True):
         assert mine["budget"] == its["tokens"] >= mine["tokens"]
@@ -146,10 +153,10 @@ def test_equal_tokens_adds_rounds_until_the_budget_is_spent(finished, recipe):
 
 
 @pytest.mark.slow
-def test_equal_tokens_stops_before_the_recipe_ends(finished, recipe):
+def test_equal_tokens_stops_before_the_recipe_ends(finished, two_rounds):
     """Twice the completions: one round for the tokens of two."""
     changes = "generate.k=7,mine.drop_truncated=false"
-    assert main([*arguments(finished, recipe, changes=changes), "--equal", "tokens"]) == 0
+    assert main([*arguments(finished, two_rounds, changes=changes), "--equal", "tokens"]) == 0
     for run in result(finished)["recipes"][1]["runs"]:
         assert run["rounds"] == 1 and len(run["curve"]) == 1
 

@@ -55,19 +55,16 @@ def test_nobody_reading_is_no_error():
     assert done.stderr == "141\n"
 
 
-def test_a_failing_stage_is_one_line(
-    tiny_run, tiny_recipe, write_recipe, tmp_path, capfd, monkeypatch
-):
+def test_a_failing_stage_is_one_line(tiny_copy, tiny_recipe, write_recipe, capfd, monkeypatch):
     def break_(*_, **__):
         raise ZeroDivisionError("in a training")
 
     monkeypatch.setattr("models.training.dpo.train_dpo", break_)
-    subprocess.run(["cp", "-a", f"{tiny_run}/.", str(tmp_path)], check=True)
-    places = ("--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs"))
+    places = ("--store", str(tiny_copy / "store"), "--runs-dir", str(tiny_copy / "runs"))
     changed = ("--set", "policy.beta=0.4", "--quiet")
     capfd.readouterr()
     assert cli.main(["align", str(write_recipe(tiny_recipe)), *changed, *places]) == 1
     (line,) = capfd.readouterr().err.splitlines()
-    log = tmp_path / "runs" / "tiny" / "error.log"
+    log = tiny_copy / "runs" / "tiny" / "error.log"
     assert line == f"tsalign: error: ZeroDivisionError: in a training; details in {log}"
     assert "break_" in log.read_text()

@@ -17,8 +17,9 @@ def recipe(tiny_recipe, write_recipe):
 
 
 @pytest.fixture(scope="module")
-def align(tmp_path_factory, recipe):
-    folder = tmp_path_factory.mktemp("work")
+def align(tiny_run, recipe):
+    """Run the recipe in the folder of a finished run."""
+    folder = tiny_run
 
     def call(*arguments, store="store", run="tiny", status=0):
         code = main(
@@ -36,8 +37,10 @@ def align(tmp_path_factory, recipe):
 
 
 @pytest.fixture(scope="module")
-def first(align):
-    return align()
+def first(tiny_run):
+    """The finished run: its summary and its folder."""
+    folder = tiny_run / "runs" / "tiny"
+    return json.loads((folder / "summary.json").read_text()), folder
 
 
 def stages(summary):
@@ -125,7 +128,7 @@ def test_a_failed_round_continues_from_its_artifacts(align, monkeypatch, capsys)
     def broken(*_, **__):
         raise RuntimeError("out of memory")
 
-    changed = ("--set", "seed=5")
+    changed = ("--set", "seed=5", "--set", "rounds=1")
     monkeypatch.setattr("models.training.dpo.train_dpo", broken)
     _, folder = align(*changed, run="failing", status=1)
     (line,) = capsys.readouterr().err.splitlines()

@@ -1,9 +1,6 @@
 """Every file of every kind of artifact is damaged in turn: detected, named, computed again."""
 
 import json
-import os
-import shutil
-from pathlib import Path
 
 import pytest
 
@@ -115,14 +112,6 @@ def test_a_report_is_not_made_of_damaged_tables(tiny_run, capsys):
         path.write_bytes(data)
 
 
-@pytest.fixture
-def copy(tiny_run, tmp_path) -> Path:
-    """A copy of the finished run; files are shared, so replace them instead of writing to them."""
-    shutil.copytree(tiny_run / "store", tmp_path / "store", copy_function=os.link)
-    shutil.copytree(tiny_run / "runs", tmp_path / "runs", symlinks=True)
-    return tmp_path
-
-
 def stages(folder):
     summary = json.loads((folder / "runs" / "tiny" / "summary.json").read_text())
     rounds = [entry["stages"] for entry in summary["rounds"][:2]]
@@ -148,30 +137,30 @@ def harm_every_kind(folder, damage, turn):
     ],
 )
 def test_what_is_damaged_is_computed_again_and_never_used(
-    tiny_run, copy, tiny_recipe, write_recipe, damage, turn, more
+    tiny_copy, tiny_recipe, write_recipe, damage, turn, more
 ):
-    before = stages(copy)
-    harmed = harm_every_kind(copy, damage, turn)
+    before = stages(tiny_copy)
+    harmed = harm_every_kind(tiny_copy, damage, turn)
     recipe = str(write_recipe(tiny_recipe))
-    assert main(["align", recipe, "--quiet", *more, *where(copy)]) == 0
-    after = stages(copy)
+    assert main(["align", recipe, "--quiet", *more, *where(tiny_copy)]) == 0
+    after = stages(tiny_copy)
     assert [record["artifact"] for record in after] == [record["artifact"] for record in before]
     assert {record["key"] for record in after if not record["cached"]} == harmed
-    assert main(["verify", *where(copy)]) == 0
+    assert main(["verify", *where(tiny_copy)]) == 0
 
 
-def test_repair_computes_what_is_damaged_and_nothing_else(copy, capsys):
-    before = stages(copy)
-    harmed = {artifacts_of(copy)[kind][0].key for kind in ("completions", "gate", "student")}
+def test_repair_computes_what_is_damaged_and_nothing_else(tiny_copy, capsys):
+    before = stages(tiny_copy)
+    harmed = {artifacts_of(tiny_copy)[kind][0].key for kind in ("completions", "gate", "student")}
     for kind, damage in (("completions", "flipped"), ("gate", "truncated"), ("student", "deleted")):
-        place = artifacts_of(copy)[kind][1]
+        place = artifacts_of(tiny_copy)[kind][1]
         harm(place / files_in(place)[-1], damage)
-    assert main(["verify", "--repair", *where(copy)]) == 0
+    assert main(["verify", "--repair", *where(tiny_copy)]) == 0
     printed = capsys.readouterr().out
     assert "3 damaged" in printed and "tiny: running its recipe again" in printed
     assert "all in order" in printed.splitlines()[-1]
-    assert [record["artifact"] for record in stages(copy)] == [r["artifact"] for r in before]
-    assert {record["key"] for record in stages(copy) if not record["cached"]} == harmed
+    assert [record["artifact"] for record in stages(tiny_copy)] == [r["artifact"] for r in before]
+    assert {record["key"] for record in stages(tiny_copy) if not record["cached"]} == harmed
 
 
 def better(folder):
@@ -197,29 +186,29 @@ SPOILT = {
 
 
 @pytest.mark.parametrize(("said", "spoil"), SPOILT.items(), ids=SPOILT)
-def test_verify_names_what_is_spoilt_in_the_folder_of_a_run(copy, capsys, said, spoil):
-    folder = copy / "runs" / "tiny"
+def test_verify_names_what_is_spoilt_in_the_folder_of_a_run(tiny_copy, capsys, said, spoil):
+    folder = tiny_copy / "runs" / "tiny"
     spoil(folder)
-    assert main(["verify", *where(copy)]) == 1
+    assert main(["verify", *where(tiny_copy)]) == 1
     line, count, _ = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{folder}/{said}") and "1 run with damaged files" in count
 
 
-def test_a_summary_that_cannot_be_read_names_the_remedy_that_helps(copy, capsys):
+def test_a_summary_that_cannot_be_read_names_the_remedy_that_helps(tiny_copy, capsys):
     """`--repair` does not know what to run where the recipe is gone."""
-    path = copy / "runs" / "tiny" / "summary.json"
+    path = tiny_copy / "runs" / "tiny" / "summary.json"
     path.write_text("{")
-    assert main(["verify", *where(copy)]) == 1
+    assert main(["verify", *where(tiny_copy)]) == 1
     said = capsys.readouterr().out
     assert f"{path}: not JSON; delete it and run the recipe again" in said
     assert "--repair" not in said
 
 
 def test_summary_report_and_links_are_made_again_from_what_is_in_the_store(
-    copy, tiny_recipe, write_recipe, capsys
+    tiny_copy, tiny_recipe, write_recipe, capsys
 ):
-    folder, recipe = copy / "runs" / "tiny", str(write_recipe(tiny_recipe))
-    true, before = read_summary(folder / "summary.json").final, stages(copy)
+    folder, recipe = tiny_copy / "runs" / "tiny", str(write_recipe(tiny_recipe))
+    true, before = read_summary(folder / "summary.json").final, stages(tiny_copy)
     for spoil, repair in (
         (better, ["align", recipe]),
         (elsewhere, ["verify", "--repair"]),
@@ -228,18 +217,18 @@ def test_summary_report_and_links_are_made_again_from_what_is_in_the_store(
         spoil(folder)
         if spoil is better:
             for command in ("status", "report"):
-                places = where(copy) if command == "report" else where(copy)[2:]
+                places = where(tiny_copy) if command == "report" else where(tiny_copy)[2:]
                 assert main([command, "tiny", *places]) == 2
                 printed = capsys.readouterr()
                 assert "content has changed" in printed.err and "99.9" not in printed.out
-        assert main([*repair, *where(copy)]) == 0
+        assert main([*repair, *where(tiny_copy)]) == 0
         assert "99.9" not in capsys.readouterr().out
         assert read_summary(folder / "summary.json").final == true
-        assert main(["verify", *where(copy)]) == 0
-        assert all(record["cached"] for record in stages(copy))
-        assert [r["artifact"] for r in stages(copy)] == [r["artifact"] for r in before]
+        assert main(["verify", *where(tiny_copy)]) == 0
+        assert all(record["cached"] for record in stages(tiny_copy))
+        assert [r["artifact"] for r in stages(tiny_copy)] == [r["artifact"] for r in before]
     capsys.readouterr()
-    assert main(["align", recipe, *where(copy)]) == 0
+    assert main(["align", recipe, *where(tiny_copy)]) == 0
     assert "nothing to do" in capsys.readouterr().out
 
 
@@ -261,27 +250,27 @@ def test_summary_report_and_links_are_made_again_from_what_is_in_the_store(
     ],
 )
 def test_figures_that_the_artifacts_do_not_give_are_named_whatever_the_checksum(
-    copy, capsys, change, said
+    tiny_copy, capsys, change, said
 ):
-    path = copy / "runs" / "tiny" / "summary.json"
+    path = tiny_copy / "runs" / "tiny" / "summary.json"
     summary = read_summary(path)
     change(summary)
     write_summary(path, summary)
-    assert main(["verify", *where(copy)]) == 1
+    assert main(["verify", *where(tiny_copy)]) == 1
     assert f"{path}: {said}" in capsys.readouterr().out
 
 
-def test_a_report_written_again_is_in_order(copy, capsys):
-    page = copy / "runs" / "tiny" / "report.html"
+def test_a_report_written_again_is_in_order(tiny_copy, capsys):
+    page = tiny_copy / "runs" / "tiny" / "report.html"
     page.write_text("<html>")
-    assert main(["report", "tiny", *where(copy)]) == 0
-    assert main(["verify", *where(copy)]) == 0
+    assert main(["report", "tiny", *where(tiny_copy)]) == 0
+    assert main(["verify", *where(tiny_copy)]) == 0
 
 
-def test_no_code_is_run_for_a_summary_that_was_changed(copy, capsys):
-    path = copy / "runs" / "tiny" / "summary.json"
+def test_no_code_is_run_for_a_summary_that_was_changed(tiny_copy, capsys):
+    path = tiny_copy / "runs" / "tiny" / "summary.json"
     content = json.loads(path.read_text())
     content["config"]["runtime"]["trust_remote_code"] = True
     path.write_text(json.dumps(content))
-    assert main(["verify", "--repair", *where(copy)]) == 1
+    assert main(["verify", "--repair", *where(tiny_copy)]) == 1
     assert "tiny: its recipe runs code; run it again yourself" in capsys.readouterr().out

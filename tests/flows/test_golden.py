@@ -15,6 +15,7 @@ import json
 import os
 import re
 from collections import Counter
+from difflib import ndiff
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pytest
 import yaml
 
 from benchmarks.golden import RECIPES, calls, stage_call, write_inputs
-from benchmarks.golden_compare import contents, keys, paired, words
+from benchmarks.golden_compare import contents, different, keys, paired, words
 from cli.main import main
 from tests.flows.test_methods import OPTUNE
 
@@ -88,13 +89,19 @@ def check(folder: Path, run: str, name: str) -> None:
     known = json.loads(path.read_text())
     adopted = known.pop("adopted")
     assert found.parts.keys() == known.keys()
+    told: list[str] = []
     for number, (part, before) in enumerate(known.items()):
         made = found.parts[part]
-        assert [call["call"] for call in made] == [call["call"] for call in before], part
-        for call, old in zip(made, before, strict=True):
-            assert call == old, f"{part}: another key of {old['call']}; see this file's docstring"
+        names = [[call["call"] for call in calls] for calls in (before, made)]
+        order = [f"{part}: {line}" for line in ndiff(*names) if line[0] in "+-"]
+        told += order or [
+            f"{part}: {new['call']}: {path}: {a} -> {b}"
+            for old, new in zip(before, made, strict=True)
+            for path, a, b in different(old, new)
+        ]
         if number and found.adopted[number - 1] != adopted[number - 1]:
             break
+    assert not told, "\n".join(["other keys; if that is meant, see this file's docstring:", *told])
 
 
 @pytest.fixture(scope="module")

@@ -27,14 +27,14 @@ def recipe(tiny_recipe, tmp_path):
     return tiny_recipe | changes | {"rounds": 1}
 
 
-def test_the_example_is_short_and_labels_as_it_says(prefect, recipe, write_recipe, tmp_path):
+def test_the_example_is_short_and_labels_as_it_says(prefect, recipe, write_recipe, tiny_copy):
     assert len(block("python").splitlines()) < 60
-    where = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
+    where = ["--store", str(tiny_copy / "store"), "--runs-dir", str(tiny_copy / "runs")]
     assert main(["align", str(write_recipe(recipe)), "--quiet", *where]) == 0
-    summary = read_summary(tmp_path / "runs" / "tiny" / "summary.json")
+    summary = read_summary(tiny_copy / "runs" / "tiny" / "summary.json")
     (entry,) = summary.rounds
     assert entry.ledger.trained and entry.teacher_calls == entry.ledger.generated
-    store = Store(str(tmp_path / "store"))
+    store = Store(str(tiny_copy / "store"))
     rewards = {
         record.stage: store.table(
             Artifact(kind=record.kind, key=record.key, digest=record.artifact)

@@ -80,15 +80,14 @@ def test_a_change_is_work_and_what_follows_from_it_is_known_later(tiny_recipe, t
     assert states["Round 2 of 2", "generate"] == "later"
 
 
-def test_shards_that_a_run_has_left_are_counted(tiny_recipe, tiny_run, tmp_path):
+def test_shards_that_a_run_has_left_are_counted(tiny_recipe, tiny_copy):
     values = copy.deepcopy(tiny_recipe)
     values["runtime"] = {"shard_prompts": 4}
     recipe = recipe_from(values)
-    shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True)
-    (made,) = (r for r in records(tiny_run, "tiny")[:20] if r.stage == "generate")
+    (made,) = (r for r in records(tiny_copy, "tiny")[:20] if r.stage == "generate")
     digest = made.key.removeprefix("sha256:")
-    shutil.rmtree(tmp_path / "store" / made.kind / digest[:2] / digest)
-    step = next(s for s in plan_of(recipe, tmp_path).steps if s.title == "generate")
+    shutil.rmtree(tiny_copy / "store" / made.kind / digest[:2] / digest)
+    step = next(s for s in plan_of(recipe, tiny_copy).steps if s.title == "generate")
     assert (step.state, step.shards_found, step.shards, step.sampled) == ("compute", 0, 3, 40)
 
 

@@ -122,9 +122,8 @@ slow = pytest.mark.slow
     ["again", *(pytest.param(name, marks=slow) for name in ("changed", "rerun", "repair"))],
 )
 def test_prefect_has_our_defaults_whatever_imports_it_first(
-    tiny_run, tiny_recipe, write_recipe, tmp_path, command
+    tiny_copy, tiny_recipe, write_recipe, command
 ):
-    subprocess.run(["cp", "-a", f"{tiny_run}/.", str(tmp_path)], check=True)
     recipe = write_recipe(tiny_recipe)
     commands = {
         "again": ["align", str(recipe), "--quiet"],
@@ -133,12 +132,14 @@ def test_prefect_has_our_defaults_whatever_imports_it_first(
         "repair": ["verify", "--repair"],
     }
     if command == "repair":
-        next((tmp_path / "store" / "evaluation").glob("*/*/data.parquet")).write_bytes(b"cut")
+        table = next((tiny_copy / "store" / "evaluation").glob("*/*/data.parquet"))
+        table.unlink()
+        table.write_bytes(b"cut")
     ours = ("PREFECT_", "DO_NOT_TRACK")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     environment["PREFECT_API_URL"] = PREFECT_API_URL.value()
     done = subprocess.run(
-        [sys.executable, "-c", SETTINGS, *commands[command], *places(tmp_path)],
+        [sys.executable, "-c", SETTINGS, *commands[command], *places(tiny_copy)],
         env=environment,
         cwd=ROOT,
         capture_output=True,

@@ -34,7 +34,9 @@ def test_errors_name_the_recipe_and_where_names_begin(tmp_path):
     )
 
 
-def test_a_recipe_file_is_run_with_its_overrides(prefect, tmp_path, tiny_recipe, write_recipe):
+def test_a_recipe_file_is_run_with_its_overrides(
+    prefect, tmp_path, tiny_copy, tiny_recipe, write_recipe
+):
     """The prompts are named relative to the folder, as someone who works there writes them."""
     prompts = tmp_path / "my prompts.jsonl"
     os.link(tiny_recipe["prompts"]["path"], prompts)

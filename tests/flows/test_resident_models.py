@@ -42,6 +42,7 @@ def test_prefect_is_shown_plain_parameters_and_no_model(tmp_path):
 
 
 @pytest.mark.vllm
+@pytest.mark.slow
 @pytest.mark.usefixtures("prefect")
 def test_vllm_starts_once_for_all_rounds(tmp_path, tiny_recipe, write_recipe, monkeypatch):
     starts = []

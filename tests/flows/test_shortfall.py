@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 
 import pytest
 
@@ -83,18 +84,19 @@ def test_few_pairs_are_worth_a_warning():
 
 
 @pytest.fixture
-def align(prefect, tiny_recipe, write_recipe, tmp_path, capsys):
-    """Run the tiny recipe with other values: exit status, stderr and summary."""
+def align(prefect, tiny_recipe, tiny_copy, write_recipe, capsys):
+    """Run the tiny recipe with other values, in its store: exit status, stderr and summary."""
+    shutil.rmtree(tiny_copy / "runs")
 
     def call(*arguments, **changes):
         values = copy.deepcopy(tiny_recipe)
         for name, value in changes.items():
             old = values.get(name)
             values[name] = old | value if isinstance(old, dict) else value
-        where = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
+        where = ["--store", str(tiny_copy / "store"), "--runs-dir", str(tiny_copy / "runs")]
         code = main(["align", str(write_recipe(values)), *where, *arguments])
         error = capsys.readouterr().err
-        return code, error, read_summary(tmp_path / "runs" / "tiny" / "summary.json")
+        return code, error, read_summary(tiny_copy / "runs" / "tiny" / "summary.json")
 
     return call
 

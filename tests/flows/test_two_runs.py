@@ -27,7 +27,7 @@ def test_both_finish_with_equal_results_and_every_artifact_is_computed_once(
             [
                 *(sys.executable, "-m", "cli", "align", str(recipe), "--run", name),
                 *("--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")),
-                *("--set", "runtime.shard_prompts=5"),
+                *("--set", "runtime.shard_prompts=5", "--set", "rounds=1"),
             ],
             env=environment,
             stderr=subprocess.PIPE,

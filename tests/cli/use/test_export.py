@@ -19,6 +19,7 @@ from cli.use.policies_of import policy_of
 from data.store.digests import file_digest, tree_digest
 from reports.text import interval, percent
 from tests.cli.use.used import Place, copied, none_adopted
+from tests.fixtures.runs import linked
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +28,11 @@ def place(tiny_run):
 
 
 @pytest.fixture(scope="module")
-def lora_run(prefect, tiny_recipe, write_recipe, tmp_path_factory):
+def lora_run(prefect, tiny_recipe, finished_run, write_recipe, tmp_path_factory):
     """Two rounds with adapters, each on the merged weights of the one before."""
     values = copy.deepcopy(tiny_recipe)
     values["policy"] |= {"method": "lora", "adapter": {"r": 4, "alpha": 8}, "learning_rate": 1e-2}
-    place = Place(tmp_path_factory.mktemp("lora"))
+    place = Place(linked(finished_run, tmp_path_factory.mktemp("lora")))
     assert main(["align", str(write_recipe(values)), "--quiet", *place.options]) == 0
     return place
 

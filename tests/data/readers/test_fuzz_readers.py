@@ -216,7 +216,7 @@ def parquet_bombs():
     yield pa.table({"messages": [parts * 5_000, parts]}), {}
 
 
-@pytest.mark.parametrize(("table", "options"), parquet_bombs())
+@pytest.mark.parametrize(("table", "options"), list(parquet_bombs()))
 def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch, table, options):
     monkeypatch.setattr(rows_module, "_LARGEST", 20_000)
     pq.write_table(table, tmp_path / "rows.parquet", compression="zstd", **options)
