@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.budgets import OWN_ROUNDS, Judged, judged, stage_seconds, totals
+from bench.budgets import (
+    OWN_ROUNDS,
+    Judged,
+    Round,
+    at_first,
+    by_round,
+    judged,
+    measure_of,
+    rounds_of,
+    stage_seconds,
+    totals,
+)
 from bench.jobs import Job, Places
 from bench.paired import holm, mean_interval, normal_p, t_p
 from bench.variants import (
@@ -17,15 +28,18 @@ from bench.variants import (
     Difference,
     Estimate,
     Failure,
+    Other,
     Variant,
     Verdict,
 )
 from data.errors import InputError
+from data.measures import RoundValue
 from data.statistics import dataset_mean
 from data.store.artifacts import Artifact
 from data.store.store import Store
-from data.summary import Round, Summary
+from data.summary import Summary
 from reports.compare import differences
+from reports.text import column
 
 SIGNIFICANT = 0.05
 
@@ -37,6 +51,22 @@ class Finished:
         self.jobs = [job for job in jobs if errors.get(job.run, "") is None]
         self.summaries = {job.run: places.summary(job) for job in self.jobs}
         self.equal = places.equal
+        yardstick = next((job.run for job in self.jobs if job.baseline), None)
+        headline = self.summaries[yardstick].headline if yardstick else ""
+        self.measure = places.measure or headline
+        self.without = self._without()
+
+    def _without(self) -> dict[str, str]:
+        """The runs that cannot be compared, and why; they are left out."""
+        found = {}
+        for job in self.jobs:
+            try:
+                measure_of(self.summaries[job.run], self.measure)
+                totals(self.summaries[job.run], self.equal)
+            except InputError as error:
+                found[job.run] = str(error).removeprefix(f"{job.run}: ")
+        self.jobs = [job for job in self.jobs if job.run not in found]
+        return found
 
     def of(self, label: str) -> list[Job]:
         return [job for job in self.jobs if job.label == label]
@@ -49,7 +79,7 @@ class Finished:
         return min(totals(self.summaries[job.run], self.equal)[-1] for job in jobs)
 
     def judged(self, job: Job) -> Judged:
-        return judged(self.summaries[job.run], self.equal, self.budget(job.seed))
+        return judged(self.summaries[job.run], self.equal, self.budget(job.seed), self.measure)
 
 
 def collect(
@@ -69,7 +99,8 @@ def collect(
         InputError: no run of the baseline came to its end.
     """
     done = Finished(jobs, errors, places)
-    failures = [Failure(run=run, error=error) for run, error in errors.items() if error]
+    wrong = {run: error for run, error in errors.items() if error} | done.without
+    failures = [Failure(run=run, error=error) for run, error in wrong.items()]
     baseline = variants[0].label
     if not done.of(baseline):
         raise InputError(f"{baseline}: no run of the baseline succeeded: {failures[0].error}")
@@ -81,6 +112,7 @@ def collect(
     ]
     compare(recipes, done, Store(places.store))
     summaries = list(done.summaries.values())
+    measure = done.summaries[done.of(baseline)[0].run].measures[done.measure]
     computed, unshared = sharing(summaries)
     workers = about.pop("workers")
     return Bench(
@@ -89,7 +121,14 @@ def collect(
         seeds=sorted({job.seed for job in jobs}),
         recipes=recipes,
         failures=failures,
-        judge=done.jobs[0].recipe.yardstick()["evaluate.judge"],
+        judge=measure.judge,
+        measure=done.measure,
+        **{name: getattr(measure, name) for name in ("title", "short", "unit", "better", "even")},
+        others={
+            name: Other(title=column(one, name), unit=one.unit, better=one.better)
+            for name, one in done.summaries[done.of(baseline)[0].run].measures.items()
+            if not one.adds_up
+        },
         computed_seconds=computed,
         unshared_seconds=unshared,
         versions=summaries[0].versions,
@@ -103,8 +142,11 @@ def bench_run(done: Finished, job: Job) -> BenchRun:
     summary, found = done.summaries[job.run], done.judged(job)
     entry, rounds = found.entry, found.rounds
     seconds, measuring = (stage_seconds(rounds, measures=which) for which in (False, True))
-    precisions = [r.label_precision for r in rounds if r.label_precision is not None]
-    drift = entry.drift if entry else None
+    measure = summary.measures[done.measure]
+    value = entry.value if entry else at_first(measure)
+    others = values_at(summary, entry.round if entry else 0)
+    precisions = amounts(summary, "label_precision", rounds)
+    curve = by_round(measure, rounds_of(summary))
     return BenchRun(
         run=job.run,
         seed=job.seed,
@@ -113,20 +155,43 @@ def bench_run(done: Finished, job: Job) -> BenchRun:
         over_budget=found.over_budget,
         rounds=len(rounds),
         judged_round=entry.round if entry else None,
-        prompts=sum(r.ledger.asked for r in rounds),
-        tokens=sum(r.tokens for r in rounds),
-        teacher_calls=sum(r.teacher_calls for r in rounds),
+        prompts=round(sum(amounts(summary, "prompts", rounds))),
+        tokens=round(sum(amounts(summary, "tokens", rounds))),
+        teacher_calls=round(sum(amounts(summary, "teacher_calls", rounds))),
         seconds=round(sum(seconds.values()), 3),
         stage_seconds=seconds,
         measuring_seconds=measuring,
-        win_rate=entry.policy.win_rate if entry and entry.policy else 0.5,
-        ci95=entry.policy.ci95 if entry and entry.policy else None,
+        value=value,
+        win_rate=value if done.measure == "win_rate" else others.get("win_rate"),
+        ci95=entry.ci95 if entry else None,
+        measures=others,
         label_precision=sum(precisions) / len(precisions) if precisions else None,
-        kl_to_base=drift.kl_to_base if drift else 0.0,
-        mean_tokens=drift.mean_tokens if drift else summary.base.get("mean_tokens"),
-        teacher_reward=drift.teacher_reward if drift else summary.base.get("teacher_reward"),
-        curve=[r.policy.win_rate if r.policy else None for r in summary.rounds],
-    )
+        kl_to_base=others.get("kl_to_base"),
+        mean_tokens=others.get("mean_tokens"),
+        teacher_reward=others.get("teacher_reward"),
+        curve=[curve[one.number].value if one.number in curve else None
+               for one in rounds_of(summary)],
+    )  # fmt: skip
+
+
+def amounts(summary: Summary, name: str, rounds: Sequence[Round]) -> list[float]:
+    """A measure in each of these rounds that has it."""
+    measure = summary.measures.get(name)
+    if measure is None:
+        return []
+    known = by_round(measure, rounds_of(summary))
+    return [known[entry.number].value for entry in rounds if entry.number in known]
+
+
+def values_at(summary: Summary, number: int) -> dict[str, float]:
+    """Every measure that is no sum, after a round; 0: as the run began."""
+    found = {}
+    for name, measure in summary.measures.items():
+        known = by_round(measure, rounds_of(summary))
+        known |= {one.round: one for one in measure.rounds if one.round == 0}
+        if number in known and not measure.adds_up:
+            found[name] = known[number].value
+    return found
 
 
 def bench_recipe(
@@ -136,9 +201,10 @@ def bench_recipe(
     yardstick = {run.seed: run for run in base}
     for run in runs:
         if run.seed in yardstick and runs is not base:
-            run.difference = run.win_rate - yardstick[run.seed].win_rate
-    rates = [run.win_rate for run in runs]
+            run.difference = run.value - yardstick[run.seed].value
+    rates = [run.value for run in runs]
     mean, ci95 = mean_interval(rates)
+    estimate = Estimate(mean=mean, ci95=ci95, low=min(rates), high=max(rates))
     mine, its = (done.summaries[one[0].run] for one in (runs, base))
     decided = {"seed"} if done.equal in OWN_ROUNDS else {"seed", "rounds"}  # by the bench
     return BenchRecipe(
@@ -148,64 +214,73 @@ def bench_recipe(
         changes=[one for one in differences(its.config, mine.config) if one[0] not in decided],
         config_digest=mine.config_digest,
         runs=runs,
-        win_rate=Estimate(mean=mean, ci95=ci95, low=min(rates), high=max(rates)),
+        value=estimate,
+        win_rate=estimate if done.measure == "win_rate" else None,
     )
 
 
 def compare(recipes: Sequence[BenchRecipe], done: Finished, store: Store) -> None:
     """Differences to the first recipe, with verdicts that hold for all of them together."""
     compared = []
+    lower = done.summaries[recipes[0].runs[0].run].measures[done.measure].better == "lower"
     for recipe in recipes[1:]:
         values = [run.difference for run in recipe.runs if run.difference is not None]
         if len(values) > 1:
             mean, ci95 = mean_interval(values)
-            recipe.difference = difference(mean, ci95, "seeds", t_p(values))
+            recipe.difference = difference(mean, ci95, "seeds", t_p(values), lower)
         elif values:
             mean, ci95 = values[0], over_prompts(recipes[0], recipe, done, store)
-            recipe.difference = difference(mean, ci95, "prompts", normal_p(mean, ci95))
+            p = normal_p(mean, ci95) if ci95 else 1.0
+            recipe.difference = difference(mean, ci95, "prompts", p, lower)
         if recipe.difference:
             compared.append(recipe.difference)
     for one, p in zip(compared, holm([one.p for one in compared]), strict=True):
-        one.p_holm, one.verdict = p, verdict(one.mean, p)
+        one.p_holm, one.verdict = p, verdict(one.mean, p, lower)
 
 
-def difference(mean: float, ci95: tuple[float, float] | None, over: str, p: float) -> Difference:
+def difference(
+    mean: float, ci95: tuple[float, float] | None, over: str, p: float, lower: bool
+) -> Difference:
     fields = {"mean": mean, "ci95": ci95, "over": over, "p": p, "p_holm": p}
-    return Difference.model_validate(fields | {"verdict": verdict(mean, p)})
+    return Difference.model_validate(fields | {"verdict": verdict(mean, p, lower)})
 
 
-def verdict(mean: float, p: float) -> Verdict:
+def verdict(mean: float, p: float, lower: bool) -> Verdict:
+    """What a difference shows of a measure of which more is better, or with `lower`, less."""
     if p >= SIGNIFICANT:
         return "no difference shown"
-    return "better" if mean > 0 else "worse"
+    return "better" if (mean > 0) != lower else "worse"
 
 
 def over_prompts(
     base: BenchRecipe, recipe: BenchRecipe, done: Finished, store: Store
-) -> tuple[float, float]:
-    """95 % interval of the difference of the one seed that both have: paired by prompt."""
+) -> tuple[float, float] | None:
+    """95 % interval of the difference of the one seed that both have: paired by prompt.
+
+    None where the measure is not a mean over prompts.
+    """
     run = next(run for run in recipe.runs if run.difference is not None)
     other = next(one for one in base.runs if one.seed == run.seed)
     jobs = {job.run: job for job in done.jobs}
-    mine, its = (outcomes(done.judged(jobs[one.run]).entry, store) for one in (run, other))
+    found = [done.judged(jobs[one.run]).entry for one in (run, other)]
+    if not any(one and one.evidence for one in found):
+        return None
+    mine, its = (outcomes(one, store) for one in found)
     even = {prompt: (dataset, 0.5) for prompt, (dataset, _) in (mine | its).items()}
     mine, its = mine or even, its or even  # the base against itself
     gains = [mine[prompt][1] - its[prompt][1] for prompt in even]
-    found = dataset_mean(gains, [dataset for dataset, _ in even.values()]) if gains else {}
-    low, high = found.get("ci95", (0.0, 0.0))
+    means = dataset_mean(gains, [dataset for dataset, _ in even.values()]) if gains else {}
+    low, high = means.get("ci95", (0.0, 0.0))
     return low, high
 
 
-def outcomes(entry: Round | None, store: Store) -> dict[str, tuple[str, float]]:
-    """(data set, outcome against the base) by prompt of an evaluated round; empty of none."""
-    return {
-        row["prompt_id"]: (row["dataset"], row["outcome"])
-        for record in (entry.stages if entry else [])
-        if record.kind == "evaluation"
-        for row in store.table(
-            Artifact(kind=record.kind, key=record.key, digest=record.artifact)
-        ).to_pylist()
-    }
+def outcomes(entry: RoundValue | None, store: Store) -> dict[str, tuple[str, float]]:
+    """(data set, outcome against the base) by prompt of a measured round; empty of none."""
+    if entry is None or entry.evidence is None:
+        return {}
+    x = entry.evidence
+    table = store.table(Artifact(kind=x.kind, key=x.key, digest=x.artifact))
+    return {row["prompt_id"]: (row["dataset"], row["outcome"]) for row in table.to_pylist()}
 
 
 def sharing(summaries: Sequence[Summary]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ that many rounds.
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.budgets import Equal, totals, worth_another
+from bench.budgets import Equal, rounds_of, totals, worth_another
 from data.errors import InputError
 from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe
@@ -39,6 +39,7 @@ class Places:
     store: str
     runs_dir: Path
     equal: Equal
+    measure: str | None = None  # that is compared; None: the headline of the baseline
 
     def folder(self, job: Job) -> Path:
         return self.runs_dir / job.run
@@ -71,8 +72,9 @@ def next_recipe(job: Job, places: Places, budget: float | None) -> RunRecipe | N
     summary = places.summary(job)
     if budget is None or not worth_another(totals(summary, places.equal), budget):
         return None
-    longer = with_rounds(job.recipe, len(summary.rounds) + 1)
-    if longer.round_count <= len(summary.rounds):
+    done = len(rounds_of(summary))
+    longer = with_rounds(job.recipe, done + 1)
+    if longer.round_count <= done:
         return None
     return longer if enough_prompts(longer) else None
 

@@ -11,6 +11,7 @@ from bench.pool import Schedule
 from data.durations import duration
 from data.errors import InputError
 from data.summary import read_summary
+from reports.text import rounds_done
 
 
 class BenchProgress:
@@ -80,7 +81,7 @@ class BenchProgress:
         try:
             written = path.stat().st_mtime
             if self._rounds.get(path, (0.0, 0))[0] != written:
-                self._rounds[path] = written, len(read_summary(path).rounds)
+                self._rounds[path] = written, rounds_done(read_summary(path))
         except (OSError, InputError):  # not yet there, or of an earlier version
             return 0
         return self._rounds[path][1]

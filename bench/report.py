@@ -10,7 +10,7 @@ from data.durations import duration
 from data.summary import write_text
 from reports.page import environment
 from reports.plots import Effect, Point, Series, chart, forest
-from reports.text import interval, percent
+from reports.text import ends, percent, score, signed, written
 
 __all__ = ["bench_html", "bench_markdown", "bench_table", "write_text"]
 
@@ -37,60 +37,113 @@ def points(value: float, digits: int = 1) -> str:
     return f"{100 * value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def win_rate(recipe: BenchRecipe) -> str:
-    ends = recipe.win_rate.ci95
-    around = f" [{interval(ends)}]".replace("-", "\N{MINUS SIGN}") if ends else ""
-    return percent(recipe.win_rate.mean) + around
+def difference_in(bench: Bench) -> Callable[[float], str]:
+    """How a difference of the measure is written: in points, where it is a share."""
+    return points if bench.unit == "share" else lambda value: signed(value, 3)
 
 
-def difference(recipe: BenchRecipe) -> str:
-    """ "+1.8 [+0.2 to +3.4]", in points."""
-    found = recipe.difference
-    if found is None:
-        return "–"
-    ends = f" [{points(found.ci95[0])} to {points(found.ci95[1])}]" if found.ci95 else ""
-    return points(found.mean) + ends
+def called(bench: Bench) -> str:
+    """The measure as it stands above a column."""
+    return bench.short or bench.title or bench.measure.replace("_", " ")
+
+
+def value(bench: Bench) -> Callable[[BenchRecipe], str]:
+    def text(recipe: BenchRecipe) -> str:
+        found = ends(recipe.value.ci95, bench.unit).replace("-", "\N{MINUS SIGN}")
+        return written(recipe.value.mean, bench.unit) + (f" [{found}]" if found else "")
+
+    return text
+
+
+def difference(bench: Bench) -> Callable[[BenchRecipe], str]:
+    """ "+1.8 [+0.2 to +3.4]", of shares in points."""
+    shown = difference_in(bench)
+
+    def text(recipe: BenchRecipe) -> str:
+        found = recipe.difference
+        if found is None:
+            return "–"
+        around = f" [{shown(found.ci95[0])} to {shown(found.ci95[1])}]" if found.ci95 else ""
+        return shown(found.mean) + around
+
+    return text
 
 
 def verdict(recipe: BenchRecipe) -> str:
     return recipe.difference.verdict if recipe.difference else "baseline"
 
 
-def smallest(recipe: BenchRecipe) -> str:
-    """Half the interval: what a difference would have to exceed to be shown, in points."""
-    found = recipe.difference
-    if found is None or found.ci95 is None:
-        return "–"
-    return f"{50 * (found.ci95[1] - found.ci95[0]):.1f}"
+def smallest(bench: Bench) -> Callable[[BenchRecipe], str]:
+    """Half the interval: what a difference would have to exceed to be shown."""
+
+    def text(recipe: BenchRecipe) -> str:
+        found = recipe.difference
+        if found is None or found.ci95 is None:
+            return "–"
+        half = (found.ci95[1] - found.ci95[0]) / 2
+        return f"{100 * half:.1f}" if bench.unit == "share" else score(half, 3)
+
+    return text
 
 
 def averaged(name: str, digits: int = 0) -> Callable[[BenchRecipe], str]:
     return lambda recipe: plain(mean(recipe.runs, name), digits)
 
 
-SHORT: dict[str, Callable[[BenchRecipe], str]] = {
-    "recipe": lambda recipe: recipe.label,
-    "seeds": lambda recipe: str(len(recipe.runs)),
-    "rounds": averaged("rounds", 1),
-    "prompts": averaged("prompts"),
-    "generated tokens": averaged("tokens"),
-    "teacher calls": averaged("teacher_calls"),
-    "method seconds": averaged("seconds", 1),
-    "win rate": win_rate,
-    "difference, points": difference,
-    "verdict": verdict,
-}
-BEHAVIOUR: dict[str, Callable[[BenchRecipe], str]] = {
-    "could have shown": smallest,
+def also(name: str, unit: str) -> Callable[[BenchRecipe], str]:
+    """Another measure at the judged rounds, over seeds."""
+
+    def text(recipe: BenchRecipe) -> str:
+        values = [run.measures[name] for run in recipe.runs if name in run.measures]
+        return written(sum(values) / len(values), unit) if values else "–"
+
+    return text
+
+
+Columns = dict[str, Callable[[BenchRecipe], str]]
+
+
+def short(bench: Bench) -> Columns:
+    """The main columns."""
+    in_points = "difference, points" if bench.unit == "share" else "difference"
+    return {
+        "recipe": lambda recipe: recipe.label,
+        "seeds": lambda recipe: str(len(recipe.runs)),
+        "rounds": averaged("rounds", 1),
+        "prompts": averaged("prompts"),
+        "generated tokens": averaged("tokens"),
+        "teacher calls": averaged("teacher_calls"),
+        "method seconds": averaged("seconds", 1),
+        called(bench): value(bench),
+        in_points: difference(bench),
+        "verdict": verdict,
+    }
+
+
+KNOWN: Columns = {  # measures that have had a column of their own from the start
     "labels right": lambda recipe: percent(mean(recipe.runs, "label_precision")),
     "KL": averaged("kl_to_base", 2),
     "tokens per answer": averaged("mean_tokens", 1),
     "teacher reward": averaged("teacher_reward", 2),
 }
-COLUMNS = SHORT | BEHAVIOUR
+OF_KNOWN = {"label_precision", "kl_to_base", "mean_tokens", "teacher_reward"}
 
 
-def rows(bench: Bench, columns: dict[str, Callable[[BenchRecipe], str]]) -> list[list[str]]:
+def behaviour(bench: Bench) -> Columns:
+    """What else was measured, beside the one that is compared."""
+    names = dict.fromkeys(n for r in bench.recipes for run in r.runs for n in run.measures)
+    shown = {n: x for n, x in bench.others.items() if n in names}
+    columns = {"could have shown": smallest(bench)}
+    columns |= KNOWN if OF_KNOWN & names.keys() else {}
+    rest = {n: x for n, x in shown.items() if n not in OF_KNOWN | {bench.measure}}
+    return columns | {x.title: also(n, x.unit) for n, x in rest.items() if x.better}
+
+
+def all_columns(bench: Bench) -> Columns:
+    return short(bench) | behaviour(bench)
+
+
+def rows(bench: Bench, columns: Columns) -> list[list[str]]:
     return [[value(recipe) for value in columns.values()] for recipe in bench.recipes]
 
 
@@ -114,8 +167,8 @@ def notes(bench: Bench) -> list[str]:
     compared = [recipe.difference for recipe in bench.recipes if recipe.difference]
     over = {found.over for found in compared} or {"seeds" if len(bench.seeds) > 1 else "prompts"}
     found = [
-        f"Equal {bench.equal}; judge: {bench.judge}; seeds {', '.join(map(str, bench.seeds))}. "
-        "Figures are means over seeds.",
+        f"Equal {bench.equal}; judge: {bench.judge or 'none'}; seeds "
+        f"{', '.join(map(str, bench.seeds))}. Figures are means over seeds.",
         *(f"{COVERS[one]}." for one in sorted(over)),
     ]
     if compared:
@@ -148,9 +201,9 @@ def facts(bench: Bench) -> dict[str, str]:
 def bench_table(bench: Bench) -> Table:
     """The main columns, for a terminal."""
     table = Table(title=f"{bench.name}: equal {bench.equal}", title_justify="left")
-    for name in SHORT:
+    for name in short(bench):
         table.add_column(name, justify="left" if name in ("recipe", "verdict") else "right")
-    for row in rows(bench, SHORT):
+    for row in rows(bench, short(bench)):
         table.add_row(*row)
     return table
 
@@ -162,7 +215,7 @@ def bench_markdown(bench: Bench) -> str:
     parts = [
         f"# {bench.name}",
         f"```\n{bench.command}\n```",
-        _table(list(COLUMNS), rows(bench, COLUMNS)),
+        _table(list(all_columns(bench)), rows(bench, all_columns(bench))),
         "\n".join(f"- {note}" for note in notes(bench)),
         "Seconds per stage, to the judged round; an artifact counts once in a run, as long as it "
         "once took:",
@@ -187,7 +240,7 @@ def bench_html(bench: Bench) -> str:
         bench=bench,
         tables=[
             {"columns": list(columns), "rows": rows(bench, columns)}
-            for columns in (SHORT, {"recipe": SHORT["recipe"]} | BEHAVIOUR)
+            for columns in (short(bench), {"recipe": short(bench)["recipe"]} | behaviour(bench))
         ],
         notes=notes(bench),
         facts=facts(bench),
@@ -196,26 +249,28 @@ def bench_html(bench: Bench) -> str:
         stages=stages,
         longest=longest,
         measuring={n for r in bench.recipes for run in r.runs for n in run.measuring_seconds},
-        points=points,
+        points=difference_in(bench),
+        called=called(bench),
     )
 
 
 def _forest(bench: Bench) -> Any:
-    effects = []
+    effects, scale = [], 100 if bench.unit == "share" else 1
     for recipe in bench.recipes:
         found = recipe.difference
         if found:
-            ends = (100 * found.ci95[0], 100 * found.ci95[1]) if found.ci95 else None
-            seeds = [100 * run.difference for run in recipe.runs if run.difference is not None]
-            effects.append(Effect(recipe.label, 100 * found.mean, ends, seeds))
+            around = (scale * found.ci95[0], scale * found.ci95[1]) if found.ci95 else None
+            seeds = [scale * run.difference for run in recipe.runs if run.difference is not None]
+            effects.append(Effect(recipe.label, scale * found.mean, around, seeds))
     if not effects:
         return ""
-    title = f"Difference of win rates to {bench.recipes[0].label}, with 95 % intervals"
-    return forest(title, effects, f"win rate less that of {bench.recipes[0].label}, points")
+    base, name = bench.recipes[0].label, called(bench)
+    title = f"Difference of {name} to {base}, with 95 % intervals"
+    return forest(title, effects, f"{name} less that of {base}{', points' * (scale == 100)}")
 
 
 def _curves(bench: Bench) -> list[dict[str, Any]]:
-    """A chart per recipe: its mean win rate by round beside the baseline's."""
+    """A chart per recipe: its mean by round beside the baseline's."""
     base = bench.recipes[0]
     charts = []
     for recipe in bench.recipes[1:] or [base]:
@@ -224,12 +279,12 @@ def _curves(bench: Bench) -> list[dict[str, Any]]:
         rounds = max(len(run.curve) for one, _ in pair for run in one.runs)
         labels = [str(number) for number in range(1, rounds + 1)]
         drawn = chart(
-            f"Win rate of {recipe.label} by round, mean over seeds",
+            f"{called(bench)} of {recipe.label} by round, mean over seeds",
             series,
             labels,
-            unit="win rate",
-            line=0.5,
-            percent=True,
+            unit=called(bench),
+            line=bench.even,
+            percent=bench.unit == "share",
             size=(300, 200),
         )
         charts.append({"label": recipe.label, "svg": drawn})

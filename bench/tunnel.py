@@ -30,6 +30,7 @@ def bench(
     *,
     seeds: str,
     equal: Equal,
+    measure: str | None,
     name: str,
     overrides: Sequence[str],
     workers: int | None,
@@ -48,7 +49,7 @@ def bench(
     began = monotonic()
     variants = parse_variants(recipes)
     jobs = plan(variants, parse_seeds(seeds), name, overrides)
-    places = Places(store, runs_dir, equal)
+    places = Places(store, runs_dir, equal, measure)
     folder = runs_dir / name
     workers = min(number_of_workers(workers, jobs[0].recipe), len(jobs))
     check(jobs, places, folder)
@@ -64,7 +65,7 @@ def bench(
         {job.run: schedule.done[job.run] for job in jobs},
         places,
         name=name,
-        command=command_line(recipes, seeds, equal, name, overrides),
+        command=command_line(recipes, seeds, equal, measure, name, overrides),
         seconds=round(monotonic() - began, 1),
         workers={"workers": str(workers), "threads of each": threads},
     )
@@ -107,10 +108,6 @@ def check(jobs: Sequence[Job], places: Places, folder: Path) -> None:
 
     base = jobs[0]
     for job in (job for job in jobs if job.seed == base.seed):
-        if not job.recipe.yardstick():
-            raise InputError(
-                f"{job.label}: a recipe of {job.recipe.recipe} trains no policy to compare"
-            )
         check_yardstick(job, base)
     for job in (job for job in jobs if job.seed == base.seed):
         check_inputs(job.recipe)
@@ -123,10 +120,11 @@ def check(jobs: Sequence[Job], places: Places, folder: Path) -> None:
 def check_yardstick(job: Job, base: Job) -> None:
     """InputError unless both are measured alike: judge, test prompts, base policy, decoding."""
     mine, its = job.recipe.yardstick(), base.recipe.yardstick()
-    for field, value in mine.items():
-        if value != its[field]:
+    for field in {**its, **mine}:
+        value, known = mine.get(field), its.get(field)
+        if value != known:
             raise InputError(
-                f"{job.label}: {field} is {value}, of {base.label} it is {its[field]}; "
+                f"{job.label}: {field} is {value}, of {base.label} it is {known}; "
                 "recipes are compared by one yardstick, make them equal"
             )
 
@@ -154,9 +152,15 @@ def budgets(jobs: Sequence[Job], schedule: Schedule, places: Places) -> Any:
 
 
 def command_line(
-    recipes: Sequence[str], seeds: str, equal: str, name: str, overrides: Sequence[str]
+    recipes: Sequence[str],
+    seeds: str,
+    equal: str,
+    measure: str | None,
+    name: str,
+    overrides: Sequence[str],
 ) -> str:
     """The command that gives these figures again."""
     sets = [part for override in overrides for part in ("--set", override)]
-    options = ["--seeds", seeds, "--equal", equal, "--name", name, *sets]
+    measured = ["--measure", measure] if measure else []
+    options = ["--seeds", seeds, "--equal", equal, *measured, "--name", name, *sets]
     return shlex.join(["tsalign", "bench", *recipes, *options])

@@ -78,7 +78,7 @@ class Estimate(Entry):
 
 
 class Difference(Entry):
-    """Of the win rates of a recipe and the baseline, seed by seed."""
+    """Of a recipe and the baseline, seed by seed."""
 
     mean: float
     ci95: Interval | None = None  # not corrected for the number of comparisons
@@ -86,6 +86,14 @@ class Difference(Entry):
     p: float
     p_holm: float  # corrected for the number of recipes compared
     verdict: Verdict
+
+
+class Other(Entry):
+    """How to read a measure that is not the one compared."""
+
+    title: str
+    unit: str
+    better: Literal["higher", "lower"] | None = None
 
 
 class BenchRun(Entry):
@@ -104,14 +112,16 @@ class BenchRun(Entry):
     seconds: float  # of the method: without what only measures
     stage_seconds: dict[str, float]  # of the method
     measuring_seconds: dict[str, float]
-    win_rate: float
-    ci95: Interval | None  # over prompts; None of the base policy
+    value: float  # of the measure that is compared
+    win_rate: float | None  # over the base; None of a flow that has none
+    ci95: Interval | None  # of the value, over prompts; None of the base policy
+    measures: dict[str, float] = {}  # whatever else was measured, after the judged round
     difference: float | None = None  # to the baseline's run of this seed
     label_precision: float | None = None  # mean over rounds
-    kl_to_base: float
+    kl_to_base: float | None = None
     mean_tokens: float | None = None
     teacher_reward: float | None = None
-    curve: list[float | None] = []  # win rate after every round of the run
+    curve: list[float | None] = []  # the value after every round of the run
 
 
 class BenchRecipe(Entry):
@@ -121,7 +131,8 @@ class BenchRecipe(Entry):
     changes: list[tuple[str, str, str]]  # field, value in the baseline, value here
     config_digest: str  # with the first seed
     runs: list[BenchRun]
-    win_rate: Estimate
+    value: Estimate
+    win_rate: Estimate | None  # the same where the win rate is compared
     difference: Difference | None = None  # None of the baseline
 
 
@@ -139,6 +150,13 @@ class Bench(Entry):
     recipes: list[BenchRecipe]  # the baseline first
     failures: list[Failure] = []
     judge: str
+    measure: str  # that is compared
+    title: str = ""  # of the measure, in words
+    short: str = ""
+    unit: str = ""
+    better: Literal["higher", "lower"] | None = None
+    even: float | None = None  # its value where nothing has changed
+    others: dict[str, Other] = {}  # the measures of the baseline that are no sums
     seconds: float  # of this invocation
     computed_seconds: float  # of all artifacts, each once
     unshared_seconds: float  # had every run computed its own

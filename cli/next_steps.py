@@ -8,6 +8,7 @@ def next_steps() -> None:
 
     from cli.runs import beginning, changed_at
     from data.store.inventory import summaries
+    from flows.earlier import whole
     from reports.status import result_line
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -24,7 +25,7 @@ def next_steps() -> None:
     if going_on(folder / name):
         console.print(f"Last run: {name}. It is running.")
     elif name in found:
-        console.print(f"Last run: {name}. {result_line(found[name])}")
+        console.print(f"Last run: {name}. {result_line(whole(found[name]))}")
     if (report := folder / name / "report.html").exists():
         console.print(f"Its report: {report}")
         console.print(f"  tsalign open {name}   its report in the browser")

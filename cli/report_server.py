@@ -23,6 +23,7 @@ from data.places import going_on
 from data.store.inventory import run_folder, summaries
 from data.store.store import Store
 from data.summary import read_summary
+from flows.earlier import whole
 from flows.problems import log_of_a_command, unexpected
 from reports.compare import comparison_text
 from reports.index import index_html
@@ -56,7 +57,8 @@ class Reports:
             if path == "/":
                 found = summaries(self.runs_dir)
                 running = [name for name in found.readable if going_on(self.runs_dir / name)]
-                return _found(index_html(found, running))
+                shown = {name: whole(one) for name, one in found.readable.items()}
+                return _found(index_html(found._replace(readable=shown), running))
             if path == "/compare":
                 return _found(self.comparison(parse_qs(query).get("run", [])))
             name, _, file = path[1:].partition("/")
@@ -73,7 +75,7 @@ class Reports:
             InputError: there is no such run, or its summary cannot be read.
         """
         folder = run_folder(self.runs_dir, name)
-        summary = read_summary(folder / "summary.json")
+        summary = whole(read_summary(folder / "summary.json"))
         running = going_on(folder)
         html = _regular(folder / REPORT) if summary.finished and not running else None
         if html is None:
@@ -86,7 +88,9 @@ class Reports:
         """Two runs side by side. Raises InputError."""
         if len(names) != 2:
             raise InputError("Tick two runs to compare.")
-        a, b = (read_summary(run_folder(self.runs_dir, name) / "summary.json") for name in names)
+        a, b = (
+            whole(read_summary(run_folder(self.runs_dir, name) / "summary.json")) for name in names
+        )
         html = comparison_text(a, b, Store(self.store))
         return html.replace(_NAV, f'{_NAV}<a class="back" href="/">All runs</a>', 1)
 

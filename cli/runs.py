@@ -11,10 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.show import headline
+from data.measures import Measure
 from data.places import going_on
 from data.store.inventory import run_folder, summaries
 from data.summary import StageRecord, Summary, read_summary
-from reports.status import result_line, short_result, win_rate
+from flows.earlier import whole
+from reports.status import result_line, short_result
+from reports.text import of_headline, rounds_done
 
 RUNNING, FINISHED, STOPPED, BROKEN_OFF = "running", "finished", "stopped", "not finished"
 
@@ -31,9 +34,8 @@ def show_run(runs_dir: Path, name: str, *, as_json: bool = False) -> None:
         console.print(f"{name}: running, {_rounds(summary)} rounds finished")
     if summary is None:
         return
-    console.print(f"preparation: {stage_counts(summary.bootstrap)}")
-    for entry in summary.rounds:
-        console.print(f"round {entry.round}: {stage_counts(entry.stages)}")
+    for title, number, records in summary.parts():
+        console.print(f"{title if number else 'preparation'}: {stage_counts(records)}")
     headline(folder)
 
 
@@ -46,7 +48,9 @@ def stage_counts(stages: list[StageRecord]) -> str:
 def show_runs(runs_dir: Path, *, as_json: bool = False) -> None:
     """All runs of the folder, the latest last. Raises InputError where it cannot be read."""
     found = summaries(runs_dir)
-    runs = dict(found.readable) | {name: None for name in beginning(runs_dir)}
+    runs = {name: whole(one) for name, one in found.readable.items()} | {
+        name: None for name in beginning(runs_dir)
+    }
     folders = sorted(
         (runs_dir / name for name in runs), key=lambda folder: (changed_at(folder), folder)
     )
@@ -76,18 +80,23 @@ def beginning(runs_dir: Path) -> list[str]:
 
 def as_dict(folder: Path, summary: Summary | None) -> dict[str, Any]:
     """What `--json` gives of a run."""
-    state, rate = _state(folder, summary), win_rate(summary) if summary else None
+    state, result = _state(folder, summary), of_headline(summary) if summary else None
+    rate = summary.measures.get("win_rate") if summary else None
     return {
         "run": folder.name,
         "state": state,
         "changed": datetime.fromtimestamp(changed_at(folder), UTC).isoformat(timespec="seconds"),
         "recipe": summary.recipe if summary else None,
-        "rounds_finished": len(summary.rounds) if summary else 0,
+        "rounds_finished": rounds_done(summary) if summary else 0,
         "rounds": summary.config.get("rounds", 1) if summary else None,
         "win_rate": rate.value if rate else None,
         "ci95": rate.ci95 if rate else None,
         "judge": rate.judge if rate else None,
-        "adopted": rate.adopted if rate else None,
+        "adopted": rate.kept if rate else None,
+        "headline": summary.headline if summary and result else None,
+        "measures": {name: _number(one) for name, one in summary.measures.items()}
+        if summary
+        else {},
         "result": result_line(summary) if summary else "",
         "report": str(folder / "report.html") if summary and summary.report else None,
     }
@@ -97,7 +106,13 @@ def _summary(folder: Path) -> Summary | None:
     """None of a run that goes on and has not prepared its first round."""
     if not (folder / "summary.json").exists() and going_on(folder):
         return None
-    return read_summary(folder / "summary.json")
+    return whole(read_summary(folder / "summary.json"))
+
+
+def _number(measure: Measure) -> dict[str, Any]:
+    """A measure without its curve and its parts."""
+    wanted = {"value", "ci95", "n", "title", "unit", "better", "kept", "judge"}
+    return measure.model_dump(mode="json", include=wanted)
 
 
 def _table(folders: list[Path], runs: dict[str, Summary | None]) -> Table:
@@ -119,11 +134,11 @@ def _state(folder: Path, summary: Summary | None) -> str:
         return BROKEN_OFF
     if summary.finished:
         return FINISHED
-    return STOPPED if summary.rounds and summary.rounds[-1].stopped else BROKEN_OFF
+    return STOPPED if summary.stopped else BROKEN_OFF
 
 
 def _rounds(summary: Summary | None) -> str:
-    return f"{len(summary.rounds)} of {summary.config.get('rounds', 1)}" if summary else "0"
+    return f"{rounds_done(summary)} of {summary.config.get('rounds', 1)}" if summary else "0"
 
 
 def changed_at(folder: Path) -> float:

@@ -14,7 +14,9 @@ from data.store.digests import file_digest
 from data.store.inventory import run_folder
 from data.store.store import Store
 from data.summary import Summary, read_summary, write_summary
-from reports.status import format_status, verdict
+from flows.earlier import whole
+from reports.status import format_status, meaning
+from reports.text import of_headline
 from tasks.running.waiting import say
 
 MOST_WARNINGS = 3  # on the terminal; the report has all
@@ -22,15 +24,12 @@ MOST_WARNINGS = 3  # on the terminal; the report has all
 
 def headline(folder: Path, *, quiet: bool = False, store: str | None = None) -> None:
     """How a run stands: its rounds, its result and what that means, warnings, what comes next."""
-    from reports.rules import warnings
-    from reports.words import words
-
     console = Console(quiet=quiet, highlight=False)
-    summary = read_summary(folder / "summary.json")
+    summary = whole(read_summary(folder / "summary.json"))
     console.print(format_status(summary))
-    for sentence in verdict(summary):
+    for sentence in meaning(summary):
         say(console, sentence)
-    found = warnings(summary.base, summary.rounds, words(summary))
+    found = summary.warnings
     for warning in found[:MOST_WARNINGS]:
         say(console, f"Warning: {warning.text}")
     if len(found) > MOST_WARNINGS:
@@ -52,9 +51,10 @@ def next_commands(summary: Summary, folder: Path, store: str | None) -> list[str
         places = f" --runs-dir {shlex.quote(str(folder.parent))}"
     stored = places if store in (None, store_url()) else f"{places} --store {shlex.quote(store)}"
     commands = {f"tsalign open {name}{places}": "the report in the browser"}
-    if summary.rounds and not any(entry.adopted for entry in summary.rounds):
-        last = summary.rounds[-1].round  # of a refused policy
-        commands[f"tsalign chat {name} --rounds {last}{stored}"] = "base and the refused policy"
+    result = of_headline(summary)
+    if result and not result.kept:
+        refused = f"tsalign chat {name} --rounds {result.round}{stored}"
+        commands[refused] = "base and the refused policy"
     elif "policy" in summary.links:
         commands |= {
             f"tsalign chat {name}{stored}": "base and aligned policy, side by side",
@@ -111,7 +111,7 @@ def _writing(out: Path) -> Iterator[None]:
 
 
 def _with_a_round(runs_dir: Path, name: str) -> Summary:
-    summary = read_summary(run_folder(runs_dir, name) / "summary.json")
-    if not summary.rounds:
+    summary = whole(read_summary(run_folder(runs_dir, name) / "summary.json"))
+    if not summary.measures:
         raise InputError(f"{name}: no round is finished; run its recipe first")
     return summary

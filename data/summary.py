@@ -8,18 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from data.errors import CardinalityError, InputError
 from data.files import check_regular
+from data.measures import Entry, Fact, Interval, Measure, Verdict, Warned
 from data.recipes.spelling import current
+from data.sections import Section, Table
 from data.titles import address, means
-
-Interval = tuple[float, float]
-
-
-class Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class StageRecord(Entry):
@@ -251,10 +247,30 @@ class Summary(Entry):
     rounds: list[Round] = []
     final: Final | None = None
     notes: list[str] = []  # of the inputs, that are no errors
+    method: str = ""  # what ran, in a few words
+    headline: str = ""  # the measure that stands for the run
+    measures: dict[str, Measure] = {}
+    verdict: Verdict | None = None  # None: an earlier version wrote this summary
+    facts: list[Fact] = []
+    warnings: list[Warned] = []
+    checked: str = ""  # what the rules behind the warnings look at, where they found nothing
+    progress: Table | None = None  # a line per round, for a terminal
+    sections: list[Section] = []
+    stopped: str | None = None  # why the run ended before its end
+    work: list[StageRecord] = []  # stage calls of a flow without `rounds`
+
+    def parts(self) -> list[tuple[str, int, list[StageRecord]]]:
+        """Title, round (0: before the first) and stage calls of every part of the run."""
+        by_round = {entry.round: list(entry.stages) for entry in self.rounds}
+        for record in self.work:
+            by_round.setdefault(record.round, []).append(record)
+        first = "preparing" if by_round else "the run"
+        rest = [(f"round {number}", number, records) for number, records in by_round.items()]
+        return [(first, 0, self.bootstrap), *rest]
 
     def stages(self) -> list[StageRecord]:
         """Every stage call of the run, in order."""
-        return [*self.bootstrap, *(record for r in self.rounds for record in r.stages)]
+        return [record for _, _, records in self.parts() for record in records]
 
     def all_cached(self, seconds: float) -> "Summary":
         """The summary of an invocation that found everything done."""

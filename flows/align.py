@@ -19,7 +19,7 @@ from flows.outside import outside_of
 from flows.preflight.fitting import filled, left_out, said
 from flows.preflight.inputs import check_inputs
 from flows.recipe_files import working_in
-from flows.summarize import Book
+from flows.summarize import RunFolder
 from flows.table import Recipe, flow_of
 from flows.tracking import tracking_of
 from reports.prefect_ui import UiProgress
@@ -62,10 +62,10 @@ def known_seconds(folder: Path, recipe: RunRecipe) -> dict[str, float]:
         known = read_summary(folder / "summary.json")
     except InputError:
         return {}
-    if known.config_digest != config_digest(recipe) or not known.rounds:
+    if known.config_digest != config_digest(recipe):
         return {}
     found: dict[str, float] = {}
-    for record in known.rounds[-1].stages:
+    for record in known.parts()[-1][-1]:
         found[record.address] = found.get(record.address, 0.0) + record.computed_seconds
     return found
 
@@ -88,16 +88,15 @@ def run_recipe(
     with one_at_a_time(folder), UiProgress(books, quiet, verbose) as progress:
         run = open_run(recipe, store, folder, progress, redo, books)
         expected = known_seconds(folder, recipe)
-        book = Book(recipe, folder, run)
-        book.summary.notes = notes
+        kept = RunFolder(recipe, folder, run, notes)
+        run.so_far = kept.so_far
         try:
             with run.context.store.used(), run.active():
                 progress.section("Preparing")
                 progress.expect(expected)
                 if chosen:
                     progress.note(said(chosen))
-                models = flow_of(recipe)(run, recipe, book)
-                book.finish(models, seconds=monotonic() - started)
+                kept.finish(flow_of(recipe)(run, recipe), seconds=monotonic() - started)
                 if redo and not redo.begun:
                     raise InputError(
                         f"--stage: round {redo.round} of {recipe.run} has no stage "
@@ -105,7 +104,7 @@ def run_recipe(
                     )
         finally:
             run.context.loaded.close()
-    return str(book.folder)
+    return str(kept.folder)
 
 
 @flow(name="align", flow_run_name="{recipe.run}", persist_result=False)

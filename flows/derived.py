@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import ArtifactError, InputError
+from data.measures import Measure
 from data.statistics import win_rate
 from data.store.artifacts import Artifact
 from data.store.digests import file_digest, tree_digest
 from data.store.store import Store
 from data.summary import DatasetResult, Final, Gate, PolicySummary, Round, Summary
+from flows.earlier import whole
 
 _LINKS = ("policy", "student")
 _FILES = ("summary.json", "report.html", "error.log")
@@ -111,9 +113,27 @@ def contradictions(store: Store, summary: Summary) -> list[str]:
             for field, said, true in figures
             if _plain(said) != _plain(true)
         ]
-    if summary.finished and _plain(summary.final) != _plain(final_result(summary.rounds)):
+    final = final_result(summary.rounds)
+    if summary.finished and _plain(summary.final) != _plain(final):
         found.append("summary.json: final is not the result of the last adopted round")
-    return found
+    return [*found, *_measured(summary)]
+
+
+def _measured(summary: Summary) -> list[str]:
+    """Measures that are not what the rounds give; how they are worded may change."""
+    if not (summary.rounds and summary.verdict):
+        return []
+    true = whole(summary.model_copy(update={"verdict": None})).measures
+    return [
+        f"summary.json: measures.{name} is not what the rounds give"
+        for name, measure in summary.measures.items()
+        if name in true and _numbers(measure) != _numbers(true[name])
+    ]
+
+
+def _numbers(measure: Measure) -> Any:
+    curve = [(one.round, one.kept, _plain(one.value)) for one in measure.rounds]
+    return measure.round, measure.kept, _plain(measure.value), curve
 
 
 def _figures(

@@ -1,11 +1,12 @@
 """What a round measured, in the trackers that a recipe names."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
+from data.measures import Measure, RoundValue
 from data.recipes.recipe import RunRecipe
-from data.summary import Round, Summary
+from flows.result import Result
 from models.training.trackers import ROUNDS, Tracking, draw
 
 
@@ -19,60 +20,48 @@ def tracking_of(recipe: RunRecipe, folder: Path) -> Tracking | None:
     return tracking
 
 
-def draw_round(
-    tracking: Tracking | None, summary: Summary, entry: Round, losses: Mapping[str, float]
-) -> None:
-    """Draw a finished round, and the base policy as round 0 where it was measured.
-
-    Args:
-        losses: The last of each training's loss history, by "policy" and "student".
-    """
+def draw_measures(tracking: Tracking | None, result: Result, numbers: Set[int]) -> None:
+    """Draw what was measured in these rounds; round 0 is what the run began with."""
     if tracking is None:
         return
-    of_base = {f"policy/{name}": value for name, value in summary.base.items()}
-    trained = {f"{model}/final_loss": loss for model, loss in losses.items()}
-    points = {entry.round: _finite(measures(entry) | trained)}
-    if of_base:
-        points[0] = _finite(of_base)
-    draw(tracking, points)
+    points = {number: in_round(result, number) for number in sorted(numbers)}
+    last = max(numbers)
+    points[last] |= {f"{model}/final_loss": loss for model, loss in result.losses.items()}
+    draw(tracking, {number: _finite(values) for number, values in points.items()})
 
 
-def measures(entry: Round) -> dict[str, float | None]:
-    """The numbers of a round by name; shares from 0 to 1, KL in nats per answer."""
-    counts, student = entry.ledger, entry.student
-    values: dict[str, float | None] = {
-        "pairs/mined": counts.mined,
-        "pairs/labelled": counts.labelled,
-        "pairs/trained": counts.trained,
-        "pairs/reused": counts.reused,
-        "pairs/swap_rate": entry.swap_rate,
-        "pairs/label_precision": entry.label_precision,
-        "student/agreement_before": student.agreement_before,
-        "student/agreement": student.agreement_after,
-        "cost/teacher_calls": entry.teacher_calls,
-        "cost/tokens": entry.tokens,
-        "policy/adopted": float(entry.adopted),
-    }
-    if entry.policy:
-        low, high = entry.policy.ci95
-        values |= {
-            "policy/win_rate": entry.policy.win_rate,
-            "policy/win_rate_low": low,
-            "policy/win_rate_high": high,
-        }
-        values |= {
-            f"win_rate/{name}": part.win_rate for name, part in entry.policy.by_dataset.items()
-        }
-    if entry.drift:
-        values |= {f"policy/{name}": value for name, value in entry.drift}
-    if entry.gate:
-        values["policy/gate_win_rate"] = entry.gate.win_rate
+def numbers(result: Result) -> set[int]:
+    """The rounds that something was measured in; 1 of a flow that has none."""
+    found = {one.round for measure in result.measures.values() for one in measure.rounds}
+    return found or ({1} if result.measures else set())
+
+
+def in_round(result: Result, number: int) -> dict[str, float]:
+    """The numbers of a round by group and name; shares from 0 to 1, KL in nats per answer."""
+    values: dict[str, float] = {}
+    last = max(numbers(result))
+    for name, measure in result.measures.items():
+        whole = RoundValue(
+            round=last, **measure.model_dump(include={"value", "ci95", "kept", "parts"})
+        )
+        for one in measure.rounds or [whole]:
+            if one.round != number:
+                continue
+            place = f"{measure.group}/{name}" if measure.group else name
+            values[place] = one.value
+            if one.ci95:
+                values[f"{place}_low"], values[f"{place}_high"] = one.ci95
+            values |= {f"{name}/{part}": value.value for part, value in one.parts.items()}
+            if name == result.headline:
+                values[f"{measure.group or name}/adopted"] = float(one.kept)
     return values
 
 
-def _finite(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in values.items()
-        if value is not None and math.isfinite(value)
-    }
+def _whole(measure: Measure, number: int) -> RoundValue:
+    """What a measure without rounds is drawn as."""
+    known = measure.model_dump(include={"value", "ci95", "kept", "parts"})
+    return RoundValue(round=number, **known)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if math.isfinite(value)}

@@ -3,22 +3,22 @@
 Loads neither torch nor Prefect.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.durations import duration
 from data.errors import ArtifactError
+from data.measures import Measure, RoundValue
 from data.statistics import dataset_mean, outcome, win_rate
 from data.store.store import Store
-from data.summary import StageRecord, Summary, write_text
-from reports import text, view
+from data.summary import Summary, write_text
+from reports import text
 from reports.answers import sample_groups
-from reports.page import drift_charts, environment, win_chart
-from reports.report import evaluation_samples
-from reports.rules import warnings
-from reports.words import words
+from reports.drawing import SMALL, curve
+from reports.page import environment
+from reports.report import headline_answers
 
 Row = dict[str, Any]
 
@@ -39,50 +39,53 @@ def write_comparison(a: Summary, b: Summary, store: Store, out: Path) -> None:
 
 def comparison_text(a: Summary, b: Summary, store: Store) -> str:
     """The page of two runs, as `write_comparison` writes it."""
-    samples = []
+    answers = []
     for summary in (a, b):
         rows: list[Row] = []
         with suppress(ArtifactError):
-            rows = evaluation_samples(summary, store)
-        samples.append(rows)
-    return comparison_html(a, b, samples[0], samples[1])
+            rows = headline_answers(summary, store)
+        answers.append(rows)
+    return comparison_html(a, b, answers[0], answers[1])
 
 
 def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Sequence[Row]) -> str:
     """The page of two runs.
 
     Args:
-        a_rows, b_rows: Rows of `evaluation_samples`; empty where there are none.
+        a_rows, b_rows: Rows of `headline_answers`; empty where there are none.
     """
-    runs = (a, b)
-    labels = ("A", "B")
+    runs, labels = (a, b), ("A", "B")
     paired = compare_policies(a, b, a_rows, b_rows)
-    drift = [
-        (run.rounds, view.base_drift(run, rows))
-        for run, rows in zip(runs, (a_rows, b_rows), strict=True)
-    ]
-    return (
-        environment()
-        .get_template("report_compare.html.j2")
-        .render(
-            runs=runs,
-            labels=labels,
-            results=[text.result(run) for run in runs],
-            headlines=[text.headline(run) for run in runs],
-            changed=differences(a.config, b.config),
-            win_chart=win_chart([run.rounds for run in runs], labels),
-            rounds=round_rows(a, b),
-            datasets=dataset_rows(a, b, paired),
-            paired=paired,
-            groups=sample_groups(paired.rows) if paired.head_to_head else [],
-            totals_rows=total_rows(a, b),
-            drift_charts=drift_charts(drift, labels),
-            warned=[
-                warnings(base, run.rounds, words(run))
-                for run, (_, base) in zip(runs, drift, strict=True)
-            ],
-        )
+    shared = a.headline == b.headline
+    sums = [(name, one) for name, one in _known(a, b).items() if one.adds_up]
+    page = environment().get_template("report_compare.html.j2")
+    return page.render(
+        runs=runs,
+        labels=labels,
+        done=[text.rounds_done(run) for run in runs],
+        results=[text.of_headline(run) for run in runs],
+        headlines=[text.headline(run) for run in runs],
+        changed=differences(a.config, b.config),
+        curve=curve(a.headline, _sides(a, b, labels, a.headline)) if shared else "",
+        measures=measure_rows(a, b),
+        rounds=round_rows(a, b),
+        datasets=dataset_rows(a, b, paired),
+        paired=paired,
+        groups=sample_groups(paired.rows) if paired.head_to_head else [],
+        totals_rows=total_rows(a, b),
+        abouts=[f"{text.column(x, n).capitalize()}: {x.about}" for n, x in sums if x.about],
+        charts=charts(a, b, labels),
+        warned=[run.warnings for run in runs],
     )
+
+
+def _sides(a: Summary, b: Summary, labels: Sequence[str], name: str) -> dict[str, Measure | None]:
+    return {label: run.measures.get(name) for label, run in zip(labels, (a, b), strict=True)}
+
+
+def _known(a: Summary, b: Summary) -> dict[str, Measure]:
+    """Every measure that one of the runs has, A's first."""
+    return dict(a.measures) | {n: x for n, x in b.measures.items() if n not in a.measures}
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -109,9 +112,11 @@ def compare_policies(
     a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Sequence[Row]
 ) -> Paired:
     """The final policies of both runs on the prompts that both answered, joined by prompt."""
-    finals = text.result(a), text.result(b)
-    if not (finals[0] and finals[1]):
+    finals = [text.of_headline(run) for run in (a, b)]
+    if not all(final and final.kept for final in finals):
         return Paired(["A run without an adopted policy has nothing to pair."], [], None, None)
+    if not all(_judged(final) for final in finals):
+        return Paired(["The results are no answers that can be set side by side."], [], None, None)
     if not (a_rows and b_rows):
         return Paired(["An evaluation is no longer in this store."], [], None, None)
     mine = {row["prompt_id"]: row for row in a_rows}
@@ -169,26 +174,68 @@ def _row(x: Row, y: Row) -> Row:
     }
 
 
+def _judged(measure: Measure | None) -> bool:
+    """Whether a result rests on answers that somebody has judged."""
+    return measure is not None and any(one.evidence for one in measure.rounds)
+
+
 def _judge(summary: Summary) -> tuple[str, str]:
     """Who scored the answers; a teacher is known by its content, else by the recipe."""
-    final = text.result(summary)
+    final = text.of_headline(summary)
     if final is None or final.judge != "teacher":
         return (final.judge if final else "", "")
     made = [record.artifact for record in summary.bootstrap if record.kind == "teacher"]
     return "teacher", made[0] if made else str(summary.config.get("teacher", {}).get("model"))
 
 
-def round_rows(a: Summary, b: Summary) -> list[dict[str, Any]]:
+def measure_rows(a: Summary, b: Summary) -> list[tuple[str, str, list[Measure | None]]]:
+    """(what, unit, in A and in B) of every measure that is no sum."""
+    return [
+        (text.title(one, name), one.unit, [run.measures.get(name) for run in (a, b)])
+        for name, one in _known(a, b).items()
+        if not one.adds_up
+    ]
+
+
+class Rounds(NamedTuple):
+    """What is better or worse round by round, in both runs."""
+
+    columns: list[tuple[str, str]]  # title and unit
+    rows: list[tuple[int, list[list[RoundValue | None]]]]  # per measure, of A and of B
+
+
+def round_rows(a: Summary, b: Summary) -> Rounds:
     """Rounds of A and B with the same number side by side; None where one run has none."""
-    sides = [{entry.round: entry for entry in run.rounds} for run in (a, b)]
-    numbers = sorted(sides[0].keys() | sides[1].keys())
-    return [{"round": n, "sides": [side.get(n) for side in sides]} for n in numbers]
+    has = [{n for n, x in run.measures.items() if x.better and x.rounds} for run in (a, b)]
+    shown = {n: x for n, x in _known(a, b).items() if n in has[0] | has[1]}
+    curves = [
+        [
+            {one.round: one for one in (measure.rounds if measure else [])}
+            for measure in _sides(a, b, ("A", "B"), name).values()
+        ]
+        for name in shown
+    ]
+    numbers = sorted({number for pair in curves for side in pair for number in side})
+    return Rounds(
+        [(text.column(one, name), one.unit) for name, one in shown.items()],
+        [(n, [[side.get(n) for side in pair] for pair in curves]) for n in numbers],
+    )
+
+
+def charts(a: Summary, b: Summary, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Small charts of what is neither better nor worse, nor a sum, round by round."""
+    found = [
+        {"title": text.title(one, name), "svg": curve(name, _sides(a, b, labels, name), SMALL)}
+        for name, one in _known(a, b).items()
+        if not (one.better or one.adds_up)
+    ]
+    return [one for one in found if one["svg"]]
 
 
 def dataset_rows(a: Summary, b: Summary, paired: Paired) -> list[dict[str, Any]]:
     """Per data set the results of A and B over their base, and of B over A where paired."""
-    finals = text.result(a), text.result(b)
-    parts = [final.by_dataset if final else {} for final in finals]
+    finals = [text.of_headline(run) for run in (a, b)]
+    parts = [final.parts if final and a.headline == b.headline else {} for final in finals]
     nothing: dict[str, Any] = {"by_dataset": {}}
     against = (paired.head_to_head or nothing)["by_dataset"]
     scores = (paired.scores or nothing)["by_dataset"]
@@ -205,34 +252,23 @@ def dataset_rows(a: Summary, b: Summary, paired: Paired) -> list[dict[str, Any]]
 
 
 def total_rows(a: Summary, b: Summary) -> list[tuple[str, str, str]]:
-    """(what, in A, in B): the ledgers' sums and what the runs cost."""
-    ledger = [
-        ("prompts asked", "asked"),
-        ("answers generated", "generated"),
-        ("usable answers", "usable"),
-        ("pairs made", "mined"),
-        ("reversed", "swapped"),
-        ("pairs labelled", "labelled"),
-        ("pairs trained on", "trained"),
+    """(what, in A, in B): the measures that add up, and what the runs cost in time."""
+    rows = []
+    for name, one in _known(a, b).items():
+        if one.adds_up:
+            sides = [run.measures.get(name) for run in (a, b)]
+            left, right = (text.written(x.value if x else None, one.unit) for x in sides)
+            rows.append((text.title(one, name), left, right))
+    seconds = {
+        "time, all computed": "computed_seconds",
+        "time, last invocation": "seconds",
+        "saved by reuse": "saved_seconds",
+    }
+    return rows + [
+        (title, duration(_sum(a, field)), duration(_sum(b, field)))
+        for title, field in seconds.items()
     ]
-    rows: list[tuple[str, Callable[[Summary], str]]] = [
-        (title, _counted(name)) for title, name in ledger
-    ]
-    rows += [
-        ("teacher calls to label", lambda run: f"{view.teacher_work(run.rounds)['made']:,}"),
-        ("saved against labelling all", lambda run: f"{view.teacher_work(run.rounds)['saved']:,}"),
-        ("answer tokens", lambda run: f"{sum(entry.tokens for entry in run.rounds):,}"),
-        ("time, all computed", lambda run: duration(_sum(run, "computed_seconds"))),
-        ("time, last invocation", lambda run: duration(_sum(run, "seconds"))),
-        ("saved by reuse", lambda run: duration(_sum(run, "saved_seconds"))),
-    ]
-    return [(title, value(a), value(b)) for title, value in rows]
-
-
-def _counted(name: str) -> Callable[[Summary], str]:
-    return lambda run: f"{sum(getattr(entry.ledger, name) for entry in run.rounds):,}"
 
 
 def _sum(run: Summary, name: str) -> float:
-    records: list[StageRecord] = run.stages()
-    return float(sum(getattr(record, name) for record in records))
+    return float(sum(getattr(record, name) for record in run.stages()))

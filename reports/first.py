@@ -1,26 +1,17 @@
-"""The first screen of a report: by whose judgement, at what cost, and what should worry a reader.
+"""The first screen of a report: what the result rests on, at what cost, what should worry a reader.
 
-Whether it is better, and by how much, is `report_text.headline`.
+Whether it is better, and by how much, is `reports.text.headline`.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data.durations import duration
-from data.summary import Summary
-from reports import text, view
-from reports.rules import Warned
-from reports.words import Words
+from data.measures import Fact, Measure
+from data.summary import StageRecord, Summary
+from reports.text import column, title, written
 
-FEW_PROMPTS = 100  # held out; fewer leave an interval of about 20 points
-
-
-class Fact(NamedTuple):
-    """A number or a name, and what it is."""
-
-    title: str
-    value: str
-    text: str
+MOST = 3  # measures shown as tiles, where the flow names no facts
 
 
 class Worry(NamedTuple):
@@ -29,86 +20,36 @@ class Worry(NamedTuple):
     title: str  # of that section
 
 
-def judge_box(summary: Summary, words: Words) -> str:
-    """What it means that the teacher alone has judged; empty where another judge has."""
-    final = text.result(summary)
-    if final is None or final.judge != "teacher":
-        return ""
-    took_part = (
-        "The teacher that labelled the training pairs has also judged the result."
-        if words.who == "the teacher"
-        else "The teacher has decided which policies were kept and has also judged the result."
-    )
-    return (
-        f"{took_part} So {text.percent(final.win_rate)} says how often the teacher, not a person, "
-        "prefers the new answers. A policy can please its teacher with length, phrases or mistakes "
-        "that the teacher does not see, and no number on this page tells that from better answers. "
-        "Before you rely on it, read answers, and let people or a model that took no part compare "
-        "them."
-    )
-
-
-def facts(summary: Summary, words: Words) -> list[Fact]:
-    """By whose judgement, and the cost: teacher calls, tokens, time. Empty without a round."""
-    if not summary.rounds:
+def facts(summary: Summary) -> list[Fact]:
+    """The flow's, or its first measures, and the time. Empty as long as nothing is measured."""
+    if not summary.measures:
         return []
-    return [_judge(summary), _calls(summary, words), _made(summary, words), _time(summary)]
+    return [*(summary.facts or _measured(summary)), _time(summary)]
 
 
-def _judge(summary: Summary) -> Fact:
-    last = summary.rounds[-1]
-    if text.pairs_only(summary):
-        return Fact("Answers", f"{last.ledger.generated:,}", "recorded answers")
-    if text.is_logged(summary):
-        return Fact(
-            "To beat",
-            text.percent(last.student.longer_baseline),
-            "agreement of the rule “the longer answer is better” with "
-            f"{text.judge_name(summary)}, by whose recorded judgments the student is judged",
+def _measured(summary: Summary) -> list[Fact]:
+    others = [(n, m) for n, m in summary.measures.items() if n != summary.headline]
+    return [
+        Fact(
+            title=_capital(column(measure, name)),
+            value=written(measure.value, measure.unit),
+            text=measure.about or _said(title(measure, name), measure),
         )
-    final = text.result(summary)
-    judge = final.judge if final else summary.config.get("evaluate", {}).get("judge", "teacher")
-    who = {
-        "teacher": "the model that the policy was trained to please",
-        "oracle": "an exact program that the loop never sees",
-    }
-    return Fact("Judged by", judge, who.get(judge, ""))
+        for name, measure in others[:MOST]
+    ]
 
 
-def _calls(summary: Summary, words: Words) -> Fact:
-    made = sum(entry.teacher_calls for entry in summary.rounds)
-    generated = sum(entry.ledger.generated for entry in summary.rounds)
-    if text.pairs_only(summary):
-        return Fact("Judge’s calls", f"{made:,}", "calls of a judge to correct the order of pairs")
-    if text.is_logged(summary):
-        said = f"judgments of {words.who} used to label pairs, of {generated:,} recorded"
-        return Fact("Judgments used", f"{made:,}", f"{said} for the training prompts")
-    said = "teacher calls to label pairs"
-    if words.reader == "the teacher":
-        said += ", one for every answer"
-    elif 0 < made < generated:
-        said += f"; labelling every answer would take {generated:,}"
-    if checks := view.teacher_checks(summary):
-        return Fact("Teacher calls", f"{made:,}", f"{said}. {checks:,} more to judge the policies")
-    return Fact("Teacher calls", f"{made:,}", f"{said}. Checks on dev and test prompts come on top")
+def _said(called: str, measure: Measure) -> str:
+    unit = measure.unit if measure.unit not in ("share", "count", "score", "") else ""
+    return f"{called}, {unit}" if unit else called
 
 
-def _made(summary: Summary, words: Words) -> Fact:
-    ledgers = [entry.ledger for entry in summary.rounds]
-    trained, asked = sum(x.trained for x in ledgers), sum(x.asked for x in ledgers)
-    tokens = sum(entry.tokens for entry in summary.rounds)
-    pairs = f"preference pairs {'made' if text.pairs_only(summary) else 'trained on'}"
-    if text.is_logged(summary):
-        return Fact("Pairs", f"{trained:,}", f"{pairs}, from {asked:,} prompts")
-    return Fact(
-        "Answer tokens",
-        f"{tokens:,}",
-        f"generated to train, for {trained:,} {pairs}, from {asked:,} prompts",
-    )
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _time(summary: Summary) -> Fact:
-    total = view.stage_totals(summary.stages())
+    total = stage_totals(summary.stages())
     seconds = summary.seconds if summary.finished else total["seconds"]
     said = "this time" if summary.finished else "this time so far"
     if total["saved"]:
@@ -117,26 +58,65 @@ def _time(summary: Summary) -> Fact:
             f"{total['calls']} stages"
         )
         said += f" and {total['shards_reused']} shards" if total["shards_reused"] else ""
-    return Fact("Time", duration(seconds), said)
+    return Fact(title="Time", value=duration(seconds), text=said)
 
 
-def worries(summary: Summary, warned: Sequence[Warned], titles: dict[str, str]) -> list[Worry]:
+def worries(summary: Summary, titles: dict[str, str]) -> list[Worry]:
     """What a reader should look at before believing the headline, each with its section.
 
     Args:
         titles: Of the sections that this report has; the first takes what has no section.
     """
-    first = next(iter(titles.items()), ("", ""))
+    first = next(iter(titles.items()))
     found = [
         Worry(one.found, *((one.section, titles[one.section]) if one.section in titles else first))
-        for one in warned
+        for one in summary.warnings
     ]
-    final = text.result(summary)
-    n = sum(result.n for result in final.by_dataset.values()) if final else 0
-    if 0 < n < FEW_PROMPTS and "datasets" in titles:
-        few = f"Only {n} prompts were held out to judge; the interval is wide."
-        found.append(Worry(few, "datasets", titles["datasets"]))
     if notes := len(summary.notes):
         said = f"{notes} note{'s' * (notes != 1)} on the inputs, from the checks before the run."
-        found.append(Worry(said, "provenance", "Provenance"))
+        found.append(Worry(said, "provenance", titles["provenance"]))
     return found
+
+
+def stage_totals(records: Sequence[StageRecord]) -> dict[str, Any]:
+    """Calls, how many were reused, seconds now, when first computed, and saved by reuse."""
+    return {
+        "calls": len(records),
+        "cached": sum(record.cached for record in records),
+        "seconds": sum(record.seconds for record in records),
+        "computed": sum(record.computed_seconds for record in records),
+        "shards": sum(record.shards for record in records),
+        "shards_reused": sum(record.shards_reused for record in records),
+        "saved": sum(record.saved_seconds for record in records),
+    }
+
+
+class Spent(NamedTuple):
+    """What a part of a run took: a line of the table of costs."""
+
+    title: str
+    totals: dict[str, Any]  # of `stage_totals`
+    amounts: list[str]  # of the measures that are costs
+    last: bool = False
+
+
+def costs(summary: Summary) -> dict[str, Measure]:
+    """The measures of what a run spent, part by part."""
+    found = summary.measures.items()
+    return {name: one for name, one in found if one.group == "cost" and one.adds_up}
+
+
+def spent(summary: Summary) -> list[Spent]:
+    """Every part of a run, and the whole."""
+    measures = list(costs(summary).values())
+
+    def amounts(number: int) -> list[str]:
+        known = [{one.round: one.value for one in x.rounds}.get(number) for x in measures]
+        return [written(value, x.unit) for value, x in zip(known, measures, strict=True)]
+
+    lines = [
+        Spent(name, stage_totals(records), amounts(number))
+        for name, number, records in summary.parts()
+    ]
+    whole = [written(x.value, x.unit) for x in measures]
+    return [*lines, Spent("all", stage_totals(summary.stages()), whole, last=True)]

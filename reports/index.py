@@ -7,10 +7,10 @@ from markupsafe import Markup
 
 from data.store.inventory import Runs
 from data.summary import Summary
-from reports import text, view
+from reports import text
+from reports.first import stage_totals
 from reports.page import environment
 from reports.plots import interval_bar
-from reports.words import words
 
 
 class Row(NamedTuple):
@@ -18,12 +18,12 @@ class Row(NamedTuple):
 
     run: str
     recipe: str
-    headline: dict[str, str]
+    headline: text.Headline
     value: float | None  # of the headline, where it is a share
     bar: Markup
     judge: str
     rounds: int
-    calls: int
+    calls: int | None  # to label; None where nothing asks a teacher
     seconds: float
     finished: str  # UTC, ISO 8601; empty while it has not
     running: bool
@@ -45,38 +45,21 @@ def index_html(runs: Runs, running: Collection[str] = ()) -> str:
 
 
 def _row(summary: Summary, running: bool) -> Row:
-    headline = text.headline(summary)
-    share, ends = _share(summary)
+    measure = text.of_headline(summary)
+    share = measure.value if measure and measure.unit == "share" else None
+    calls = summary.measures.get("teacher_calls")
     return Row(
         run=summary.run,
-        recipe=f"{summary.recipe}{words(summary).kind}, seed {summary.seed}",
-        headline=headline,
+        recipe=f"{summary.method or summary.recipe}, seed {summary.seed}",
+        headline=text.headline(summary),
         value=share,
-        bar=interval_bar(share, ends) if share is not None and ends else Markup(""),
-        judge=_judge(summary),
-        rounds=len(summary.rounds),
-        calls=sum(entry.teacher_calls for entry in summary.rounds),
-        seconds=float(view.stage_totals(summary.stages())["computed"]),
+        bar=interval_bar(share, measure.ci95)
+        if measure and share is not None and measure.ci95
+        else Markup(""),
+        judge=measure.judge if measure else "",
+        rounds=text.rounds_done(summary),
+        calls=int(calls.value) if calls else None,
+        seconds=float(stage_totals(summary.stages())["computed"]),
         finished="" if running else summary.finished or "",
         running=running,
     )
-
-
-def _share(summary: Summary) -> tuple[float | None, tuple[float, float] | None]:
-    """The headline's number with its interval, where it is a share."""
-    if final := text.result(summary):
-        return final.win_rate, final.ci95
-    if text.is_logged(summary) and not text.pairs_only(summary):
-        student = summary.rounds[-1].student
-        return student.agreement_after, student.ci95_after
-    judged = [entry.policy for entry in summary.rounds if entry.policy]
-    return (judged[-1].win_rate, judged[-1].ci95) if judged else (None, None)
-
-
-def _judge(summary: Summary) -> str:
-    final = text.result(summary)
-    if final:
-        return final.judge
-    if text.is_logged(summary):
-        return text.judge_name(summary)
-    return str(summary.config.get("evaluate", {}).get("judge", "teacher"))

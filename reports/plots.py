@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from data.sections import Chart
+
 MAX_TICKS = 9  # labels on the x axis; of more rounds every second or third is named
 MAX_NUMBERS = 7  # points that get their value written beside them
 # Of a chart outside of a report.
@@ -190,6 +192,46 @@ def _mark(
         f'<g class="{series.style}{hollow}"><title>{escape(text)}</title>{whisker}'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"/></g>'
     )
+
+
+def bars(drawn: Chart) -> Markup:
+    """Bars beside each other over every label, from zero; empty without points."""
+    points = [point for one in drawn.series for point in one.points]
+    if not points:
+        return Markup("")
+    width, height, left, right, top, bottom = 360, 220, 48, 12, 30 if drawn.unit else 16, 38
+    values = [0.0, *(point.value for point in points)]
+    marks = ticks(min(values), max(values) or 1.0)
+
+    def at_y(value: float) -> float:
+        return (
+            height - bottom - (height - top - bottom) * (value - marks[0]) / (marks[-1] - marks[0])
+        )
+
+    parts = [_grid(mark, marks, at_y(mark), left, width - right, drawn.share) for mark in marks]
+    place = (width - left - right) / len(drawn.labels)
+    every, bar = -(-len(drawn.labels) // MAX_TICKS), 0.7 * place / len(drawn.series)
+    for number_of, label in enumerate(drawn.labels):
+        if number_of % every == 0:
+            at = f'x="{left + place * (number_of + 0.5):.1f}" y="{height - 20}"'
+            parts.append(f'<text class="tick" {at}>{escape(label)}</text>')
+    middle = (left + width - right) / 2
+    parts.append(
+        f'<text class="axis" x="{middle:.1f}" y="{height - 4}">{escape(drawn.axis)}</text>'
+    )
+    if drawn.unit:
+        parts.append(f'<text class="unit" x="0" y="11">{escape(drawn.unit)}</text>')
+    for rank, one in enumerate(drawn.series):
+        for point in one.points:
+            x = left + place * (point.x + 0.15) + bar * rank
+            low, high = sorted((at_y(0.0), at_y(point.value)))
+            text = f"{one.name}, {drawn.labels[point.x]}: {number(point.value, drawn.share)}"
+            parts.append(
+                f'<g class="{"second" if one.second else "first"}"><title>{escape(text)}</title>'
+                f'<path class="column" d="M{x:.1f} {low:.1f}h{bar:.1f}V{high:.1f}h-{bar:.1f}Z"/>'
+                "</g>"
+            )
+    return _svg(drawn.says or drawn.title, width, height, parts)
 
 
 def interval_bar(value: float, interval: tuple[float, float], style: str = "first") -> Markup:

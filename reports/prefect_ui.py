@@ -24,9 +24,10 @@ from prefect.artifacts import (
 from prefect.exceptions import MissingContextError
 
 from data.places import report_url
-from data.summary import Round, Summary
-from reports.page import win_chart
+from data.summary import Summary
+from reports.drawing import headline_curve
 from reports.plots import alone
+from reports.text import ends, of_headline, rounds_done, title, written
 from tasks.running.books import Books
 from tasks.running.progress import Progress
 
@@ -78,21 +79,25 @@ class UiProgress(Progress):
             get_run_logger().info(text)
 
 
-def publish_round(summary: Summary, entry: Round, rows: Sequence[dict[str, Any]]) -> None:
-    """The round's artifacts: table of rounds so far, samples, plot.
+def publish_result(summary: Summary, rows: Sequence[dict[str, Any]]) -> None:
+    """What there is so far: table, answers, plot.
 
-    `rows` are EVALUATION rows with the `messages` of their prompts.
+    Args:
+        rows: Of the EVALUATION at hand, with the `messages` of their prompts; empty without one.
     """
-    name = f"{summary.run}, round {entry.round}"
-    create_table_artifact(
-        [round_row(one) for one in summary.rounds], key="rounds", description=f"After {name}"
-    )
-    create_markdown_artifact(samples(rows), key="samples", description=f"Answers of {name}")
-    create_image_artifact(
-        data_uri(str(win_chart([summary.rounds]))),
-        key="win-rate",
-        description=f"Win rate over the base after every round, with 95 % intervals: {name}",
-    )
+    name = f"{summary.run}, round {rounds_done(summary)}"
+    create_table_artifact(table_rows(summary), key="rounds", description=f"After {name}")
+    if rows:
+        create_markdown_artifact(samples(rows), key="samples", description=f"Answers of {name}")
+    measure = of_headline(summary)
+    if measure and (curve := headline_curve(summary)):
+        called = title(measure, summary.headline)
+        create_image_artifact(
+            data_uri(str(curve)),
+            key=summary.headline.replace("_", "-"),
+            description=f"{called[:1].upper()}{called[1:]} after every round, with 95 % "
+            f"intervals: {name}",
+        )
 
 
 def publish_report(summary: Summary, path: Path) -> None:
@@ -116,26 +121,24 @@ def report_link(run: str, path: Path) -> str:
     )
 
 
-def round_row(entry: Round) -> dict[str, Any]:
-    """A line of the table of rounds."""
-    ledger, student = entry.ledger, entry.student
-    row = {
-        "round": entry.round,
-        "prompts": ledger.asked,
-        "completions": ledger.generated,
-        "pairs mined": ledger.mined,
-        "swapped": f"{entry.swap_rate:.0%}",
-        "pairs trained": ledger.trained,
-        "student agrees": f"{_share(student.agreement_before)} → {_share(student.agreement_after)}",
-        "labels right": _share(entry.label_precision),
-    }
-    if entry.policy:
-        low, high = entry.policy.ci95
-        row["win rate"] = f"{entry.policy.win_rate:.1%} ({low:.1%} to {high:.1%})"
-        row["adopted"] = "yes" if entry.adopted else "no"
-    row["seconds"] = round(sum(stage.seconds for stage in entry.stages), 1)
-    row["stages reused"] = f"{sum(s.cached for s in entry.stages)} of {len(entry.stages)}"
-    return row
+def table_rows(summary: Summary) -> list[dict[str, Any]]:
+    """A line per round, with what its stages took; of a flow without rounds, per measure."""
+    if summary.progress is None:
+        return [
+            {
+                "measure": title(measure, name),
+                "value": written(measure.value, measure.unit),
+                "95 % interval": ends(measure.ci95, measure.unit),
+            }
+            for name, measure in summary.measures.items()
+        ]
+    heads = [column.title for column in summary.progress.columns]
+    lines = [dict(zip(heads, map(str, row.cells), strict=True)) for row in summary.progress.rows]
+    for line, entry in zip(lines, summary.rounds, strict=False):
+        line["seconds"] = f"{sum(record.seconds for record in entry.stages):.1f}"
+        reused = sum(record.cached for record in entry.stages)
+        line["stages reused"] = f"{reused} of {len(entry.stages)}"
+    return lines
 
 
 def samples(rows: Sequence[dict[str, Any]]) -> str:
@@ -145,8 +148,8 @@ def samples(rows: Sequence[dict[str, Any]]) -> str:
     won = [row for row in judged if row["policy_score"] > row["base_score"]][:SAMPLES]
     lost = [row for row in judged[::-1] if row["policy_score"] < row["base_score"]][:SAMPLES]
     parts = []
-    for title, chosen in (("Best wins", won), ("Worst losses", lost)):
-        parts.append(f"## {title}\n" + ("" if chosen else "\nNone.\n"))
+    for heading, chosen in (("Best wins", won), ("Worst losses", lost)):
+        parts.append(f"## {heading}\n" + ("" if chosen else "\nNone.\n"))
         parts += [_sample(row) for row in chosen]
     return "\n".join(parts)
 
@@ -173,7 +176,3 @@ def _quoted(text: str) -> str:
 
 def data_uri(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(alone(svg).encode()).decode()
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"

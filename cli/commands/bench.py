@@ -20,6 +20,10 @@ def bench(
     *,
     seeds: Annotated[str, Option(metavar="N", help="How many, or which, as 0,1,2.")] = "5",
     equal: Annotated[Budget, Option(help="What every recipe may spend as much of.")] = "prompts",
+    measure: Annotated[
+        str | None,
+        Option(metavar="NAME", help="What is compared; by default the headline of the first."),
+    ] = None,
     name: Annotated[str, Option(metavar="NAME", help="Name of the bench.")] = "bench",
     overrides: Overrides = None,
     workers: Annotated[
@@ -36,6 +40,7 @@ def bench(
         recipes,
         seeds=seeds,
         equal=equal,
+        measure=measure,
         name=name,
         overrides=overrides or [],
         workers=workers,

@@ -14,9 +14,8 @@ import yaml
 from data.paths import named_path
 from data.recipes.recipe import NONE, SMALL, WORLD
 from data.summary import Round, Summary
-from reports.rules import warnings
-from reports.text import interval, judge_name, percent
-from reports.words import words
+from flows.earlier import whole
+from reports.text import headline, interval, percent
 
 PLEASED = (
     "**The only judge is the teacher that labelled the training pairs.** The number says how well "
@@ -128,7 +127,8 @@ def _base_of(exported: Exported) -> str:
 
 def _title(exported: Exported) -> Iterator[str]:
     summary, entry = exported.summary, exported.entry
-    yield f"# {summary.run}" + (f", round {entry.round}" if entry else ", student")
+    of = ", student" if exported.kind == "student" else f", round {entry.round}" if entry else ""
+    yield f"# {summary.run}{of}"
     yield ""
     config = summary.config
     method = _METHODS.get(summary.recipe, summary.recipe)
@@ -154,7 +154,7 @@ def _title(exported: Exported) -> Iterator[str]:
 def _teacher(summary: Summary) -> str:
     logged = summary.config.get("logged")
     if logged:
-        return f"a recorded judge ({judge_name(summary)})"
+        return f"a recorded judge ({logged.get('judge', 'recorded judge')})"
     return f"the teacher, {shown(summary.config['teacher']['model'])}"
 
 
@@ -170,7 +170,9 @@ def _result(exported: Exported) -> Iterator[str]:
 
 def _win_rate(exported: Exported) -> Iterator[str]:
     entry = exported.entry
-    assert entry is not None
+    if entry is None:  # of a flow without such rounds
+        yield headline(whole(exported.summary)).text
+        return
     if not exported.adopted:
         rate = f" (it won {percent(entry.gate.win_rate)} there)" if entry.gate else ""
         yield (
@@ -227,9 +229,9 @@ def _agreement(summary: Summary) -> Iterator[str]:
 
 def _warnings(exported: Exported) -> Iterator[str]:
     last = exported.entry.round if exported.entry else len(exported.summary.rounds)
-    rounds = [entry for entry in exported.summary.rounds if entry.round <= last]
-    base = {"kl_to_base": 0.0} | exported.summary.base
-    found = warnings(base, rounds, words(exported.summary))
+    found = [
+        one for one in whole(exported.summary).warnings if not min(one.rounds, default=0) > last
+    ]
     if exported.kind == "student":
         found = [one for one in found if one.section != "drift"]  # of the policy
     if found:
@@ -251,10 +253,11 @@ def _making(exported: Exported) -> Iterator[str]:
         rows += [
             ("base policy", shown(training["model"])),
             ("base's files", exported.base_digest or "unknown"),
-            ("teacher", shown(config["teacher"]["model"])),
-            ("student", shown(config["student"]["model"])),
-            ("rounds", ", ".join(_round(entry) for entry in summary.rounds)),
         ]
+        others = {name: config.get(name, {}).get("model") for name in ("teacher", "student")}
+        rows += [(name, shown(model)) for name, model in others.items() if model]
+        done = ", ".join(_round(entry) for entry in summary.rounds)
+        rows += [("rounds", done)] if done else []
     known = ("method", "losses", "beta", "learning_rate", "epochs", "batch_size", "max_length")
     rows += [(name.replace("_", " "), _value(training[name])) for name in known if name in training]
     rows += [

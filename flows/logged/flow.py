@@ -5,13 +5,16 @@ answers to held-out prompts as the judge does, before and after, beside the rule
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from data.recipes.logged import LoggedConfig
 from data.recipes.recipe import FRESH
 from data.store.artifacts import Artifact
+from data.summary import Round, StudentSummary
 from flows.logged.recipe import LoggedRecipe
+from flows.logged.told import told
 from flows.loop.inputs import ready
+from flows.loop.summary import ledger
+from flows.result import Made, Result
 from tasks.distill import distill
 from tasks.gate import agreement
 from tasks.logged import (
@@ -162,12 +165,61 @@ def distill_from_logs(name: str, *, run: Run, recipe: LoggedRecipe, logs: Logs) 
     )
 
 
-def learn_from_logs(run: Run, recipe: LoggedRecipe, book: Any) -> dict[str, Model]:
+def learn_from_logs(run: Run, recipe: LoggedRecipe) -> Made:
     """One round over recorded completions and judgments, for the student alone."""
     logs = import_logs(run, recipe.logged)
-    book.prepared()
+    run.so_far(lambda: Result(headline="agreement", measures={}))
     run.progress.section("Logged completions")
     run.round = 1
     outcome = distill_from_logs(recipe.run, run=run, recipe=recipe, logs=logs)
-    book.logged_done(outcome)
-    return {"student": outcome.student}
+    return lambda: learned(run, recipe, outcome)
+
+
+def learned(run: Run, recipe: LoggedRecipe, outcome: LoggedOutcome) -> Result:
+    """What the student has learned."""
+    entry = logged_summary(outcome)
+    entry.stages = run.take_records()
+    student = entry.student
+    if student.pairs:
+        run.progress.note(
+            f"student agrees with the judge on {student.agreement_before:.1%} of held-out "
+            f"pairs before, {student.agreement_after:.1%} after; the longer answer: "
+            f"{student.longer_baseline:.1%}"
+        )
+    config = recipe.model_dump(mode="json", exclude_none=True)
+    losses = {"student": outcome.student.meta["final_loss"]}
+    found = told(config, entry)
+    return found.with_models({"student": outcome.student}, losses)
+
+
+def logged_summary(outcome: LoggedOutcome) -> Round:
+    """A round over logged completions: no policy, the student against the recorded judge."""
+    result = ledger(
+        outcome.asked,
+        [outcome.completions],
+        outcome.mined,
+        outcome.preferences,
+        too_long=outcome.student.meta["too_long"],
+    )
+    before, after, longer = outcome.before.meta, outcome.after.meta, outcome.longer.meta
+    return Round(
+        round=1,
+        ledger=result,
+        teacher_calls=outcome.preferences.meta["teacher_calls"],
+        swap_rate=result.swap_rate,
+        student=StudentSummary(
+            agreement_before=before["agreement"],
+            agreement_after=after["agreement"],
+            ci95_before=before["ci95"],
+            ci95_after=after["ci95"],
+            pairs=after["pairs"],
+            longer_baseline=longer["agreement"],
+            ci95_longer=longer["ci95"],
+            equal_length_before=outcome.before_equal.meta["agreement"],
+            ci95_equal_length_before=outcome.before_equal.meta["ci95"],
+            equal_length_longer=outcome.longer_equal.meta["agreement"],
+            equal_length_after=outcome.after_equal.meta["agreement"],
+            ci95_equal_length_after=outcome.after_equal.meta["ci95"],
+            equal_length_pairs=outcome.after_equal.meta["pairs"],
+        ),
+    )

@@ -44,6 +44,10 @@ class LoggedRecipe(RunRecipe):
     def max_length(self) -> int:
         return self.student.max_length
 
+    def yardstick(self) -> Values:
+        margin = self.teacher.min_margin
+        return {"logged": self.logged.model_dump(mode="json"), "teacher.min_margin": margin}
+
     def about(self) -> str:
         return "a student learns from recorded answers and judgments; nothing is generated."
 

@@ -1,20 +1,30 @@
 """The flow of the loop: every round starts from the models the one before left."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+
 from data.errors import InputError
+from data.summary import Final, Round
+from flows.derived import final_result
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import gather
 from flows.loop.recipe import AlignRecipe
 from flows.loop.round import align_round
-from flows.loop.state import State, Stopped
-from flows.summarize import Book
+from flows.loop.rules import hardly_moved
+from flows.loop.state import Outcome, State, Stopped
+from flows.loop.summary import base_summary, round_summary, stopped_summary
+from flows.loop.told import told
+from flows.result import Made, Result
 from tasks.stage import Model, Run
 
 
-def rounds(run: Run, recipe: AlignRecipe, book: Book) -> dict[str, Model]:
+def rounds(run: Run, recipe: AlignRecipe) -> Made:
     """The loop: every round starts from the models the one before left."""
+    done: list[Round] = []
+    base: dict[str, float] = {}
     parts = gather(run, recipe)
     settle_engine(run, recipe, parts)
-    book.prepared()
+    run.so_far(lambda: result_of(recipe, done, base))
     state = State(policy=parts.policy, student=parts.student, average=parts.policy)
     for number in range(1, recipe.rounds + 1):
         run.progress.round(number, recipe.rounds)
@@ -22,8 +32,60 @@ def rounds(run: Run, recipe: AlignRecipe, book: Book) -> dict[str, Model]:
         state, outcome = align_round(
             recipe.run, number, run=run, recipe=recipe, parts=parts, state=state
         )
+        run.so_far(partial(after, run, recipe, outcome, done, base))
         if isinstance(outcome, Stopped):
-            book.round_stopped(outcome)
             raise InputError(outcome.reason)
-        book.round_done(recipe, outcome)
-    return {"policy": state.policy} | ({"student": state.student} if state.student else {})
+    models = {"policy": state.policy} | ({"student": state.student} if state.student else {})
+    return lambda: result_of(recipe, done, base, models=models, final=final_result(done))
+
+
+def result_of(
+    recipe: AlignRecipe,
+    done: Sequence[Round],
+    base: Mapping[str, float],
+    losses: Mapping[str, float] | None = None,
+    models: Mapping[str, Model] | None = None,
+    final: Final | None = None,
+) -> Result:
+    """What the rounds that are done say."""
+    config = recipe.model_dump(mode="json", exclude_none=True)
+    return told(recipe.recipe, config, done, base, final).with_models(models or {}, losses or {})
+
+
+def after(
+    run: Run,
+    recipe: AlignRecipe,
+    outcome: Outcome | Stopped,
+    done: list[Round],
+    base: dict[str, float],
+) -> Result:
+    """The same with one round more, which is added to those that are done."""
+    losses: dict[str, float] = {}
+    if isinstance(outcome, Stopped):
+        entry = stopped_summary(outcome)
+    else:
+        store = run.context.store
+        entry = round_summary(store, recipe, outcome)
+        base |= base_summary(store, outcome.judged) if outcome.judged else {}
+        trained = {"policy": outcome.tuned.policy, "student": outcome.tuned.student}
+        losses = {name: model.meta["final_loss"] for name, model in trained.items() if model}
+    entry.stages = run.take_records()
+    done.append(entry)
+    if not entry.stopped:
+        say(run, entry)
+    return result_of(recipe, done, base, losses)
+
+
+def say(run: Run, entry: Round) -> None:
+    """The round in a line on the terminal, and what is odd about it."""
+    note = (
+        f"{entry.ledger.trained} pairs trained, {entry.swap_rate:.0%} swapped by the teacher, "
+        f"{'adopted' if entry.adopted else 'not adopted'}"
+    )
+    if entry.policy:
+        low, high = entry.policy.ci95
+        rate = f"win rate over the base {entry.policy.win_rate:.1%} [{low:.1%}, {high:.1%}]"
+        note = f"{rate}, {note}"
+    run.progress.result(note)
+    if still := hardly_moved(entry):
+        run.progress.note(f"warning: {still}; raise policy.learning_rate")

@@ -19,7 +19,7 @@ from flows.loop.state import (
     Stopped,
     Tuned,
 )
-from flows.summarize import ledger
+from flows.loop.summary import labelled_ledger
 from tasks.distill import distill
 from tasks.evaluate import drift, evaluate, precision
 from tasks.gate import agreement, gate
@@ -135,9 +135,7 @@ def stopped(
         pairs: To train on, earlier ones included.
         reused: Of these, pairs of earlier rounds.
     """
-    counts = ledger(
-        labelled.asked, labelled.completions, labelled.mined, labelled.preferences, too_long=0
-    )
+    counts = labelled_ledger(labelled)
     if not pairs:
         return Stopped(number, labelled, f"round {number}: {shortfall.reason(counts, recipe)}")
     run.progress.note(shortfall.mined_line(counts, recipe))

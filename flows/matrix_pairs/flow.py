@@ -4,18 +4,19 @@ At most a judge is asked to correct the presumed order. No policy and no student
 result is a table of pairs, each with both models and the axis of the matrix that sets them apart.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from data.recipes.recipe import NONE
 from data.store.artifacts import TABLE, Artifact
-from data.store.digests import file_digest
 from data.summary import Round, StudentSummary
+from flows.loop.summary import axis_summaries, ledger
 from flows.matrix_pairs.recipe import MatrixRecipe
-from flows.summarize import Book, axis_summaries, ledger
+from flows.matrix_pairs.told import told
+from flows.result import Made, Result
 from tasks.matrix import correct, keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
 from tasks.running.subflow import subflow
-from tasks.stage import Model, Run
+from tasks.stage import Run
 
 
 @dataclass(frozen=True)
@@ -97,19 +98,21 @@ def matrix_summary(outcome: MatrixOutcome) -> Round:
     )
 
 
-def pair_a_matrix(run: Run, recipe: MatrixRecipe, book: Book) -> dict[str, Model]:
+def pair_a_matrix(run: Run, recipe: MatrixRecipe) -> Made:
     """Pairs of a recorded model matrix, linked into the run's folder; no models come of it."""
     cells = read_cells(run, recipe)
-    book.prepared()
+    run.so_far(lambda: Result(headline="labelled", measures={}))
     run.progress.section("Model matrix")
     run.round = 1
     outcome = pair_recorded(recipe.run, run=run, recipe=recipe, cells=cells)
-    if run.ahead:  # a plan
-        return {}
+    return lambda: paired(run, recipe, outcome)
+
+
+def paired(run: Run, recipe: MatrixRecipe, outcome: MatrixOutcome) -> Result:
+    """The pairs, and what became of the presumed order."""
     entry = matrix_summary(outcome)
     entry.stages = run.take_records()
-    book.summary.rounds.append(entry)
     run.progress.note(f"{entry.ledger.labelled:,} pairs of {entry.ledger.asked:,} prompts")
+    config = recipe.model_dump(mode="json", exclude_none=True)
     table = run.context.store.path(outcome.pairs) / TABLE
-    book.link("pairs.parquet", table, file_digest(table))
-    return {}
+    return replace(told(config, entry), files={"pairs.parquet": table})

@@ -5,7 +5,7 @@ the store gives its artifact, any other a stand-in. So a plan cannot differ from
 stage's inputs are stand-ins its key is not known yet, and neither is whether it will be found.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -80,13 +80,6 @@ class _Sections(Progress):
 
     def note(self, text: str) -> None:
         pass
-
-
-class _NoBook:
-    """The run's book, which a plan does not keep."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
 
 
 class _Walk:
@@ -223,10 +216,9 @@ def planned(recipe: RunRecipe, store: str, folder: Path, known: Mapping[str, int
     sections, plan = _Sections(), Plan()
     run = open_run(recipe, store, folder, sections, None, Books(kept=False))
     run.ahead = _Walk(run, sections, plan, known)
-    book: Any = _NoBook()
     try:
         with run.active():
-            flow_of(recipe)(run, recipe, book)
+            flow_of(recipe)(run, recipe)
     except TsAlignError as error:  # a round that is done already has no pair left
         plan.ends, plan.fails = str(error), True
     except Exception as error:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -61,6 +62,10 @@ class Context:
         return machine.numerics(self.runtime)
 
 
+def _ignore(made: Callable[[], Any]) -> None:
+    """A run that is only planned has measured nothing."""
+
+
 @dataclass
 class Run:
     """One invocation of a recipe: the context of its stages and the record of what they did."""
@@ -75,6 +80,7 @@ class Run:
     redo: Redo | None = None  # what to make again although it is there
     books: Books = field(default_factory=Books)  # what Prefect is told of it
     ahead: Callable[..., Artifact] | None = None  # answers calls in place of their bodies
+    so_far: Callable[[Callable[[], Any]], None] = _ignore  # takes what makes an unfinished result
 
     @contextmanager
     def active(self) -> Iterator["Run"]:

@@ -12,6 +12,7 @@ from bench.tunnel import budgets
 from bench.variants import Variant
 from data.errors import InputError
 from data.summary import write_summary
+from flows.earlier import whole
 from flows.recipe_files import load_recipe
 from tests.reports import report_examples as examples
 from tests.repository import ROOT
@@ -38,7 +39,7 @@ def bench(tmp_path):
                     entry.tokens = (tokens or {}).get(label, 100)
                 if rate is not None:
                     summary.rounds[-1].policy.win_rate = rate
-                write_summary(tmp_path / "runs" / run / "summary.json", summary)
+                write_summary(tmp_path / "runs" / run / "summary.json", whole(summary))
         known = {job.run: (errors or {}).get(job.run) for job in jobs}
         return collect([Variant(label, "f.yaml") for label in rates], jobs, known, places, **ABOUT)
 

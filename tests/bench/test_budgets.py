@@ -4,13 +4,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.budgets import judged, method_seconds, stage_seconds, totals, worth_another
+from bench import budgets
+from bench.budgets import rounds_of, stage_seconds, worth_another
+from data.errors import InputError
+from flows.earlier import whole
 from tests.reports import report_examples as examples
+
+
+def judged(summary, equal, budget, name="win_rate"):
+    return budgets.judged(whole(summary), equal, budget, name)
+
+
+def totals(summary, equal):
+    return budgets.totals(whole(summary), equal)
+
+
+def method_seconds(summary):
+    return budgets.method_seconds(rounds_of(summary))
 
 
 def run(tokens=(100, 100, 100), evaluated=None, adopted=None):
     """A run of three rounds, of 1000 prompts each."""
     summary = examples.aligned()
+    summary.final = None
     for place, entry in enumerate(summary.rounds):
         entry.tokens = tokens[place]
         entry.adopted = adopted is None or place + 1 in adopted
@@ -37,7 +53,7 @@ def test_only_evaluated_rounds_can_be_judged():
     assert judged(run(evaluated={1, 3}), "prompts", 2000).entry.round == 1
     first = judged(run(evaluated={2}), "prompts", 1000)
     assert first.over_budget and first.entry.round == 2 and len(first.rounds) == 2
-    with pytest.raises(ValueError, match="no round was evaluated"):
+    with pytest.raises(InputError, match="has no measure 'win_rate' to compare; it has prompts, "):
         judged(run(evaluated=()), "prompts", 1e9)
 
 
@@ -49,9 +65,9 @@ def test_a_policy_that_was_not_adopted_is_paid_for_but_not_judged():
 
 def test_seconds_are_the_methods_own_and_of_what_was_once_computed():
     summary = run()
-    parts = [stage_seconds(summary.rounds[:1], measures=which) for which in (True, False)]
+    parts = [stage_seconds(rounds_of(summary)[:1], measures=which) for which in (True, False)]
     assert set(parts[0]) == {"evaluate", "drift"} and "generate:dev" in parts[1]
-    assert method_seconds(summary.rounds)[0] == pytest.approx(sum(parts[1].values()))
+    assert method_seconds(summary)[0] == pytest.approx(sum(parts[1].values()))
     cached = summary.all_cached(seconds=0.1)
     assert totals(cached, "seconds") == totals(summary, "seconds")
 

@@ -15,6 +15,7 @@ import pytest
 from cli.report_server import Reports, ReportsServer
 from data.store.store import Store
 from data.summary import write_summary
+from flows.earlier import whole
 from flows.server import SETTINGS
 from reports.report import write_report
 from tests.reports import report_examples as examples
@@ -60,7 +61,7 @@ def runs(tmp_path_factory):
     for summary in (plain, careful, logged, open_ended):
         write_summary(folder / "runs" / summary.run / "summary.json", summary)
         if summary.finished:
-            write_report(summary, store, folder / "runs" / summary.run / "report.html")
+            write_report(whole(summary), store, folder / "runs" / summary.run / "report.html")
     (folder / "runs" / "damaged").mkdir()
     (folder / "runs" / "damaged" / "summary.json").write_text("{")
     return folder / "runs", str(folder / "store")

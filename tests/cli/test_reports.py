@@ -18,6 +18,7 @@ from data.places import one_at_a_time
 from data.store.inventory import Runs
 from data.store.store import Store
 from data.summary import write_summary
+from flows.earlier import whole
 from reports.index import index_html
 from reports.report import write_report
 from tests.reports import report_examples as examples
@@ -36,7 +37,7 @@ def runs(tmp_path):
         summary.run = name
         examples.store_answers(store, summary, examples.samples())
         write_summary(folder / name / "summary.json", summary)
-        write_report(summary, store, folder / name / "report.html")
+        write_report(whole(summary), store, folder / name / "report.html")
         (folder / name / "error.log").write_text(SECRET)
     (tmp_path / "secret").write_text(SECRET)
     return folder
@@ -151,7 +152,7 @@ def test_a_browser_is_told_to_trust_nothing_else(server):
 def test_names_and_messages_made_of_markup_stay_text(tmp_path):
     summary = examples.aligned()
     summary.run = summary.recipe = summary.final.judge = EVIL
-    shown = Page(index_html(Runs({summary.run: summary}, {"x": EVIL})))
+    shown = Page(index_html(Runs({summary.run: whole(summary)}, {"x": EVIL})))
     assert "img" not in shown.tags and ours(shown) and EVIL in shown.text
     assert EVIL[:20] not in Reports(tmp_path, "store").page(f"/{EVIL}").html
 

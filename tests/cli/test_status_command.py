@@ -12,6 +12,7 @@ from cli.main import main
 from cli.show import next_commands
 from data.places import one_at_a_time
 from data.summary import write_summary
+from flows.earlier import whole
 from tests.reports import report_examples as examples
 from tests.repository import ROOT
 
@@ -84,7 +85,7 @@ def test_one_run_ends_with_an_honest_sentence_and_what_comes_next(runs, capsys):
 
 
 def test_the_commands_that_come_next_fit_the_result(runs, monkeypatch):
-    summary = examples.aligned()
+    summary = whole(examples.aligned())
     monkeypatch.chdir(runs.parent)
     usual = next_commands(summary, Path("runs") / "x", None)
     assert usual[1].split("#")[0].strip() == "tsalign open x" and len(usual) == 2
@@ -92,8 +93,7 @@ def test_the_commands_that_come_next_fit_the_result(runs, monkeypatch):
     lines = next_commands(summary, Path("runs") / "x", "s3://bucket/store")
     assert "tsalign chat x --store s3://bucket/store" in lines[2]
     assert all(len(line) <= 80 for line in next_commands(summary, Path("runs") / "x", None))
-    for entry in summary.rounds:
-        entry.adopted = False
+    summary.measures["win_rate"].kept = False
     refused = "\n".join(next_commands(summary, Path("runs") / "x", None))
     assert f"tsalign chat x --rounds {summary.rounds[-1].round}" in refused
     assert "export" not in refused

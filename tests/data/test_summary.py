@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from data import measures, sections
 from data import summary as module
 from data.errors import CardinalityError, InputError
 from data.summary import Drift, Ledger, check_ledger, read_summary, write_summary, write_text
@@ -80,7 +81,7 @@ def test_a_summary_that_was_changed_is_refused(path, change):
 
 def test_any_text_may_stand_in_a_summary(path):
     odd = examples.aligned()
-    odd.config = {"run": "\ud800", "x": 2.0, "y": [None, True, {"é": -0.0}]}
+    odd.config = {"recipe": "\ud800", "x": 2.0, "y": [None, True, {"é": -0.0}]}
     write_summary(path, odd)
     assert read_summary(path) == odd
 
@@ -191,7 +192,7 @@ def documented_fields():
 
 ENTRIES = {
     name: entry
-    for name, entry in vars(module).items()
+    for name, entry in {**vars(measures), **vars(sections), **vars(module)}.items()
     if isinstance(entry, type) and issubclass(entry, module.Entry) and entry is not module.Entry
 }
 

@@ -56,8 +56,11 @@ def test_rounds_are_drawn_from_the_summary_with_the_base_as_round_0(tracked):
     assert points["policy/win_rate"] == rates
     assert [step for step, _ in points["policy/mean_tokens"]] == [0, 1, 2]
     assert points["policy/kl_to_base"] == [
-        (r.round, pytest.approx(r.drift.kl_to_base)) for r in summary.rounds
+        (0, 0.0),
+        *((r.round, pytest.approx(r.drift.kl_to_base)) for r in summary.rounds),
     ]
+    (dataset, *_) = summary.rounds[0].policy.by_dataset
+    assert {f"win_rate/{dataset}", "policy/win_rate_low", "policy/adopted"} <= set(points)
     assert points["pairs/trained"] == [(r.round, r.ledger.trained) for r in summary.rounds]
     assert {"policy/final_loss", "student/final_loss", "student/agreement"} <= set(points)
 

@@ -167,7 +167,7 @@ def aligned(last_adopted=True, judge="oracle"):
                 "pyarrow": "26.0.0",
             },
             "machine": {"engine": "vllm 0.32.0, x86_64/cpu/float32", "numerics": "x86_64/cpu"},
-            "config": {"run": "embedded", "rounds": 3, "generate": {"k": 8}},
+            "config": {"recipe": "ts-align", "run": "embedded", "rounds": 3, "generate": {"k": 8}},
             "seconds": 402.7,
             "computed_seconds": 611.2,
             "finished": "2026-11-21T05:10:12+00:00",
@@ -200,7 +200,7 @@ def logged():
     }  # fmt: skip
     summary = aligned().model_dump(mode="json")
     summary |= {"run": "logged", "base": {}, "final": None, "bootstrap": []}
-    summary["config"] = {"run": "logged", "rounds": 1, "logged": {"judge": "gpt-4"}}
+    summary["config"] = {"recipe": "logged", "run": "logged", "logged": {"judge": "gpt-4"}}
     summary["rounds"] = [
         {
             "round": 1,

@@ -12,11 +12,12 @@ from data.durations import duration
 from data.errors import ArtifactError
 from data.store.store import Store
 from data.summary import Ledger
+from flows.earlier import whole
+from flows.loop.rules import warnings
+from flows.loop.sections import ledger_levels
+from flows.loop.wording import TS_ALIGN
 from reports.page import report_html
-from reports.report import evaluation_samples, write_report
-from reports.rules import warnings
-from reports.view import ledger_levels
-from reports.words import TS_ALIGN
+from reports.report import headline_answers, write_report
 from tests.reports import report_examples as examples
 from tests.repository import ROOT
 
@@ -72,8 +73,16 @@ def section(shown, title):
     return shown.text.split(f" {title} ")[-1]
 
 
+def html(summary, samples=(), recipe=YAML):
+    """The report of rounds as their flow tells them, with these answers."""
+    summary = whole(summary)
+    blocks = [block for section in summary.sections for block in section.blocks]
+    found = [block.evaluation.artifact for block in blocks if block.kind == "answers"]
+    return report_html(summary, dict.fromkeys(found, samples), recipe)
+
+
 def page(summary, samples=(), recipe=YAML):
-    return Page(report_html(summary, samples, recipe))
+    return Page(html(summary, samples, recipe))
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +112,9 @@ def test_the_report_has_every_section_and_its_link(aligned, title):
 def test_the_report_needs_nothing_but_itself(aligned):
     assert not {"link", "img", "iframe", "object", "base"} & set(aligned.tags) and ours(aligned)
     assert not [name for name, _ in aligned.attributes if name == "src" or name.startswith("on")]
-    html = report_html(examples.aligned(), examples.samples(), YAML)
-    assert not re.search(r"url\(|@import|https?:", html)
-    assert "default-src 'none'" in html
+    text = html(examples.aligned(), examples.samples())
+    assert not re.search(r"url\(|@import|https?:", text)
+    assert "default-src 'none'" in text
 
 
 EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{ 7 * 7 }}</pre></style>"
@@ -146,7 +155,6 @@ def test_every_level_of_the_ledger_adds_up_and_what_is_kept_is_the_next_one(alig
         levels = ledger_levels(entry.ledger, TS_ALIGN)
         for level in levels:
             assert sum(part.n for part in level.parts) == level.total
-            assert [part.kept for part in level.parts].index(True) == 0
             for part in level.parts:
                 assert f"{part.n:,} {part.name}" in aligned.text
         for level, after in itertools.pairwise(levels[1:]):
@@ -178,8 +186,7 @@ def test_best_wins_and_worst_losses_come_first_with_both_answers(aligned):
 
 def test_the_order_of_the_rows_changes_nothing():
     rows = examples.samples()
-    expected = report_html(examples.aligned(), rows, YAML)
-    assert report_html(examples.aligned(), rows[::-1], YAML) == expected
+    assert html(examples.aligned(), rows[::-1]) == html(examples.aligned(), rows)
 
 
 def test_an_answer_without_a_score_is_shown_without_a_number():
@@ -279,7 +286,7 @@ def test_a_run_that_is_not_finished_shows_the_last_adopted_round_so_far(stored):
     summary.final = summary.finished = None
     summary.seconds = summary.computed_seconds = 0.0
     summary.rounds[1].stages, summary.rounds[2].adopted = summary.rounds[2].stages, False
-    shown = page(summary, evaluation_samples(summary, store))
+    shown = page(summary, headline_answers(whole(summary), store))
     assert "has not finished" in shown.text and "counting half, so far" in shown.text
     assert "66.8 % win rate" in shown.text and "(round 2)" in shown.text
     assert "By data set" in shown.text and rows[1]["policy_completion"] in shown.text
@@ -344,14 +351,14 @@ def stored(tmp_path):
 
 def test_samples_are_the_final_evaluation_with_its_prompts(stored):
     summary, store, rows = stored
-    assert evaluation_samples(summary, store) == rows
-    assert evaluation_samples(examples.logged(), store) == []
+    assert headline_answers(whole(summary), store) == rows
+    assert headline_answers(whole(examples.logged()), store) == []
 
 
 def test_a_report_is_written_from_summary_and_store(stored, tmp_path):
     summary, store, _ = stored
     out = tmp_path / "runs" / "report.html"
-    write_report(summary, store, out)
+    write_report(whole(summary), store, out)
     assert list(out.parent.iterdir()) == [out]
     text = Page(out.read_text(encoding="utf-8")).text
     assert "It is 17 + 5 = 22." in text and "generate: k: 8" in text
@@ -360,7 +367,7 @@ def test_a_report_is_written_from_summary_and_store(stored, tmp_path):
 def test_an_evaluation_without_its_prompts_shows_their_ids(stored):
     summary, store, _ = stored
     summary.bootstrap = summary.bootstrap[:1]
-    shown = page(summary, evaluation_samples(summary, store))
+    shown = page(summary, headline_answers(whole(summary), store))
     assert "text not found arithmetic-1" in shown.text
     assert "It is 17 + 5 = 22." in shown.text
 
@@ -368,12 +375,12 @@ def test_an_evaluation_without_its_prompts_shows_their_ids(stored):
 def test_prompts_are_found_among_the_stages_of_a_round_too(stored):
     summary, store, rows = stored
     summary.rounds[0].stages = [summary.bootstrap.pop()]
-    assert evaluation_samples(summary, store) == rows
+    assert headline_answers(whole(summary), store) == rows
 
 
 def test_an_evaluation_that_is_not_in_the_store_is_refused(stored, tmp_path):
     with pytest.raises(ArtifactError, match="run its stage again"):
-        evaluation_samples(stored[0], Store(tmp_path / "other"))
+        headline_answers(whole(stored[0]), Store(tmp_path / "other"))
 
 
 def test_report_and_status_load_nothing_heavy():
@@ -381,7 +388,8 @@ def test_report_and_status_load_nothing_heavy():
         "import sys, reports.report, reports.status\n"
         "from tests.reports import report_examples as e\n"
         "from reports.page import report_html\n"
-        "report_html(e.aligned(), e.samples(), '')\n"
+        "from flows.earlier import whole\n"
+        "report_html(whole(e.aligned()), {}, '')\n"
         "heavy = {'torch', 'transformers', 'prefect', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -7,7 +7,9 @@ import pytest
 from cli.main import main
 from data.store.store import Store
 from data.summary import write_summary
-from reports.compare import compare_policies, comparison_html, differences, write_comparison
+from flows.earlier import whole
+from reports import compare
+from reports.compare import differences
 from tests.reports import report_examples as examples
 from tests.reports.test_report import EVIL, Page, ours
 from tests.repository import ROOT
@@ -22,6 +24,14 @@ def runs():
 def answers(gain=0.0):
     """Rows of a run whose policy's answers score so much more than those of `examples`."""
     return [row | {"policy_score": row["policy_score"] + gain} for row in examples.samples()]
+
+
+def compare_policies(a, b, *rows):
+    return compare.compare_policies(whole(a), whole(b), *rows)
+
+
+def comparison_html(a, b, *rows):
+    return compare.comparison_html(whole(a), whole(b), *rows)
 
 
 def page(a, b, a_rows=(), b_rows=()):
@@ -177,7 +187,7 @@ def test_an_evaluation_that_is_gone_costs_the_pairing_not_the_page(tmp_path):
     for run in (a, b):
         record = run.rounds[2].stages[13]
         assert record.kind == "evaluation"
-    write_comparison(a, b, Store(tmp_path / "store"), tmp_path / "out.html")
+    compare.write_comparison(whole(a), whole(b), Store(tmp_path / "store"), tmp_path / "out.html")
     assert "no longer in this store" in (tmp_path / "out.html").read_text(encoding="utf-8")
 
 
@@ -210,7 +220,8 @@ def test_comparing_loads_nothing_heavy():
         "import sys\n"
         "from tests.reports import report_examples as e\n"
         "from reports.compare import comparison_html\n"
-        "comparison_html(e.aligned(), e.aligned(), e.samples(), e.samples())\n"
+        "from flows.earlier import whole\n"
+        "comparison_html(whole(e.aligned()), whole(e.aligned()), e.samples(), e.samples())\n"
         "heavy = {'torch', 'transformers', 'prefect', 'pandas', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

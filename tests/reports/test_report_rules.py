@@ -1,6 +1,6 @@
 import pytest
 
-from reports.rules import RULES, warnings
+from flows.loop.rules import RULES, warnings
 from tests.reports import report_examples as examples
 from tests.repository import ROOT
 

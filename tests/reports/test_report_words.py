@@ -1,11 +1,17 @@
 """The report tells of the method that ran, not of TS-Align's parts where there are none."""
 
-import pytest
+from io import StringIO
 
-from reports.rules import warnings
-from reports.words import words
+import pytest
+from rich.console import Console
+
+from flows.earlier import whole
+from flows.loop.rules import warnings
+from flows.loop.wording import words
+from reports.compare import comparison_html
+from reports.status import format_status
 from tests.reports import report_examples as examples
-from tests.reports.test_report import page, section
+from tests.reports.test_report import Page, page, section
 
 OPTUNE = {
     "labels": "teacher",
@@ -43,7 +49,7 @@ def test_optune_has_no_student_and_says_which_prompts_are_answered_again():
     shown = page(summary, examples.samples())
     assert "after the first, 50% of them are answered again" in shown.text
     assert "with the lowest rewards" in shown.text
-    assert words(summary).tied == "all answers alike to the teacher"
+    assert words(summary.config).tied == "all answers alike to the teacher"
     assert "the teacher scores every answer" in shown.text and "500 500 reused" in shown.text
     assert "teacher calls to label pairs, one for every answer" in shown.text
     assert "Are the labels right?" not in shown.text and "reversed by" not in shown.text
@@ -68,7 +74,7 @@ def test_warnings_blame_nobody_who_is_not_there():
     summary = run(TSO)
     summary.rounds[0].ledger.swapped, summary.rounds[0].ledger.agreed = 741, 214
     summary.rounds[0].ledger.truncated = 4000
-    found = {one.rule: one.found for one in warnings({}, summary.rounds, words(summary))}
+    found = {one.rule: one.found for one in warnings({}, summary.rounds, words(summary.config))}
     assert "the presumed order is worse than chance" in found["many_swaps"]
     assert "too long for the judge" in found["cut_short"]
 
@@ -105,3 +111,38 @@ def test_a_refused_policy_shows_its_win_rate():
     assert (
         "No new policy was adopted 71.2 % win rate over the base in round 3, not adopted" in shown
     )
+
+
+def begun(config):
+    """The same after the first of two rounds, whose policy is not judged yet."""
+    summary = run(config | {"rounds": 2})
+    summary.rounds = summary.rounds[:1]
+    summary.final = summary.finished = summary.rounds[0].policy = summary.rounds[0].drift = None
+    summary.base = {}
+    return summary
+
+
+@pytest.mark.parametrize("config", [OPTUNE, TSO], ids=["optune", "tso"])
+def test_a_run_after_its_first_round_is_none_of_recorded_answers(config):
+    summary = begun(config)
+    shown = page(summary).text
+    assert "The run has not finished. Run the recipe again" in shown
+    assert "recorded" not in shown and "No result yet" in shown
+    assert "Round by round" in shown and "Agreement with the judge" not in shown
+    assert "not judged" in shown and "Drift" in shown
+    assert "longer answer" not in terminal(summary) and "win rate" in terminal(summary)
+
+
+@pytest.mark.parametrize("config", [OPTUNE, TSO], ids=["optune", "tso"])
+def test_neither_terminal_nor_comparison_tell_of_a_student_where_there_is_none(config):
+    summary = run(config)
+    assert "student" not in terminal(summary) and "71.2" in terminal(summary)
+    both = Page(comparison_html(whole(summary), whole(summary), [], [])).text
+    told = both.split("What was measured")[1].split("Provenance")[0]
+    assert "student" not in told.lower() and "win rate over the base" in told
+
+
+def terminal(summary):
+    console = Console(width=100, file=StringIO())
+    console.print(format_status(whole(summary)))
+    return console.file.getvalue()

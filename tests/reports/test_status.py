@@ -3,13 +3,26 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from reports.status import format_status, result_line, short_result, verdict
+from flows.earlier import whole
+from reports import status
 from tests.reports import report_examples as examples
+
+
+def verdict(summary):
+    return status.meaning(whole(summary))
+
+
+def result_line(summary):
+    return status.result_line(whole(summary))
+
+
+def short_result(summary):
+    return status.short_result(whole(summary))
 
 
 def shown(summary, width=80):
     console = Console(width=width, file=StringIO())
-    console.print(format_status(summary))
+    console.print(status.format_status(whole(summary)))
     return console.file.getvalue()
 
 
@@ -92,7 +105,8 @@ def test_a_logged_run_shows_the_students_agreement():
 @pytest.mark.parametrize("rounds", [0, 1])
 def test_an_unfinished_run_says_what_to_do(rounds):
     summary = examples.aligned()
-    summary.final, summary.rounds = None, summary.rounds[:rounds]
+    summary.final = summary.finished = None
+    summary.rounds = summary.rounds[:rounds]
     assert "Run the recipe again" in shown(summary, width=200)
 
 

@@ -3,8 +3,9 @@
 import base64
 from xml.etree import ElementTree
 
-from reports.page import win_chart
-from reports.prefect_ui import SAMPLES, data_uri, report_link, round_row, samples
+from flows.earlier import whole
+from reports.drawing import headline_curve
+from reports.prefect_ui import SAMPLES, data_uri, report_link, samples, table_rows
 from tests.reports import report_examples as examples
 
 
@@ -45,14 +46,15 @@ def test_an_answer_cannot_pass_for_markup():
 
 
 def test_a_row_says_what_became_of_a_round():
-    entry = examples.aligned().rounds[0]
-    shown = round_row(entry)
-    assert shown["round"] == entry.round and shown["pairs trained"] == entry.ledger.trained
-    assert shown["win rate"].startswith(f"{entry.policy.win_rate:.1%} (")
+    summary = whole(examples.aligned())
+    entry, (shown, *others) = summary.rounds[0], table_rows(summary)
+    assert shown["round"] == "1" and shown["pairs"] == f"{entry.ledger.trained:,}"
+    assert shown["win rate"].startswith(f"{entry.policy.win_rate:.1%} ±") and len(others) == 2
+    assert shown["stages reused"] == "9 of 15" and float(shown["seconds"]) > 0
 
 
 def test_the_plot_is_an_image_of_its_own():
-    uri = data_uri(str(win_chart([examples.aligned().rounds])))
+    uri = data_uri(str(headline_curve(whole(examples.aligned()))))
     head, _, body = uri.partition(",")
     assert head == "data:image/svg+xml;base64"
     assert ElementTree.fromstring(base64.b64decode(body)).tag == "{http://www.w3.org/2000/svg}svg"

@@ -116,9 +116,19 @@ def test_a_base_that_has_changed_is_not_taken_for_the_runs(place, llama_reward_d
 
 
 def test_runs_without_a_policy(place):
-    place.change("logged", lambda s: s.config.update(logged={"completions": "x.jsonl"}))
-    with pytest.raises(InputError, match="trained no policy"):
-        policy_of(place.store, place.summary("logged"))
-    place.change("begun", lambda s: s.rounds.clear())
+
+    def student_alone(summary):
+        summary.links.pop("policy")
+        for entry in summary.rounds:
+            entry.stages = [record for record in entry.stages if record.kind != "policy"]
+
+    def begun(summary):
+        summary.finished = None
+        summary.rounds.clear()
+
+    place.change("student", student_alone)
+    with pytest.raises(InputError, match="trained no policy; what it gave is student"):
+        policy_of(place.store, place.summary("student"))
+    place.change("begun", begun)
     with pytest.raises(InputError, match="no policy has been trained yet"):
         policy_of(place.store, place.summary("begun"))

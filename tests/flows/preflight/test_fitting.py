@@ -10,11 +10,11 @@ from cli.main import main
 from data.recipes.loading import config_digest
 from data.recipes.rates import TABLE, learning_rate
 from data.summary import read_summary
+from flows.loop.rules import NEAR, hardly_moved
 from flows.preflight.fitting import fitted, left_out, said
 from flows.recipe_files import load_recipe
 from flows.recipe_files import recipe_of as recipe_of_run
 from flows.table import recipe_from
-from reports.rules import NEAR, hardly_moved
 from tests.repository import ROOT
 
 LENGTHS = ("prompts.max_tokens", "generate.max_tokens", "policy.max_length", "student.max_length")

@@ -6,9 +6,10 @@ Pure functions of the summary; docs/report.md lists the same rules under the sam
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from data.measures import Warned
 from data.statistics import wilson
 from data.summary import Round
-from reports.words import TS_ALIGN, Words
+from flows.loop.wording import TS_ALIGN, Words
 
 LONGER, SHORTER, LESS_VARIED = 1.25, 0.75, 2 / 3  # of the base policy's
 FAR = 1.0  # nats per token: the answers' tokens are e times likelier under the policy
@@ -41,17 +42,6 @@ class Rule(NamedTuple):
     reason: str
 
 
-class Warned(NamedTuple):
-    section: str
-    rule: str
-    found: str  # what was found in which rounds
-    reason: str  # why that matters, or what to do
-
-    @property
-    def text(self) -> str:
-        return f"{self.found} {self.reason}"
-
-
 def warnings(
     base: Mapping[str, float], rounds: Sequence[Round], words: Words = TS_ALIGN
 ) -> list[Warned]:
@@ -65,9 +55,18 @@ def warnings(
     seen = _with_the_rounds_before(base, rounds, words)
     found = []
     for rule in RULES:
-        texts = [f"{_name(one.entry)}: {text}." for one in seen if (text := rule.find(one))]
-        if texts:
-            found.append(Warned(rule.section, rule.name, " ".join(texts), rule.reason))
+        said = {one.entry.round: f"{_name(one.entry)}: {text}."
+                for one in seen if (text := rule.find(one))}  # fmt: skip
+        if said:
+            found.append(
+                Warned(
+                    section=rule.section,
+                    rule=rule.name,
+                    found=" ".join(said.values()),
+                    reason=rule.reason,
+                    rounds=list(said),
+                )
+            )
     return found
 
 

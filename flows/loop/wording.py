@@ -6,9 +6,6 @@ student that picks pairs where there is none.
 
 from typing import Any, NamedTuple
 
-from data.summary import Summary
-from reports.text import is_logged, judge_name, pairs_only
-
 Config = dict[str, Any]
 
 MATRIX, TEACHER, STUDENT, BOTH = "matrix", "teacher", "student", "student+teacher"
@@ -17,7 +14,6 @@ MATRIX, TEACHER, STUDENT, BOTH = "matrix", "teacher", "student", "student+teache
 class Words(NamedTuple):
     """Names and sentences; empty where the method has no such part."""
 
-    kind: str  # after the recipe's name at the top
     rounds: str  # what a round does
     ledger: str  # how answers become pairs
     answers: str  # of the ledger's first level, with {asked}
@@ -37,13 +33,8 @@ class Words(NamedTuple):
         return bool(self.order)
 
 
-def words(summary: Summary) -> Words:
+def words(config: Config) -> Words:
     """The words of a run, by what its recipe says of labels, student and prompts."""
-    if pairs_only(summary):
-        return _recorded_matrix(summary.config)
-    if is_logged(summary):
-        return _logged(judge_name(summary))
-    config = summary.config
     student = config.get("student", {}).get("model") != "none"
     labels = config.get("labels", BOTH)
     refresh = config.get("prompts", {}).get("refresh")
@@ -89,7 +80,6 @@ def _learn(student: bool) -> str:
 
 def _both(config: Config, student: bool) -> Words:
     return Words(
-        kind="",
         rounds="The policy answers new prompts, the student picks a best and a worst answer to "
         "each, the teacher confirms or reverses the order, and both student and policy learn from "
         "the pairs." + _gate(config),
@@ -141,7 +131,7 @@ def _student(config: Config, student: bool) -> Words:
 
 def _matrix(config: Config, student: bool) -> Words:
     names = [cell.get("name", "") for cell in config["matrix"].get("cells", [])]
-    corrected = _corrector(config)
+    corrected = corrector(config)
     return _both(config, student)._replace(
         rounds=f"The cells of the model matrix ({', '.join(names)}) each answer the prompts. Of "
         "two answers, the one of the newer or larger model, or of people, is presumed better"
@@ -164,7 +154,7 @@ def _matrix(config: Config, student: bool) -> Words:
     )
 
 
-def _corrector(config: Config) -> str:
+def corrector(config: Config) -> str:
     judge = config["matrix"].get("correction", {}).get("judge", "teacher")
     return {"none": "", "teacher": "the teacher"}.get(judge, "the judge")
 
@@ -182,51 +172,6 @@ def _own(config: Config, student: bool) -> Words:
         shown="pairs made",
         order="the first order",
         calls="one answer scored to label a pair",
-    )
-
-
-def _logged(judge: str) -> Words:
-    return Words(
-        kind=" over logged completions",
-        rounds="",
-        ledger="The logs hold answers that were judged before. The student picks the best and the "
-        f"worst usable answer to a prompt; the recorded judgments of {judge} put the two in order; "
-        "the student learns from the pairs that are left. No policy is trained.",
-        answers="recorded answers to {asked} prompts",
-        reader="the student",
-        tied="all answers alike to the student",
-        who=judge,
-        shown=f"pairs with judgments of {judge}",
-        order="the student's order",
-        trained="the student",
-        calls=f"one recorded judgment of {judge} used to label a pair; nobody is asked anew",
-        section="Logged completions",
-        student=True,
-        against=judge,
-    )
-
-
-def _recorded_matrix(config: Config) -> Words:
-    corrected = _corrector(config).replace("teacher", "judge")
-    return Words(
-        kind=" over a recorded model matrix",
-        rounds="",
-        ledger="Every model of the matrix has answered the prompts; two answers of models whose "
-        "places the matrix compares make a pair, presumed in the order of the places"
-        + (f"; {corrected} corrects the order" if corrected else ", which nobody checks")
-        + ". Nothing is trained.",
-        answers="recorded answers to {asked} prompts",
-        reader="the judge",
-        tied="no two answers that the matrix compares",
-        who=corrected or "the matrix",
-        shown=f"pairs shown to {corrected}" if corrected else "pairs of the matrix",
-        order="the presumed order" if corrected else "",
-        trained="elsewhere, if at all",
-        calls="one answer read by the judge to correct the order of a pair"
-        if corrected
-        else "none: nobody has judged the pairs",
-        section="Recorded answers",
-        student=False,
     )
 
 

@@ -1,0 +1,154 @@
+"""From the artifacts of a round to its entry in the summary."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from data.matrix import by_axis
+from data.store.artifacts import Artifact
+from data.store.store import Store
+from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
+from flows.derived import policy_summary
+from flows.loop.recipe import AlignRecipe
+from flows.loop.state import Judged, Labelled, Outcome, Stopped
+from models.drift import distinct_2
+
+
+def ledger(
+    asked: Artifact,
+    completions: Sequence[Artifact],
+    mined: Artifact,
+    preferences: Artifact,
+    *,
+    too_long: int,
+    reused: int = 0,
+    retokenized: int = 0,
+) -> Ledger:
+    """What became of every completion, prompt and pair of a round; it adds up."""
+    counts: dict[str, Any] = {"asked": asked.rows}
+    counts |= {"generated": sum(table.rows or 0 for table in completions)}
+    counts |= mined.meta | preferences.meta
+    counts |= {"too_long": too_long, "reused": reused, "retokenized": retokenized}
+    counts["trained"] = counts["labelled"] + reused - too_long
+    result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
+    check_ledger(result)
+    return result
+
+
+def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict[str, AxisSummary]:
+    """What became of the pairs of a model matrix, by axis; lengths where a pair table has them."""
+    lengths = pairs.meta["by_axis"] if pairs else {}
+    return {
+        axis: AxisSummary(**fates, **lengths.get(axis, {}))
+        for axis, fates in by_axis(preferences.meta).items()
+    }
+
+
+def mean_reward(scores: Artifact) -> float:
+    """Of the completions the model could read."""
+    return float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
+
+
+def mean_score(evaluation: Artifact, side: str) -> float:
+    """Of the "base" or "policy" answers the judge could read."""
+    total, judged = (evaluation.meta[f"{side}_{name}"] for name in ("total_score", "judged"))
+    return float(total / max(1, judged))
+
+
+def student_summary(outcome: Outcome) -> StudentSummary:
+    """Agreement with the teacher, as far as it was measured."""
+    if outcome.agreement is None:
+        return StudentSummary(adopted=outcome.tuned.student is not None)
+    before, distilled = outcome.agreement.before.meta, outcome.agreement.after.meta
+    after = distilled if outcome.student_adopted else before
+    return StudentSummary(
+        agreement_before=before["agreement"],
+        agreement_after=after["agreement"],
+        ci95_before=before["ci95"],
+        ci95_after=after["ci95"],
+        pairs=after["pairs"],
+        agreement_distilled=distilled["agreement"],
+        adopted=outcome.student_adopted,
+    )
+
+
+def drift_summary(judged: Judged) -> Drift:
+    drift, student = judged.drift.meta, judged.student_rewards
+    return Drift(
+        kl_to_base=drift["kl_to_base"],
+        mean_tokens=drift["mean_tokens"],
+        distinct_2=drift["distinct_2"],
+        student_reward=mean_reward(student) if student else None,
+        teacher_reward=mean_reward(judged.policy.rewards),
+        judge_score=mean_score(judged.evaluation, "policy"),
+    )
+
+
+def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
+    labelled, tuned, judged = outcome.labelled, outcome.tuned, outcome.judged
+    counts = ledger(
+        labelled.asked,
+        labelled.completions,
+        labelled.mined,
+        labelled.preferences,
+        too_long=tuned.policy.meta["too_long"],
+        reused=tuned.reused,
+        retokenized=tuned.policy.meta["retokenized"],
+    )
+    precision = outcome.precision.meta if outcome.precision else {}
+    return Round(
+        round=outcome.number,
+        ledger=counts,
+        teacher_calls=labelled.preferences.meta["teacher_calls"],
+        swap_rate=counts.swap_rate,
+        label_precision=precision.get("precision"),
+        label_precision_by_dataset=precision.get("by_dataset", {}),
+        student=student_summary(outcome),
+        policy=policy_summary(
+            store,
+            judged.evaluation,
+            samples=recipe.evaluate.bootstrap_samples,
+            seed=recipe.seed,
+            judge=recipe.evaluate.judge,
+        )
+        if judged
+        else None,
+        drift=drift_summary(judged) if judged else None,
+        matrix=axis_summaries(labelled.preferences) if recipe.matrix else {},
+        gate=Gate(**judged.gate.meta) if judged else None,
+        adopted=outcome.adopted,
+        tokens=labelled.tokens,
+    )
+
+
+def stopped_summary(outcome: Stopped) -> Round:
+    """A round that has no pair to train on: what became of its completions."""
+    counts = labelled_ledger(outcome.labelled)
+    return Round(
+        round=outcome.number,
+        ledger=counts,
+        teacher_calls=outcome.labelled.preferences.meta["teacher_calls"],
+        swap_rate=counts.swap_rate,
+        student=StudentSummary(),
+        adopted=False,
+        tokens=outcome.labelled.tokens,
+        stopped=outcome.reason,
+    )
+
+
+def labelled_ledger(labelled: Labelled) -> Ledger:
+    """What became of every completion, prompt and pair before anything is trained."""
+    return ledger(
+        labelled.asked, labelled.completions, labelled.mined, labelled.preferences, too_long=0
+    )
+
+
+def base_summary(store: Store, judged: Judged) -> dict[str, float]:
+    """Fields of `Drift` for the base policy, as far as they are measured."""
+    base = judged.base.completions
+    answers = store.table(judged.evaluation)["base_completion"].to_pylist()
+    return {
+        "judge_score": mean_score(judged.evaluation, "base"),
+        "teacher_reward": mean_reward(judged.base.rewards),
+        "mean_tokens": base.meta["tokens"] / base.meta["generated"],
+        "distinct_2": distinct_2(answers),
+    }
