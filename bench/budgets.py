@@ -9,21 +9,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
-from data.summary import Round, Summary
-from data.titles import plain
+from data.summary import Round, StageRecord, Summary
 
 Equal = Literal["prompts", "tokens", "seconds", "rounds"]
 # With these every run does the rounds of its recipe; the others get what the baseline spent.
 OWN_ROUNDS = ("prompts", "rounds")
-# Stages that measure the method and are no part of it, by how their plain titles begin.
-MEASURING = (
-    "answer test",
-    "teacher scores test",
-    "student scores test",
-    "evaluate",
-    "drift",
-    "precision",
-)
 
 
 class Judged(NamedTuple):
@@ -34,30 +24,34 @@ class Judged(NamedTuple):
     over_budget: bool  # not even the first evaluated round is within the budget
 
 
-def stage_seconds(rounds: Sequence[Round]) -> list[dict[str, float]]:
-    """Seconds of every round by plain title; an artifact counts where the run met it first."""
+def first_met(rounds: Sequence[Round]) -> list[list[StageRecord]]:
+    """The records of every round; an artifact counts where the run met it first."""
     known: set[str] = set()
-    found = []
+    found: list[list[StageRecord]] = []
     for entry in rounds:
-        seconds: dict[str, float] = {}
+        found.append([])
         for record in entry.stages:
             if record.key not in known:
                 known.add(record.key)
-                title = plain(record.stage)
-                seconds[title] = seconds.get(title, 0.0) + record.computed_seconds
-        found.append(seconds)
+                found[-1].append(record)
     return found
 
 
-def is_method(stage: str) -> bool:
-    return not plain(stage).startswith(MEASURING)
+def stage_seconds(rounds: Sequence[Round], *, measures: bool) -> dict[str, float]:
+    """Seconds of the rounds by address, of what measures the method or of the method itself."""
+    seconds: dict[str, float] = {}
+    for record in (one for records in first_met(rounds) for one in records):
+        if record.measures == measures:
+            spent = seconds.get(record.address, 0.0) + record.computed_seconds
+            seconds[record.address] = round(spent, 3)
+    return seconds
 
 
 def method_seconds(rounds: Sequence[Round]) -> list[float]:
     """Seconds of every round without what only measures."""
     return [
-        sum(seconds for title, seconds in stages.items() if is_method(title))
-        for stages in stage_seconds(rounds)
+        sum(record.computed_seconds for record in records if not record.measures)
+        for records in first_met(rounds)
     ]
 
 

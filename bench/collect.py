@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.budgets import OWN_ROUNDS, Judged, is_method, judged, stage_seconds, totals
+from bench.budgets import OWN_ROUNDS, Judged, judged, stage_seconds, totals
 from bench.jobs import Job, Places
 from bench.paired import holm, mean_interval, normal_p, t_p
 from bench.variants import (
@@ -102,10 +102,7 @@ def bench_run(done: Finished, job: Job) -> BenchRun:
     """A run at the round where it is judged."""
     summary, found = done.summaries[job.run], done.judged(job)
     entry, rounds = found.entry, found.rounds
-    seconds: dict[str, float] = {}
-    for stages in stage_seconds(rounds):
-        for stage, spent in stages.items():
-            seconds[stage] = round(seconds.get(stage, 0.0) + spent, 3)
+    seconds, measuring = (stage_seconds(rounds, measures=which) for which in (False, True))
     precisions = [r.label_precision for r in rounds if r.label_precision is not None]
     drift = entry.drift if entry else None
     return BenchRun(
@@ -119,8 +116,9 @@ def bench_run(done: Finished, job: Job) -> BenchRun:
         prompts=sum(r.ledger.asked for r in rounds),
         tokens=sum(r.tokens for r in rounds),
         teacher_calls=sum(r.teacher_calls for r in rounds),
-        seconds=round(sum(s for stage, s in seconds.items() if is_method(stage)), 3),
+        seconds=round(sum(seconds.values()), 3),
         stage_seconds=seconds,
+        measuring_seconds=measuring,
         win_rate=entry.policy.win_rate if entry and entry.policy else 0.5,
         ci95=entry.policy.ci95 if entry and entry.policy else None,
         label_precision=sum(precisions) / len(precisions) if precisions else None,

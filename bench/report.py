@@ -5,7 +5,6 @@ from typing import Any
 
 from rich.table import Table
 
-from bench.budgets import is_method
 from bench.variants import Bench, BenchRecipe, BenchRun
 from data.durations import duration
 from data.summary import write_text
@@ -98,16 +97,14 @@ def rows(bench: Bench, columns: dict[str, Callable[[BenchRecipe], str]]) -> list
 def stage_rows(bench: Bench) -> list[tuple[str, list[float]]]:
     """(stage, mean seconds of every recipe) in the order of a round; what measures comes last."""
     runs = [run for recipe in bench.recipes for run in recipe.runs]
-    names = list(dict.fromkeys(name for run in runs for name in run.stage_seconds))
-    names.sort(key=lambda name: not is_method(name))
+    names = dict.fromkeys(name for run in runs for name in run.stage_seconds)
+    names |= dict.fromkeys(name for run in runs for name in run.measuring_seconds)
+
+    def seconds(run: BenchRun, name: str) -> float:
+        return (run.stage_seconds | run.measuring_seconds).get(name, 0.0)
+
     return [
-        (
-            name,
-            [
-                sum(run.stage_seconds.get(name, 0.0) for run in recipe.runs) / len(recipe.runs)
-                for recipe in bench.recipes
-            ],
-        )
+        (name, [sum(seconds(run, name) for run in r.runs) / len(r.runs) for r in bench.recipes])
         for name in names
     ]
 
@@ -198,7 +195,7 @@ def bench_html(bench: Bench) -> str:
         curves=_curves(bench),
         stages=stages,
         longest=longest,
-        is_method=is_method,
+        measuring={n for r in bench.recipes for run in r.runs for n in run.measuring_seconds},
         points=points,
     )
 

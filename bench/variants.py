@@ -102,7 +102,8 @@ class BenchRun(Entry):
     tokens: int  # generated
     teacher_calls: int
     seconds: float  # of the method: without what only measures
-    stage_seconds: dict[str, float]
+    stage_seconds: dict[str, float]  # of the method
+    measuring_seconds: dict[str, float]
     win_rate: float
     ci95: Interval | None  # over prompts; None of the base policy
     difference: float | None = None  # to the baseline's run of this seed

@@ -29,9 +29,9 @@ from tasks.stage import Context, Run, stage
 
 
 @stage("nothing", version="1")
-def nothing(out: Path, context: Context, *, number: int) -> dict[str, Any]:
+def nothing(ctx: Context, *, number: int) -> dict[str, Any]:
     """A stage that does as good as nothing."""
-    (out / "number.txt").write_text(str(number))
+    (ctx.out / "number.txt").write_text(str(number))
     return {}
 
 
@@ -49,8 +49,9 @@ def stages(run: Run, n: int) -> None:
 def straight(run: Run, n: int) -> None:
     store = run.context.store
     for number in range(n):
-        key = nothing.key(run.context, {"number": number})
-        store.put("nothing", key, partial(nothing.body, context=run.context, number=number))
+        inputs = {"number": number}
+        key = nothing.key(run.context, inputs)
+        store.put("nothing", key, partial(nothing.execute, context=run.context, inputs=inputs))
 
 
 def timed(work: Callable[[Run, int], None], run: Run, n: int) -> float:

@@ -4,6 +4,7 @@ Loads nothing but Typer: `tsalign --help` answers at once. A command imports wha
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial, wraps
 from importlib.metadata import version
 from pathlib import Path
@@ -107,13 +108,14 @@ def recipe_keys(incomplete: str) -> Iterator[str]:
     yield from (f"{key}=" for key in keys if key.startswith(incomplete))
 
 
-def stage_names(incomplete: str) -> Iterator[str]:
-    """Stages of a round for the shell's completion."""
-    from typing import get_args
+def stage_names(ctx: Context, incomplete: str) -> Iterator[str]:
+    """Stages of the run that is named, and their calls, for the shell's completion."""
+    from data.errors import TsAlignError
+    from data.summary import addresses, read_summary
 
-    from tasks.running.redo import StageName
-
-    yield from (name for name in get_args(StageName) if name.startswith(incomplete))
+    with suppress(TsAlignError):
+        summary = read_summary(runs_folder() / str(ctx.params.get("run")) / "summary.json")
+        yield from (n for n in addresses(summary.stages()) if n.startswith(incomplete))
 
 
 def _version(wanted: bool) -> None:

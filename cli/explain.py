@@ -18,8 +18,7 @@ from data.errors import InputError
 from data.store.artifacts import Record
 from data.store.inventory import Place, records, run_folder, summaries
 from data.store.store import Store
-from data.summary import StageRecord, Summary, read_summary
-from data.titles import without_policy
+from data.summary import StageRecord, Summary, addresses, read_summary
 
 PREPARATION = 0  # the "round" of what comes before the first
 Difference = tuple[str, Any, Any]  # path of a field, its value in the neighbour, its value here
@@ -29,8 +28,8 @@ class Call(NamedTuple):
     """The place of a stage call in a run."""
 
     round: int
-    title: str
-    nth: int = 0  # of this title in the round
+    address: str
+    nth: int = 0  # of this address in the round
 
 
 class _Absent:
@@ -59,15 +58,15 @@ def nearest(
 ) -> tuple[Record, list[Difference]] | None:
     """The earlier artifact whose key differs in the fewest fields; of several, the latest.
 
-    A stage may have calls of several titles, and for one of them the others are no neighbours: the
-    dev prompts are split off like the test prompts, whatever changed. So what runs know only under
-    other titles comes last, and of equally near ones the same call of another run comes first.
+    A stage may have calls of several roles, and for one of them the others are no neighbours: the
+    dev prompts are split off like the test prompts, whatever changed. So what runs know only in
+    other roles comes last, and of equally near ones the same call of another run comes first.
     """
 
     def rank(pair: tuple[Record, list[Difference]]) -> tuple[bool, int, bool]:
         made_as = calls.get((pair[0].artifact.kind, pair[0].artifact.key), set())
-        titles = {without_policy(other.title) for other in made_as}
-        elsewhere = bool(titles) and without_policy(call.title) not in titles
+        addresses = {other.address for other in made_as}
+        elsewhere = bool(addresses) and call.address not in addresses
         return elsewhere, len(pair[1]), call not in made_as
 
     earlier = [other for other in others if other.created < record.created]
@@ -82,8 +81,8 @@ def staged(summary: Summary) -> Iterator[tuple[Call, StageRecord]]:
     for number, stages in rounds:
         seen: Counter[str] = Counter()
         for record in stages:
-            yield Call(number, record.stage, seen[record.stage]), record
-            seen[record.stage] += 1
+            yield Call(number, record.address, seen[record.address]), record
+            seen[record.address] += 1
 
 
 class Names:
@@ -97,7 +96,7 @@ class Names:
             for call, record in staged(runs[name]):
                 place = record.kind, record.key
                 self.calls.setdefault(place, set()).add(call)
-                title = call.title + (f" (round {call.round})" if call.round else "")
+                title = record.stage + (f" (round {call.round})" if call.round else "")
                 title += "" if name == own else f" of {name}"
                 self._contents.setdefault(record.artifact, title)
                 self._places.setdefault(place, title)
@@ -147,7 +146,7 @@ def explain(
     chosen = [
         (call, record)
         for call, record in staged(summary)
-        if round_number in (None, call.round) and stage in (None, *_names(record, known))
+        if round_number in (None, call.round) and (stage is None or record.is_meant(stage))
     ]
     if not chosen:
         raise InputError(f"{name}: {_nothing(summary, round_number, stage)}")
@@ -164,19 +163,12 @@ def explain(
             console.print(line)
 
 
-def _names(record: StageRecord, known: dict[Place, Record]) -> list[str]:
-    """The title of a call, with and without its policy, and the name of its stage."""
-    made = known.get((record.kind, record.key))
-    name = str(made.key.get("stage")) if made else record.stage
-    return [record.stage, without_policy(record.stage), name]
-
-
 def _nothing(summary: Summary, number: int | None, stage: str | None) -> str:
     rounds = [entry.round for entry in summary.rounds]
     if number not in (None, PREPARATION, *rounds):
         return f"has no round {number}; there are {len(rounds)}, 0 is the preparation"
-    titles = dict.fromkeys(c.title for c, _ in staged(summary) if number in (None, c.round))
-    return f"has no stage '{stage}' there; its stages are {', '.join(titles) or 'none yet'}"
+    there = addresses(record for c, record in staged(summary) if number in (None, c.round))
+    return f"has no stage '{stage}' there; its stages are {', '.join(there) or 'none yet'}"
 
 
 def _explained(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from data.errors import CardinalityError, InputError
 from data.files import check_regular
 from data.recipes.spelling import current
+from data.titles import address, means
 
 Interval = tuple[float, float]
 
@@ -39,6 +41,23 @@ class StageRecord(Entry):
     resumed_from_step: int = 0  # of a training that continued an interrupted one
     saved_seconds: float = 0.0  # what was found had once taken
     counts: dict[str, int] = {}  # rows read, kept, duplicate, ...
+
+    @property
+    def address(self) -> str:
+        """The same for this call in every round; of older summaries, its title."""
+        return address(self.name or self.stage, self.role)
+
+    def is_meant(self, wanted: str) -> bool:
+        """Whether a stage's name, an address or a title means this call."""
+        return means(wanted, self.name, self.role, self.stage)
+
+
+def addresses(records: Iterable[StageRecord]) -> list[str]:
+    """What commands may name: each stage, and its calls where it has several or one with a role."""
+    found: dict[str, None] = {}
+    for record in records:
+        found |= {record.name or record.stage: None, record.address: None}
+    return list(found)
 
 
 class Ledger(Entry):

@@ -57,7 +57,7 @@ def first_day(folder: Path) -> str:
 
 
 def known_seconds(folder: Path, recipe: RunRecipe) -> dict[str, float]:
-    """What the stages of a round took the last time, by title; empty where nothing is known."""
+    """What the calls of a round took the last time, by address; empty where nothing is known."""
     try:
         known = read_summary(folder / "summary.json")
     except InputError:
@@ -66,7 +66,7 @@ def known_seconds(folder: Path, recipe: RunRecipe) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     for record in known.rounds[-1].stages:
-        found[record.stage] = found.get(record.stage, 0.0) + record.computed_seconds
+        found[record.address] = found.get(record.address, 0.0) + record.computed_seconds
     return found
 
 
@@ -98,6 +98,11 @@ def run_recipe(
                     progress.note(said(chosen))
                 models = flow_of(recipe)(run, recipe, book)
                 book.finish(models, seconds=monotonic() - started)
+                if redo and not redo.begun:
+                    raise InputError(
+                        f"--stage: round {redo.round} of {recipe.run} has no stage "
+                        f"'{redo.stage}' of its own, and nothing was made again"
+                    )
         finally:
             run.context.loaded.close()
     return str(book.folder)

@@ -9,9 +9,9 @@ from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe
 from data.store.digests import digest_of
 from tasks.running import machine
-from tasks.running.keys import key_value, library_versions
+from tasks.running.keys import TRAINING, key_value, library_versions
 from tasks.running.outside import External
-from tasks.stage import STAGES, TRAINING
+from tasks.stage import STAGES
 
 
 def engine_of(recipe: RunRecipe, name: str | None = None) -> str:

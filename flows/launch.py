@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -17,9 +17,8 @@ from data.summary import Summary, read_summary, write_summary
 from flows.planning.outlook import outlook
 from flows.preflight.fitting import fitted
 from flows.problems import one_line
-from flows.recipe_files import recipe_of
+from flows.redoing import recipe_to_redo
 from flows.server import prefect_ready
-from tasks.running.redo import StageName
 from tasks.running.waiting import say, to_stderr, waiting
 
 if TYPE_CHECKING:
@@ -66,14 +65,8 @@ def launch_rerun(
     verbose: bool = False,
 ) -> Path:
     """Make a stage of a finished or failed round again and what follows from it."""
-    if stage not in get_args(StageName):
-        raise InputError(f"--stage: no stage {stage!r}; use {', '.join(get_args(StageName))}")
     console, folder = to_stderr(quiet), run_folder(runs_dir, run)
-    recipe = recipe_of(folder)
-    if not 1 <= number <= recipe.round_count:
-        raise InputError(
-            f"--round: {run} has the rounds 1 to {recipe.round_count}; choose one of them"
-        )
+    recipe = recipe_to_redo(folder, number, stage, store)
     with waiting(f"Checking {run}: models, prompts, what is there", console):
         notes = check(recipe, Store(store), folder)
     again = f"{run}: round {number} is made again from '{stage}', with what follows from it."

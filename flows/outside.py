@@ -16,7 +16,7 @@ from data.source_code import code_digest
 from data.store.digests import file_digest, tree_digest
 from flows.preflight.models import model_path
 from models import traits
-from tasks.running.outside import Code, External, Logs, Rows
+from tasks.running.outside import Code, Dataset, External, Logs
 
 
 def outside_of(recipe: RunRecipe) -> dict[str, External]:
@@ -45,8 +45,8 @@ def file(field: str, name: str) -> External:
     """A file by its name and bytes; what is no file is a `datasets` id, by its rows."""
     path = named_path(name, field)
     if not path.is_file():
-        rows = Rows(path=name, digest="", field=field)
-        return rows.model_copy(update={"digest": rows.digest_now()})
+        found = Dataset(path=name, digest="", field=field)
+        return found.model_copy(update={"digest": found.digest_now()})
     path = anchored(path)
     stem = path.name.split(".")[0]
     return External(path=str(path), digest=file_digest(path), field=field, name=stem)

@@ -46,8 +46,16 @@ class UiProgress(Progress):
         super().__init__(quiet=quiet, verbose=verbose)
         self._books = books
 
-    def start(self, label: str, *, shard: int = 1, shards: int = 1, found: bool = False) -> None:
-        super().start(label, shard=shard, shards=shards, found=found)
+    def start(
+        self,
+        label: str,
+        address: str = "",
+        *,
+        shard: int = 1,
+        shards: int = 1,
+        found: bool = False,
+    ) -> None:
+        super().start(label, address, shard=shard, shards=shards, found=found)
         self._label = f"{label} {shard}/{shards}" if shards > 1 else label
         self._artifact, self._shown = None, monotonic()
 

@@ -138,7 +138,7 @@ def teacher_checks(summary: Summary) -> int:
     scored = {
         record.artifact: record.counts.get("scored", 0)
         for record in summary.stages()
-        if record.kind == "scores" and record.stage.startswith("teacher scores")
+        if record.name == "score" and record.role in ("dev", "test")
     }
     return sum(scored.values())
 

@@ -4,174 +4,156 @@ Besides evaluate this is the only stage that may ask the oracle: it labels the p
 and student learn from. The loop never sees it.
 """
 
-from pathlib import Path
 from typing import Any
 
-from data.schemas import COMPLETIONS, PROMPTS
+from data.schemas import COMPLETIONS, PREFERENCES, PROMPTS
 from data.store.artifacts import Artifact
-from data.tables import write_table
 from data.world import generate
-from tasks.stage import TRAINING, Context, stage
+from tasks.stage import Context, Rows, stage
 
 
-@stage("prompts", version="1")
-def world_prompts(
-    out: Path, context: Context, *, part: str, size: int, seed: int
-) -> dict[str, Any]:
+@stage(PROMPTS, version="1")
+def world_prompts(ctx: Context, *, part: str, size: int, seed: int) -> Rows:
     """Out: PROMPTS, the part "pool", "dev" or "test" of the world; disjoint by question."""
     table = generate.prompt_table(part, size, seed)
-    write_table(out / "data.parquet", table, PROMPTS)
-    return {"prompts": len(table)}
+    return Rows(table, {"prompts": len(table)})
 
 
-@stage("tokenizer", version="2", libraries=TRAINING)
-def tokenizer(
-    out: Path, context: Context, *, lessons: int, examples: int, seed: int
-) -> dict[str, Any]:
+@stage("tokenizer", version="2", model=True)
+def tokenizer(ctx: Context, *, lessons: int, examples: int, seed: int) -> dict[str, Any]:
     """Out: a tokenizer with a chat template, from the words of the demonstrations."""
     from models.world.models import train_tokenizer
 
     texts = generate.lessons(lessons, seed) + generate.demonstrations(examples, seed)
-    return train_tokenizer(out, conversations=texts)
+    return train_tokenizer(ctx.out, conversations=texts)
 
 
-@stage("policy", version="2", libraries=TRAINING, isolated=True)
-def trunk(
-    out: Path, context: Context, *, tokenizer: Artifact, lessons: int, seed: int
-) -> dict[str, Any]:
+@stage("policy", version="2", model=True)
+def trunk(ctx: Context, *, tokenizer: Artifact, lessons: int, seed: int) -> dict[str, Any]:
     """Out: a language model that has learnt the tasks from good answers."""
     from models.world.models import train_trunk
 
     return train_trunk(
-        out,
-        tokenizer=context.path(tokenizer),
+        ctx.out,
+        tokenizer=ctx.path(tokenizer),
         conversations=generate.lessons(lessons, seed),
-        runtime=context.runtime,
+        runtime=ctx.runtime,
         seed=seed,
-        on_progress=context.on_progress,
-        checkpoints=context.scratch,
-        tracking=context.tracking,
+        on_progress=ctx.on_progress,
+        checkpoints=ctx.scratch,
+        tracking=ctx.tracking,
     )
 
 
-@stage("policy", version="2", libraries=TRAINING, isolated=True)
-def base_policy(
-    out: Path, context: Context, *, trunk: Artifact, examples: int, seed: int
-) -> dict[str, Any]:
+@stage("policy", version="2", model=True)
+def base_policy(ctx: Context, *, trunk: Artifact, examples: int, seed: int) -> dict[str, Any]:
     """Out: the policy to align, tuned on answers of mixed quality."""
     from models.world.models import train_policy
 
     return train_policy(
-        out,
-        trunk=context.path(trunk),
+        ctx.out,
+        trunk=ctx.path(trunk),
         conversations=generate.demonstrations(examples, seed),
-        runtime=context.runtime,
+        runtime=ctx.runtime,
         seed=seed,
-        on_progress=context.on_progress,
-        checkpoints=context.scratch,
-        tracking=context.tracking,
+        on_progress=ctx.on_progress,
+        checkpoints=ctx.scratch,
+        tracking=ctx.tracking,
     )
 
 
-@stage("policy", version="1", libraries=TRAINING, isolated=True)
-def small_policy(
-    out: Path, context: Context, *, tokenizer: Artifact, examples: int, seed: int
-) -> dict[str, Any]:
+@stage("policy", version="1", model=True)
+def small_policy(ctx: Context, *, tokenizer: Artifact, examples: int, seed: int) -> dict[str, Any]:
     """Out: a smaller policy, for the model matrix and for transfer."""
     from models.world.models import train_small_policy
 
     return train_small_policy(
-        out,
-        tokenizer=context.path(tokenizer),
+        ctx.out,
+        tokenizer=ctx.path(tokenizer),
         conversations=generate.demonstrations(examples, seed),
-        runtime=context.runtime,
+        runtime=ctx.runtime,
         seed=seed,
-        on_progress=context.on_progress,
-        checkpoints=context.scratch,
-        tracking=context.tracking,
+        on_progress=ctx.on_progress,
+        checkpoints=ctx.scratch,
+        tracking=ctx.tracking,
     )
 
 
-@stage("completions", version="2")
-def people(
-    out: Path, context: Context, *, prompts: Artifact, cell: str, size: int, seed: int
-) -> dict[str, Any]:
+@stage(COMPLETIONS, version="2")
+def people(ctx: Context, *, prompts: Artifact, cell: str, size: int, seed: int) -> Rows:
     """Out: COMPLETIONS, one good answer to each of these prompts of the pool, as people wrote it.
 
     They come from the generator, not from the oracle. `size` is that of the pool.
     """
-    asked = set(context.store.table(prompts)["prompt_id"].to_pylist())
+    asked = set(ctx.table(prompts)["prompt_id"].to_pylist())
     table = generate.written_answers("pool", size, seed, asked, cell)
-    write_table(out / "data.parquet", table, COMPLETIONS)
-    return {"generated": len(table)}
+    return Rows(table, {"generated": len(table)})
 
 
-@stage("preferences", version="4", libraries=TRAINING, isolated=True)
+@stage(PREFERENCES, version="4", model=True)
 def teacher_preferences(
-    out: Path, context: Context, *, policy: Artifact, trunk: Artifact, pairs: int, seed: int
-) -> dict[str, Any]:
+    ctx: Context, *, policy: Artifact, trunk: Artifact, pairs: int, seed: int
+) -> Rows:
     """Out: PREFERENCES among answers of many sources, labelled by the oracle."""
     from models.world.preferences import teacher_preferences as label
 
-    return label(
-        out,
-        questions=generate.teacher_questions(pairs, seed),
-        policy=context.path(policy),
-        trunk=context.path(trunk),
-        seed=seed,
-        on_progress=context.on_progress,
+    return Rows(
+        *label(
+            questions=generate.teacher_questions(pairs, seed),
+            policy=ctx.path(policy),
+            trunk=ctx.path(trunk),
+            seed=seed,
+            on_progress=ctx.on_progress,
+        )
     )
 
 
-@stage("preferences", version="4", libraries=TRAINING, isolated=True)
-def student_preferences(
-    out: Path, context: Context, *, policy: Artifact, pairs: int, seed: int
-) -> dict[str, Any]:
+@stage(PREFERENCES, version="4", model=True)
+def student_preferences(ctx: Context, *, policy: Artifact, pairs: int, seed: int) -> Rows:
     """Out: a few PREFERENCES among the policy's answers, labelled by the oracle."""
     from models.world.preferences import student_preferences as label
 
-    return label(
-        out,
-        questions=generate.student_questions(pairs, seed),
-        policy=context.path(policy),
-        seed=seed,
-        on_progress=context.on_progress,
+    return Rows(
+        *label(
+            questions=generate.student_questions(pairs, seed),
+            policy=ctx.path(policy),
+            seed=seed,
+            on_progress=ctx.on_progress,
+        )
     )
 
 
-@stage("teacher", version="2", libraries=TRAINING, isolated=True)
-def teacher(
-    out: Path, context: Context, *, trunk: Artifact, preferences: Artifact, seed: int
-) -> dict[str, Any]:
+@stage("teacher", version="2", model=True)
+def teacher(ctx: Context, *, trunk: Artifact, preferences: Artifact, seed: int) -> dict[str, Any]:
     """In: PREFERENCES. Out: the teacher reward model."""
     from models.world.models import train_teacher
 
     return train_teacher(
-        out,
-        trunk=context.path(trunk),
-        preferences=context.store.table(preferences),
-        runtime=context.runtime,
+        ctx.out,
+        trunk=ctx.path(trunk),
+        preferences=ctx.table(preferences),
+        runtime=ctx.runtime,
         seed=seed,
-        on_progress=context.on_progress,
-        checkpoints=context.scratch,
-        tracking=context.tracking,
+        on_progress=ctx.on_progress,
+        checkpoints=ctx.scratch,
+        tracking=ctx.tracking,
     )
 
 
-@stage("student", version="2", libraries=TRAINING, isolated=True)
+@stage("student", version="2", model=True)
 def student(
-    out: Path, context: Context, *, tokenizer: Artifact, preferences: Artifact, seed: int
+    ctx: Context, *, tokenizer: Artifact, preferences: Artifact, seed: int
 ) -> dict[str, Any]:
     """In: PREFERENCES. Out: the student reward model before any round."""
     from models.world.models import train_student
 
     return train_student(
-        out,
-        tokenizer=context.path(tokenizer),
-        preferences=context.store.table(preferences),
-        runtime=context.runtime,
+        ctx.out,
+        tokenizer=ctx.path(tokenizer),
+        preferences=ctx.table(preferences),
+        runtime=ctx.runtime,
         seed=seed,
-        on_progress=context.on_progress,
-        checkpoints=context.scratch,
-        tracking=context.tracking,
+        on_progress=ctx.on_progress,
+        checkpoints=ctx.scratch,
+        tracking=ctx.tracking,
     )

@@ -1,6 +1,5 @@
 """Distill: the student learns the teacher's order (TS-Align, step 7)."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pyarrow as pa
 from data.recipes.recipe import StudentTraining
 from data.schemas import PREFERENCES
 from data.store.artifacts import Artifact
-from tasks.stage import TRAINING, Context, Model, stage
+from tasks.stage import Context, Model, stage
 
 
 def with_replay(new: pa.Table, earlier: list[pa.Table], share: float, seed: int) -> pa.Table:
@@ -31,10 +30,9 @@ def earlier_sample(earlier: list[pa.Table], n_new: int, share: float, seed: int)
     return pool.take(pa.array(np.sort(rows)))
 
 
-@stage("student", version="2", libraries=TRAINING, isolated=True)
+@stage("student", version="2", model=True)
 def distill(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     student: Model,
     preferences: Artifact,
@@ -47,19 +45,19 @@ def distill(
     from models.text_pairs import load_reader
     from models.training.reward_training import train_reward_model
 
-    store, path = context.store, context.path(student)
-    table = with_replay(store.table(preferences), [store.table(a) for a in replay], share, seed)
+    path = ctx.path(student)
+    table = with_replay(ctx.table(preferences), [ctx.table(a) for a in replay], share, seed)
     return train_reward_model(
-        out,
+        ctx.out,
         model=path,
-        tokenizer=load_reader(path, context.runtime.trust_remote_code),
+        tokenizer=load_reader(path, ctx.runtime.trust_remote_code),
         preferences=table.cast(PREFERENCES),
         config=config,
         loss=config.loss,
         adapter=config.adapter,
-        runtime=context.runtime,
+        runtime=ctx.runtime,
         seed=seed,
-        on_progress=context.on_progress,
-        checkpoints=context.scratch,
-        tracking=context.tracking,
+        on_progress=ctx.on_progress,
+        checkpoints=ctx.scratch,
+        tracking=ctx.tracking,
     )

@@ -1,16 +1,13 @@
 """Try the engine: does vLLM serve this model? Asked once for a model, before the first sampling."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from tasks.stage import Context, Model, stage
 
 
-@stage("engine", version="1", retries=1)
-def try_vllm(
-    out: Path, context: Context, *, policy: Model, engine: str, max_model_len: int
-) -> dict[str, Any]:
+@stage("engine", version="1", model="loaded")
+def try_vllm(ctx: Context, *, policy: Model, engine: str, max_model_len: int) -> dict[str, Any]:
     """Out: engine.json, why vLLM cannot run the model; an empty reason where it can.
 
     Starting it is the trial: it has then answered a token, and stays for the stages that follow.
@@ -21,8 +18,8 @@ def try_vllm(
 
     reason = ""
     try:
-        context.loaded.engine(context.path(policy), policy.digest)
+        ctx.loaded.engine(ctx.path(policy), policy.digest)
     except UnservableError as error:
         reason = error.reason
-    (out / "engine.json").write_text(json.dumps({"engine": engine, "reason": reason}))
+    (ctx.out / "engine.json").write_text(json.dumps({"engine": engine, "reason": reason}))
     return {"reason": reason}

@@ -5,7 +5,6 @@ The only stage of a round that may ask the oracle, and nothing it returns flows 
 
 import json
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +12,9 @@ import pyarrow as pa
 from data.schemas import EVALUATION
 from data.statistics import outcome
 from data.store.artifacts import Artifact
-from data.tables import as_sampled, mapping, write_table
+from data.tables import as_sampled, mapping
 from models.drift import distinct_2, kl_estimate
-from tasks.stage import SCORING, Context, Model, stage
+from tasks.stage import Context, Model, Rows, stage
 
 
 def _by_prompt(table: pa.Table, column: str) -> dict[str, Any]:
@@ -47,10 +46,9 @@ def judged_rows(
     ]
 
 
-@stage("evaluation", version="2", shards="prompts")
+@stage(EVALUATION, version="2", shards="prompts")
 def evaluate(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     prompts: Artifact,
     base: Artifact,
@@ -58,11 +56,11 @@ def evaluate(
     base_rewards: Artifact,
     policy_rewards: Artifact,
     judge: str,
-) -> dict[str, Any]:
+) -> Rows:
     """In: PROMPTS, COMPLETIONS and teacher SCORES of base and policy. Out: EVALUATION."""
-    asked = context.table(prompts)
+    asked = ctx.table(prompts)
     answers = {
-        side: _by_prompt(context.table(artifact), "completion")
+        side: _by_prompt(ctx.table(artifact), "completion")
         for side, artifact in (("base", base), ("policy", policy))
     }
     if judge == "oracle":
@@ -76,16 +74,15 @@ def evaluate(
         }
     else:
         scores = {
-            "base": _by_prompt(context.table(base_rewards), "reward"),
-            "policy": _by_prompt(context.table(policy_rewards), "reward"),
+            "base": _by_prompt(ctx.table(base_rewards), "reward"),
+            "policy": _by_prompt(ctx.table(policy_rewards), "reward"),
         }
     rows = judged_rows(asked, answers["base"], answers["policy"], scores["base"], scores["policy"])
-    write_table(out / "data.parquet", pa.Table.from_pylist(rows, EVALUATION), EVALUATION)
     counts: dict[str, Any] = {"n": len(rows)}
     for side in ("base", "policy"):
         known = [row[f"{side}_score"] for row in rows if row[f"{side}_score"] is not None]
         counts |= {f"{side}_judged": len(known), f"{side}_total_score": sum(known)}
-    return counts
+    return Rows(rows, counts)
 
 
 def label_precision(preferences: pa.Table, score: Any) -> dict[str, Any]:
@@ -103,19 +100,18 @@ def label_precision(preferences: pa.Table, score: Any) -> dict[str, Any]:
 
 
 @stage("precision", version="1")
-def precision(out: Path, context: Context, *, preferences: Artifact) -> dict[str, Any]:
+def precision(ctx: Context, *, preferences: Artifact) -> dict[str, Any]:
     """In: PREFERENCES. Out: precision.json, the oracle's opinion of the labels."""
     from models.world.judges import oracle
 
-    result = label_precision(context.store.table(preferences), oracle())
-    (out / "precision.json").write_text(json.dumps(result, sort_keys=True))
+    result = label_precision(ctx.table(preferences), oracle())
+    (ctx.out / "precision.json").write_text(json.dumps(result, sort_keys=True))
     return result
 
 
-@stage("drift", version="2", libraries=SCORING, isolated=True, retries=1)
+@stage("drift", version="2", model=True)
 def drift(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     prompts: Artifact,
     completions: Artifact,
@@ -125,8 +121,8 @@ def drift(
     """In: PROMPTS, COMPLETIONS of the policy. Out: drift.json (KL to base in nats, lengths)."""
     from models.logps import sequence_logps
 
-    messages = _by_prompt(context.store.table(prompts), "messages")
-    table = context.store.table(completions)
+    messages = _by_prompt(ctx.table(prompts), "messages")
+    table = ctx.table(completions)
     written = as_sampled(table, "completion", "token_ids")
     items = [
         (messages[owner], completion)
@@ -134,11 +130,11 @@ def drift(
     ]
     logps = {}
     for side, model in (("policy", policy), ("base", base)):
-        logps[side], _ = sequence_logps(context.path(model), items, runtime=context.runtime)
+        logps[side], _ = sequence_logps(ctx.path(model), items, runtime=ctx.runtime)
     result = {
         "kl_to_base": kl_estimate(logps["policy"], logps["base"]),
         "mean_tokens": sum(table["n_tokens"].to_pylist()) / len(table),
         "distinct_2": distinct_2(table["completion"].to_pylist()),
     }
-    (out / "drift.json").write_text(json.dumps(result, sort_keys=True))
+    (ctx.out / "drift.json").write_text(json.dumps(result, sort_keys=True))
     return result

@@ -1,14 +1,13 @@
 """Fresh head: a student of the user's that comes without a head is given one."""
 
-from pathlib import Path
 from typing import Any
 
-from tasks.stage import SCORING, Context, Model, stage
+from tasks.stage import Context, Model, stage
 
 
-@stage("student", version="1", libraries=SCORING)
-def fresh_head(out: Path, context: Context, *, model: Model, seed: int) -> dict[str, Any]:
+@stage("student", version="1", model=True)
+def fresh_head(ctx: Context, *, model: Model, seed: int) -> dict[str, Any]:
     """Out: a reward model, the given one below a new head that has learnt nothing."""
     from models.training.fresh_head import add_head
 
-    return add_head(out, model=context.path(model), runtime=context.runtime, seed=seed)
+    return add_head(ctx.out, model=ctx.path(model), runtime=ctx.runtime, seed=seed)

@@ -2,7 +2,6 @@
 
 import json
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -25,8 +24,7 @@ def known(scores: pa.Table) -> pa.Table:
 
 @stage("agreement", version="1")
 def agreement(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     completions: Artifact,
     student: Artifact,
@@ -39,16 +37,15 @@ def agreement(
     Out: agreement.json: how often the student orders two completions of a prompt as the judge
     does, over all pairs that the judge separates by more than `min_margin`.
     """
-    store = context.store
-    scores, rewards = known(store.table(student)), known(store.table(judge))
+    scores, rewards = known(ctx.table(student)), known(ctx.table(judge))
     scored = mapping(scores, "completion_id", "reward")
-    table = store.table(completions)
+    table = ctx.table(completions)
     table = table.filter(pa.array([id_ in scored for id_ in table["completion_id"].to_pylist()]))
     pairs = judged_pairs(table, rewards, min_margin)
     if equal_length:
         pairs = of_equal_length(pairs)
     result = pair_agreement(pairs, scored)
-    (out / "agreement.json").write_text(json.dumps(result, sort_keys=True))
+    (ctx.out / "agreement.json").write_text(json.dumps(result, sort_keys=True))
     return result
 
 
@@ -71,13 +68,10 @@ def paired_outcomes(before: pa.Table, after: pa.Table) -> list[float]:
 
 
 @stage("gate", version="1")
-def gate(
-    out: Path, context: Context, *, before: Artifact, after: Artifact, config: GateConfig
-) -> dict[str, Any]:
+def gate(ctx: Context, *, before: Artifact, after: Artifact, config: GateConfig) -> dict[str, Any]:
     """In: the teacher's SCORES of old and new policy on the dev prompts. Out: gate.json."""
-    store = context.store
-    outcomes = paired_outcomes(store.table(before), store.table(after))
+    outcomes = paired_outcomes(ctx.table(before), ctx.table(after))
     rate = sum(outcomes) / len(outcomes)
     result = {"win_rate": rate, "n": len(outcomes), "adopted": rate >= config.min_win_rate}
-    (out / "gate.json").write_text(json.dumps(result, sort_keys=True))
+    (ctx.out / "gate.json").write_text(json.dumps(result, sort_keys=True))
     return result

@@ -2,17 +2,12 @@
 
 import hashlib
 from collections import Counter
-from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from data.errors import CardinalityError
 from data.recipes.recipe import DecodingConfig
 from data.schemas import COMPLETIONS
 from data.store.artifacts import Artifact
-from data.tables import write_table
-from tasks.stage import Context, Model, stage
+from tasks.stage import Context, Model, Rows, stage
 
 
 def prompt_seed(seed: int, stream: str, prompt_id: str) -> int:
@@ -21,10 +16,9 @@ def prompt_seed(seed: int, stream: str, prompt_id: str) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big") & 0x7FFFFFFF
 
 
-@stage("completions", version="3", shards="prompts", retries=1)
+@stage(COMPLETIONS, version="3", model="loaded", shards="prompts")
 def generate(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     policy: Model,
     prompts: Artifact,
@@ -33,7 +27,7 @@ def generate(
     engine: str,
     stream: str,
     seed: int,
-) -> dict[str, Any]:
+) -> Rows:
     """In: PROMPTS. Out: COMPLETIONS, K rows per prompt.
 
     `engine` is the engine's name and version with the machine's numerics: a different engine is a
@@ -42,16 +36,16 @@ def generate(
     from models.chat import load_tokenizer, render_prompt
     from models.engines.base import Sampling
 
-    model = context.path(policy)
-    table = context.table(prompts)
-    tokenizer = load_tokenizer(model, context.runtime.trust_remote_code)
+    model = ctx.path(policy)
+    table = ctx.table(prompts)
+    tokenizer = load_tokenizer(model, ctx.runtime.trust_remote_code)
     rendered = [render_prompt(tokenizer, row) for row in table["messages"].to_pylist()]
     ids = table["prompt_id"].to_pylist()
-    outputs = context.loaded.engine(model, policy.digest).generate(
+    outputs = ctx.loaded.engine(model, policy.digest).generate(
         rendered,
         [prompt_seed(seed, stream, prompt_id) for prompt_id in ids],
         Sampling(k, decoding.temperature, decoding.top_p, decoding.max_tokens),
-        context.on_progress,
+        ctx.on_progress,
     )
     rows = [
         {
@@ -68,11 +62,6 @@ def generate(
     ]
     if len(rows) != k * len(ids):
         raise CardinalityError(f"generate: asked {k} x {len(ids)} completions, got {len(rows)}")
-    write_table(out / "data.parquet", pa.Table.from_pylist(rows, COMPLETIONS), COMPLETIONS)
     reasons = Counter(row["finish_reason"] for row in rows)
-    return {
-        "prompts": len(ids),
-        "generated": len(rows),
-        "truncated": reasons["length"],
-        "tokens": sum(row["n_tokens"] for row in rows),
-    }
+    counts = {"prompts": len(ids), "generated": len(rows), "truncated": reasons["length"]}
+    return Rows(rows, counts | {"tokens": sum(row["n_tokens"] for row in rows)})

@@ -8,8 +8,6 @@ import random
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from math import isnan
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,14 +16,14 @@ from data.matrix import SOURCE, axis_counts, axis_of, best_placed_first, cell_pa
 from data.recipes.methods import CorrectionConfig, Matrix, Place
 from data.schemas import MINED, PREFERENCES
 from data.store.artifacts import Artifact
-from data.tables import index_by, mapping, write_table
+from data.tables import index_by, mapping
 from models.checkpoints import is_causal
 from tasks import mine
 from tasks.mine import Row, mined_row, usable
 from tasks.relabel import COUNTS, preference
 from tasks.running import machine
 from tasks.score import score_rows
-from tasks.stage import SCORING, Context, Model, stage
+from tasks.stage import Context, Model, Rows, stage
 
 # The judge's margin, best minus worst, with the best shown first and shown second.
 Odds = tuple[float, float]
@@ -94,10 +92,9 @@ def pair_cells(
     return pa.Table.from_pylist(rows, MINED), counts
 
 
-@stage("mined", version="2")
+@stage(MINED, version="2")
 def pair_up(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     prompts: Artifact,
     completions: list[Artifact],
@@ -106,17 +103,15 @@ def pair_up(
     config: Matrix,
     drop_truncated: bool,
     seed: int,
-) -> dict[str, Any]:
+) -> Rows:
     """In: PROMPTS, COMPLETIONS of each cell in the order of `places`. Out: MINED, no rewards.
 
     `own` names the cells that are versions of the run's policy.
     """
-    store = context.store
-    tables = [store.table(artifact) for artifact in completions]
-    asked = store.table(prompts)["prompt_id"].to_pylist()
+    tables = [ctx.table(artifact) for artifact in completions]
+    asked = ctx.table(prompts)["prompt_id"].to_pylist()
     table, counts = pair_cells(tables, places, asked, config, drop_truncated, seed, own)
-    write_table(out / "data.parquet", table, MINED)
-    return counts
+    return Rows(table, counts)
 
 
 def verdict(odds: Odds | None) -> tuple[str, float | None]:
@@ -175,10 +170,9 @@ def correct_pairs(
     return pa.Table.from_pylist(rows, PREFERENCES), counts
 
 
-@stage("preferences", version="2", libraries=SCORING, shards="mined", retries=1)
+@stage(PREFERENCES, version="2", model="loaded", shards="mined")
 def correct(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     mined: Artifact,
     prompts: Artifact,
@@ -187,25 +181,24 @@ def correct(
     min_margin: float,
     round_number: int,
     max_length: int,
-) -> dict[str, Any]:
+) -> Rows:
     """In: MINED, PROMPTS. Out: PREFERENCES in the judge's order.
 
     A reward model reads every answer once, of at most `max_length` tokens with its prompt; the
     order of two answers cannot matter to it. A causal language model is asked which of two is
     better, in both orders, as far as its context goes; `min_margin` is then in nats.
     """
-    pairs, asked = context.table(mined), context.table(prompts)
-    if is_causal(context.path(judge)):
-        odds, calls = pairwise(context, judge, pairs, asked), 4 * len(pairs)
+    pairs, asked = ctx.table(mined), ctx.table(prompts)
+    if is_causal(ctx.path(judge)):
+        odds, calls = pairwise(ctx, judge, pairs, asked), 4 * len(pairs)
     else:
-        odds, calls = pointwise(context, judge, pairs, asked, max_length)
+        odds, calls = pointwise(ctx, judge, pairs, asked, max_length)
     table, counts = correct_pairs(pairs, asked, odds, config, min_margin, round_number)
-    write_table(out / "data.parquet", table, PREFERENCES)
-    return counts | {"teacher_calls": calls}
+    return Rows(table, counts | {"teacher_calls": calls})
 
 
 def pointwise(
-    context: Context, judge: Model, pairs: pa.Table, prompts: pa.Table, max_length: int
+    ctx: Context, judge: Model, pairs: pa.Table, prompts: pa.Table, max_length: int
 ) -> tuple[list[Odds | None], int]:
     """Margins of a reward model, the same in both orders, and how many answers it read."""
     messages = mapping(prompts, "prompt_id", "messages")
@@ -215,7 +208,7 @@ def pointwise(
         for row in rows
         for side in ("best", "worst")
     }
-    scores = score_rows(context, judge, list(answers.values()), max_length)
+    scores = score_rows(ctx, judge, list(answers.values()), max_length)
     rewards = dict(zip(answers, scores, strict=True))
     odds: list[Odds | None] = []
     for row in rows:
@@ -224,9 +217,7 @@ def pointwise(
     return odds, len(answers)
 
 
-def pairwise(
-    context: Context, judge: Model, pairs: pa.Table, prompts: pa.Table
-) -> list[Odds | None]:
+def pairwise(ctx: Context, judge: Model, pairs: pa.Table, prompts: pa.Table) -> list[Odds | None]:
     """Log-odds of a language model's verdicts, with the best answer shown first and second."""
     from models.isolation import run_isolated
     from models.pairwise_judge import pairwise_log_odds
@@ -236,24 +227,21 @@ def pairwise(
         (messages[row["prompt_id"]], row["best_completion"], row["worst_completion"])
         for row in pairs.to_pylist()
     ]
-    context.loaded.release()
+    ctx.loaded.release()
     odds = run_isolated(
         pairwise_log_odds,
-        context.path(judge),
+        ctx.path(judge),
         items,
-        runtime=context.runtime,
-        device=machine.device(context.runtime),
-        on_progress=context.on_progress,
+        runtime=ctx.runtime,
+        device=machine.device(ctx.runtime),
+        on_progress=ctx.on_progress,
     )
     return [None if isnan(first) else (first, second) for first, second in odds.tolist()]
 
 
-@stage("preferences", version="2")
-def keep_order(
-    out: Path, context: Context, *, mined: Artifact, prompts: Artifact, round_number: int
-) -> dict[str, Any]:
+@stage(PREFERENCES, version="2")
+def keep_order(ctx: Context, *, mined: Artifact, prompts: Artifact, round_number: int) -> Rows:
     """In: MINED, PROMPTS. Out: PREFERENCES in the matrix's order, without a judge or margins."""
-    pairs, asked = context.store.table(mined), context.store.table(prompts)
+    pairs, asked = ctx.table(mined), ctx.table(prompts)
     table, counts = correct_pairs(pairs, asked, None, CorrectionConfig(), 0.0, round_number)
-    write_table(out / "data.parquet", table, PREFERENCES)
-    return counts | {"teacher_calls": 0}
+    return Rows(table, counts | {"teacher_calls": 0})

@@ -3,7 +3,6 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +10,8 @@ import pyarrow as pa
 from data.recipes.recipe import MineConfig
 from data.schemas import MINED
 from data.store.artifacts import Artifact
-from data.tables import assert_same_ids, mapping, write_table
-from tasks.stage import Context, stage
+from data.tables import assert_same_ids, mapping
+from tasks.stage import Context, Rows, stage
 
 COUNTS = (
     *("usable", "empty", "truncated", "unscored", "duplicate"),  # completions
@@ -139,18 +138,15 @@ def mine_pairs(
     return pa.Table.from_pylist(mined, MINED), counts
 
 
-@stage("mined", version="3")
+@stage(MINED, version="3")
 def mine(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     completions: Artifact,
     scores: Artifact,
     config: MineConfig,
     seed: int,
-) -> dict[str, Any]:
+) -> Rows:
     """In: COMPLETIONS, SCORES. Out: MINED. The seed matters to the rule "best_random" only."""
-    store = context.store
-    table, counts = mine_pairs(store.table(completions), store.table(scores), config, seed)
-    write_table(out / "data.parquet", table, MINED)
-    return counts
+    table, counts = mine_pairs(ctx.table(completions), ctx.table(scores), config, seed)
+    return Rows(table, counts)

@@ -11,40 +11,31 @@ from data.errors import TrainingError
 from data.recipes.recipe import PolicyConfig
 from data.schemas import PREFERENCES, REFERENCE_LOGPS
 from data.store.artifacts import Artifact
-from data.tables import as_sampled, write_table
+from data.tables import as_sampled
 from tasks.distill import earlier_sample
-from tasks.stage import SCORING, TRAINING, Context, Model, stage
+from tasks.stage import Context, Model, Rows, stage
 
 CANARIES = 8  # pairs on which a freshly saved policy is compared with the one before
 _ANSWER = 32  # tokens of a greedy answer to them
 
 
-def _concatenated(context: Context, tables: list[Artifact]) -> pa.Table:
-    return pa.concat_tables([context.store.table(artifact) for artifact in tables])
+def _concatenated(ctx: Context, tables: list[Artifact]) -> pa.Table:
+    return pa.concat_tables([ctx.table(artifact) for artifact in tables])
 
 
-@stage(
-    "reference_logps",
-    version="3",
-    libraries=SCORING,
-    isolated=True,
-    shards="preferences",
-    retries=1,
-)
-def reference(
-    out: Path, context: Context, *, policy: Model, preferences: Artifact
-) -> dict[str, Any]:
+@stage(REFERENCE_LOGPS, version="3", model=True, shards="preferences")
+def reference(ctx: Context, *, policy: Model, preferences: Artifact) -> Rows:
     """In: PREFERENCES. Out: REFERENCE_LOGPS under the reference policy, computed once."""
     from models.logps import sequence_logps
 
-    table = context.table(preferences)
+    table = ctx.table(preferences)
     messages = table["messages"].to_pylist()
     sides = (as_sampled(table, side, f"{side}_token_ids") for side in ("chosen", "rejected"))
     logps, _ = sequence_logps(
-        context.path(policy),
+        ctx.path(policy),
         list(zip(messages * 2, chain(*sides), strict=True)),
-        runtime=context.runtime,
-        on_progress=context.on_progress,
+        runtime=ctx.runtime,
+        on_progress=ctx.on_progress,
     )
     result = pa.table(
         {
@@ -54,41 +45,36 @@ def reference(
             "rejected_logp": pa.array(logps[len(table) :], pa.float64(), from_pandas=True),
         }
     )
-    write_table(out / "data.parquet", result, REFERENCE_LOGPS)
-    return {"pairs": len(result)}
+    return Rows(result, {"pairs": len(result)})
 
 
-@stage("policy", version="1", libraries=SCORING, isolated=True)
-def average(
-    out: Path, context: Context, *, average: Model, policy: Model, decay: float
-) -> dict[str, Any]:
+@stage("policy", version="1", model=True)
+def average(ctx: Context, *, average: Model, policy: Model, decay: float) -> dict[str, Any]:
     """Out: the moving average of the policies, `policy` having joined it."""
     from models.training.averaging import average_models
 
     return average_models(
-        out,
-        average=context.path(average),
-        policy=context.path(policy),
+        ctx.out,
+        average=ctx.path(average),
+        policy=ctx.path(policy),
         decay=decay,
-        runtime=context.runtime,
+        runtime=ctx.runtime,
     )
 
 
-@stage("preferences", version="2")
+@stage(PREFERENCES, version="2")
 def sample_earlier(
-    out: Path, context: Context, *, earlier: list[Artifact], new: Artifact, share: float, seed: int
-) -> dict[str, Any]:
+    ctx: Context, *, earlier: list[Artifact], new: Artifact, share: float, seed: int
+) -> Rows:
     """In: PREFERENCES of earlier rounds. Out: so many of them as make `share` of the data."""
-    tables = [context.store.table(artifact) for artifact in earlier]
+    tables = [ctx.table(artifact) for artifact in earlier]
     table = earlier_sample(tables, new.rows or 0, share, seed)
-    write_table(out / "data.parquet", table, PREFERENCES)
-    return {"pairs": len(table)}
+    return Rows(table, {"pairs": len(table)})
 
 
-@stage("policy", version="3", libraries=TRAINING, isolated=True)
+@stage("policy", version="3", model=True)
 def optimize(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     policy: Model,
     preferences: list[Artifact],
@@ -99,27 +85,27 @@ def optimize(
     """In: PREFERENCES, REFERENCE_LOGPS. Out: a policy, merged if it was tuned with an adapter."""
     from models.training.dpo import train_dpo
 
-    pairs, logps = _concatenated(context, preferences), _concatenated(context, reference)
+    pairs, logps = _concatenated(ctx, preferences), _concatenated(ctx, reference)
     meta = train_dpo(
-        out,
-        policy=context.path(policy),
+        ctx.out,
+        policy=ctx.path(policy),
         preferences=pairs,
         reference=logps,
         config=config,
-        runtime=context.runtime,
+        runtime=ctx.runtime,
         seed=seed,
-        on_progress=context.on_progress,
-        checkpoints=context.scratch,
-        tracking=context.tracking,
+        on_progress=ctx.on_progress,
+        checkpoints=ctx.scratch,
+        tracking=ctx.tracking,
     )
-    before = context.path(policy)
+    before = ctx.path(policy)
     readable = logps.drop_null()["pair_id"]
     canaries = pairs.filter(pc.is_in(pairs["pair_id"], readable)).slice(0, CANARIES)
-    return meta | check_policy(out, before, context, canaries, config.max_length)
+    return meta | check_policy(ctx.out, before, ctx, canaries, config.max_length)
 
 
 def check_policy(
-    saved: Path, before: Path, context: Context, pairs: pa.Table, max_length: int
+    saved: Path, before: Path, ctx: Context, pairs: pa.Table, max_length: int
 ) -> dict[str, Any]:
     """How much a saved policy differs from the one before, on a few pairs.
 
@@ -133,14 +119,14 @@ def check_policy(
 
     messages = pairs["messages"].to_pylist()
     items = list(zip(messages, as_sampled(pairs, "chosen", "chosen_token_ids"), strict=True))
-    old, new = (sequence_logps(m, items, runtime=context.runtime)[0] for m in (before, saved))
+    old, new = (sequence_logps(m, items, runtime=ctx.runtime)[0] for m in (before, saved))
     change = float(abs(new - old).max())
     if change == 0:
         raise TrainingError(
             "the saved policy answers exactly as before its training; raise policy.learning_rate, "
             "or see whether its adapter fits the model"
         )
-    asked, answered = (_answers(m, messages, max_length, context) for m in (before, saved))
+    asked, answered = (_answers(m, messages, max_length, ctx) for m in (before, saved))
     changed = [a != b for a, b in zip(asked, answered, strict=True)]
     return {
         "canary_change": change,
@@ -149,20 +135,20 @@ def check_policy(
     }
 
 
-def _answers(model: Path, messages: list[Any], max_length: int, context: Context) -> list[str]:
+def _answers(model: Path, messages: list[Any], max_length: int, ctx: Context) -> list[str]:
     """Greedy answers to the prompts that leave room for one."""
     from models.chat import load_tokenizer, render_prompt
     from models.checkpoints import readable_length
     from models.engines import open_engine
     from models.engines.base import Sampling
 
-    tokenizer = load_tokenizer(model, context.runtime.trust_remote_code)
+    tokenizer = load_tokenizer(model, ctx.runtime.trust_remote_code)
     max_length = readable_length(model, max_length)
     prompts = [render_prompt(tokenizer, talk) for talk in messages]
     prompts = [prompt for prompt in prompts if len(prompt) + _ANSWER <= max_length]
     if not prompts:
         return []
-    engine = open_engine("transformers", model, context.runtime, max_length + _ANSWER, seed=0)
+    engine = open_engine("transformers", model, ctx.runtime, max_length + _ANSWER, seed=0)
     try:
         greedy = Sampling(k=1, temperature=0.0, top_p=1.0, max_tokens=_ANSWER)
         return [output.text for (output,) in engine.generate(prompts, [0] * len(prompts), greedy)]

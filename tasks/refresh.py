@@ -8,9 +8,7 @@ baseline are this project's choices.
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,8 +16,8 @@ import pyarrow.compute as pc
 from data.recipes.methods import RefreshConfig
 from data.schemas import PREFERENCES, PROMPTS, SCORES
 from data.store.artifacts import Artifact
-from data.tables import mapping, write_table
-from tasks.stage import Context, stage
+from data.tables import mapping
+from tasks.stage import Context, Rows, stage
 
 REWARDS: dict[str, Callable[[list[float]], float]] = {"mean": fmean, "min": min, "max": max}
 
@@ -75,10 +73,9 @@ def to_refresh(
     return shuffled[: max(1, round(config.share * len(prompt_ids)))]
 
 
-@stage("prompts", version="1")
+@stage(PROMPTS, version="1")
 def choose(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     prompts: Artifact,
     scores: Artifact,
@@ -87,44 +84,33 @@ def choose(
     config: RefreshConfig,
     round_number: int,
     seed: int,
-) -> dict[str, Any]:
+) -> Rows:
     """In: PROMPTS, their stored SCORES and PREFERENCES, the first SCORES. Out: PROMPTS to redo."""
-    store = context.store
-    table = store.table(prompts)
-    rewards = prompt_rewards(
-        store.table(scores), store.table(preferences), store.table(initial), config
-    )
+    table = ctx.table(prompts)
+    rewards = prompt_rewards(ctx.table(scores), ctx.table(preferences), ctx.table(initial), config)
     ids = table["prompt_id"].to_pylist()
     chosen = to_refresh(ids, rewards, config, f"{seed}/{round_number}")
     kept = table.filter(pc.is_in(table["prompt_id"], pa.array(chosen)))
-    write_table(out / "data.parquet", kept, PROMPTS)
-    return {"asked": len(kept), "kept": len(ids) - len(kept)}
+    return Rows(kept, {"asked": len(kept), "kept": len(ids) - len(kept)})
 
 
-def _renewed(context: Context, old: Artifact, new: Artifact, again: Artifact) -> pa.Table:
+def _renewed(ctx: Context, old: Artifact, new: Artifact, again: Artifact) -> pa.Table:
     """Rows of prompts that were not asked again, and the new ones."""
-    store = context.store
-    table = store.table(old)
-    asked = store.table(again)["prompt_id"]
+    table = ctx.table(old)
+    asked = ctx.table(again)["prompt_id"]
     kept = table.filter(pc.invert(pc.is_in(table["prompt_id"], asked.combine_chunks())))
-    return pa.concat_tables([kept, store.table(new)])
+    return pa.concat_tables([kept, ctx.table(new)])
 
 
-@stage("scores", version="1")
-def renew_scores(
-    out: Path, context: Context, *, old: Artifact, new: Artifact, again: Artifact
-) -> dict[str, Any]:
+@stage(SCORES, version="1")
+def renew_scores(ctx: Context, *, old: Artifact, new: Artifact, again: Artifact) -> Rows:
     """In: SCORES so far and of the prompts asked again. Out: the latest SCORES of every prompt."""
-    table = _renewed(context, old, new, again)
-    write_table(out / "data.parquet", table, SCORES)
-    return {"reused": len(table) - (new.rows or 0)}
+    table = _renewed(ctx, old, new, again)
+    return Rows(table, {"reused": len(table) - (new.rows or 0)})
 
 
-@stage("preferences", version="2")
-def renew_preferences(
-    out: Path, context: Context, *, old: Artifact, new: Artifact, again: Artifact
-) -> dict[str, Any]:
+@stage(PREFERENCES, version="2")
+def renew_preferences(ctx: Context, *, old: Artifact, new: Artifact, again: Artifact) -> Rows:
     """In: PREFERENCES so far and of the prompts asked again. Out: the latest of every prompt."""
-    table = _renewed(context, old, new, again)
-    write_table(out / "data.parquet", table, PREFERENCES)
-    return {"pairs": len(table), "reused": len(table) - (new.rows or 0)}
+    table = _renewed(ctx, old, new, again)
+    return Rows(table, {"pairs": len(table), "reused": len(table) - (new.rows or 0)})

@@ -1,7 +1,6 @@
 """Relabel: the teacher judges the two completions the student picked (TS-Align, step 4)."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,9 +8,9 @@ import pyarrow as pa
 from data.recipes.recipe import RelabelConfig
 from data.schemas import PREFERENCES
 from data.store.artifacts import Artifact
-from data.tables import mapping, write_table
+from data.tables import mapping
 from tasks.score import score_rows
-from tasks.stage import SCORING, Context, Model, stage
+from tasks.stage import Context, Model, Rows, stage
 
 COUNTS = (
     *("agreed", "swapped", "teacher_tied", "inconsistent", "unjudged"),
@@ -89,10 +88,9 @@ def preference(
     }
 
 
-@stage("preferences", version="3", libraries=SCORING, shards="mined", retries=1)
+@stage(PREFERENCES, version="3", model="loaded", shards="mined")
 def relabel(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     mined: Artifact,
     prompts: Artifact,
@@ -100,43 +98,40 @@ def relabel(
     config: RelabelConfig,
     round_number: int,
     max_length: int,
-) -> dict[str, Any]:
+) -> Rows:
     """In: MINED, PROMPTS. Out: PREFERENCES. Calls the teacher on two completions per pair."""
-    pairs, asked = context.table(mined), context.table(prompts)
+    pairs, asked = ctx.table(mined), ctx.table(prompts)
     messages = mapping(asked, "prompt_id", "messages")
     items, ids = [], []
     for pair in pairs.to_pylist():
         for side in ("best", "worst"):
             items.append((messages[pair["prompt_id"]], pair[f"{side}_completion"]))
             ids.append(pair[f"{side}_id"])
-    rewards = score_rows(context, teacher, items, max_length)
+    rewards = score_rows(ctx, teacher, items, max_length)
     table, counts = order_pairs(
         pairs, asked, dict(zip(ids, rewards, strict=True)), config, round_number
     )
-    write_table(out / "data.parquet", table, PREFERENCES)
-    return counts | {"teacher_calls": len(items)}
+    return Rows(table, counts | {"teacher_calls": len(items)})
 
 
-@stage("preferences", version="2")
+@stage(PREFERENCES, version="2")
 def take_order(
-    out: Path,
-    context: Context,
+    ctx: Context,
     *,
     mined: Artifact,
     prompts: Artifact,
     config: RelabelConfig,
     round_number: int,
     teacher_calls: int,
-) -> dict[str, Any]:
+) -> Rows:
     """In: MINED, PROMPTS. Out: PREFERENCES in the order of those who scored the completions.
 
     `teacher_calls`: how many completions the teacher has scored for it, 0 if the student did.
     """
-    pairs = context.store.table(mined)
+    pairs = ctx.table(mined)
     rewards: dict[str, float | None] = {}
     for side in ("best", "worst"):
         columns = (pairs[f"{side}_{name}"].to_pylist() for name in ("id", "reward"))
         rewards |= dict(zip(*columns, strict=True))
-    table, counts = order_pairs(pairs, context.store.table(prompts), rewards, config, round_number)
-    write_table(out / "data.parquet", table, PREFERENCES)
-    return counts | {"teacher_calls": teacher_calls}
+    table, counts = order_pairs(pairs, ctx.table(prompts), rewards, config, round_number)
+    return Rows(table, counts | {"teacher_calls": teacher_calls})

@@ -1,16 +1,12 @@
 """Select: the prompts of a round, a slice of the pool in an order fixed by the seed."""
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
 from data.errors import InputError
 from data.schemas import PROMPTS
 from data.store.artifacts import Artifact
-from data.tables import write_table
-from tasks.stage import Context, stage
+from tasks.stage import Context, Rows, stage
 
 
 def take_slice(pool: pa.Table, size: int, round_number: int, seed: int) -> pa.Table:
@@ -25,11 +21,8 @@ def take_slice(pool: pa.Table, size: int, round_number: int, seed: int) -> pa.Ta
     return pool.take(pa.array(np.sort(rows)))
 
 
-@stage("prompts", version="1")
-def select(
-    out: Path, context: Context, *, pool: Artifact, size: int, round_number: int, seed: int
-) -> dict[str, Any]:
+@stage(PROMPTS, version="1")
+def select(ctx: Context, *, pool: Artifact, size: int, round_number: int, seed: int) -> Rows:
     """In: PROMPTS (pool). Out: PROMPTS (this round's)."""
-    table = take_slice(context.store.table(pool), size, round_number, seed)
-    write_table(out / "data.parquet", table, PROMPTS)
-    return {"asked": len(table)}
+    table = take_slice(ctx.table(pool), size, round_number, seed)
+    return Rows(table, {"asked": len(table)})

@@ -4,21 +4,19 @@ from pathlib import Path
 from typing import Any
 
 from tasks.running.outside import External
-from tasks.stage import SCORING, Context, Model, stage
+from tasks.stage import Context, Model, stage
 
 
-@stage("policy", version="1", libraries=SCORING)
-def set_template(
-    out: Path, context: Context, *, policy: Model, template: str | External
-) -> dict[str, Any]:
+@stage("policy", version="1", model=True)
+def set_template(ctx: Context, *, policy: Model, template: str | External) -> dict[str, Any]:
     """Out: the policy with the template of this name, or of this file; its weights as they are."""
     from models.templates import save_with_template
 
     if isinstance(template, External):
         template = Path(template.path).read_text(encoding="utf-8")
     return save_with_template(
-        out,
-        policy=context.path(policy),
+        ctx.out,
+        policy=ctx.path(policy),
         template=template,
-        trust_remote_code=context.runtime.trust_remote_code,
+        trust_remote_code=ctx.runtime.trust_remote_code,
     )

@@ -10,21 +10,22 @@ chat template prints, code that comes with a model), it is in the keys of the st
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from inspect import signature
 from typing import Any, Concatenate, Generic, ParamSpec
 
+import pyarrow as pa
+
+from data.errors import InputError
+from data.schemas import TABLES
 from data.store.artifacts import Artifact
 from tasks.running.call import Asked, carry_out
 from tasks.running.context import Context, Model, Run, current_run
-from tasks.running.definition import Definition
+from tasks.running.definition import Definition, Meta, Rows, Uses
 from tasks.running.keys import own_code
 
-__all__ = ["SCORING", "TRAINING", "STAGES", "Context", "Model", "Run", "Stage", "stage"]
+__all__ = ["STAGES", "Context", "Model", "Rows", "Run", "Stage", "stage"]
 
 P = ParamSpec("P")
-
-TRAINING = ("torch", "transformers", "trl", "peft", "accelerate")
-SCORING = ("torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -56,32 +57,62 @@ STAGES: dict[str, Stage] = {}  # this project's by name, for what must know all 
 
 
 def stage(
-    kind: str,
+    makes: pa.Schema | str,
     *,
     version: str,
-    libraries: tuple[str, ...] = (),
-    isolated: bool = False,
+    model: Uses = False,
     shards: str | None = None,
-    retries: int = 0,
-) -> Callable[[Callable[Concatenate[Path, Context, P], dict[str, Any]]], Stage[P]]:
-    """Make a stage of a body `(out, context, **inputs) -> metadata`.
+) -> Callable[[Callable[Concatenate[Context, P], Rows | Meta]], Stage[P]]:
+    """Make a stage of a body `(ctx, *, inputs)`.
 
     Args:
-        kind: Folder of the store and, for tables, the schema of what it writes.
+        makes: A schema of `data.schemas`: the body returns `Rows`, and the stage writes and checks
+            the table. Or the name of a folder of the store: the body writes into `ctx.out` and
+            returns what is kept beside it.
         version: Bumped by hand when the meaning of the output changes.
-        libraries: Whose versions enter the key; also adds device and dtype.
-        isolated: On a GPU, run in a child process so that the memory is really returned.
+        model: True: the body loads models. Versions of their libraries, device and dtype enter the
+            key (unless an argument `engine` names them), the body runs in a process of its own on
+            a GPU, and once more after anything but a TsAlignError. "loaded": the same, in this
+            process, with models of `ctx.loaded`, which outlive the stage.
         shards: The input, a table with `prompt_id`, by whose prompts the work is cut. The body
-            reads its tables by `context.table`, writes data.parquet in the order of that input,
-            and returns counts that add up.
-        retries: How often to try again after anything but a TsAlignError.
+            reads its tables by `ctx.table`, gives rows in the order of that input, and counts that
+            add up.
+
+    Raises:
+        InputError: the body or `makes` has another form.
     """
 
-    def wrap(body: Callable[Concatenate[Path, Context, P], dict[str, Any]]) -> Stage[P]:
+    def wrap(body: Callable[Concatenate[Context, P], Rows | Meta]) -> Stage[P]:
         code, name = own_code(body), body.__name__
-        made = Stage[P](name, version, kind, body, libraries, isolated, shards, retries, code)
+        kind, schema = _kind(name, makes)
+        _check_form(body)
+        made = Stage[P](name, version, kind, schema, body, model, shards, code)
         if not code:
             STAGES[name] = made
         return made
 
     return wrap
+
+
+def _kind(name: str, makes: pa.Schema | str) -> tuple[str, pa.Schema | None]:
+    """Folder of the store and, for a table, its schema."""
+    if isinstance(makes, str):
+        if makes in TABLES:
+            raise InputError(
+                f"stage {name}: {makes!r} are tables; write @stage({makes.upper()}, ...) with the "
+                "schema of data.schemas, and return Rows"
+            )
+        return makes, None
+    for kind, schema in TABLES.items():
+        if schema is makes:
+            return kind, schema
+    raise InputError(f"stage {name}: its schema is none of data.schemas; take one of these")
+
+
+def _check_form(body: Callable[..., Any]) -> None:
+    parameters = list(signature(body).parameters.values())
+    if not parameters or any(p.kind is not p.KEYWORD_ONLY for p in parameters[1:]):
+        raise InputError(
+            f"stage {body.__name__}: its body takes its context and then inputs by keyword, "
+            f"{body.__name__}(ctx, *, ...); see docs/new_method.md"
+        )

@@ -14,7 +14,11 @@ def explain(
     ] = None,
     stage: Annotated[
         str | None,
-        Option(metavar="S", help="Only this one, such as optimize.", autocompletion=stage_names),
+        Option(
+            metavar="S",
+            help="Only this stage, such as optimize, or one of its calls, such as generate:dev.",
+            autocompletion=stage_names,
+        ),
     ] = None,
     store: Store,
     runs_dir: RunsDir,

@@ -11,7 +11,13 @@ def rerun(
     *,
     round: Annotated[int, Option(metavar="N", help="The round, from 1.")],
     stage: Annotated[
-        str, Option(metavar="S", help="Where to begin.", autocompletion=stage_names)
+        str,
+        Option(
+            metavar="S",
+            help="Where to begin: a stage such as generate, with all its calls in the round, "
+            "or one of these, such as generate:dev.",
+            autocompletion=stage_names,
+        ),
     ] = "generate",
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -142,7 +142,7 @@ def referenced(store: Store, runs: Iterable[Summary]) -> set[Place]:
 def unused(store: Store, runs: Iterable[Summary], before: float) -> list[Entry]:
     """Artifacts that no run refers to and that are older than `before`, seconds since 1970.
 
-    With them goes what serves no artifact any more: Prefect's records of artifacts that are gone,
+    With them goes what serves no artifact: records that earlier versions let Prefect keep there,
     work in progress on what is finished or has not moved since `before`, and the temporary folders
     of processes that have ended.
     """
@@ -152,12 +152,7 @@ def unused(store: Store, runs: Iterable[Summary], before: float) -> list[Entry]:
     }
     gone = {place: entry for place, entry in artifacts.items() if entry.modified < before}
     finished = {key for _, key in there}
-    remaining = {key for _, key in there.keys() - gone.keys()}
-    results = [
-        Entry.of("Prefect's records", path)
-        for path in _inside(store.root / "prefect")
-        if _key(path) not in remaining
-    ]
+    results = [Entry.of("Prefect's records", path) for path in _inside(store.root / "prefect")]
     work = [Entry.of("work in progress", path) for path in _inside(store.root / "work")]
     work = [e for e in work if e.modified < before or _key(e.path) in finished]
     left = [Entry.of("temporary files", path) for path in store.leftovers()]

@@ -167,6 +167,7 @@ def learn_from_logs(run: Run, recipe: LoggedRecipe, book: Any) -> dict[str, Mode
     logs = import_logs(run, recipe.logged)
     book.prepared()
     run.progress.section("Logged completions")
+    run.round = 1
     outcome = distill_from_logs(recipe.run, run=run, recipe=recipe, logs=logs)
     book.logged_done(outcome)
     return {"student": outcome.student}

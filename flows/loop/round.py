@@ -5,7 +5,6 @@ The first half, from prompts to preferences, is in `flows.loop.label`.
 
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
-from data.titles import answering, policy_name, scoring
 from flows.loop import shortfall
 from flows.loop.label import label
 from flows.loop.recipe import AlignRecipe
@@ -39,10 +38,12 @@ def answer(
     Args:
         number: Of the round that has left the policy; 0: it is the base.
     """
-    name = policy_name(number)
+    whose = f"round {number}" if number else "base"
+    answering = f"{whose} answers {held_out} prompts"
+    scoring = f"teacher scores {whose}'s {held_out} answers"
     prompts = parts.dev if held_out == "dev" else parts.test
     measures = held_out == "test"
-    completions = generate.as_(held_out, title=answering(name, held_out), measures=measures)(
+    completions = generate.as_(held_out, title=answering, measures=measures)(
         policy=policy,
         prompts=prompts,
         k=recipe.evaluate.dev_samples if held_out == "dev" else 1,
@@ -51,7 +52,7 @@ def answer(
         stream=held_out,
         seed=recipe.seed,
     )
-    rewards = score.as_(held_out, title=scoring(name, held_out), measures=measures)(
+    rewards = score.as_(held_out, title=scoring, measures=measures)(
         model=parts.teacher,
         prompts=prompts,
         completions=completions,

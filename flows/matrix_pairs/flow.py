@@ -102,6 +102,7 @@ def pair_a_matrix(run: Run, recipe: MatrixRecipe, book: Book) -> dict[str, Model
     cells = read_cells(run, recipe)
     book.prepared()
     run.progress.section("Model matrix")
+    run.round = 1
     outcome = pair_recorded(recipe.run, run=run, recipe=recipe, cells=cells)
     if run.ahead:  # a plan
         return {}

@@ -10,11 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 
-from data.schemas import PREFERENCES
-from data.tables import write_table
 from data.world.answers import GOOD, MIXED, POLISHED, draw_answer
 from data.world.oracle import score
 from data.world.questions import Question
@@ -25,16 +22,17 @@ from models.training.trainers import OnProgress
 _MAX_NEW_TOKENS = 40
 _BATCH = 256  # prompts sampled together
 
+Labelled = tuple[list[dict[str, Any]], dict[str, int]]  # PREFERENCES rows and counts
+
 
 def teacher_preferences(
-    out: Path,
     *,
     questions: Sequence[Question],
     policy: Path,
     trunk: Path,
     seed: int,
     on_progress: OnProgress | None = None,
-) -> dict[str, Any]:
+) -> Labelled:
     """Four pairs for every question: two of well-formed answers, two of any.
 
     Form is easy to judge. Without pairs that differ in content alone a teacher stops being useful
@@ -56,17 +54,16 @@ def teacher_preferences(
         others = {texts[i] for texts in from_policy} | {draw_answer(question, MIXED, rng)}
         rows += _pairs(question, sorted(polished), 2, rng, f"teacher-{i}-polished")
         rows += _pairs(question, sorted(polished | others), 2, rng, f"teacher-{i}-any")
-    return _written(out, rows)
+    return rows, {"pairs": len(rows)}
 
 
 def student_preferences(
-    out: Path,
     *,
     questions: Sequence[Question],
     policy: Path,
     seed: int,
     on_progress: OnProgress | None = None,
-) -> dict[str, Any]:
+) -> Labelled:
     """One pair for every question, out of four of the policy's answers; round 0 of the replay."""
     rng = random.Random(f"student-{seed}")
     sampled = [sample_answers(policy, questions, 1.0, seed + 10 + k) for k in range(4)]
@@ -74,7 +71,7 @@ def student_preferences(
     for i, question in enumerate(questions):
         answers = sorted({texts[i] for texts in sampled})
         rows += _pairs(question, answers, 1, rng, f"student-{i}")
-    return _written(out, rows)
+    return rows, {"pairs": len(rows)}
 
 
 def _pairs(
@@ -104,11 +101,6 @@ def _pairs(
         }
         for k, (chosen, rejected) in enumerate(rng.sample(pairs, min(n, len(pairs))))
     ]
-
-
-def _written(out: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    write_table(out / "data.parquet", pa.Table.from_pylist(rows, schema=PREFERENCES), PREFERENCES)
-    return {"pairs": len(rows)}
 
 
 @torch.no_grad()

@@ -1,11 +1,9 @@
 """One call of a stage: found in the store, or computed as a task of Prefect.
 
-The artifact store is the truth about what exists. Prefect sees each stage as a task whose cache
-key is the same key, and persists only the small JSON reference; a record whose artifact is missing
-or damaged is refreshed.
+The artifact store alone knows what exists. Prefect keeps no results: it is told of every call, as a
+task run that has completed or, where the artifact was found, is cached.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
@@ -13,9 +11,9 @@ from time import monotonic
 from typing import Any
 
 import pyarrow as pa
-from prefect import task
-from prefect.cache_policies import CachePolicy
-from prefect.context import TaskRunContext
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, State
 
 from data.errors import TsAlignError
 from data.files import emptied
@@ -23,6 +21,7 @@ from data.interrupts import stop_if_asked
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from data.summary import StageRecord
+from data.titles import address, means
 from models import traits
 from models.training.trackers import of_stage
 from tasks.running import machine
@@ -33,19 +32,7 @@ from tasks.running.definition import Definition, run_body
 from tasks.running.loaded import LoadedModels
 from tasks.running.outside import outside, steadily
 
-
-class StageKey(CachePolicy):
-    """Prefect's cache key of a stage is our key's digest: no run id, source text or path."""
-
-    def compute_key(
-        self,
-        task_ctx: TaskRunContext,
-        inputs: dict[str, Any],
-        flow_parameters: dict[str, Any],
-        **kwargs: Any,
-    ) -> str | None:
-        key = inputs["key"]
-        return f"{key['stage']}-{digest_of(key).removeprefix('sha256:')}"
+_RETRY_DELAY = 2  # seconds
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
@@ -59,17 +46,6 @@ def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     return False
 
 
-@task(
-    cache_policy=StageKey(),
-    persist_result=True,
-    result_serializer="json",
-    retry_condition_fn=_worth_retrying,
-)
-def compute(key: dict[str, Any], call: Callable[[], Artifact]) -> Artifact:
-    """Run a stage's body into the store, unless its artifact is there already."""
-    return call()
-
-
 @dataclass(frozen=True)
 class Asked:
     """A stage with the arguments of a call of it, and what the call is for."""
@@ -80,6 +56,14 @@ class Asked:
     title: str  # what the terminal and Prefect show
     measures: bool  # it judges the method and is no part of it
 
+    @property
+    def address(self) -> str:
+        return address(self.stage.name, self.role)
+
+    def is_meant(self, wanted: str) -> bool:
+        """Whether a stage's name, an address or a title means this call."""
+        return means(wanted, self.stage.name, self.role, self.title)
+
 
 def carry_out(asked: Asked, run: Run) -> Artifact:
     """The artifact of a call, computed now or before; the run records it."""
@@ -88,9 +72,9 @@ def carry_out(asked: Asked, run: Run) -> Artifact:
     if run.ahead:  # a plan: what is there, and stand-ins for what is not
         return run.ahead(asked)
     call = _Call(asked, run, asked.stage.key(run.context, asked.inputs))
-    call.again = run.redo is not None and run.redo.concerns(
-        run.round, asked.title, digest_of(call.key), asked.inputs
-    )
+    if run.redo:
+        chosen = asked.is_meant(run.redo.stage)
+        call.again = run.redo.concerns(run.round, chosen, digest_of(call.key), asked.inputs)
     if call.find() is None:
         call.cut()
     artifact = call.make()
@@ -176,18 +160,25 @@ class _Call:
         hit, stage, run = self.find(), self.asked.stage, self.run
         title = f"{self.asked.title} {shard}/{shards}" if shards else self.asked.title
         place = {"shard": shard, "shards": shards} if shards else {}
-        run.progress.start(self.asked.title, **place, found=hit is not None)
-        body = Watched(self)
-        task = compute.with_options(
+        run.progress.start(self.asked.title, self.asked.address, **place, found=hit is not None)
+        body = Watched(self if hit is None else lambda: hit)
+
+        def work() -> State | None:
+            body.call()
+            return None if self.computed else Completed(name="Cached", message="in the store")
+
+        task = Task(
+            work,
             name=stage.name,
-            task_run_name=title,
-            result_storage=run.context.store.root / "prefect",
-            refresh_cache=hit is None,
+            task_run_name=lambda: title,  # as a text it would be a format
+            cache_policy=NO_CACHE,
+            persist_result=False,
             retries=stage.retries,
-            retry_delay_seconds=2,
+            retry_delay_seconds=_RETRY_DELAY,
+            retry_condition_fn=_worth_retrying,
         )
-        result: Artifact = run.books.run(body, lambda: task(self.key, body.call))
-        self.artifact = hit or result
+        run.books.run(body, task)
+        self.artifact = body.result
         run.progress.log(f"{title}: {_line(self.result, self.computed)}")
         return self.result
 

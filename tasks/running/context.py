@@ -32,11 +32,18 @@ class Context:
     store: Store
     runtime: RuntimeConfig
     loaded: LoadedModels
+    folder: Path | None = None  # where the body writes
     on_progress: Callable[[int, int], None] | None = None
     only: pa.Array | None = None  # prompt ids of the shard at work
     scratch: Path | None = None  # what a killed stage may leave to its next try; named by its key
     tracking: Tracking | None = None  # where a training's curves are drawn
     date: str | None = None  # YYYY-MM-DD, what chat templates print that ask for it; None: today
+
+    @property
+    def out(self) -> Path:
+        """The folder that becomes the artifact; of a table stage nothing but its table."""
+        assert self.folder is not None
+        return self.folder
 
     def path(self, model: Model) -> Path:
         """The local directory of an artifact or of a model outside the store."""

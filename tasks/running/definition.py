@@ -1,23 +1,50 @@
 """What a stage is: a body, what it makes, and the key of a call of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
+import pyarrow as pa
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from data.errors import InputError
+from data.store.artifacts import TABLE
+from data.tables import check_schema, write_table
 from models import today, traits
 from tasks.running.context import Context, Run
-from tasks.running.keys import asked_for, key_value, library_versions, of_runtime
+from tasks.running.keys import (
+    SCORING,
+    TRAINING,
+    asked_for,
+    key_value,
+    library_versions,
+    of_runtime,
+)
 from tasks.running.outside import Code
 from tasks.running.own_code import load_code
 
-Body = Callable[..., dict[str, Any]]
+Meta = dict[str, Any]  # what is kept beside an artifact: counts, measurements
+# What of models a stage's body uses: nothing; those it loads itself; those that the run has loaded.
+Uses = Literal[False, True, "loaded"]
+_OTHERWISE = dict.fromkeys(("set_template", "fresh_head", "average"), SCORING) | dict.fromkeys(
+    ("tokenizer", "teacher_preferences", "student_preferences"), TRAINING
+)
+_TRAINED = ("policy", "student", "teacher")  # kinds
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a table stage makes: its rows, and counts that are kept beside them."""
+
+    table: pa.Table | list[dict[str, Any]]
+    counts: Meta = field(default_factory=dict)
+
+
+Body = Callable[..., Rows | Meta]
 
 
 @dataclass(frozen=True)
@@ -27,11 +54,10 @@ class Definition:
     name: str
     version: str
     kind: str
+    schema: pa.Schema | None  # None: the body writes a folder
     body: Body
-    libraries: tuple[str, ...]
-    isolated: bool
+    model: Uses
     shards: str | None
-    retries: int
     code: tuple[Code, ...]  # the user's file that defines it
 
     @property
@@ -39,11 +65,28 @@ class Definition:
         """Where a child process finds it: a module or a user's file, and its name there."""
         return self.code[0].path if self.code else self.body.__module__, self.body.__name__
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Whose versions decide what its models give."""
+        if self.name in _OTHERWISE:
+            return _OTHERWISE[self.name]
+        return TRAINING if self.kind in _TRAINED else SCORING
+
+    @property
+    def isolated(self) -> bool:
+        """On a GPU its body runs in a process of its own, so that the memory is really returned."""
+        return self.model is True
+
+    @property
+    def retries(self) -> int:
+        """A crashed child or an engine that died may come back."""
+        return 1 if self.model else 0
+
     @cached_property
     def signature(self) -> Signature:
-        """The arguments of a call: those of the body after `out` and `context`."""
+        """The arguments of a call: those of the body after its context."""
         whole = signature(self.body)
-        return whole.replace(parameters=list(whole.parameters.values())[2:])
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
 
     @cached_property
     def _types(self) -> dict[str, TypeAdapter]:
@@ -96,20 +139,37 @@ class Definition:
             key["date"] = context.date
         if self.code:
             key["code"] = self.code[0].digest
-        if self.libraries:
+        if self.model and "engine" not in inputs:  # which names both
             key["libraries"] = library_versions(self.libraries)
             key["numerics"] = context.numerics
         return key
 
-    def execute(self, out: Path, context: Context, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Run the body in this process, without the libraries' progress bars."""
+    def execute(self, out: Path, context: Context, inputs: dict[str, Any]) -> Meta:
+        """Run the body in this process, without the libraries' progress bars.
+
+        Raises:
+            ArtifactError: the rows are not of the stage's schema.
+        """
+        context = replace(context, folder=out)
         with today.pinned(context.date):
-            if not self.libraries:  # loads no torch
-                return self.body(out, context, **inputs)
+            if not self.model:  # loads no torch
+                return self._written(out, self.body(context, **inputs))
             from models.silence import quiet
 
             with quiet():
-                return self.body(out, context, **inputs)
+                return self._written(out, self.body(context, **inputs))
+
+    def _written(self, out: Path, made: Rows | Meta) -> Meta:
+        if isinstance(made, Rows) != (self.schema is not None):
+            wanted = "counts, and writes a folder" if self.schema is None else "Rows"
+            raise InputError(f"stage {self.name}: its body must return {wanted}")
+        if not isinstance(made, Rows):
+            return made
+        rows = made.table
+        table = pa.Table.from_pylist(rows, self.schema) if isinstance(rows, list) else rows
+        check_schema(table.schema, self.schema, f"stage {self.name}")
+        write_table(out / TABLE, table, self.schema)
+        return made.counts
 
 
 def _adapter(kind: Any) -> TypeAdapter:

@@ -12,6 +12,9 @@ from data.store.artifacts import Artifact
 from models import traits
 from tasks.running.outside import Code, External
 
+TRAINING = ("torch", "transformers", "trl", "peft", "accelerate")
+SCORING = ("torch", "transformers")
+
 
 def of_runtime(inputs: Iterable[Any], runtime: RuntimeConfig) -> dict[str, Any]:
     """Settings of the runtime that decide this result, where most change speed alone."""

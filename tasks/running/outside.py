@@ -42,7 +42,7 @@ class External(BaseModel):
         return tree_digest(path) if path.is_dir() else file_digest(path)
 
 
-class Rows(External):
+class Dataset(External):
     """A `datasets` id; its digest is that of the rows read."""
 
     def digest_now(self) -> str:

@@ -18,7 +18,6 @@ from rich.table import Table
 from rich.text import Text
 
 from data.durations import duration
-from data.titles import plain
 from models.training.trackers import Tracking
 from tasks.running.waiting import SILENCE, SPINNER, Ticker, enough, say, to_stderr
 
@@ -36,7 +35,7 @@ class _Section:
     found: int = 0
     computed: int = 0
     listed: int = 0  # of the found ones, those that a line was printed of
-    took: dict[str, float] = field(default_factory=dict)  # seconds by plain title
+    took: dict[str, float] = field(default_factory=dict)  # seconds by address
     last: str = ""  # what came of it
 
     def spent(self) -> str:
@@ -53,6 +52,7 @@ class _Stage:
     """The stage at work. Its share of done work is that of all its shards."""
 
     label: str
+    address: str  # the same in every round
     began: float = field(default_factory=lambda: monotonic())
     shard: int = 1
     shards: int = 1
@@ -107,7 +107,7 @@ class Progress:
         self._section = _Section()
         self._rounds = 0
         self._stage: _Stage | None = None
-        self._measured: dict[str, float] = {}  # seconds of a round's stages, by plain title
+        self._measured: dict[str, float] = {}  # seconds of a round's stages, by address
         self._finished = self._found = 0  # stages of the run
         self._printed = monotonic()
         self._ticker = Ticker(self._tick)
@@ -156,11 +156,8 @@ class Progress:
         self._section.number, self._rounds = number, of
 
     def expect(self, seconds: dict[str, float]) -> None:
-        """What the stages of a round have taken before, by title; the time left starts from it."""
-        self._measured = {}
-        for title, spent in seconds.items():
-            name = plain(title)
-            self._measured[name] = self._measured.get(name, 0.0) + spent
+        """What a round's calls have taken before, by address; the time left starts from it."""
+        self._measured = seconds
 
     def note(self, text: str) -> None:
         """A line below the heading, wrapped at words."""
@@ -179,11 +176,22 @@ class Progress:
     def log(self, text: str) -> None:
         """A line for the log of a run, if it has one; the terminal shows less."""
 
-    def start(self, label: str, *, shard: int = 1, shards: int = 1, found: bool = False) -> None:
-        """A stage, or a shard of it, is at work; `found`: there is nothing to compute."""
+    def start(
+        self,
+        label: str,
+        address: str = "",
+        *,
+        shard: int = 1,
+        shards: int = 1,
+        found: bool = False,
+    ) -> None:
+        """A stage, or a shard of it, is at work; `found`: there is nothing to compute.
+
+        `address` is what the call is known by in other rounds, if not by its label.
+        """
         begun = self._stage
         if begun is None or begun.label != label:
-            begun = self._stage = _Stage(label)
+            begun = self._stage = _Stage(label, address or label)
         if not (found or begun.told or self.on_terminal or self.verbose):
             begun.told = True
             self._list_found()
@@ -209,7 +217,7 @@ class Progress:
             took: Seconds that its artifact once took to compute.
             text: Its counts.
         """
-        section, name = self._section, plain(label)
+        section, name = self._section, self._stage.address if self._stage else label
         self._stage = None
         self._finished += 1
         self._found += cached
@@ -267,9 +275,9 @@ class Progress:
         open_ = {name: max(0.0, spent - section.took.get(name, 0.0))
                  for name, spent in self._measured.items()}  # fmt: skip
         if stage:
-            known = open_.get(plain(stage.label), 0.0)
+            known = open_.get(stage.address, 0.0)
             left = stage.left()
-            open_[plain(stage.label)] = (
+            open_[stage.address] = (
                 max(0.0, known - (monotonic() - stage.began)) if left is None else left
             )
         rounds = self._rounds - section.number

@@ -12,6 +12,8 @@ from cli import commands
 from cli.app import app
 from cli.main import main, parsed
 from data.store.locks import alone
+from data.summary import write_summary
+from tests.reports import report_examples as examples
 from tests.repository import ROOT
 
 
@@ -117,7 +119,7 @@ def test_the_help_of_all_is_printed_where_only_latin_1_can_be():
 
 def test_the_shell_completes_runs_recipes_keys_and_stages(tmp_path):
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "summary.json").write_text("{}")
+    write_summary(tmp_path / "mine" / "summary.json", examples.aligned())
 
     def completed(typed):
         done = call(
@@ -132,6 +134,8 @@ def test_the_shell_completes_runs_recipes_keys_and_stages(tmp_path):
     assert completed("tsalign align recipes/sma") == ["recipes/small.yaml"]
     assert "policy.beta=" in completed("tsalign align x --set policy.b")
     assert completed("tsalign explain mine --stage opt") == ["optimize"]
+    assert completed("tsalign rerun mine --stage gen") == ["generate", "generate:dev"]
+    assert completed("tsalign explain nobody --stage opt") == []
 
 
 def test_a_round_that_a_run_has_not_is_refused_before_anything_is_looked_at(

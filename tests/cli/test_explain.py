@@ -197,8 +197,10 @@ def test_rounds_name_each_other_and_the_first_of_a_stage_says_so(tiny_run, capsy
     answers = {f"{who} answers dev prompts" for who in ("base", "round 1", "round 2")}
     answers |= {f"{who} answers test prompts" for who in ("base", "round 2")}
     assert set(second) == {"generate"} | answers  # one stage
-    titled = explained(capsys, "tiny", *where, "--round", "2", "--stage", "answer dev prompts")
-    assert set(titled) == {title for title in answers if "dev" in title}
+    dev = explained(capsys, "tiny", *where, "--round", "2", "--stage", "generate:dev")
+    assert set(dev) == {title for title in answers if "dev" in title}
+    titled = explained(capsys, "tiny", *where, "--stage", "round 2 answers dev prompts")
+    assert set(titled) == {"round 2 answers dev prompts"}
 
 
 def test_a_run_round_or_stage_that_is_not_there(tiny_run, capsys):
@@ -262,7 +264,7 @@ def test_the_nearest_is_earlier_has_the_fewest_differences_and_is_the_latest_of_
     assert nearest(made, [], call, {}) is None
 
 
-def test_calls_of_the_same_title_come_first_and_of_equals_the_same_call():
+def test_calls_of_the_same_role_come_first_and_of_equals_the_same_call():
     others = [record(str(i), a=i, b=1) for i in range(1, 4)] + [record("4", a=4, b=2)]
     titles = [Call(1, "dev"), Call(2, "dev"), Call(1, "test"), None]
     calls = {

@@ -1,37 +1,46 @@
-"""Stages are told apart by title, and compared by what does not change over rounds."""
+"""A call of a stage is addressed by its stage and its role; a title is only shown."""
 
 import pytest
 
-from bench.budgets import is_method
-from data.titles import answering, plain, policy_name, scoring, without_policy
-
-PLAIN = {
-    answering("base", "test"): "answer test prompts",
-    answering("round 12", "dev"): "answer dev prompts",
-    scoring("base", "dev"): "teacher scores dev",
-    scoring("round 2", "test"): "teacher scores test",
-    "student scores dev (before)": "student scores dev",
-    "reference (pairs of round 1)": "reference",
-    "answer test prompts": "answer test prompts",  # as earlier versions wrote it
-    "generate": "generate",
-}
+from data.summary import StageRecord, addresses
+from data.titles import address, means
 
 
-@pytest.mark.parametrize("title", PLAIN)
-def test_a_plain_title_names_no_round(title):
-    assert plain(title) == PLAIN[title]
+def record(title, **fields):
+    digest = "sha256:" + "0" * 64
+    given = {"cached": False, "seconds": 0, "computed_seconds": 0, "kind": "k", "key": digest}
+    return StageRecord(stage=title, artifact=digest, **given | fields)
 
 
-def test_the_policy_alone_is_left_out():
-    assert without_policy("student scores dev (before)") == "student scores dev (before)"
-    assert without_policy("round 3 answers dev prompts") == "answer dev prompts"
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ("generate", True),
+        ("generate:dev", True),
+        ("round 2 answers dev prompts", True),
+        ("generate:test", False),
+        ("gener", False),
+        ("dev", False),
+    ],
+)
+def test_a_call_is_meant_by_its_stage_its_address_or_its_title(wanted, meant):
+    assert means(wanted, "generate", "dev", "round 2 answers dev prompts") is meant
 
 
-def test_the_first_rounds_predecessor_is_the_base():
-    assert [policy_name(n) for n in (0, 1, 2)] == ["base", "round 1", "round 2"]
+def test_the_only_call_of_a_stage_has_its_name_as_address():
+    assert address("mine", "") == "mine" and address("generate", "dev") == "generate:dev"
 
 
-def test_what_measures_is_no_part_of_the_method_under_any_title():
-    measuring = [answering("base", "test"), scoring("round 2", "test"), "teacher scores test"]
-    assert not any(map(is_method, measuring))
-    assert all(map(is_method, [answering("base", "dev"), scoring("round 2", "dev"), "optimize"]))
+def test_what_commands_may_name_is_each_stage_and_each_of_its_calls_once():
+    records = [
+        record("base answers dev prompts", name="generate", role="dev"),
+        record("round 1 answers dev prompts", name="generate", role="dev"),
+        record("mine", name="mine"),
+    ]
+    assert addresses(records) == ["generate", "generate:dev", "mine"]
+
+
+def test_a_record_of_an_older_version_goes_by_its_title():
+    old = record("base answers dev prompts")
+    assert old.address == "base answers dev prompts" and old.is_meant(old.address)
+    assert (old.measures, old.round) == (False, 0)

@@ -77,14 +77,14 @@ def people(tmp_path_factory):
     return path
 
 
-def test_tso_pairs_versions_scales_and_people(run, smaller, people):
+def test_tso_pairs_versions_scales_and_people(run, smaller, people, capsys):
     cells = [
         {"name": "newest", "model": "policy", "scale": 2},
         {"name": "older", "model": "policy", "scale": 2, "version": -1},
         {"name": "smaller", "model": str(smaller), "scale": 1},
         {"name": "people", "path": str(people), "human": True},
     ]
-    summary, _, _ = run(
+    summary, _, where = run(
         "tso",
         {
             "recipe": "tso",
@@ -109,7 +109,24 @@ def test_tso_pairs_versions_scales_and_people(run, smaller, people):
         assert entry.ledger.retokenized == entry.ledger.trained - own
     assert first.ledger.generated == 30 and second.ledger.generated == 40
     titles = [record.stage for record in second.stages]
-    assert {"generate newest", "generate older", "generate smaller"} <= set(titles)
+    cells = {"generate newest", "generate older", "generate smaller"}
+    assert cells <= set(titles)
+    again = made_again("generate", where)
+    assert cells <= set(again) and "mine" in again and "select" not in again
+    assert made_again("generate:older", where)[0] == "generate older"
+    assert main(["rerun", "tso", "--round", "2", "--stage", "score:student before", *where]) == 2
+    error = capsys.readouterr().err
+    assert "round 2 of tso has no stage 'score:student before'; its stages are select," in error
+    assert main(["explain", "tso", "--round", "2", "--stage", "generate:older", *where]) == 0
+    assert capsys.readouterr().out.startswith("tso: 1 stages")
+
+
+def made_again(stage, where):
+    """Titles of what a rerun of the second round computes."""
+    assert main(["rerun", "tso", "--round", "2", "--stage", stage, "--quiet", *where]) == 0
+    summary = read_summary(Path(where[-1]) / "tso" / "summary.json")
+    assert all(record.cached for record in summary.rounds[0].stages)
+    return [record.stage for record in summary.rounds[1].stages if not record.cached]
 
 
 @pytest.mark.parametrize("labels, calls", [("student", 0), ("teacher", 40)])

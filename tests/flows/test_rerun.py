@@ -38,6 +38,28 @@ def test_from_a_stage_of_the_first_round_the_later_rounds_follow(tiny_copy):
     assert "generate" not in first and "generate" in second
 
 
+def test_what_an_earlier_round_has_made_is_not_made_again(tiny_copy):
+    """The base's answers are made in the first round and found in the second."""
+    after = rerun(tiny_copy, round=2, stage="generate")
+    first, second = (computed(entry["stages"]) for entry in after["rounds"])
+    assert first == [] and "generate" in second and "round 2 answers dev prompts" in second
+    assert not {"base answers test prompts", "round 1 answers dev prompts"} & set(second)
+
+
+def test_a_call_alone_is_made_again(tiny_copy):
+    after = rerun(tiny_copy, round=2, stage="generate:test")
+    again = computed(after["rounds"][1]["stages"])
+    assert again[0] == "round 2 answers test prompts"
+    assert {"evaluate", "drift"} <= set(again) and not {"generate", "optimize"} & set(again)
+
+
+def test_a_stage_that_the_round_has_not_is_refused_with_those_it_has(tiny_copy):
+    with pytest.raises(InputError, match="round 2 of tiny has no stage 'generat'") as error:
+        rerun(tiny_copy, round=2, stage="generat")
+    assert "generate, generate:dev" in str(error.value)
+    assert str(error.value).count("\n") == 0
+
+
 def test_a_failed_round_goes_on_from_the_stage(tiny_copy, monkeypatch):
     monkeypatch.setattr("models.training.dpo.train_dpo", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):

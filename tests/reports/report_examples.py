@@ -13,9 +13,21 @@ def digest(number):
     return f"sha256:{number:064x}"
 
 
+CALLS = {  # stage and role, where the title is another
+    "answer dev prompts": ("generate", "dev"),
+    "teacher scores dev": ("score", "dev"),
+    "student scores dev (before)": ("score", "student before"),
+    "agreement (before)": ("agreement", "before"),
+}
+
+
 def stage(title, kind, seconds, number, cached=False):
+    name, role = CALLS.get(title, (title, ""))
     return {
         "stage": title,
+        "name": name,
+        "role": role,
+        "measures": title in ("evaluate", "drift"),
         "cached": cached,
         "seconds": 0.0 if cached else seconds,
         "computed_seconds": seconds,

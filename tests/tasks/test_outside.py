@@ -5,7 +5,6 @@ import shutil
 import sys
 import textwrap
 
-import pyarrow as pa
 import pytest
 
 from data.errors import InputError
@@ -14,7 +13,6 @@ from data.schemas import PROMPTS
 from data.source_code import code_digest, code_files
 from data.store.digests import file_digest, tree_digest
 from data.store.store import Store
-from data.tables import write_table
 from flows.outside import file
 from tasks.prompts import import_prompts
 from tasks.running.loaded import LoadedModels
@@ -22,26 +20,24 @@ from tasks.running.outside import External, Logs, steadily
 from tasks.running.own_code import load_code
 from tasks.running.progress import Progress
 from tasks.score import score_rows
-from tasks.stage import Context, Run, stage
+from tasks.stage import Context, Rows, Run, stage
 
 MEANWHILE = []  # what happens while a body reads
 
 
-@stage("prompts", version="1")
-def read(out, context, *, sources: list[External], again: bool = False):
+@stage(PROMPTS, version="1")
+def read(ctx, *, sources: list[External], again: bool = False):
     while MEANWHILE:
         MEANWHILE.pop()()
     rows = [{"prompt_id": source.path, "messages": [], "dataset": "d"} for source in sources]
-    write_table(out / "data.parquet", pa.Table.from_pylist(rows, PROMPTS), PROMPTS)
-    return {}
+    return Rows(rows)
 
 
-@stage("prompts", version="1", shards="prompts")
-def read_in_shards(out, context, *, prompts, source: External):
-    if MEANWHILE and len(context.table(prompts)) == 1:  # the last shard
+@stage(PROMPTS, version="1", shards="prompts")
+def read_in_shards(ctx, *, prompts, source: External):
+    if MEANWHILE and len(ctx.table(prompts)) == 1:  # the last shard
         MEANWHILE.pop()()
-    write_table(out / "data.parquet", context.table(prompts), PROMPTS)
-    return {}
+    return Rows(ctx.table(prompts))
 
 
 @pytest.fixture
@@ -181,10 +177,10 @@ def test_a_reward_model_loaded_from_changed_bytes_does_not_serve_on(
     model = External(path=str(teacher), digest=tree_digest(teacher), field="teacher.model")
     items = [([{"role": "user", "content": "What is 1 plus 1?"}], "Two.")]
 
-    @stage("prompts", version="1")
-    def judge(out, context, *, model: External, attempt: int):
+    @stage("verdict", version="1")
+    def judge(ctx, *, model: External, attempt: int):
         shutil.copytree(llama_reward_dir, teacher, dirs_exist_ok=True)
-        score_rows(context, model, items, 64)
+        score_rows(ctx, model, items, 64)
         return {}
 
     with pytest.raises(InputError, match="teacher.model: .* has changed"):
@@ -251,16 +247,12 @@ def stages_of(path, body, name="mine", imports=""):
     path.write_text(
         textwrap.dedent(f"""\
         from data.schemas import PROMPTS
-        from data.tables import write_table
-        from tasks.stage import stage
-        import pyarrow as pa
+        from tasks.stage import Rows, stage
         {imports}
 
-        @stage("prompts", version="1")
-        def {name}(out, context, *, n: int):
-            rows = [{{"prompt_id": {body}, "messages": [], "dataset": "d"}}]
-            write_table(out / "data.parquet", pa.Table.from_pylist(rows, PROMPTS), PROMPTS)
-            return {{}}
+        @stage(PROMPTS, version="1")
+        def {name}(ctx, *, n: int):
+            return Rows([{{"prompt_id": {body}, "messages": [], "dataset": "d"}}])
         """)
     )
     return load_code(path)

@@ -19,8 +19,8 @@ def terminal():
     return Console(file=StringIO(), width=80, force_terminal=True, color_system=None)
 
 
-def stage(progress, label, cached=False, seconds=0.1, took=0.0, text=""):
-    progress.start(label, found=cached)
+def stage(progress, label, cached=False, seconds=0.1, took=0.0, text="", address=""):
+    progress.start(label, address, found=cached)
     progress.finish(label, cached=cached, seconds=seconds, took=took, text=text)
 
 
@@ -137,12 +137,12 @@ def test_the_time_left_is_that_of_the_round_before(monkeypatch):
     monkeypatch.setattr(module, "monotonic", lambda: now[0])
     progress = Progress(terminal())
     progress.round(1, 3)
-    stage(progress, "round 1 answers dev prompts", seconds=20)
+    stage(progress, "round 1 answers dev prompts", seconds=20, address="generate:dev")
     assert progress.time_left() is None
     stage(progress, "optimize", cached=True, took=100)  # as long as it once took
     progress.round(2, 3)
     assert progress.time_left() == pytest.approx(240)
-    stage(progress, "round 2 answers dev prompts", seconds=30)
+    stage(progress, "round 2 answers dev prompts", seconds=30, address="generate:dev")
     assert progress.time_left() == pytest.approx(100 + 120)
     progress.start("optimize")
     now[0] += 60
@@ -151,7 +151,7 @@ def test_the_time_left_is_that_of_the_round_before(monkeypatch):
 
 def test_an_earlier_run_tells_how_long_a_round_takes():
     progress = Progress(terminal())
-    progress.expect({"round 2 answers dev prompts": 5.0, "base answers dev prompts": 2.0})
+    progress.expect({"generate": 5.0, "generate:dev": 2.0})
     progress.round(1, 2)
     assert progress.time_left() == pytest.approx(14)
 

@@ -1,7 +1,6 @@
 """Earlier rounds' pairs in the training of a policy: how many, which, and none of them twice."""
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from data.recipes.recipe import RuntimeConfig
@@ -26,7 +25,7 @@ def named(n, name):
 
 
 @pytest.fixture
-def sample(context, tmp_path):
+def sample(context):
     """Pair ids of a sample of earlier rounds of 30 and of 10 pairs."""
 
     def put(n, name):
@@ -39,10 +38,9 @@ def sample(context, tmp_path):
     def call(new, share, seed=0):
         earlier = [put(30, "one"), put(10, "two")]
         inputs = {"earlier": earlier, "new": put(new, "new"), "share": share, "seed": seed}
-        counts = sample_earlier.body(tmp_path, context, **inputs)
-        table = pq.read_table(tmp_path / "data.parquet")
-        assert table.schema.remove_metadata() == PREFERENCES and counts == {"pairs": len(table)}
-        return table["pair_id"].to_pylist()
+        rows = sample_earlier.body(context, **inputs)
+        assert rows.table.schema == PREFERENCES and rows.counts == {"pairs": len(rows.table)}
+        return rows.table["pair_id"].to_pylist()
 
     return call
 

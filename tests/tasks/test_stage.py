@@ -1,22 +1,24 @@
 """Stages: what enters the key, what is computed, and what is found again."""
 
-import json
+from time import monotonic, sleep
 
 import pyarrow as pa
 import pytest
+from prefect import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.sorting import FlowRunSort
 
 from data.errors import InputError
 from data.recipes.recipe import DecodingConfig, PolicyConfig, RuntimeConfig
 from data.schemas import PROMPTS
 from data.store.artifacts import Artifact
 from data.store.store import Store
-from data.tables import write_table
 from tasks.running.keys import key_value
 from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External
 from tasks.running.progress import Progress
 from tasks.running.subflow import subflow
-from tasks.stage import Context, Run, stage
+from tasks.stage import Context, Rows, Run, stage
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -26,33 +28,30 @@ def table(n):
     return pa.Table.from_pylist(rows, PROMPTS)
 
 
-@stage("prompts", version="1")
-def numbers(out, context, *, n: int):
-    write_table(out / "data.parquet", table(n), PROMPTS)
-    return {"n": n}
+@stage(PROMPTS, version="1")
+def numbers(ctx, *, n: int):
+    return Rows(table(n), {"n": n})
 
 
-@stage("prompts", version="1")
-def first(out, context, *, prompts: Artifact, n: int):
+@stage(PROMPTS, version="1")
+def first(ctx, *, prompts: Artifact, n: int):
     if n > 100:
         raise InputError("n: at most 100")
-    write_table(out / "data.parquet", context.store.table(prompts).slice(0, n), PROMPTS)
-    return {}
+    return Rows(ctx.table(prompts).slice(0, n))
 
 
 CALLS = []  # how many prompts each body of `shout` was given
 BROKEN = set()  # prompts it fails at; no part of its key, like the weather
 
 
-@stage("prompts", version="1", shards="prompts")
-def shout(out, context, *, prompts: Artifact):
-    rows = context.table(prompts).to_pylist()
+@stage(PROMPTS, version="1", shards="prompts")
+def shout(ctx, *, prompts: Artifact):
+    rows = ctx.table(prompts).to_pylist()
     CALLS.append(len(rows))
     if BROKEN & {row["prompt_id"] for row in rows}:
         raise InputError("a prompt that cannot be shouted")
     loud = [row | {"dataset": row["prompt_id"].upper()} for row in rows]
-    write_table(out / "data.parquet", pa.Table.from_pylist(loud, PROMPTS), PROMPTS)
-    return {"shouted": len(rows)}
+    return Rows(loud, {"shouted": len(rows)})
 
 
 @pytest.fixture
@@ -96,10 +95,9 @@ def test_equal_content_upstream_keeps_the_stages_below_cached(new_run):
     run = new_run()
     pipeline(run, 5, 2)
 
-    @stage("prompts", version="2")
-    def numbers_again(out, context, *, n: int):
-        write_table(out / "data.parquet", table(n), PROMPTS)
-        return {}
+    @stage(PROMPTS, version="2")
+    def numbers_again(ctx, *, n: int):
+        return Rows(table(n))
 
     again = new_run()
     with again.active():
@@ -161,16 +159,34 @@ def test_a_lost_or_damaged_artifact_is_made_again(new_run, damage):
     assert again.computed == 1
 
 
-def test_a_lost_prefect_record_costs_no_work(new_run, tmp_path):
-    pipeline(new_run(), 5, 2)
-    records = [p for p in (tmp_path / "store" / "prefect").rglob("*") if p.is_file()]
-    assert records
-    for path in records:
-        json.loads(path.read_text())  # small JSON references, never pickle
-        path.unlink()
-    again = new_run()
-    pipeline(again, 5, 2)
-    assert again.computed == 0
+def test_prefect_shows_what_was_computed_and_found_and_keeps_no_results(new_run, tmp_path):
+    """Fault 6: the store is the only cache."""
+    with get_client(sync_client=True) as client:
+        for _ in range(2):
+            pipeline(new_run(), 5, 2)
+        shown = {}
+        deadline = monotonic() + 30
+        while (
+            sum(map(len, shown.values())) < 4 and monotonic() < deadline
+        ):  # the server is told late
+            sleep(0.2)
+            runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=2)
+            shown = {run.id: states_of(client, run) for run in runs}
+    found, computed = shown.values()
+    assert computed == {"numbers": ("Completed", "COMPLETED"), "first": ("Completed", "COMPLETED")}
+    assert found == {"numbers": ("Cached", "COMPLETED"), "first": ("Cached", "COMPLETED")}
+    assert not (tmp_path / "store" / "prefect").exists()
+
+
+def states_of(client, flow_run):
+    """Name and type of the final states of a flow run's tasks, by title."""
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
+    runs = client.read_task_runs(flow_run_filter=mine)
+    return {
+        run.name: (run.state.name, run.state.type.value)
+        for run in runs
+        if run.state and run.state.is_final()
+    }
 
 
 def test_a_users_error_comes_through_as_it_is(new_run):

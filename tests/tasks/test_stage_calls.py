@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from data.errors import InputError
+from data.errors import ArtifactError, InputError
 from data.recipes.recipe import MineConfig, RuntimeConfig
+from data.schemas import PROMPTS
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from tasks.gate import agreement
@@ -15,7 +17,7 @@ from tasks.mine import mine
 from tasks.running.books import Books
 from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
-from tasks.stage import Context, Run
+from tasks.stage import Context, Rows, Run, stage
 
 ROOT = Path(__file__).parents[2]
 TABLE = Artifact(
@@ -103,3 +105,35 @@ def test_a_call_of_the_old_form_is_told_the_new_one(run):
 def test_a_stage_outside_of_a_run_is_refused():
     with pytest.raises(InputError, match="mine: a stage is called within a run"):
         mine(completions=TABLE, scores=TABLE, config=MineConfig(), seed=1)
+
+
+def test_a_stage_says_what_it_makes_and_returns_it(run):
+    @stage(PROMPTS, version="1")
+    def counts_alone(ctx):
+        return {"prompts": 1}
+
+    @stage(PROMPTS, version="1")
+    def another_column(ctx):
+        return Rows(pa.table({"prompt": ["a"]}))
+
+    with pytest.raises(InputError, match="stage counts_alone: its body must return Rows"):
+        counts_alone()
+    with pytest.raises(ArtifactError, match="stage another_column: column 'prompt_id' is missing"):
+        another_column()
+
+
+def written(out, context, *, n):
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("makes", "body", "said"),
+    [
+        (PROMPTS, written, r"its body takes its context and then inputs by keyword, written\(ctx,"),
+        ("prompts", written, r"'prompts' are tables; write @stage\(PROMPTS, ...\)"),
+        (pa.schema([]), written, "its schema is none of data.schemas"),
+    ],
+)
+def test_a_stage_of_the_old_form_is_told_the_new_one(makes, body, said):
+    with pytest.raises(InputError, match=f"stage written: {said}"):
+        stage(makes, version="1")(body)

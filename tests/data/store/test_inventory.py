@@ -128,11 +128,12 @@ def test_what_serves_no_artifact_goes_too(store):
         (store.root / "tmp" / alive.name.replace(f"-{os.getpid()}-", "-4194304-")).mkdir()
 
         delete(store, unused(store, [run_of([kept])], before=0))  # all is young
-        assert files() >= {f"work/{unfinished}", f"prefect/score-{lost.key[7:]}"}
+        assert f"work/{unfinished}" in files()
+        assert not any((store.root / "prefect").iterdir())  # earlier versions let Prefect cache
         assert not (store.root / "work" / kept.key[7:]).exists() and dead() == []
 
         delete(store, unused(store, [run_of([kept])], LATER))
-        assert files() == {f"prefect/score-{kept.key[7:]}", f"tmp/{alive.name}"}
+        assert files() == {f"tmp/{alive.name}"}
 
 
 def test_sizes_are_those_of_the_files(store):
