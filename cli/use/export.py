@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cli.use.model_card import Exported, is_hub_id, licence_of, model_card
-from cli.use.policies_of import BASE, Policy, policy_of, start_of, tables_of
+from cli.use.policies_of import BASE, Policy, Training, policy_of, start_of, tables_of, trainings
 from data.errors import ArtifactError, InputError
 from data.paths import named_path
 from data.store.artifacts import Artifact, Record
 from data.store.digests import file_digest
 from data.store.store import Store, sync_tree
-from data.summary import Round, Summary
+from data.summary import Summary
 from flows.recipe_files import recorded_recipe
 
 ADAPTER = "adapter"  # the folder of an artifact that keeps it
@@ -132,8 +132,8 @@ def _policy(store: Store, summary: Summary, number: int | None, adapter: bool) -
         raise InputError("--round: 0 is the base policy, which the run has not made")
     policy = policy_of(store, summary, number)
     assert policy.artifact is not None
-    entry = next(entry for entry in summary.rounds if entry.round == policy.round)
-    first = next(entry for entry in summary.rounds if not entry.stopped)
+    entry = next((entry for entry in summary.rounds if entry.round == policy.round), None)
+    first = trainings(summary)[0]
     card = Exported(
         summary,
         entry,
@@ -157,7 +157,7 @@ def _policy(store: Store, summary: Summary, number: int | None, adapter: bool) -
 
 def _chain(store: Store, summary: Summary, policy: Policy) -> list[Policy]:
     """The policies from the first after the base to this one, each trained from the one before."""
-    entries = {entry.round: entry for entry in summary.rounds}
+    entries = {entry.round: entry for entry in trainings(summary)}
     chain = [policy]
     while True:
         digest = start_of(store, entries[chain[0].round])
@@ -167,11 +167,10 @@ def _chain(store: Store, summary: Summary, policy: Policy) -> list[Policy]:
         chain.insert(0, policy_of(store, summary, earlier.round))
 
 
-def _round_of(summary: Summary, digest: str, before: int) -> Round | None:
-    """The round whose training gave this policy."""
-    for entry in summary.rounds:
-        made = {record.artifact for record in entry.stages if record.kind == "policy"}
-        if entry.round < before and digest in made:
+def _round_of(summary: Summary, digest: str, before: int) -> Training | None:
+    """The training that gave this policy."""
+    for entry in trainings(summary):
+        if entry.round < before and digest == entry.record.artifact:
             return entry
     return None
 

@@ -15,7 +15,7 @@ from data.paths import named_path
 from data.recipes.recipe import NONE, SMALL, WORLD
 from data.summary import Round, Summary
 from flows.earlier import whole
-from reports.text import interval, percent
+from reports.text import headline, interval, percent
 
 PLEASED = (
     "**The only judge is the teacher that labelled the training pairs.** The number says how well "
@@ -127,7 +127,8 @@ def _base_of(exported: Exported) -> str:
 
 def _title(exported: Exported) -> Iterator[str]:
     summary, entry = exported.summary, exported.entry
-    yield f"# {summary.run}" + (f", round {entry.round}" if entry else ", student")
+    of = ", student" if exported.kind == "student" else f", round {entry.round}" if entry else ""
+    yield f"# {summary.run}{of}"
     yield ""
     config = summary.config
     method = _METHODS.get(summary.recipe, summary.recipe)
@@ -169,7 +170,9 @@ def _result(exported: Exported) -> Iterator[str]:
 
 def _win_rate(exported: Exported) -> Iterator[str]:
     entry = exported.entry
-    assert entry is not None
+    if entry is None:  # of a flow without such rounds
+        yield headline(whole(exported.summary)).text
+        return
     if not exported.adopted:
         rate = f" (it won {percent(entry.gate.win_rate)} there)" if entry.gate else ""
         yield (
@@ -250,10 +253,11 @@ def _making(exported: Exported) -> Iterator[str]:
         rows += [
             ("base policy", shown(training["model"])),
             ("base's files", exported.base_digest or "unknown"),
-            ("teacher", shown(config["teacher"]["model"])),
-            ("student", shown(config["student"]["model"])),
-            ("rounds", ", ".join(_round(entry) for entry in summary.rounds)),
         ]
+        others = {name: config.get(name, {}).get("model") for name in ("teacher", "student")}
+        rows += [(name, shown(model)) for name, model in others.items() if model]
+        done = ", ".join(_round(entry) for entry in summary.rounds)
+        rows += [("rounds", done)] if done else []
     known = ("method", "losses", "beta", "learning_rate", "epochs", "batch_size", "max_length")
     rows += [(name.replace("_", " "), _value(training[name])) for name in known if name in training]
     rows += [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data.errors import ArtifactError, InputError
 from data.recipes.recipe import RunRecipe, RuntimeConfig
@@ -15,9 +15,10 @@ from data.store.artifacts import Artifact, load_record
 from data.store.digests import tree_digest
 from data.store.inventory import run_folder
 from data.store.store import Store
-from data.summary import Round, StageRecord, Summary, read_summary
+from data.summary import StageRecord, Summary, read_summary
 from data.tables import mapping
 from models.devices import has_cuda
+from reports.text import of_headline
 
 BASE = 0  # the "round" of the policy that a run began with
 
@@ -43,6 +44,14 @@ class Policy:
         return f"round {self.round}" if self.round else "base"
 
 
+class Training(NamedTuple):
+    """A call of a stage that gave a policy."""
+
+    round: int
+    record: StageRecord
+    adopted: bool
+
+
 def summary_of(runs_dir: Path, run: str) -> Summary:
     """The summary of a run by its name. Raises InputError."""
     return read_summary(run_folder(runs_dir, run) / "summary.json")
@@ -63,7 +72,7 @@ def policy_of(store: Store, summary: Summary, number: int | None = None) -> Poli
         InputError: there is none, or its weights are not kept.
     """
     run = summary.run
-    tuned = [entry for entry in summary.rounds if _trained(entry)]
+    tuned = trainings(summary)
     if not tuned and summary.finished:
         given = " and ".join(summary.links) or "nothing"
         raise InputError(f"{run}: it trained no policy; what it gave is {given}")
@@ -80,13 +89,14 @@ def policy_of(store: Store, summary: Summary, number: int | None = None) -> Poli
         number = adopted[-1]
     if number == BASE:
         return _base(store, summary, tuned[0])
-    entry = next((entry for entry in summary.rounds if entry.round == number), None)
-    if entry is None:
-        known = ", ".join(str(entry.round) for entry in summary.rounds)
+    rounds = [entry.round for entry in summary.rounds] or [one.round for one in tuned]
+    if number not in rounds:
+        known = ", ".join(map(str, rounds))
         raise InputError(f"{run}: has no round {number}; its rounds are {known}, 0 is the base")
-    if entry not in tuned:
+    found = next((one for one in tuned if one.round == number), None)
+    if found is None:
         raise InputError(f"{run}: round {number} ended before a policy was trained")
-    return _of_round(store, summary, entry)
+    return _of_round(store, summary, found)
 
 
 def pair_of(
@@ -143,16 +153,15 @@ def held_out(store: Store, summary: Summary) -> list[dict[str, Any]]:
     Empty where they are not in the store any more.
     """
     with suppress(ArtifactError):
-        for entry in reversed(summary.rounds):
-            for record in entry.stages:
-                if record.kind == "evaluation":
-                    return _with_messages(store, summary, store.table(_artifact(record)))
+        for record in reversed(summary.stages()):
+            if record.kind == "evaluation":
+                return _with_messages(store, summary, store.table(_artifact(record)))
     return []
 
 
-def start_of(store: Store, entry: Round) -> str:
-    """Digest of the policy that a round's training started from. Raises InputError."""
-    artifact = _artifact(_trained(entry)[-1])
+def start_of(store: Store, entry: Training) -> str:
+    """Digest of the policy that a training started from. Raises InputError."""
+    artifact = _artifact(entry.record)
     try:
         key = load_record(store.place(artifact), artifact.kind, artifact.key).key
     except ArtifactError as error:
@@ -193,30 +202,42 @@ def _with_messages(store: Store, summary: Summary, evaluation: Any) -> list[dict
     return []
 
 
-def _trained(entry: Round) -> list[StageRecord]:
-    """The records of the trainings of a round's policy: one, or none where it ended before."""
-    if entry.stopped:
-        return []
-    return [record for record in entry.stages if record.kind == "policy" and record.stage != _MEAN]
-
-
 _MEAN = "average"  # a stage that gives the moving average of policies
+
+
+def trainings(summary: Summary) -> list[Training]:
+    """The training of the policy in every round that has one, in order."""
+    ended = {entry.round for entry in summary.rounds if entry.stopped}
+    adopted = {entry.round: entry.adopted for entry in summary.rounds}
+    headline = of_headline(summary)
+    adopted |= {one.round: one.kept for one in headline.rounds} if headline else {}
+    found = {
+        number: Training(number, record, adopted.get(number, True))
+        for _, number, records in summary.parts()
+        for record in records
+        if record.kind == "policy" and record.stage != _MEAN and number and number not in ended
+    }
+    if not found:  # a flow that counts no rounds: what its link leads to
+        left = summary.links.get("policy")
+        made = [one for one in summary.stages() if one.kind == "policy" and one.artifact == left]
+        found = {1: Training(1, made[-1], True)} if made else {}
+    return list(found.values())
 
 
 def _artifact(record: StageRecord) -> Artifact:
     return Artifact(kind=record.kind, key=record.key, digest=record.artifact)
 
 
-def _kept(store: Store, entry: Round) -> str:
+def _kept(store: Store, entry: Training) -> str:
     try:
-        store.record(_artifact(_trained(entry)[-1]))
+        store.record(_artifact(entry.record))
     except ArtifactError:
         return "not kept in the store any more"
     return f"kept, name it by its number ({entry.round})"
 
 
-def _of_round(store: Store, summary: Summary, entry: Round) -> Policy:
-    artifact = _artifact(_trained(entry)[-1])
+def _of_round(store: Store, summary: Summary, entry: Training) -> Policy:
+    artifact = _artifact(entry.record)
     try:
         path = store.path(artifact)
     except ArtifactError as error:
@@ -229,7 +250,7 @@ def _of_round(store: Store, summary: Summary, entry: Round) -> Policy:
     return Policy(summary, entry.round, path, artifact.digest, artifact, entry.adopted)
 
 
-def _base(store: Store, summary: Summary, first: Round) -> Policy:
+def _base(store: Store, summary: Summary, first: Training) -> Policy:
     """What the first training started from: an artifact, or the user's folder if unchanged."""
     from flows.preflight.models import model_path
 

@@ -1,15 +1,27 @@
 """Lengths that a recipe of the loop leaves out, by what its models read."""
 
-from data.recipes.recipe import NONE, GenerateConfig, PromptsConfig, TrainConfig, Values
-from flows.loop.recipe import AlignRecipe
+from data.recipes.recipe import (
+    NONE,
+    GenerateConfig,
+    PromptsConfig,
+    StudentConfig,
+    TrainConfig,
+    Values,
+)
 from flows.preflight.fitting import at_most
 
 
-def lengths(recipe: AlignRecipe, known: dict[str, int]) -> Values:
+def lengths(
+    prompts: PromptsConfig,
+    generate: GenerateConfig,
+    policy: TrainConfig,
+    student: StudentConfig,
+    known: dict[str, int],
+) -> Values:
     """Values for the lengths not given; `known`: tokens that each model reads, by field."""
-    found = policy_lengths(recipe.prompts, recipe.generate, recipe.policy, known)
-    if recipe.student.model != NONE and not recipe.student.gives("max_length"):
-        longest = max(recipe.student.max_length, found.get("policy.max_length", 0))
+    found = policy_lengths(prompts, generate, policy, known)
+    if student.model != NONE and not student.gives("max_length"):
+        longest = max(student.max_length, found.get("policy.max_length", 0))
         found["student.max_length"] = at_most(known.get("student.model"), longest)
     return found
 
@@ -17,12 +29,12 @@ def lengths(recipe: AlignRecipe, known: dict[str, int]) -> Values:
 def policy_lengths(
     prompts: PromptsConfig, generate: GenerateConfig, policy: TrainConfig, known: dict[str, int]
 ) -> Values:
-    """Of a policy that answers prompts and is trained on answers."""
+    """The same of a policy that answers prompts and is trained on answers."""
     found = _sampled(prompts, generate, policy, known)
-    whole: int = found.get("prompts.max_tokens", prompts.max_tokens)
-    whole += found.get("generate.max_tokens", generate.max_tokens)
+    asked = found.get("prompts.max_tokens", prompts.max_tokens)
+    answered = found.get("generate.max_tokens", generate.max_tokens)
     if not policy.gives("max_length"):
-        longest = max(policy.max_length, whole)
+        longest = max(policy.max_length, asked + answered)
         found["policy.max_length"] = at_most(known.get("policy.model"), longest)
     return found
 

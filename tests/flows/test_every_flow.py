@@ -23,8 +23,8 @@ from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
 from flows.table import FLOWS
 from reports.text import result_line
-from tests.flows.test_methods import OPTUNE
 from tests.fixtures.runs import linked
+from tests.flows.test_methods import OPTUNE
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
