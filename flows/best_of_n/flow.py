@@ -32,7 +32,7 @@ def gather(run: Run, recipe: BestOfNRecipe) -> Parts:
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
-        student=found.get("student.model"),
+        student=found["student.model"] if recipe.scorer == "student" else None,
         teacher=found["teacher.model"],
         pool=pool,
         dev=dev,

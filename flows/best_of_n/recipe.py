@@ -26,8 +26,8 @@ class ScorerConfig(Config):
 
     model: Annotated[str, Names("reward model", (WORLD, NONE))] = Field(
         NONE,
-        description="Hugging Face directory or hub id of a reward model with one label, if it is "
-        "the scorer",
+        description="Only used by the scorer student: Hugging Face directory or hub id of a reward "
+        "model with one label",
     )
 
 
@@ -67,14 +67,12 @@ class BestOfNRecipe(RunRecipe):
             raise ValueError(
                 f"prompts.{held_out[0]}: the world's prompts bring their own; name prompts.path too"
             )
-        if prompts.refresh is not None:
-            raise ValueError("prompts.refresh: every round asks new prompts; leave it out")
         if self.evaluate.judge == "oracle" and prompts.path != WORLD:
             raise ValueError(
                 "evaluate.judge: the oracle knows only the embedded world; use 'teacher'"
             )
-        if (self.scorer == "student") != (self.student.model != NONE):
-            raise ValueError("student.model: goes with 'scorer: student'; set both or neither")
+        if self.scorer == "student" and self.student.model == NONE:
+            raise ValueError("student.model: 'scorer: student' needs one; name it")
         if self.policy.template is not None and self.policy.model == WORLD:
             raise ValueError("policy.template: the world's policy has its own; leave it out")
         return self
