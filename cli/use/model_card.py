@@ -152,8 +152,7 @@ def _title(exported: Exported) -> Iterator[str]:
 
 
 def _teacher(summary: Summary) -> str:
-    logged = summary.config.get("logged")
-    if logged:
+    if logged := summary.config.get("logged"):
         return f"a recorded judge ({logged.get('judge', 'recorded judge')})"
     return f"the teacher, {shown(summary.config['teacher']['model'])}"
 
@@ -256,8 +255,7 @@ def _making(exported: Exported) -> Iterator[str]:
         ]
         others = {name: config.get(name, {}).get("model") for name in ("teacher", "student")}
         rows += [(name, shown(model)) for name, model in others.items() if model]
-        done = ", ".join(_round(entry) for entry in summary.rounds)
-        rows += [("rounds", done)] if done else []
+        rows += [("rounds", ", ".join(map(_round, summary.rounds)))] if summary.rounds else []
     known = ("method", "losses", "beta", "learning_rate", "epochs", "batch_size", "max_length")
     rows += [(name.replace("_", " "), _value(training[name])) for name in known if name in training]
     rows += [
@@ -392,8 +390,8 @@ def _licence(exported: Exported) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
+    if isinstance(value, dict):  # losses by name
+        return ", ".join(f"{name} {loss['weight']:g}" for name, loss in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
