@@ -15,7 +15,7 @@ from data.paths import named_path
 from data.recipes.recipe import NONE, SMALL, WORLD
 from data.summary import Round, Summary
 from flows.earlier import whole
-from reports.text import headline, interval, percent
+from reports.text import headline, interval, percent, rounds_done
 
 PLEASED = (
     "**The only judge is the teacher that labelled the training pairs.** The number says how well "
@@ -228,10 +228,8 @@ def _agreement(summary: Summary) -> Iterator[str]:
 
 
 def _warnings(exported: Exported) -> Iterator[str]:
-    last = exported.entry.round if exported.entry else len(exported.summary.rounds)
-    found = [
-        one for one in whole(exported.summary).warnings if not min(one.rounds, default=0) > last
-    ]
+    last = exported.entry.round if exported.entry else rounds_done(exported.summary)
+    found = [one for one in whole(exported.summary).warnings if min(one.rounds, default=0) <= last]
     if exported.kind == "student":
         found = [one for one in found if one.section != "drift"]  # of the policy
     if found:
@@ -393,7 +391,8 @@ def _licence(exported: Exported) -> Iterator[str]:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
+        weights = {n: x.get("weight", 1.0) if isinstance(x, dict) else x for n, x in value.items()}
+        return ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

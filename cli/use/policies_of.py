@@ -209,8 +209,8 @@ def trainings(summary: Summary) -> list[Training]:
     """The training of the policy in every round that has one, in order."""
     ended = {entry.round for entry in summary.rounds if entry.stopped}
     adopted = {entry.round: entry.adopted for entry in summary.rounds}
-    headline = of_headline(summary)
-    adopted |= {one.round: one.kept for one in headline.rounds} if headline else {}
+    if not summary.rounds and (headline := of_headline(summary)):
+        adopted = {one.round: one.kept for one in headline.rounds}
     found = {
         number: Training(number, record, adopted.get(number, True))
         for _, number, records in summary.parts()
