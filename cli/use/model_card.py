@@ -130,8 +130,7 @@ def _title(exported: Exported) -> Iterator[str]:
     of = ", student" if exported.kind == "student" else f", round {entry.round}" if entry else ""
     yield f"# {summary.run}{of}"
     yield ""
-    config = summary.config
-    method = _METHODS.get(summary.recipe, summary.recipe)
+    config, method = summary.config, _METHODS.get(summary.recipe, summary.recipe)
     if exported.kind == "student":
         yield (
             f"A reward model: {shown(config['student']['model'])}, distilled by tsalign "
