@@ -104,12 +104,12 @@ class Names:
     def place(self, kind: str, key: str) -> str:
         return self._places.get((kind, key)) or f"{kind} {short(key)}, of no run here"
 
-    def change(self, old: Any, new: Any) -> str:
+    def change(self, path: str, old: Any, new: Any) -> str:
         """ "old -> new", contents by the stage that made them, or in short if that is unknown."""
         shown = [self._contents.get(v) if is_digest(v) else None for v in (old, new)]
         same = shown[0] == shown[1]
         return " -> ".join(
-            f"{name} {short(value)}" if name and same else name or text(value)
+            f"{name} {short(value)}" if name and same else name or text(value, path)
             for name, value in zip(shown, (old, new), strict=True)
         )
 
@@ -122,9 +122,9 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 
 
-def text(value: Any) -> str:
-    if value is ABSENT:
-        return "absent"
+def text(value: Any, path: str) -> str:
+    if value is ABSENT:  # of a configuration a key holds what is not as it is by default
+        return "default" if "." in path else "absent"
     return short(value) if is_digest(value) else json.dumps(value, ensure_ascii=False)
 
 
@@ -194,4 +194,4 @@ def _explained(
     title = names.place(record.kind, neighbour.artifact.key)
     yield f"  miss  {record.stage}: differs from {title} in"
     for path, old, new in changes:
-        yield f"          {path}: {names.change(old, new)}"
+        yield f"          {path}: {names.change(path, old, new)}"

@@ -2,7 +2,9 @@
 
 The key of a stage is its name and version, the versions of the libraries it computes with, and
 every keyword argument of the call, defaults included: artifacts by content digest, configurations
-by value. A stage that a user's file defines is also named by the code of that file. Nothing else
+by what differs from their defaults. A stage that a user's file defines is also named by the code of
+that file and of the local modules it imports, so it shares no key with this project's of its name,
+or with another file's; two of one name in the same code are refused. Nothing else
 can reach the stage's body except the `Context`, which holds what must not change a result: where
 the store is, how fast to go, where to report progress. Where it does change one (the date that a
 chat template prints, code that comes with a model), it is in the keys of the stages that ask.
@@ -20,7 +22,7 @@ from data.schemas import TABLES
 from data.store.artifacts import Artifact
 from tasks.running.call import Asked, carry_out
 from tasks.running.context import Context, Model, Run, current_run
-from tasks.running.definition import Definition, Meta, Rows, Uses
+from tasks.running.definition import FIELDS, OURS, Definition, Meta, Rows, Uses
 from tasks.running.keys import own_code
 
 __all__ = ["STAGES", "Context", "Model", "Rows", "Run", "Stage", "stage"]
@@ -54,6 +56,7 @@ class Stage(Definition, Generic[P]):
 
 
 STAGES: dict[str, Stage] = {}  # this project's by name, for what must know all versions
+_DEFINED: dict[tuple[str, str], Stage] = {}  # by what tells their keys apart
 
 
 def stage(
@@ -87,11 +90,29 @@ def stage(
         kind, schema = _kind(name, makes)
         _check_form(body)
         made = Stage[P](name, version, kind, schema, body, model, shards, code)
-        if not code:
-            STAGES[name] = made
+        _define(made)
         return made
 
     return wrap
+
+
+def _define(made: Stage) -> None:
+    """InputError for a second stage of this name in the same code: they would share keys."""
+    other = _DEFINED.setdefault((made.where, made.name), made)
+    files, lines = zip(*(_place(one) for one in (other, made)), strict=True)
+    # The same code in two files is the same stage.
+    if lines[0] != lines[1] or (made.where == OURS and files[0] != files[1]):
+        raise InputError(
+            f"stage {made.name}: is defined twice, at {files[0]}:{lines[0]} and at "
+            f"{files[1]}:{lines[1]}; give one of them another name"
+        )
+    if made.where == OURS:
+        STAGES[made.name] = made
+
+
+def _place(made: Stage) -> tuple[str, int]:
+    code = made.body.__code__
+    return code.co_filename, code.co_firstlineno
 
 
 def _kind(name: str, makes: pa.Schema | str) -> tuple[str, pa.Schema | None]:
@@ -115,4 +136,9 @@ def _check_form(body: Callable[..., Any]) -> None:
         raise InputError(
             f"stage {body.__name__}: its body takes its context and then inputs by keyword, "
             f"{body.__name__}(ctx, *, ...); see docs/new_method.md"
+        )
+    if taken := [p.name for p in parameters if p.name in FIELDS]:
+        raise InputError(
+            f"stage {body.__name__}: an argument cannot be called {taken[0]!r}, which its key "
+            "has already; take another name"
         )

@@ -3,10 +3,12 @@
 import gc
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command line sets it
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
@@ -34,11 +36,13 @@ def prefect() -> Iterator[None]:
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    # The heartbeat thread makes every flow last a second longer.
-    with (
-        prefect_test_harness(server_startup_timeout=120),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            for service in ("TRIGGERS", "EVENT_PERSISTER"):  # of automations; they never rest
+                patch.setenv(f"PREFECT_SERVER_SERVICES_{service}_ENABLED", "false")
+            stack.enter_context(prefect_test_harness(server_startup_timeout=120))
+        # The heartbeat thread makes every flow last a second longer.
+        stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         import flows.align  # noqa: F401  # what nearly every test of a run imports
 
         freeze()

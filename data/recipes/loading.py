@@ -88,11 +88,12 @@ def explained(
     """
     problems = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = problems[0]
-    location = list(_located(model, first["loc"]))
+    unknown = first["type"] == "extra_forbidden"
+    location = list(_located(model, first["loc"], unknown))
     key, said = ".".join(location), _rule(first)
     source = next((text for name, text in sources.items() if key and _within(key, name)), path)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
+    if unknown:
         hint = _did_you_mean(model, location) or f" in a recipe of {flow}"
         return f"{source}: unknown key {key!r}{hint}{more}"
     if said.startswith((f"{key}.", f"{key}:")):
@@ -100,12 +101,17 @@ def explained(
     return ": ".join(filter(None, (source, key, said))) + more
 
 
-def _located(model: type[BaseModel], places: Sequence[int | str]) -> Iterator[str]:
-    """The keys of a place; pydantic puts the tried member of a union among them."""
+def _located(model: type[BaseModel], places: Sequence[int | str], unknown: bool) -> Iterator[str]:
+    """The keys of a place, of which the last may be `unknown`.
+
+    Pydantic puts the tried member of a union among them.
+    """
     here: list[type[BaseModel]] = [model]
     for number, place in enumerate(places, start=1):
         fields = [one.model_fields[place] for one in here if place in one.model_fields]
-        if fields:
+        if unknown and number == len(places):
+            pass
+        elif fields:
             here = [inner for field in fields for inner in sections(field.annotation)]
         elif isinstance(place, str) and number < len(places) and here and here != [model]:
             continue  # the tag of a union

@@ -1,7 +1,8 @@
 """The losses a recipe may name, each with its settings; their functions: `models.training.losses`.
 
 A loss is named by a key and given a weight, or its settings: `losses: {dual_clip: {weight: 1,
-chosen: 3}, sigmoid: 0.5}`. A setting stands with the loss that uses it and nowhere else.
+chosen: 3}, sigmoid: 0.5}`. A setting stands with the loss that uses it and nowhere else. What tells
+the members of a union apart has no default, so that keys that leave defaults out still have it.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -138,7 +139,7 @@ class Losses(Config):
 class NoWeight(Config):
     """Every pair counts the same."""
 
-    form: Literal["none"] = "none"
+    form: Literal["none"]
 
 
 class PairWeight(Config):
@@ -150,14 +151,14 @@ class PairWeight(Config):
 class SigmoidWeight(PairWeight):
     """w = sigmoid(beta_2 * gap)."""
 
-    form: Literal["sigmoid"] = "sigmoid"
+    form: Literal["sigmoid"]
     beta_2: float = Field(1.0, ge=0, description="Scale of the reward gap")
 
 
 class LinearWeight(PairWeight):
     """w = beta_2 * gap, and 0 for a gap below 0."""
 
-    form: Literal["linear"] = "linear"
+    form: Literal["linear"]
     beta_2: float = Field(1.0, gt=0, description="Scale of the reward gap")
 
 
@@ -169,13 +170,13 @@ PairWeightConfig = Annotated[
 class BradleyTerry(Config):
     """-log sigmoid of the difference of the rewards."""
 
-    name: Literal["bradley_terry"] = "bradley_terry"
+    name: Literal["bradley_terry"]
 
 
 class MarginRanking(Config):
     """max(0, margin - the difference of the rewards): nothing is learnt from pairs far apart."""
 
-    name: Literal["margin_ranking"] = "margin_ranking"
+    name: Literal["margin_ranking"]
     margin: float = Field(1.0, gt=0, description="Difference at which a pair is far enough apart")
 
 
@@ -184,6 +185,7 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+BRADLEY_TERRY = BradleyTerry(name="bradley_terry")
 RewardLoss = Annotated[
     BradleyTerry | MarginRanking, Field(discriminator="name"), AnyOf(), BeforeValidator(_named)
 ]

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from data.recipes.config import BY_MODELS, NONE, SMALL, TEMPLATES, WORLD, Config, Size, Times
 from data.recipes.losses import (
-    BradleyTerry,
+    BRADLEY_TERRY,
     Losses,
     NoWeight,
     PairWeight,
@@ -65,7 +65,7 @@ class StudentTraining(TrainConfig):
     not_in_key = frozenset({"model"})
 
     loss: RewardLoss = Field(
-        BradleyTerry(),
+        BRADLEY_TERRY,
         description="bradley_terry or margin_ranking, by name or as a mapping with its settings",
     )
     learning_rate: float = Field(1e-3, gt=0, json_schema_extra=BY_MODELS)
@@ -132,7 +132,8 @@ class PolicyConfig(TrainConfig):
         description="Losses by name, each with a weight or with its settings",
     )
     pair_weight: PairWeightConfig = Field(
-        NoWeight(), description="How much a pair counts; goes with the losses sigmoid and dual_clip"
+        NoWeight(form="none"),
+        description="How much a pair counts; goes with the losses sigmoid and dual_clip",
     )
     sft_weight: float = Field(0.0, ge=0, description="gamma of the auxiliary SFT term")
     reference: Literal["initial", "previous", "average"] = Field(

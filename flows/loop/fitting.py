@@ -1,34 +1,45 @@
 """Lengths that a recipe of the loop leaves out, by what its models read."""
 
-from data.recipes.recipe import NONE, Values
-from flows.loop.recipe import AlignRecipe
+from data.recipes.recipe import (
+    NONE,
+    GenerateConfig,
+    PolicyConfig,
+    PromptsConfig,
+    StudentConfig,
+    Values,
+)
 from flows.preflight.fitting import at_most
 
 
-def lengths(recipe: AlignRecipe, known: dict[str, int]) -> Values:
+def lengths(
+    prompts: PromptsConfig,
+    generate: GenerateConfig,
+    policy: PolicyConfig,
+    student: StudentConfig,
+    known: dict[str, int],
+) -> Values:
     """Values for the lengths not given; `known`: tokens that each model reads, by field."""
-    found = _sampled(recipe, known)
-    whole = sum(
-        found.get(f"{part}.max_tokens", getattr(recipe, part).max_tokens)
-        for part in ("prompts", "generate")
-    )
-    if not recipe.policy.gives("max_length"):
-        longest = max(recipe.policy.max_length, whole)
+    found = _sampled(prompts, generate, policy, known)
+    asked = found.get("prompts.max_tokens", prompts.max_tokens)
+    answered = found.get("generate.max_tokens", generate.max_tokens)
+    if not policy.gives("max_length"):
+        longest = max(policy.max_length, asked + answered)
         found["policy.max_length"] = at_most(known.get("policy.model"), longest)
-    if recipe.student.model != NONE and not recipe.student.gives("max_length"):
-        longest = max(recipe.student.max_length, found.get("policy.max_length", 0))
+    if student.model != NONE and not student.gives("max_length"):
+        longest = max(student.max_length, found.get("policy.max_length", 0))
         found["student.max_length"] = at_most(known.get("student.model"), longest)
     return found
 
 
-def _sampled(recipe: AlignRecipe, known: dict[str, int]) -> Values:
+def _sampled(
+    prompts: PromptsConfig, generate: GenerateConfig, policy: PolicyConfig, known: dict[str, int]
+) -> Values:
     """The longest prompt and the longest answer.
 
     Prompts take at most half of what the policy reads, answers what is left. A student or teacher
     that reads less leaves answers at least half of that: prompts are seldom as long as they may
     be, and an answer that is too long for it is counted.
     """
-    prompts, generate, policy = recipe.prompts, recipe.generate, recipe.policy
     samplers = [n for field, n in known.items() if field.startswith(("policy.", "matrix cell"))]
     readers = [n for field, n in known.items() if field.startswith(("student.", "teacher."))]
     given = [policy.max_length] if policy.gives("max_length") else []

@@ -169,14 +169,38 @@ class AlignRecipe(RunRecipe):
         }
 
     def about(self) -> str:
-        from flows.loop.words import about
+        asked = self.prompts.per_round
+        rounds = f"{self.rounds} round" + "s" * (self.rounds != 1)
+        if self.labels == "matrix":
+            text = f"{asked:,} prompts, each answered by the {len(self.cells)} cells of the matrix"
+        else:
+            text = f"{asked:,} prompts x {self.generate.k} answers"
+        trained = "the policy is" if self.student.model == NONE else "policy and student are"
+        builds = WORLD in from_world(self).values()
+        world = " A small world is built first." if builds else ""
+        return (
+            f"{rounds} of {text}. {self._who()}; {trained} trained on the pairs, and the policy's "
+            f"answers to held-out prompts are compared with the base's.{world}"
+        )
 
-        return about(self)
+    def _who(self) -> str:
+        """Who orders the answers."""
+        asked = self.prompts.per_round
+        answers = asked * self.generate.k
+        pairs = asked * (2 if self.mine.pairs == "top2_bottom2" else 1)
+        known = {
+            "student+teacher": f"The student screens all {answers:,}, the teacher judges up to "
+            f"{pairs:,} pairs of them",
+            "student": f"The student scores all {answers:,} and orders the pairs",
+            "teacher": f"The teacher scores all {answers:,} and orders the pairs",
+            "matrix": "The places of the models order the answers",
+        }
+        return known.get(self.labels, f"{self.labels} orders the answers")
 
     def lengths(self, known: dict[str, int]) -> Values:
         from flows.loop.fitting import lengths
 
-        return lengths(self, known)
+        return lengths(self.prompts, self.generate, self.policy, self.student, known)
 
     def sizes(self) -> Values:
         from flows.preflight.sizes import left_out_sizes

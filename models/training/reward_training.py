@@ -16,7 +16,7 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from data.errors import InputError, TrainingError
-from data.recipes.losses import BradleyTerry, MarginRanking
+from data.recipes.losses import BRADLEY_TERRY, BradleyTerry, MarginRanking
 from data.recipes.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models.batching import LengthGroups, Parts, Row
 from models.chat import Tokenizer, render_conversation
@@ -78,7 +78,7 @@ def train_reward_model(
     tokenizer: Tokenizer,
     preferences: pa.Table,
     config: TrainConfig,
-    loss: BradleyTerry | MarginRanking = BradleyTerry(),  # noqa: B008 - frozen
+    loss: BradleyTerry | MarginRanking = BRADLEY_TERRY,
     adapter: AdapterConfig | None = None,
     runtime: RuntimeConfig,
     seed: int,

@@ -75,9 +75,10 @@ def carry_out(asked: Asked, run: Run) -> Artifact:
     if run.redo:
         chosen = asked.is_meant(run.redo.stage)
         call.again = run.redo.concerns(run.round, chosen, digest_of(call.key), asked.inputs)
-    if call.find() is None:
+    hit = call.find()
+    if hit is None:
         call.cut()
-    artifact = call.make()
+    artifact = call.make(hit)
     _record(call, artifact, monotonic() - started)
     return artifact
 
@@ -152,12 +153,12 @@ class _Call:
         for number, only in enumerate(pieces, start=1):
             key = self.key | {"shard": digest_of(only.to_pylist())}
             part = _Call(asked, self.run, key, only, again=self.again)
-            part.make(number, len(pieces))
+            part.make(part.find(), number, len(pieces))
             self.parts.append(part)
 
-    def make(self, shard: int = 0, shards: int = 0) -> Artifact:
-        """The artifact, by way of Prefect, which shows it as computed or cached."""
-        hit, stage, run = self.find(), self.asked.stage, self.run
+    def make(self, hit: Artifact | None, shard: int = 0, shards: int = 0) -> Artifact:
+        """The artifact, `hit` or by the body, by way of Prefect, which shows which of the two."""
+        stage, run = self.asked.stage, self.run
         title = f"{self.asked.title} {shard}/{shards}" if shards else self.asked.title
         place = {"shard": shard, "shards": shards} if shards else {}
         run.progress.start(self.asked.title, self.asked.address, **place, found=hit is not None)

@@ -30,9 +30,9 @@ from tasks.running.own_code import load_code
 Meta = dict[str, Any]  # what is kept beside an artifact: counts, measurements
 # What of models a stage's body uses: nothing; those it loads itself; those that the run has loaded.
 Uses = Literal[False, True, "loaded"]
-_OTHERWISE = dict.fromkeys(("set_template", "fresh_head", "average"), SCORING) | dict.fromkeys(
-    ("tokenizer", "teacher_preferences", "student_preferences"), TRAINING
-)
+OURS = "tsalign"
+# Of a key, beside the arguments of the call.
+FIELDS = frozenset({"stage", "version", "code", "libraries", "numerics", "date", "shard"})
 _TRAINED = ("policy", "student", "teacher")  # kinds
 
 
@@ -61,6 +61,11 @@ class Definition:
     code: tuple[Code, ...]  # the user's file that defines it
 
     @property
+    def where(self) -> str:
+        """What its name is one of: this project's stages, or those of a user's code."""
+        return self.code[0].digest if self.code else OURS
+
+    @property
     def place(self) -> tuple[str, str]:
         """Where a child process finds it: a module or a user's file, and its name there."""
         return self.code[0].path if self.code else self.body.__module__, self.body.__name__
@@ -68,8 +73,6 @@ class Definition:
     @property
     def libraries(self) -> tuple[str, ...]:
         """Whose versions decide what its models give."""
-        if self.name in _OTHERWISE:
-            return _OTHERWISE[self.name]
         return TRAINING if self.kind in _TRAINED else SCORING
 
     @property

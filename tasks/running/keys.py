@@ -1,11 +1,12 @@
 """What makes the key of a stage: its arguments by content, and what else decides its result."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
+from data.errors import InputError
 from data.recipes.recipe import Config, RuntimeConfig, TrainConfig
 from data.source_code import PROJECT, code_digest
 from data.store.artifacts import Artifact
@@ -50,12 +51,28 @@ def key_value(value: Any) -> Any:
     if isinstance(value, External):
         return value.identity
     if isinstance(value, Config):
-        return value.model_dump(mode="json", exclude=set(value.not_in_key))
+        return dict(_said(value))
     if isinstance(value, list | tuple):
         return [key_value(item) for item in value]
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"a stage cannot take a {type(value).__name__}: it has no place in a key")
+
+
+def _said(config: Config) -> Iterator[tuple[str, Any]]:
+    """The settings that are not as they are by default, and names that tell classes apart.
+
+    So a new setting, whose default is what was done before, leaves keys as they are. Whoever
+    changes a default bumps the versions of the stages that read it.
+    """
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        given = vars(config)  # what a default may follow from
+        default = field.get_default(call_default_factory=True, validated_data=given)
+        kind = field.annotation
+        names_class = get_origin(kind) is Literal and len(get_args(kind)) == 1
+        if name not in config.not_in_key and (names_class or value != default):
+            yield name, key_value(value)
 
 
 def asked_for(inputs: Any) -> set[str]:
@@ -68,8 +85,17 @@ def asked_for(inputs: Any) -> set[str]:
 
 
 def own_code(body: Callable[..., Any]) -> tuple[Code, ...]:
-    """The user's file that defines a stage; nothing for this project's, which have versions."""
+    """The user's file that defines a stage; nothing for this project's, which have versions.
+
+    Raises:
+        InputError: it is defined in no file.
+    """
     path = Path(body.__code__.co_filename)
-    if body.__module__.split(".")[0] in PROJECT or not path.is_file():
+    if (body.__module__ or "").split(".")[0] in PROJECT:
         return ()
+    if not path.is_file():
+        raise InputError(
+            f"stage {body.__name__}: is defined in no file, and its code is part of its key; write "
+            "it into one"
+        )
     return (Code(path=str(path), digest=code_digest(path), field="labels"),)

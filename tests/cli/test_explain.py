@@ -68,20 +68,20 @@ LABELS = {"select", "generate", "score", "mine", "relabel"}
         (
             "generate.temperature=0.9",
             "generate",
-            "decoding.temperature: 1.0 -> 0.9",
+            "decoding.temperature: default -> 0.9",
             {IMPORT, "select"} | SPLITS | DEV,
         ),
         ("generate.k=3", "generate", "k: 4 -> 3", {IMPORT, "select"} | SPLITS | DEV),
         (
             "teacher.min_margin=0.5",
             "relabel",
-            "config.min_margin: 0.0 -> 0.5",
+            "config.min_margin: default -> 0.5",
             {IMPORT, "student scores dev (before)"} | SPLITS | LABELS - {"relabel"},
         ),
         (
             "policy.beta=0.3",
             "optimize",
-            "config.beta: 0.1 -> 0.3",
+            "config.beta: default -> 0.3",
             {IMPORT, "distill", "reference", "agreement (after)"} | SPLITS | DEV | LABELS,
         ),
         ("seed=1", "split dev", "seed: 0 -> 1", {IMPORT}),

@@ -400,8 +400,8 @@ def table(found: dict[str, set[str]]) -> str:
     for name, stages in found.items():
         result, why = ("yes", NOTES.get(name, "")) if stages else REASONS[name]
         dotted, _, flow = name.partition(" ")
-        read = ", ".join(sorted(stages)) or "none"
-        lines.append(f"| `{dotted}`{flow and ' ' + flow} | {read} | {result} | {why} |")
+        shown = f"`{dotted}` {flow}".strip()
+        lines.append(f"| {shown} | {', '.join(sorted(stages)) or 'none'} | {result} | {why} |")
     lines += [
         "",
         "| variable | changes the key of | can change a result | how |",

@@ -266,6 +266,7 @@ def test_hidden_gpus_are_none(devices_named, count, seen):
 
 
 def test_the_key_names_the_device_that_the_models_use(monkeypatch):
+    """Fault 4: with a driver and a CPU torch, or hidden GPUs, the key said cuda, the models cpu."""
     from models.hardware import device_of, dtype_of
 
     monkeypatch.setattr(devices, "gpus", lambda: 1)  # the driver sees one

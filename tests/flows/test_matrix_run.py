@@ -105,7 +105,7 @@ def test_a_judge_corrects_the_order(align, recipe, bert_reward_dir):
         (lambda r: r["matrix"]["cells"][0].update(path="gone.json"), "gone.json: no such file"),
         (
             lambda r: r["matrix"]["cells"][0].update(model="policy", version=0),
-            "unknown key 'matrix.cells.0.model' in a recipe of matrix",
+            "unknown key 'matrix.cells.0.model'",
         ),
         (
             lambda r: r["matrix"].update(axes=["human"]),

@@ -129,6 +129,7 @@ def test_weights_that_vllm_does_not_take_over_are_noticed(
 
 
 @pytest.mark.vllm
+@pytest.mark.slow  # a second engine
 def test_tied_embeddings_are_handed_over_to_the_output_layer_too(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, prompts: list[list[int]]
 ) -> None:

@@ -87,7 +87,7 @@ def test_every_prompt_keeps_its_latest_rows(asked, data):
     old = scores({str(i): [0.0, 0.0] for i in sorted(asked)})
     new = scores({str(i): [1.0] for i in sorted(again)})
     prompts = pa.table({"prompt_id": [str(i) for i in sorted(again)]})
-    store = SimpleNamespace(table=lambda table: table)
-    rows = _renewed(SimpleNamespace(store=store), old, new, prompts).to_pylist()
+    ctx = SimpleNamespace(table=lambda table: table)
+    rows = _renewed(ctx, old, new, prompts).to_pylist()
     found = {i: [row["reward"] for row in rows if row["prompt_id"] == str(i)] for i in asked}
     assert found == {i: [1.0] if i in again else [0.0, 0.0] for i in asked}

@@ -202,5 +202,27 @@ def test_what_has_no_place_in_a_key_is_refused():
 def test_models_enter_a_key_by_content_and_configs_without_locations():
     assert key_value(External(path="/somewhere", digest="sha256:1")) == "sha256:1"
     assert key_value(DecodingConfig(max_tokens=64))["max_tokens"] == 64
-    assert "model" not in key_value(PolicyConfig(model="a"))
-    assert key_value(PolicyConfig(model="a")) == key_value(PolicyConfig(model="b"))
+    assert key_value(PolicyConfig(model="a")) == key_value(PolicyConfig(model="b")) == {}
+
+
+def test_what_a_training_does_not_use_and_new_settings_leave_its_key_alone():
+    """Fault 3: each was in the key, whatever the training did."""
+
+    class Later(PolicyConfig):
+        added: bool = False
+
+    assert key_value(PolicyConfig(beta=0.2)) == key_value(Later(beta=0.2)) == {"beta": 0.2}
+    assert key_value(Later(added=True)) == {"added": True}
+    unused = {"average_decay": 0.1, "replay_share": 0.1, "template": "plain"}
+    assert key_value(PolicyConfig(**unused)) == {}
+    assert "adapter" not in key_value(PolicyConfig(method="full"))
+
+
+def test_a_class_among_several_is_named_though_its_settings_are_the_defaults():
+    weights = [PolicyConfig(pair_weight={"form": form}) for form in ("none", "sigmoid", "linear")]
+    assert [key_value(config) for config in weights] == [
+        {},
+        {"pair_weight": {"form": "sigmoid"}},
+        {"pair_weight": {"form": "linear"}},
+    ]
+    assert key_value(PolicyConfig(losses={"dual_clip": 1.0})) == {"losses": {"dual_clip": {}}}

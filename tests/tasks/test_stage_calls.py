@@ -1,7 +1,9 @@
 """A call of a stage that cannot be right is refused before anything is computed."""
 
+import shutil
 import subprocess
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,13 +13,18 @@ from data.errors import ArtifactError, InputError
 from data.recipes.recipe import MineConfig, RuntimeConfig
 from data.schemas import PROMPTS
 from data.store.artifacts import Artifact
+from data.store.digests import tree_digest
 from data.store.store import Store
+from tasks.fresh_head import fresh_head
 from tasks.gate import agreement
 from tasks.mine import mine
 from tasks.running.books import Books
+from tasks.running.definition import run_body
 from tasks.running.loaded import LoadedModels
+from tasks.running.outside import External
+from tasks.running.own_code import load_code
 from tasks.running.progress import Progress
-from tasks.stage import Context, Rows, Run, stage
+from tasks.stage import STAGES, Context, Rows, Run, stage
 
 ROOT = Path(__file__).parents[2]
 TABLE = Artifact(
@@ -137,3 +144,71 @@ def written(out, context, *, n):
 def test_a_stage_of_the_old_form_is_told_the_new_one(makes, body, said):
     with pytest.raises(InputError, match=f"stage written: {said}"):
         stage(makes, version="1")(body)
+
+
+def named_twice(ctx, *, n: int):
+    return {}
+
+
+def test_two_stages_of_one_name_in_the_same_code_are_refused():
+    """Fault 1: the second was found with what the first had made."""
+
+    def again():
+        def named_twice(ctx, *, n: int):
+            return {"n": n}
+
+        return named_twice
+
+    stage("measure", version="1")(named_twice)
+    stage("measure", version="1")(named_twice)  # the same once more, as after a reload
+    with pytest.raises(InputError, match=r"stage named_twice: is defined twice, at .*:\d+ and at"):
+        stage("measure", version="2")(again())
+
+
+def test_a_users_stage_of_a_built_in_name_shares_no_key_with_it(run, tmp_path):
+    """Fault 1: a copy of `mine` with another rule was given the built-in's old pairs."""
+    path = tmp_path / "labels.py"
+    path.write_text(
+        "from data.schemas import MINED\n"
+        "from tasks.stage import Rows, stage\n\n"
+        f"@stage(MINED, version={mine.version!r})\n"
+        "def mine(ctx, *, completions, scores, config, seed):\n    return Rows([])\n"
+    )
+    own = load_code(path).mine
+    inputs = {"completions": TABLE, "scores": TABLE, "config": MineConfig(), "seed": 1}
+    keys = [one.key(run.context, one.bound((), inputs)) for one in (mine, own)]
+    assert keys[1] == keys[0] | {"code": own.code[0].digest}
+    assert STAGES["mine"] is mine
+    (tmp_path / "copy").mkdir()
+    copy = load_code(Path(shutil.copy(path, tmp_path / "copy" / "labels.py"))).mine
+    assert copy.key(run.context, copy.bound((), inputs)) == keys[1]
+
+
+def test_a_stage_that_is_in_no_file_is_refused():
+    space = {"stage": stage, "__name__": "own"}
+    with pytest.raises(InputError, match="stage loose: is defined in no file"):
+        exec("@stage('measure', version='1')\ndef loose(ctx): return {}", space)
+
+
+def test_an_argument_does_not_take_the_place_of_a_field_of_the_key():
+    def body(ctx, *, version: str):
+        return {}
+
+    with pytest.raises(InputError, match="an argument cannot be called 'version'"):
+        stage("measure", version="1")(body)
+
+
+def test_a_stage_gives_the_same_in_a_process_of_its_own(run, tmp_path, llama_reward_dir):
+    """As it is run on a GPU, where the process finds it by its module and name."""
+    model = External(path=str(llama_reward_dir), digest="sha256:" + "3" * 64)
+    inputs = fresh_head.bound((), {"model": model, "seed": 1})
+    made = []
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        folder.mkdir()
+        if folder.name == "here":
+            fresh_head.execute(folder, run.context, inputs)
+        else:
+            with get_context("spawn").Pool(1) as alone:
+                alone.apply(run_body, (fresh_head.place, folder, run.context, inputs))
+        made.append(tree_digest(folder))
+    assert made[0] == made[1]

@@ -387,7 +387,7 @@ def test_an_id_of_two_prompts_is_refused_with_both_places(file):
     ("name", "content"),
     [
         ("p.JSONL", b'{"prompt": "Hi"}\n'),
-        ("p.JsonL.GZ", gzip.compress(b'{"prompt": "Hi"}\n')),
+        ("p.JsonL.GZ", gzip.compress(b'{"prompt": "Hi"}\n', mtime=0)),
         ("p.CSV", b"prompt\nHi\n"),
         ("p.jsonl", b'{"prompt": "Hi", "score": NaN, "low": -Infinity}\n'),
         ("p.json", b'[{"prompt": "Hi", "score": NaN}]'),

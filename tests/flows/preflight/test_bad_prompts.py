@@ -130,7 +130,7 @@ FILES = [
     File("text.parquet", parquet(not_text()), "not a readable Parquet file"),
     File("other.parquet", parquet(pa.table({"text": ["a"]})), "row 1: needs exactly one"),
     File("p.jsonl.gz", b"not gzip", "cannot be read"),
-    File("cut.jsonl.gz", gzip.compress(b'{"prompt": "a"}')[:-9], "cannot be read"),
+    File("cut.jsonl.gz", gzip.compress(b'{"prompt": "a"}', mtime=0)[:-9], "cannot be read"),
     File("p.txt", b"a prompt", "unknown format; give a .jsonl, .json, .parquet, .csv file"),
     File("p", b"a prompt", "unknown format"),
     File("one.jsonl", b'{"prompt": "a"}', "1 prompts are too few to hold out 2 + 2"),

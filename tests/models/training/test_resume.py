@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.trainer_pt_utils import safe_globals
 
-from data.recipes.losses import BradleyTerry, MarginRanking
+from data.recipes.losses import BRADLEY_TERRY, MarginRanking
 from data.recipes.recipe import AdapterConfig, PolicyConfig, RuntimeConfig, TrainConfig
 from data.store.digests import file_digest
 from models.chat import load_tokenizer
@@ -29,7 +29,6 @@ EVERY_ENTRY = RuntimeConfig(device="cpu", checkpoint_minutes=0)
 SMALL = {"epochs": 2, "batch_size": 4, "max_length": 96, "learning_rate": 1e-3}
 PLANNED = 12  # six an epoch
 ADAPTER = AdapterConfig(r=4, dropout=0.1)
-BRADLEY_TERRY = BradleyTerry()
 
 
 def sft(out, base, reward, checkpoints, runtime=EVERY_ENTRY, **other):
@@ -239,7 +238,9 @@ def test_an_adapter_is_not_continued_on_another_base(models, other_policy_dir, t
     assert meta["resumed_from_step"] == 0
 
 
-@pytest.mark.parametrize("change", [{"loss": MarginRanking()}, {"adapter": AdapterConfig(r=4)}])
+@pytest.mark.parametrize(
+    "change", [{"loss": MarginRanking(name="margin_ranking")}, {"adapter": AdapterConfig(r=4)}]
+)
 def test_loss_and_adapter_are_part_of_what_a_checkpoint_is_bound_to(change, models, tmp_path):
     kill_at(5, "student", tmp_path / "out", *models, tmp_path / "checkpoints")
     meta = student(tmp_path / "out", *models, tmp_path / "checkpoints", **change)

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from data.errors import InputError, TrainingError
-from data.recipes.losses import BradleyTerry, MarginRanking
+from data.recipes.losses import BRADLEY_TERRY, MarginRanking
 from data.recipes.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models.chat import load_tokenizer, render_conversation
 from models.rewards import load_scorer
@@ -40,7 +40,8 @@ from tests.models.training.training_rows import file_digests, preferences
 
 RUNTIME = RuntimeConfig(device="cpu")
 PAIRS = preferences(21)
-LOSSES = {"bradley_terry": BradleyTerry(), "margin_ranking": MarginRanking(margin=0.5)}
+MARGIN_RANKING = MarginRanking(name="margin_ranking", margin=0.5)
+LOSSES = {"bradley_terry": BRADLEY_TERRY, "margin_ranking": MARGIN_RANKING}
 ADAPTER = AdapterConfig(r=4, alpha=8)
 BACKBONES = ["llama_reward_dir", "bert_reward_dir"]
 
