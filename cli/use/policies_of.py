@@ -178,9 +178,8 @@ def tables_of(store: Store, summary: Summary) -> list[tuple[str, int | None, str
     Rows are None for what is not in the store any more.
     """
     found = []
-    rounds = [("", summary.bootstrap)]
-    rounds += [(f"round {entry.round}: ", entry.stages) for entry in summary.rounds]
-    for where, stages in rounds:
+    for title, number, stages in summary.parts():
+        where = f"{title}: " if number else ""
         for record in stages:
             if record.kind in ("prompts", "preferences"):
                 artifact, rows = _artifact(record), None
