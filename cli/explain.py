@@ -77,8 +77,7 @@ def nearest(
 
 def staged(summary: Summary) -> Iterator[tuple[Call, StageRecord]]:
     """Every stage call of a run, in order."""
-    rounds = [(PREPARATION, summary.bootstrap), *((r.round, r.stages) for r in summary.rounds)]
-    for number, stages in rounds:
+    for _, number, stages in summary.parts():
         seen: Counter[str] = Counter()
         for record in stages:
             yield Call(number, record.address, seen[record.address]), record
@@ -164,7 +163,7 @@ def explain(
 
 
 def _nothing(summary: Summary, number: int | None, stage: str | None) -> str:
-    rounds = [entry.round for entry in summary.rounds]
+    rounds = [part for _, part, _ in summary.parts() if part != PREPARATION]
     if number not in (None, PREPARATION, *rounds):
         return f"has no round {number}; there are {len(rounds)}, 0 is the preparation"
     there = addresses(record for c, record in staged(summary) if number in (None, c.round))

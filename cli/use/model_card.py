@@ -15,7 +15,7 @@ from data.paths import named_path
 from data.recipes.recipe import NONE, SMALL, WORLD
 from data.summary import Round, Summary
 from flows.earlier import whole
-from reports.text import headline, interval, percent
+from reports.text import headline, interval, percent, rounds_done
 
 PLEASED = (
     "**The only judge is the teacher that labelled the training pairs.** The number says how well "
@@ -130,8 +130,7 @@ def _title(exported: Exported) -> Iterator[str]:
     of = ", student" if exported.kind == "student" else f", round {entry.round}" if entry else ""
     yield f"# {summary.run}{of}"
     yield ""
-    config = summary.config
-    method = _METHODS.get(summary.recipe, summary.recipe)
+    config, method = summary.config, _METHODS.get(summary.recipe, summary.recipe)
     if exported.kind == "student":
         yield (
             f"A reward model: {shown(config['student']['model'])}, distilled by tsalign "
@@ -227,10 +226,8 @@ def _agreement(summary: Summary) -> Iterator[str]:
 
 
 def _warnings(exported: Exported) -> Iterator[str]:
-    last = exported.entry.round if exported.entry else len(exported.summary.rounds)
-    found = [
-        one for one in whole(exported.summary).warnings if not min(one.rounds, default=0) > last
-    ]
+    last = exported.entry.round if exported.entry else rounds_done(exported.summary)
+    found = [one for one in whole(exported.summary).warnings if min(one.rounds, default=0) <= last]
     if exported.kind == "student":
         found = [one for one in found if one.section != "drift"]  # of the policy
     if found:

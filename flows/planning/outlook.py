@@ -12,6 +12,7 @@ from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe
 from data.summary import Summary, read_summary
 from flows.recipe_files import load_recipe
+from reports.text import rounds_done
 
 # Of this project's recipes, from an empty store on two shared CPU cores (AMD EPYC).
 MEASURED = {"embedded": "ten minutes", "small": "a minute"}
@@ -35,7 +36,7 @@ def outlook(recipe: RunRecipe, whole: RunRecipe, folder: Path, store: str) -> li
 def _how_long(recipe: RunRecipe, whole: RunRecipe, folder: Path) -> str:
     if before := _before(folder, whole):
         spent = duration(sum(stage.computed_seconds for stage in before.stages()))
-        done = len(before.rounds)
+        done = rounds_done(before)
         if before.finished:
             return f"Time: its stages once took {spent} in all."
         return f"Time: its {done} finished round{'s' * (done != 1)} took {spent} to compute."
@@ -51,7 +52,7 @@ def _before(folder: Path, whole: RunRecipe) -> Summary | None:
     except InputError:
         return None
     same = summary.config_digest == config_digest(whole)
-    return summary if same and summary.rounds else None
+    return summary if same and rounds_done(summary) else None
 
 
 def _measured(recipe: RunRecipe) -> str | None:
