@@ -79,8 +79,11 @@ def work(steps: Iterable[Step]) -> dict[str, int]:
         if step.reader:
             readers[f"{step.reader} reads"] += step.reads
     trained = {
-        f"pairs for the {who}, each epoch": sum(step.pairs for step in left if step.makes == who)
+        f"{rows} for the {who}, each epoch": sum(
+            getattr(step, rows) for step in left if step.makes == who
+        )
         for who in ("student", "policy")
+        for rows in ("pairs", "answers")
     }
     sampled = {
         "completions": sum(step.sampled for step in left),

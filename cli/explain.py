@@ -20,7 +20,6 @@ from data.store.inventory import Place, records, run_folder, summaries
 from data.store.store import Store
 from data.summary import StageRecord, Summary, addresses, read_summary
 
-PREPARATION = 0  # the "round" of what comes before the first
 Difference = tuple[str, Any, Any]  # path of a field, its value in the neighbour, its value here
 
 
@@ -163,8 +162,8 @@ def explain(
 
 
 def _nothing(summary: Summary, number: int | None, stage: str | None) -> str:
-    rounds = [part for _, part, _ in summary.parts() if part != PREPARATION]
-    if number not in (None, PREPARATION, *rounds):
+    rounds = [part for _, part, _ in summary.parts() if part]
+    if number not in (None, 0, *rounds):
         return f"has no round {number}; there are {len(rounds)}, 0 is the preparation"
     there = addresses(record for c, record in staged(summary) if number in (None, c.round))
     return f"has no stage '{stage}' there; its stages are {', '.join(there) or 'none yet'}"

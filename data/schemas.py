@@ -82,6 +82,19 @@ PREFERENCES = pa.schema(
     ]
 )
 
+# Answers to learn from, at most one per prompt: those that a scorer picked from several.
+DEMONSTRATIONS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("messages", MESSAGES),
+        ("dataset", pa.string()),
+        ("completion_id", pa.string()),
+        ("completion", pa.string()),
+        ("token_ids", TOKEN_IDS),
+        ("reward", pa.float64()),  # the scorer's
+    ]
+)
+
 REFERENCE_LOGPS = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -154,6 +167,7 @@ TABLES = {
     "scores": SCORES,
     "mined": MINED,
     "preferences": PREFERENCES,
+    "demonstrations": DEMONSTRATIONS,
     "reference_logps": REFERENCE_LOGPS,
     "evaluation": EVALUATION,
     "judgments": JUDGMENTS,

@@ -31,6 +31,7 @@ FLOWS: dict[str, Flow] = {
     "ts-align": _LOOP,
     "optune": _LOOP,
     "tso": _LOOP,
+    "best-of-n": Flow("flows.best_of_n.recipe:BestOfNRecipe", "flows.best_of_n.flow:best_of_n"),
     "logged": Flow("flows.logged.recipe:LoggedRecipe", "flows.logged.flow:learn_from_logs"),
     "matrix": Flow(
         "flows.matrix_pairs.recipe:MatrixRecipe", "flows.matrix_pairs.flow:pair_a_matrix"

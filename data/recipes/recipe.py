@@ -26,7 +26,6 @@ from data.recipes.config import (  # noqa: F401 - a recipe's sections and words 
     Times,
 )
 from data.recipes.logged import LoggedConfig  # noqa: F401
-from data.recipes.methods import RefreshConfig
 from data.recipes.names import MODELS, Names, namings
 from data.recipes.secrets import find_secret
 from data.recipes.training import (  # noqa: F401
@@ -89,7 +88,6 @@ class PromptsConfig(Config):
     max_tokens: Size = Field(
         512, ge=1, description="Longest prompt, in policy tokens", json_schema_extra=BY_MODELS
     )
-    refresh: RefreshConfig | None = None
 
 
 class DecodingConfig(Config):

@@ -1,16 +1,17 @@
 """Which engine "auto" is for the models of this run: known before any key that names it."""
 
+from data.recipes.recipe import RunRecipe
 from flows.fingerprint import engine_of
-from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts
 from tasks.engine import try_vllm
 from tasks.stage import Run
 
 
-def settle_engine(run: Run, recipe: AlignRecipe, parts: Parts) -> None:
+def settle_engine(run: Run, recipe: RunRecipe, parts: Parts) -> None:
     """Leave vLLM for transformers where "auto" is vLLM and it cannot serve the run's samplers."""
     loaded = run.context.loaded
-    if recipe.generate.engine != "auto" or loaded.engine_name != "vllm":
+    asked = recipe.sampling.engine if recipe.sampling else "none"
+    if asked != "auto" or loaded.engine_name != "vllm":
         return
     # The policy last, so that its engine is the one that stays.
     for cell, model in (parts.samplers | {"": parts.policy}).items():

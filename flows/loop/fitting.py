@@ -3,9 +3,9 @@
 from data.recipes.recipe import (
     NONE,
     GenerateConfig,
-    PolicyConfig,
     PromptsConfig,
     StudentConfig,
+    TrainConfig,
     Values,
 )
 from flows.preflight.fitting import at_most
@@ -14,25 +14,33 @@ from flows.preflight.fitting import at_most
 def lengths(
     prompts: PromptsConfig,
     generate: GenerateConfig,
-    policy: PolicyConfig,
+    policy: TrainConfig,
     student: StudentConfig,
     known: dict[str, int],
 ) -> Values:
     """Values for the lengths not given; `known`: tokens that each model reads, by field."""
-    found = _sampled(prompts, generate, policy, known)
-    asked = found.get("prompts.max_tokens", prompts.max_tokens)
-    answered = found.get("generate.max_tokens", generate.max_tokens)
-    if not policy.gives("max_length"):
-        longest = max(policy.max_length, asked + answered)
-        found["policy.max_length"] = at_most(known.get("policy.model"), longest)
+    found = policy_lengths(prompts, generate, policy, known)
     if student.model != NONE and not student.gives("max_length"):
         longest = max(student.max_length, found.get("policy.max_length", 0))
         found["student.max_length"] = at_most(known.get("student.model"), longest)
     return found
 
 
+def policy_lengths(
+    prompts: PromptsConfig, generate: GenerateConfig, policy: TrainConfig, known: dict[str, int]
+) -> Values:
+    """The same of a policy that answers prompts and is trained on answers."""
+    found = _sampled(prompts, generate, policy, known)
+    asked = found.get("prompts.max_tokens", prompts.max_tokens)
+    answered = found.get("generate.max_tokens", generate.max_tokens)
+    if not policy.gives("max_length"):
+        longest = max(policy.max_length, asked + answered)
+        found["policy.max_length"] = at_most(known.get("policy.model"), longest)
+    return found
+
+
 def _sampled(
-    prompts: PromptsConfig, generate: GenerateConfig, policy: PolicyConfig, known: dict[str, int]
+    prompts: PromptsConfig, generate: GenerateConfig, policy: TrainConfig, known: dict[str, int]
 ) -> Values:
     """The longest prompt and the longest answer.
 

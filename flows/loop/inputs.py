@@ -5,10 +5,10 @@
 
 from pathlib import Path
 
-from data.recipes.names import from_world
-from data.recipes.recipe import NONE, SMALL, WORLD, StudentTraining
+from data.recipes.names import from_world, models
+from data.recipes.recipe import SMALL, WORLD, PromptsConfig, RunRecipe, StudentTraining
 from data.store.artifacts import Artifact
-from flows.bootstrap import bootstrap
+from flows.bootstrap import World, bootstrap
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts
 from flows.preflight.prompts import held_out_sizes
@@ -23,46 +23,45 @@ from tasks.stage import Model, Run
 
 def gather(run: Run, recipe: AlignRecipe) -> Parts:
     """Models, prompts and earlier preferences of the recipe, ready for the first round."""
-    models = run.outside
-    prompts = own_prompts(run, recipe)
-    used = set(from_world(recipe).values())
-    world = None
-    if recipe.world and used:
-        world = bootstrap(recipe.world, small=SMALL in used)
-    made = world.models() if world else {}
+    prompts = own_prompts(run, recipe.prompts, recipe.seed)
+    found, world = models_of(run, recipe)
     replay = own_replay(run, recipe) or (world.preferences if world else None)
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
-
-    def model(field: str, name: str) -> Model:
-        return models[field] if field in models else made[field if name == WORLD else name]
-
-    student = recipe.student.model
+    samplers = {cell.name: found.get(cell.called) for cell in recipe.cells}
+    student = found.get("student.model")
     return Parts(
-        policy=templated(run, recipe, model("policy.model", recipe.policy.model)),
-        student=None
-        if student == NONE
-        else ready(recipe.student, recipe.seed, model("student.model", student), replay),
-        teacher=model("teacher.model", recipe.teacher.model),
+        policy=templated(run, recipe.policy.template, found["policy.model"]),
+        student=ready(recipe.student, recipe.seed, student, replay) if student else None,
+        teacher=found["teacher.model"],
         pool=pool,
         dev=dev,
         test=test,
         replay=replay,
-        samplers={
-            cell.name: model(cell.called, cell.model)
-            for cell in recipe.cells
-            if cell.model not in (None, "policy", WORLD)
-        },
-        judge=models.get("matrix.correction.judge"),
+        samplers={name: model for name, model in samplers.items() if model},
+        judge=run.outside.get("matrix.correction.judge"),
     )
 
 
-def templated(run: Run, recipe: AlignRecipe, policy: Model) -> Model:
+def models_of(run: Run, recipe: RunRecipe) -> tuple[dict[str, Model], World | None]:
+    """The models of a recipe by field, brought or made, and the world where anything is of it."""
+    used = set(from_world(recipe).values())
+    world = bootstrap(recipe.world, small=SMALL in used) if recipe.world and used else None
+    made = world.models() if world else {}
+    found: dict[str, Model] = {}
+    for one in models(recipe):
+        if not one.is_word:
+            found[one.field] = run.outside[one.field]
+        elif model := made.get(one.field if one.value == WORLD else one.value):
+            found[one.field] = model
+    return found, world
+
+
+def templated(run: Run, template: str | None, policy: Model) -> Model:
     """The policy as it is, or with the chat template that the recipe names."""
-    name = recipe.policy.template
-    if name is None:
+    if template is None:
         return policy
-    template = run.outside.get("policy.template", name)
-    return set_template.as_("", title="set the policy's template")(policy=policy, template=template)
+    found = run.outside.get("policy.template", template)
+    return set_template.as_("", title="set the policy's template")(policy=policy, template=found)
 
 
 def ready(
@@ -84,9 +83,10 @@ def ready(
     )
 
 
-def own_prompts(run: Run, recipe: AlignRecipe) -> tuple[Artifact, Artifact, Artifact] | None:
+def own_prompts(
+    run: Run, config: PromptsConfig, seed: int
+) -> tuple[Artifact, Artifact, Artifact] | None:
     """Pool, dev and test prompts of the user's files, disjoint; None for the world's."""
-    config = recipe.prompts
     if config.path == WORLD:
         return None
 
@@ -115,7 +115,7 @@ def own_prompts(run: Run, recipe: AlignRecipe) -> tuple[Artifact, Artifact, Arti
             part=part,
             dev_size=dev_size,
             test_size=test_size,
-            seed=recipe.seed,
+            seed=seed,
         )
         for part in ("pool", "dev", "test")
     }

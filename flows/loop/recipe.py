@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from data.readers.seen import Counted, Prompts
 from data.recipes.config import NONE, SMALL, WORLD, Times
 from data.recipes.losses import PairWeight
-from data.recipes.methods import CellConfig, MatrixConfig
+from data.recipes.methods import CellConfig, MatrixConfig, RefreshConfig
 from data.recipes.names import Names, file_and_function, from_world
 from data.recipes.recipe import (
     DecodingConfig,
@@ -26,6 +26,10 @@ from data.recipes.recipe import (
 LABELS = ("student+teacher", "student", "teacher", "matrix")
 
 
+class LoopPrompts(PromptsConfig):
+    refresh: RefreshConfig | None = None
+
+
 class AlignRecipe(RunRecipe):
     """Rounds of sampling, labelling, distilling and tuning: what fills the slots of the loop."""
 
@@ -33,7 +37,7 @@ class AlignRecipe(RunRecipe):
         "ts-align", description="The method's name; the other fields make it what it is"
     )
     rounds: Times = Field(3, ge=1, description="Each starts from the policy the last one left")
-    prompts: PromptsConfig = PromptsConfig()
+    prompts: LoopPrompts = LoopPrompts()
     policy: PolicyConfig = PolicyConfig()
     student: StudentConfig = StudentConfig()
     teacher: TeacherConfig = TeacherConfig()
@@ -118,6 +122,11 @@ class AlignRecipe(RunRecipe):
     def cells(self) -> tuple[CellConfig, ...]:
         """The samplers of the model matrix, if there is one."""
         return self.matrix.cells if self.matrix else ()
+
+    @property
+    def _asking_rounds(self) -> int:
+        """Rounds that need prompts of their own: one where these are the same in all."""
+        return 1 if self.prompts.refresh else self.rounds
 
     def evaluated(self, number: int) -> bool:
         """Whether round `number` ends with a gate and an evaluation."""
@@ -205,7 +214,7 @@ class AlignRecipe(RunRecipe):
     def sizes(self) -> Values:
         from flows.preflight.sizes import left_out_sizes
 
-        return left_out_sizes(self.prompts, self.world, self.rounds)
+        return left_out_sizes(self.prompts, self.world, self._asking_rounds)
 
     def check_prompts(self) -> Prompts:
         from flows.preflight.cells import check_cells
@@ -214,7 +223,7 @@ class AlignRecipe(RunRecipe):
         if self.matrix:
             first = [c for c in self.cells if c.version >= 0 or c.model != "policy"]
             check_cells(first, self.cells, self.matrix)
-        return check_prompts(self.prompts, self.world, self.rounds, self.seed)
+        return check_prompts(self.prompts, self.world, self._asking_rounds, self.seed)
 
     def earlier_prompts(self) -> Prompts:
         from flows.preflight.prompts import preference_prompts

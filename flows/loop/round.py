@@ -11,6 +11,7 @@ from flows.loop.recipe import AlignRecipe
 from flows.loop.state import (
     Agreement,
     Answers,
+    Asking,
     Judged,
     Labelled,
     Outcome,
@@ -31,7 +32,7 @@ from tasks.stage import Model, Run
 
 
 def answer(
-    run: Run, recipe: AlignRecipe, parts: Parts, policy: Model, held_out: str, number: int = 0
+    run: Run, recipe: Asking, parts: Parts, policy: Model, held_out: str, number: int = 0
 ) -> Answers:
     """The policy's answers to the "dev" or "test" prompts: decoding as in the evaluation.
 

@@ -1,9 +1,24 @@
 """What a run starts from, what one round hands to the next, and what it leaves behind."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from data.recipes.recipe import DecodingConfig, EvaluateConfig
 from data.store.artifacts import Artifact
 from tasks.stage import Model
+
+
+class Asking(Protocol):
+    """What of a recipe says how a policy answers held-out prompts, and how these are scored."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def max_length(self) -> int: ...
+    @property
+    def answering(self) -> DecodingConfig: ...
+    @property
+    def evaluate(self) -> EvaluateConfig: ...
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ _ROWS: dict[str, Callable[[Inputs], int]] = {
     "score": rows("completions"),
     "score_by_length": rows("completions"),
     "pair_up": _pair_up,
+    "pick": rows("prompts"),
     "relabel": rows("mined"),
     "take_order": rows("mined"),
     "keep_order": rows("mined"),

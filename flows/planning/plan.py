@@ -49,7 +49,8 @@ class Step:
     tokens: int = 0  # sampled at most
     reads: int = 0  # texts read by a reward model or judge
     reader: str = ""
-    pairs: int = 0  # rows that a training goes through in each epoch
+    pairs: int = 0  # that a training goes through in each epoch
+    answers: int = 0  # the same of a training on single answers
     makes: str = ""  # "policy", "student", "teacher": a model is written
     rows: int = 0
 
@@ -155,6 +156,8 @@ class _Walk:
             return {"reads": 2 * left, "reader": self._whose(reader)}
         if stage.kind not in MODELS:
             return {}
+        if answers := inputs.get("demonstrations"):
+            return {"makes": stage.kind, "answers": answers.rows or 0}
         pairs = inputs.get("preferences") or []
         tables = pairs if isinstance(pairs, list) else [pairs]
         trained = sum(table.rows or 0 for table in tables)

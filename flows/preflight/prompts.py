@@ -69,8 +69,6 @@ def check_prompts(
 
 def check_pool(config: PromptsConfig, rounds: int, available: int) -> None:
     """Enough prompts for all rounds, said before the first."""
-    if config.refresh is not None:  # the same prompts in every round
-        rounds = 1
     needed = rounds * config.per_round
     if needed > available:
         raise InputError(

@@ -37,7 +37,6 @@ def left_out_sizes(config: PromptsConfig, made: WorldConfig | None, rounds: int)
         available = made.prompts if world and made else pool_size(config)
     except InputError:
         return {}
-    rounds = 1 if config.refresh else rounds
     sizes = shared_out(available, rounds, given)
     return {f"prompts.{name}": sizes[name] for name in sorted(_NAMES - given.keys())}
 

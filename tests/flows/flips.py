@@ -83,6 +83,16 @@ BASES: dict[str, dict[str, Any]] = {
         "recipe": "matrix", "run": "flips", "teacher": {"model": "{teacher}"},
         "matrix": {"cells": RECORDED}, "runtime": {"device": "cpu"},
     },
+    "best": {
+        "recipe": "best-of-n", "run": "flips", "rounds": 2, "scorer": "student",
+        "policy": {"model": "{policy}"},
+        **{name: OWN[name] for name in ("teacher", "prompts", "generate", "runtime")},
+        "student": {"model": "{student}"},
+    },
+    "best in the world": {
+        "recipe": "best-of-n", "run": "flips", "world": {}, "evaluate": {"judge": "oracle"},
+        "generate": {"engine": "transformers"}, "runtime": {"device": "cpu"},
+    },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
         "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
@@ -90,7 +100,7 @@ BASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
-BY_FLOW = {"logged": "logged", "matrix": "recorded"}
+BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 FLIPS = {
     "recipe": Flip("tso"),
@@ -127,6 +137,7 @@ FLIPS = {
     "matrix.axes": Flip(["version"]),
     "matrix.correction.judge": Flip("none"),
     "evaluate.judge": Flip("teacher", base="world"),
+    "evaluate.judge (best-of-n)": Flip("teacher", base="best in the world"),
     "generate.engine": Flip("openai"),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),
@@ -291,9 +302,8 @@ def plan(recipe: RunRecipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]
     books = Books(kept=False)  # no Prefect
     run = Run(context, Progress(quiet=True), engine_of(recipe), outside_of(recipe), books=books)
     run.ahead = answer
-    book = mock.MagicMock()
     with run.active():
-        flow_of(recipe)(run, recipe, book)
+        flow_of(recipe)(run, recipe)
     return calls
 
 
@@ -346,7 +356,7 @@ def affected(place: Place, field: FieldInfo, places: dict[str, str], store: Path
     """Stages whose keys or calls change with a field."""
     flip, dotted = place.flip, place.dotted
     section = next((s for s in BY_SECTION if dotted.startswith(f"{s}.")), "")
-    base = BY_FLOW.get(place.flow) or flip.base or BY_SECTION.get(section, "own")
+    base = flip.base or BY_FLOW.get(place.flow) or BY_SECTION.get(section, "own")
     before = recipe_of(base, flip.given, places)
     value = flip.value if flip.value is not None else another(field, value_of(before, dotted))
     after = recipe_of(base, flip.given | {dotted: value}, places)
@@ -398,8 +408,8 @@ def table(found: dict[str, set[str]]) -> str:
         "|---|---|---|---|",
     ]
     for name, stages in found.items():
-        result, why = ("yes", NOTES.get(name, "")) if stages else REASONS[name]
         dotted, _, flow = name.partition(" ")
+        result, why = ("yes", NOTES.get(name, "")) if stages else REASONS[dotted]
         shown = f"`{dotted}` {flow}".strip()
         lines.append(f"| {shown} | {', '.join(sorted(stages)) or 'none'} | {result} | {why} |")
     lines += [

@@ -1,0 +1,1 @@
+"""Best-of-n distillation: a policy learns the best of its own answers."""

@@ -1,0 +1,160 @@
+"""Best-of-n distillation: the policy answers each prompt K times, a scorer picks the best answer,
+and the policy is fine-tuned on the best answers.
+
+It uses no pairs: what a method of preferences gains over it is what the worse answers tell.
+"""
+
+from data.errors import InputError
+from data.store.artifacts import Artifact
+from flows.best_of_n.recipe import BestOfNRecipe
+from flows.best_of_n.state import Judged, Outcome, State
+from flows.best_of_n.told import told
+from flows.loop.engine import settle_engine
+from flows.loop.inputs import models_of, own_prompts, templated
+from flows.loop.round import answer
+from flows.loop.state import Parts
+from flows.result import Made, Result
+from tasks.evaluate import drift, evaluate
+from tasks.fine_tune import fine_tune
+from tasks.gate import gate
+from tasks.generate import generate
+from tasks.pick import pick
+from tasks.running.subflow import subflow
+from tasks.score import score
+from tasks.select import select
+from tasks.stage import Run
+
+
+def gather(run: Run, recipe: BestOfNRecipe) -> Parts:
+    """Models and prompts of the recipe, ready for the first round."""
+    prompts = own_prompts(run, recipe.prompts, recipe.seed)
+    found, world = models_of(run, recipe)
+    pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
+    return Parts(
+        policy=templated(run, recipe.policy.template, found["policy.model"]),
+        student=found["student.model"] if recipe.scorer == "student" else None,
+        teacher=found["teacher.model"],
+        pool=pool,
+        dev=dev,
+        test=test,
+        replay=None,
+    )
+
+
+def judge(
+    run: Run, recipe: BestOfNRecipe, parts: Parts, state: State, policy: Artifact, number: int
+) -> Judged:
+    """Gate on the dev prompts, win rate and drift on the test prompts."""
+    previous = answer(run, recipe, parts, state.policy, "dev", state.adopted)
+    candidate = answer(run, recipe, parts, policy, "dev", number)
+    base = answer(run, recipe, parts, parts.policy, "test")
+    test = answer(run, recipe, parts, policy, "test", number)
+    return Judged(
+        gate=gate(before=previous.rewards, after=candidate.rewards, config=recipe.gate),
+        evaluation=evaluate.as_("", measures=True)(
+            prompts=parts.test,
+            base=base.completions,
+            policy=test.completions,
+            base_rewards=base.rewards,
+            policy_rewards=test.rewards,
+            judge=recipe.evaluate.judge,
+        ),
+        drift=drift.as_("", measures=True)(
+            prompts=parts.test, completions=test.completions, policy=policy, base=parts.policy
+        ),
+        base=base,
+        policy=test,
+    )
+
+
+@subflow("best-of-n", run_name="{name} / round {number}")
+def learn_from_best(
+    name: str, number: int, *, run: Run, recipe: BestOfNRecipe, parts: Parts, state: State
+) -> Outcome:
+    """Answer, pick, fine-tune; adopt the policy if the teacher prefers it."""
+    asked = select(
+        pool=parts.pool, size=recipe.prompts.per_round, round_number=number, seed=recipe.seed
+    )
+    completions = generate(
+        policy=state.policy,
+        prompts=asked,
+        k=recipe.generate.k,
+        decoding=recipe.generate.decoding,
+        engine=run.engine,
+        stream=f"round-{number}",
+        seed=recipe.seed,
+    )
+    scores = score(
+        model=parts.student or parts.teacher,
+        prompts=asked,
+        completions=completions,
+        max_length=recipe.max_length,
+    )
+    picked = pick(prompts=asked, completions=completions, scores=scores, config=recipe.pick)
+    if not picked.rows:
+        raise InputError(f"round {number}: {nothing_picked(recipe, picked)}")
+    policy = fine_tune(
+        policy=state.policy, demonstrations=picked, config=recipe.policy, seed=recipe.seed
+    )
+    judged = None
+    if recipe.evaluated(number):
+        judged = judge(run, recipe, parts, state, policy, number)
+    return Outcome(number, asked, completions, picked, policy, judged)
+
+
+def nothing_picked(recipe: BestOfNRecipe, picked: Artifact) -> str:
+    """Why no answer is left to learn from, and what to do about it."""
+    counts = picked.meta
+    lost = {
+        "truncated": f"generate.max_tokens is {recipe.generate.max_tokens}: raise it, or set "
+        "pick.drop_truncated=false",
+        "unscored": f"take a {recipe.scorer} that reads more, or lower generate.max_tokens",
+        "duplicate": f"generate.temperature is {recipe.generate.temperature:g}: raise it, the "
+        "policy gives the same answer again and again",
+        "empty": "the policy ends its answers at once: take one that is tuned to chat",
+    }
+    cause = max(lost, key=lambda name: counts[name])
+    remedy = lost[cause]
+    if counts["tied"] > counts["no_candidates"]:
+        remedy = (
+            f"pick.min_margin is {recipe.pick.min_margin:g}: lower it"
+            if recipe.pick.min_margin
+            else f"the {recipe.scorer} gives all answers to a prompt the same reward: take another"
+        )
+    said = ", ".join(f"{counts[name]:,} {name}" for name in (*lost, "tied") if counts[name])
+    return f"no answer could be picked; {said or 'there are fewer than two of any'} ({remedy})"
+
+
+def best_of_n(run: Run, recipe: BestOfNRecipe) -> Made:
+    """Rounds, each from the policy that the one before left."""
+    parts = gather(run, recipe)
+    settle_engine(run, recipe, parts)
+    store, done = run.context.store, list[Outcome]()
+    run.so_far(lambda: told(store, recipe, done))
+    state = State(parts.policy)
+    for number in range(1, recipe.rounds + 1):
+        run.progress.round(number, recipe.rounds)
+        run.round = number
+        outcome = learn_from_best(
+            recipe.run, number, run=run, recipe=recipe, parts=parts, state=state
+        )
+        done.append(outcome)
+        if outcome.adopted:
+            state = State(outcome.policy, number)
+        run.so_far(lambda: said(run, told(store, recipe, done)))
+    return lambda: told(store, recipe, done).with_models(
+        {"policy": state.policy}, {"policy": done[-1].policy.meta["final_loss"]}
+    )
+
+
+def said(run: Run, result: Result) -> Result:
+    """The same; the last round in a line on the terminal."""
+    rate, learned = result.measures.get("win_rate"), result.measures["trained"].rounds[-1]
+    line = f"{learned.value:,.0f} answers learned"
+    if rate and rate.rounds[-1].round == learned.round:
+        last = rate.rounds[-1]
+        adopted = "adopted" if last.kept else "not adopted"
+        around = f" [{last.ci95[0]:.1%}, {last.ci95[1]:.1%}]" if last.ci95 else ""
+        line = f"win rate over the base {last.value:.1%}{around}, {line}, {adopted}"
+    run.progress.result(line)
+    return result

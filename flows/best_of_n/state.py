@@ -1,0 +1,43 @@
+"""What a round of best-of-n distillation leaves behind, and what it hands to the next."""
+
+from dataclasses import dataclass
+
+from data.store.artifacts import Artifact
+from flows.loop.state import Answers
+from tasks.stage import Model
+
+
+@dataclass(frozen=True)
+class State:
+    """What one round hands to the next."""
+
+    policy: Model
+    adopted: int = 0  # the round that has left the policy; 0: it is the base
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of a round's policy after its evaluation."""
+
+    gate: Artifact
+    evaluation: Artifact
+    drift: Artifact
+    base: Answers
+    policy: Answers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The artifacts of a finished round."""
+
+    number: int
+    asked: Artifact
+    completions: Artifact
+    picked: Artifact
+    policy: Artifact
+    judged: Judged | None  # None between evaluations
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the policy is kept: the gate speaks where there is an evaluation."""
+        return self.judged is None or bool(self.judged.gate.meta["adopted"])

@@ -1,0 +1,373 @@
+"""What a run of best-of-n distillation says of itself: measures and sections of its report."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from data.measures import Fact, Interval, Measure, Reference, RoundValue, Value
+from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Section, Table
+from data.store.store import Store
+from data.summary import PolicySummary
+from flows.best_of_n.recipe import BestOfNRecipe
+from flows.best_of_n.state import Judged, Outcome
+from flows.derived import policy_summary
+from flows.loop.summary import mean_reward, mean_score
+from flows.result import Result
+from models.drift import distinct_2
+
+Number = float | None
+Rates = dict[int, PolicySummary]  # by round, of those that were evaluated
+
+# What is counted in every round and adds up: group and title.
+SUMS: dict[str, tuple[str, str, Callable[[Outcome], int]]] = {
+    "prompts": ("answers", "prompts asked", lambda x: x.asked.rows or 0),
+    "generated": ("answers", "answers generated", lambda x: x.completions.rows or 0),
+    "usable": ("answers", "usable answers", lambda x: x.picked.meta["usable"]),
+    "picked": ("answers", "answers picked", lambda x: x.picked.rows or 0),
+    "trained": ("answers", "answers learned", lambda x: x.policy.meta["rows"]),
+    "tokens": ("cost", "answer tokens", lambda x: x.completions.meta["tokens"]),
+}
+
+
+def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result:
+    """The result of a run, or what there is so far."""
+    rates = {
+        one.number: policy_summary(
+            store,
+            one.judged.evaluation,
+            samples=recipe.evaluate.bootstrap_samples,
+            seed=recipe.seed,
+            judge=recipe.evaluate.judge,
+        )
+        for one in done
+        if one.judged
+    }
+    rate = win_rate(rates, done)
+    measures = ({"win_rate": rate} if rate else {}) | of_rounds(store, recipe, done)
+    return Result(
+        headline="win_rate",
+        measures=measures,
+        sections=sections(recipe, rates, done) if done else [],
+        method=f"best-of-{recipe.generate.k} distillation, picked by the {recipe.scorer}",
+        facts=facts(recipe, measures) if done else [],
+        progress=progress(rates, done) if done else None,
+    )
+
+
+def kept(done: Sequence[Outcome]) -> list[Outcome]:
+    return [one for one in done if one.adopted and one.judged]
+
+
+def win_rate(rates: Rates, done: Sequence[Outcome]) -> Measure | None:
+    """Of the last adopted policy; where there is none, of the last one that was evaluated."""
+    curve = [
+        RoundValue(
+            round=one.number,
+            value=rates[one.number].win_rate,
+            ci95=rates[one.number].ci95,
+            n=sum(part.n for part in rates[one.number].by_dataset.values()),
+            kept=one.adopted,
+            evidence=reference(one),
+            parts={
+                name: Value(value=part.win_rate, ci95=part.ci95, n=part.n)
+                for name, part in rates[one.number].by_dataset.items()
+            },
+        )
+        for one in done
+        if one.judged
+    ]
+    if not curve:
+        return None
+    last = ([one for one in curve if one.kept] or curve)[-1]
+    return Measure(
+        **last.model_dump(exclude={"evidence"}),
+        title="win rate over the base policy",
+        short="win rate",
+        unit="share",
+        better="higher",
+        even=0.5,
+        group="policy",
+        judge=rates[last.round].judge,
+        rounds=curve,
+    )
+
+
+def reference(one: Outcome) -> Reference | None:
+    if one.judged is None:
+        return None
+    made = one.judged.evaluation
+    return Reference(kind=made.kind, key=made.key, artifact=made.digest)
+
+
+def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> dict[str, Measure]:
+    """All but the win rate, as far as they were measured; a curve each."""
+    found = {name: _sum(done, *about) for name, about in SUMS.items() if done}
+    by_teacher = recipe.scorer == "teacher"
+    if done:
+        calls = "answers that the teacher scored to pick"
+        found["teacher_calls"] = _sum(
+            done, "cost", calls, lambda x: (x.completions.rows or 0) * by_teacher
+        )
+    rewards = ("reward_of_usable", "mean of a prompt's answers"), ("reward_of_picked", "the best")
+    for name, which in rewards:
+        title = f"{recipe.scorer}'s reward: {which}"
+        _add(found, name, _curve(done, _meta(name), title=title, group="answers"))
+    preferred = {"title": "teacher prefers new policy", "unit": "share", "judge": "teacher"}
+    gated = _curve(done, _judged_by(lambda x: x.gate.meta["win_rate"]), **preferred)
+    _add(found, "gate_win_rate", gated)
+    base = base_values(store, done)
+    for name, (title, unit, of) in DRIFT.items():
+        curve = _curve(done, _judged_by(of), title=title, unit=unit)
+        if curve and name in base:
+            curve.rounds.insert(0, RoundValue(round=0, value=base[name]))
+        _add(found, name, curve)
+    return found
+
+
+def _judged_by(of: Callable[[Judged], float]) -> Callable[[Outcome], Number]:
+    return lambda one: of(one.judged) if one.judged else None
+
+
+DRIFT: dict[str, tuple[str, str, Callable[[Judged], float]]] = {
+    "kl_to_base": ("KL to the base", "nats per answer", lambda x: x.drift.meta["kl_to_base"]),
+    "mean_tokens": ("length", "tokens per answer", lambda x: x.drift.meta["mean_tokens"]),
+    "distinct_2": (
+        "variety",
+        "share of word pairs that are different",
+        lambda x: x.drift.meta["distinct_2"],
+    ),
+    "teacher_reward": ("teacher's reward", "mean", lambda x: mean_reward(x.policy.rewards)),
+    "judge_score": ("judge's score", "mean", lambda x: mean_score(x.evaluation, "policy")),
+}
+
+
+def base_values(store: Store, done: Sequence[Outcome]) -> dict[str, float]:
+    """The same of the base policy, as far as they are measured."""
+    judged = next((one.judged for one in done if one.judged), None)
+    if judged is None:
+        return {}
+    base = judged.base.completions
+    answers = store.table(judged.evaluation)["base_completion"].to_pylist()
+    return {
+        "kl_to_base": 0.0,
+        "mean_tokens": base.meta["tokens"] / base.meta["generated"],
+        "distinct_2": distinct_2(answers),
+        "teacher_reward": mean_reward(judged.base.rewards),
+        "judge_score": mean_score(judged.evaluation, "base"),
+    }
+
+
+def _add(found: dict[str, Measure], name: str, measure: Measure | None) -> None:
+    if measure:
+        found[name] = measure
+
+
+def _meta(name: str) -> Callable[[Outcome], Number]:
+    return lambda one: one.picked.meta[name]
+
+
+def _sum(
+    done: Sequence[Outcome], group: str, title: str, count: Callable[[Outcome], int]
+) -> Measure:
+    rounds = [RoundValue(round=one.number, value=count(one)) for one in done]
+    return Measure(
+        value=sum(one.value for one in rounds),
+        title=title,
+        unit="count",
+        group=group,
+        adds_up=True,
+        rounds=rounds,
+    )
+
+
+def _curve(
+    done: Sequence[Outcome], of: Callable[[Outcome], Number], **reads: Any
+) -> Measure | None:
+    """What was measured round by round; for the run stands the last adopted round, or the last."""
+    values = [(one, of(one)) for one in done]
+    curve = [
+        RoundValue(round=one.number, value=value, kept=one.adopted)
+        for one, value in values
+        if value is not None
+    ]
+    if not curve:
+        return None
+    last = ([one for one in curve if one.kept] or curve)[-1]
+    about = {"group": "policy"} | reads
+    return Measure(value=last.value, round=last.round, kept=last.kept, rounds=curve, **about)
+
+
+def sections(recipe: BestOfNRecipe, rates: Rates, done: Sequence[Outcome]) -> list[Section]:
+    """Rounds, data sets, answers side by side, and what became of the answers."""
+    made = [rounds_table(rates, done)]
+    if found := (kept(done) or [one for one in done if one.judged])[-1:]:
+        made += [datasets(rates[found[0].number]), answers(found[0])]
+    return [*made, ledger(recipe, done)]
+
+
+def rounds_table(rates: Rates, done: Sequence[Outcome]) -> Section:
+    columns = [
+        Column(title="round"),
+        Column(title="win rate over base", unit="share"),
+        Column(title="wins / ties / losses"),
+        Column(title="prompts answered", unit="count"),
+        Column(title="answers learned", unit="count"),
+        Column(title="teacher prefers new policy", unit="share"),
+        Column(title="adopted"),
+    ]
+    rows = [Row(cells=[str(one.number), *_judged(rates, one), *_learned(one)]) for one in done]
+    table = Table(title="Round by round", columns=columns, rows=rows)
+    hint = (
+        "In each round the policy answers new prompts several times and is fine-tuned on the best "
+        "answer to each; the next round starts from it if the teacher prefers it on dev prompts."
+    )
+    return Section(name="rounds", title="Round by round", hint=hint, blocks=[table])
+
+
+def _judged(rates: Rates, one: Outcome) -> list[Cell | str]:
+    x = rates.get(one.number)
+    if x is None:
+        return ["not judged", "–"]
+    return [Cell(value=x.win_rate, ci95=x.ci95), f"{x.wins} / {x.ties} / {x.losses}"]
+
+
+def _learned(one: Outcome) -> list[int | float | str | None]:
+    gated = one.judged.gate.meta["win_rate"] if one.judged else None
+    return [one.asked.rows, one.policy.meta["rows"], gated, "yes" if one.adopted else "no"]
+
+
+def datasets(rate: PolicySummary) -> Section:
+    """The result in every data set."""
+    columns = [
+        Column(title="data set"),
+        Column(title="base score", unit="score"),
+        Column(title="aligned score", unit="score"),
+        Column(title="win rate", unit="share", bar=True),
+        Column(title="n", unit="count"),
+    ]
+    rows = [
+        Row(
+            cells=[
+                name,
+                part.base_score,
+                part.policy_score,
+                Cell(value=part.win_rate, ci95=part.ci95),
+                part.n,
+            ]
+        )
+        for name, part in sorted(rate.by_dataset.items())
+    ]
+    n = sum(part.n for part in rate.by_dataset.values())
+    mean: list[Cell | int | float | str | None] = ["mean over data sets", "", ""]
+    rows.append(Row(cells=[*mean, Cell(value=rate.win_rate, ci95=rate.ci95), n], total=True))
+    return Section(
+        name="datasets",
+        title="By data set",
+        hint="Base and aligned policy answer the same held-out prompts under the same decoding; "
+        f"the {rate.judge} scores both.",
+        blocks=[Table(title="By data set", columns=columns, rows=rows)],
+    )
+
+
+def answers(one: Outcome) -> Section:
+    """Base and aligned policy side by side."""
+    judged = reference(one)
+    assert judged is not None
+    return Section(
+        name="answers",
+        title="Answers side by side",
+        hint="The best wins, the worst losses and some ties of the aligned policy in each data "
+        "set, largest difference of the two scores first; both answers in full.",
+        blocks=[Answers(evaluation=judged, names=("base policy", "aligned policy"))],
+    )
+
+
+def ledger(recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Section:
+    """From asked to learned, round by round; everything is counted once."""
+    return Section(
+        name="ledger",
+        title="From asked to learned",
+        hint=f"The policy answers every prompt {recipe.generate.k} times, the {recipe.scorer} "
+        "scores the usable answers, and the policy is fine-tuned on the best one of each prompt. "
+        "Each bar splits into what goes on (dark) and what is left out (light).",
+        blocks=[Counts(title=f"Round {one.number}", levels=levels(recipe, one)) for one in done],
+    )
+
+
+def levels(recipe: BestOfNRecipe, one: Outcome) -> list[Level]:
+    """What answers, prompts and picked answers split into; the first part is kept."""
+    x, policy = one.picked.meta, one.policy.meta
+    parts: list[tuple[str, int, list[tuple[str, int]]]] = [
+        (
+            f"answers to {one.asked.rows:,} prompts",
+            one.completions.rows or 0,
+            [
+                ("usable", x["usable"]),
+                ("said before", x["duplicate"]),
+                ("cut off", x["truncated"]),
+                (f"too long for the {recipe.scorer}", x["unscored"]),
+                ("empty", x["empty"]),
+            ],
+        ),
+        (
+            "prompts",
+            one.asked.rows or 0,
+            [
+                ("gave an answer to learn", x["picked"]),
+                ("had fewer than two usable answers", x["no_candidates"]),
+                (f"all answers alike to the {recipe.scorer}", x["tied"]),
+            ],
+        ),
+        (
+            "answers picked",
+            x["picked"],
+            [("learned by the policy", policy["rows"]), ("too long", policy["too_long"])],
+        ),
+    ]
+    return [
+        Level(
+            title=title,
+            total=total,
+            parts=[Part(name=name, n=n) for k, (name, n) in enumerate(split) if n or k == 0],
+        )
+        for title, total, split in parts
+    ]
+
+
+def facts(recipe: BestOfNRecipe, measures: dict[str, Measure]) -> list[Fact]:
+    """By whose judgement, and the cost."""
+    calls, tokens = measures["teacher_calls"].value, measures["tokens"].value
+    learned, asked = measures["trained"].value, measures["prompts"].value
+    said = "answers scored to pick the best"
+    if recipe.scorer == "student":
+        said = "none to pick: the student does. Checks on dev and test prompts come on top"
+    return [
+        Fact(title="Judged by", value=recipe.evaluate.judge, text="who compared the answers"),
+        Fact(title="Teacher calls", value=f"{calls:,.0f}", text=said),
+        Fact(
+            title="Answer tokens",
+            value=f"{tokens:,.0f}",
+            text=f"generated to train, for {learned:,.0f} answers learned, from {asked:,.0f} "
+            "prompts",
+        ),
+    ]
+
+
+def progress(rates: Rates, done: Sequence[Outcome]) -> Table:
+    """A line per round, narrow enough for a terminal."""
+    columns = [Column(title=name) for name in ("round", "answers", "gain", "win rate", "adopted")]
+    return Table(columns=columns, rows=[Row(cells=_line(rates, one)) for one in done])
+
+
+def _line(rates: Rates, one: Outcome) -> list[Cell | int | float | str | None]:
+    x, meta = rates.get(one.number), one.picked.meta
+    gain = meta["reward_of_picked"] - meta["reward_of_usable"]
+    adopted = "yes" if one.adopted else "no"
+    return [str(one.number), f"{one.policy.meta['rows']:,}", f"{gain:+.2f}", _narrow(x), adopted]
+
+
+def _narrow(rate: PolicySummary | None) -> str:
+    return "–" if rate is None else f"{rate.win_rate:.1%} ±{_half(rate.win_rate, rate.ci95):.1f}"
+
+
+def _half(value: float, ends: Interval) -> float:
+    return 100 * max(value - ends[0], ends[1] - value)
