@@ -162,9 +162,9 @@ def explain(
 
 
 def _nothing(summary: Summary, number: int | None, stage: str | None) -> str:
-    rounds = [known for _, known, _ in summary.parts()]
-    if number not in (None, *rounds):
-        return f"has no round {number}; there are {len(rounds) - 1}, 0 is the preparation"
+    rounds = [part for _, part, _ in summary.parts() if part]
+    if number not in (None, 0, *rounds):
+        return f"has no round {number}; there are {len(rounds)}, 0 is the preparation"
     there = addresses(record for c, record in staged(summary) if number in (None, c.round))
     return f"has no stage '{stage}' there; its stages are {', '.join(there) or 'none yet'}"
 

@@ -19,7 +19,7 @@ from flows.outside import outside_of
 from flows.preflight.fitting import filled, left_out, said
 from flows.preflight.inputs import check_inputs
 from flows.recipe_files import working_in
-from flows.summarize import RunFolder
+from flows.run_folder import RunFolder
 from flows.table import Recipe, flow_of
 from flows.tracking import tracking_of
 from reports.prefect_ui import UiProgress

@@ -23,9 +23,9 @@ def recipe_to_redo(folder: Path, number: int, stage: str, store: str) -> RunReci
     if not Store(store).is_local:  # what is removed here would be fetched from there
         raise InputError(f"--store: '{store}' is no folder; a round is made again in local stores")
     summary = read_summary(folder / "summary.json")
-    by_round = {one: records for _, one, records in summary.parts() if one}
+    rounds = {part: records for _, part, records in summary.parts() if part}
     # Of a round that has failed nothing is recorded: it makes what the others make.
-    known = by_round.get(number) or [one for records in by_round.values() for one in records]
+    known = rounds.get(number) or [one for records in rounds.values() for one in records]
     if known and not any(record.is_meant(stage) for record in known):
         raise InputError(
             f"--stage: round {number} of {folder.name} has no stage '{stage}'; "

@@ -108,15 +108,14 @@ def costs(summary: Summary) -> dict[str, Measure]:
 
 def spent(summary: Summary) -> list[Spent]:
     """Every part of a run, and the whole."""
-    measures = list(costs(summary).values())
+    measures, parts = list(costs(summary).values()), summary.parts()
+    whole = [written(x.value, x.unit) for x in measures]
 
     def amounts(number: int) -> list[str]:
+        if len(parts) == 1:
+            return whole
         known = [{one.round: one.value for one in x.rounds}.get(number) for x in measures]
         return [written(value, x.unit) for value, x in zip(known, measures, strict=True)]
 
-    lines = [
-        Spent(name, stage_totals(records), amounts(number))
-        for name, number, records in summary.parts()
-    ]
-    whole = [written(x.value, x.unit) for x in measures]
+    lines = [Spent(name, stage_totals(records), amounts(number)) for name, number, records in parts]
     return [*lines, Spent("all", stage_totals(summary.stages()), whole, last=True)]

@@ -134,10 +134,11 @@ def table_rows(summary: Summary) -> list[dict[str, Any]]:
         ]
     heads = [column.title for column in summary.progress.columns]
     lines = [dict(zip(heads, map(str, row.cells), strict=True)) for row in summary.progress.rows]
-    for line, entry in zip(lines, summary.rounds, strict=False):
-        line["seconds"] = f"{sum(record.seconds for record in entry.stages):.1f}"
-        reused = sum(record.cached for record in entry.stages)
-        line["stages reused"] = f"{reused} of {len(entry.stages)}"
+    rounds = [records for _, number, records in summary.parts() if number]
+    for line, records in zip(lines, rounds, strict=False):
+        line["seconds"] = f"{sum(record.seconds for record in records):.1f}"
+        reused = sum(record.cached for record in records)
+        line["stages reused"] = f"{reused} of {len(records)}"
     return lines
 
 

@@ -176,17 +176,18 @@ def _round_of(summary: Summary, digest: str, before: int) -> Training | None:
 
 
 def _student(store: Store, summary: Summary) -> Source:
-    made = [
-        (entry, record)
-        for entry in summary.rounds
-        for record in entry.stages
-        if record.kind == "student" and entry.student.adopted
-    ]
+    refused = {entry.round for entry in summary.rounds if not entry.student.adopted}
     linked = summary.links.get("student")
-    made = [pair for pair in made if linked in (None, pair[1].artifact)]
+    made = [
+        record
+        for _, number, records in summary.parts()
+        for record in records
+        if record.kind == "student" and number and number not in refused
+    ]
+    made = [record for record in made if linked in (None, record.artifact)]
     if not made:
         raise InputError(f"{summary.run}: no student was distilled and kept")
-    record = made[-1][1]
+    record = made[-1]
     artifact = Artifact(kind=record.kind, key=record.key, digest=record.artifact)
     try:
         store.path(artifact)

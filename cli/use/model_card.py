@@ -15,7 +15,7 @@ from data.paths import named_path
 from data.recipes.recipe import NONE, SMALL, WORLD
 from data.summary import Round, Summary
 from flows.earlier import whole
-from reports.text import headline, interval, percent
+from reports.text import headline, interval, percent, rounds_done
 
 PLEASED = (
     "**The only judge is the teacher that labelled the training pairs.** The number says how well "
@@ -130,8 +130,7 @@ def _title(exported: Exported) -> Iterator[str]:
     of = ", student" if exported.kind == "student" else f", round {entry.round}" if entry else ""
     yield f"# {summary.run}{of}"
     yield ""
-    config = summary.config
-    method = _METHODS.get(summary.recipe, summary.recipe)
+    config, method = summary.config, _METHODS.get(summary.recipe, summary.recipe)
     if exported.kind == "student":
         yield (
             f"A reward model: {shown(config['student']['model'])}, distilled by tsalign "
@@ -152,8 +151,7 @@ def _title(exported: Exported) -> Iterator[str]:
 
 
 def _teacher(summary: Summary) -> str:
-    logged = summary.config.get("logged")
-    if logged:
+    if logged := summary.config.get("logged"):
         return f"a recorded judge ({logged.get('judge', 'recorded judge')})"
     return f"the teacher, {shown(summary.config['teacher']['model'])}"
 
@@ -228,10 +226,8 @@ def _agreement(summary: Summary) -> Iterator[str]:
 
 
 def _warnings(exported: Exported) -> Iterator[str]:
-    last = exported.entry.round if exported.entry else len(exported.summary.rounds)
-    found = [
-        one for one in whole(exported.summary).warnings if not min(one.rounds, default=0) > last
-    ]
+    last = exported.entry.round if exported.entry else rounds_done(exported.summary)
+    found = [one for one in whole(exported.summary).warnings if min(one.rounds, default=0) <= last]
     if exported.kind == "student":
         found = [one for one in found if one.section != "drift"]  # of the policy
     if found:
@@ -256,8 +252,7 @@ def _making(exported: Exported) -> Iterator[str]:
         ]
         others = {name: config.get(name, {}).get("model") for name in ("teacher", "student")}
         rows += [(name, shown(model)) for name, model in others.items() if model]
-        done = ", ".join(_round(entry) for entry in summary.rounds)
-        rows += [("rounds", done)] if done else []
+        rows += [("rounds", ", ".join(map(_round, summary.rounds)))] if summary.rounds else []
     known = ("method", "losses", "beta", "learning_rate", "epochs", "batch_size", "max_length")
     rows += [(name.replace("_", " "), _value(training[name])) for name in known if name in training]
     rows += [
@@ -392,8 +387,8 @@ def _licence(exported: Exported) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {weight:g}" for name, weight in value.items())
+    if isinstance(value, dict):  # losses by name
+        return ", ".join(f"{name} {loss['weight']:g}" for name, loss in value.items())
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

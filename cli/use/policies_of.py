@@ -178,9 +178,8 @@ def tables_of(store: Store, summary: Summary) -> list[tuple[str, int | None, str
     Rows are None for what is not in the store any more.
     """
     found = []
-    rounds = [("", summary.bootstrap)]
-    rounds += [(f"round {entry.round}: ", entry.stages) for entry in summary.rounds]
-    for where, stages in rounds:
+    for title, number, stages in summary.parts():
+        where = f"{title}: " if number else ""
         for record in stages:
             if record.kind in ("prompts", "preferences"):
                 artifact, rows = _artifact(record), None
@@ -209,8 +208,8 @@ def trainings(summary: Summary) -> list[Training]:
     """The training of the policy in every round that has one, in order."""
     ended = {entry.round for entry in summary.rounds if entry.stopped}
     adopted = {entry.round: entry.adopted for entry in summary.rounds}
-    headline = of_headline(summary)
-    adopted |= {one.round: one.kept for one in headline.rounds} if headline else {}
+    if not summary.rounds and (headline := of_headline(summary)):
+        adopted = {one.round: one.kept for one in headline.rounds}
     found = {
         number: Training(number, record, adopted.get(number, True))
         for _, number, records in summary.parts()

@@ -10,8 +10,10 @@ from bench.collect import collect
 from bench.jobs import Job, Places
 from bench.report import bench_html, bench_markdown, bench_table
 from bench.variants import Variant
+from cli.explain import staged
 from cli.main import main
 from cli.runs import as_dict
+from cli.use.policies_of import policy_of
 from data.errors import InputError
 from data.measures import Fact, Measure, Reference, RoundValue, Value, Verdict, Warned
 from data.schemas import EVALUATION
@@ -311,3 +313,36 @@ def test_a_measure_that_the_rounds_do_not_give_is_a_contradiction(tmp_path):
         for name in ("win_rate", "trained")
     ]
     assert contradictions(store, summary_of(invented())) == []
+
+
+def put_policy(store, name):
+    """A folder in the store, as a training leaves it, and the record of its call."""
+
+    def body(out):
+        (out / "weights").write_text(name)
+        return {}
+
+    made = store.put("policy", {"stage": "optimize", "name": name}, body)
+    return StageRecord(
+        stage="train", name="train", cached=False, seconds=1.0, computed_seconds=1.0, round=1,
+        kind=made.kind, key=made.key, artifact=made.digest,
+    )  # fmt: skip
+
+
+def test_its_policy_is_found_and_its_stages_are_parts_of_the_run(stored):
+    store, summary = stored
+    first, second = put_policy(store, "one"), put_policy(store, "two")
+    second.round = 2
+    summary.work = [first, second]
+    summary.links = {"policy": second.artifact}
+    assert [number for _, number, _ in summary.parts()] == [0, 1, 2]
+    assert [call.round for call, _ in staged(summary)][-2:] == [1, 2]
+    assert policy_of(store, summary).artifact.digest == second.artifact
+    assert policy_of(store, summary, 1).artifact.digest == first.artifact
+    curve = [RoundValue(round=1, value=0.6), RoundValue(round=2, value=0.5, kept=False)]
+    summary.measures["recall"].rounds = curve
+    assert policy_of(store, summary).round == 1 and not policy_of(store, summary, 2).adopted
+    summary.work, summary.bootstrap = [], [*summary.bootstrap, second]
+    assert policy_of(store, summary).artifact.digest == second.artifact
+    with pytest.raises(InputError, match="has no round 7"):
+        policy_of(store, summary, 7)

@@ -25,8 +25,8 @@ from tasks.running.outside import External
 from tasks.running.own_code import load_code
 from tasks.running.progress import Progress
 from tasks.stage import STAGES, Context, Rows, Run, stage
+from tests.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 TABLE = Artifact(
     kind="completions",
     key="sha256:" + "1" * 64,

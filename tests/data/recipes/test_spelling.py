@@ -4,8 +4,10 @@ import pytest
 
 from data.errors import InputError
 from data.recipes.spelling import current
-from flows.recipe_files import load_recipe
+from data.summary import read_summary, write_summary
+from flows.recipe_files import load_recipe, recipe_of
 from flows.table import recipe_from
+from tests.reports import report_examples as examples
 
 CELLS = [{"name": n, "path": f"{n}.json", "model": None, "version": v} for v, n in enumerate("ab")]
 OLD_DUMP = {  # of a summary: everything is there
@@ -91,3 +93,16 @@ def test_todays_spelling_stays_as_it_is():
     recipe = recipe_from({"run": "a", "world": {}})
     values = recipe.model_dump(mode="json")
     assert current(values) == values and current(["no recipe"]) == ["no recipe"]
+
+
+def test_a_summary_of_before_is_read_in_todays_spelling(tmp_path):
+    summary = examples.aligned()
+    summary.config = OLD_DUMP
+    write_summary(tmp_path / "summary.json", summary)
+    config = read_summary(tmp_path / "summary.json").config
+    assert recipe_from(config) == recipe_from(OLD_DUMP) and "margin" not in config["student"]
+    summary.config = OLD_DUMP | {"student": {"margin": 3.0}}  # of no loss: it stays as it was
+    write_summary(tmp_path / "summary.json", summary)
+    assert read_summary(tmp_path / "summary.json").config == summary.config
+    with pytest.raises(InputError, match="its recipe is of another version of tsalign"):
+        recipe_of(tmp_path)
