@@ -4,15 +4,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from data.measures import Fact, Interval, Measure, Reference, RoundValue, Value
-from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Section, Table
+from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Section, Table, Text
 from data.store.store import Store
-from data.summary import PolicySummary
+from data.summary import Final, PolicySummary
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome
 from flows.derived import policy_summary
+from flows.loop import sections as shared
+from flows.loop.measures import DRIFT
 from flows.loop.summary import mean_reward, mean_score
+from flows.loop.told import JUDGES, few_prompts
 from flows.result import Result
 from models.drift import distinct_2
+from reports.text import percent
 
 Number = float | None
 Rates = dict[int, PolicySummary]  # by round, of those that were evaluated
@@ -46,9 +50,10 @@ def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result
     return Result(
         headline="win_rate",
         measures=measures,
-        sections=sections(recipe, rates, done) if done else [],
+        sections=[*judged_by_teacher(rate), *sections(recipe, rates, done, measures)],
         method=f"best-of-{recipe.generate.k} distillation, picked by the {recipe.scorer}",
         facts=facts(recipe, measures) if done else [],
+        warnings=few_prompts(rate),
         progress=progress(rates, done) if done else None,
     )
 
@@ -115,7 +120,8 @@ def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> d
     gated = _curve(done, _judged_by(lambda x: x.gate.meta["win_rate"]), **preferred)
     _add(found, "gate_win_rate", gated)
     base = base_values(store, done)
-    for name, (title, unit, of) in DRIFT.items():
+    for name, of in OF_DRIFT.items():
+        title, unit = DRIFT[name]
         curve = _curve(done, _judged_by(of), title=title, unit=unit)
         if curve and name in base:
             curve.rounds.insert(0, RoundValue(round=0, value=base[name]))
@@ -127,16 +133,12 @@ def _judged_by(of: Callable[[Judged], float]) -> Callable[[Outcome], Number]:
     return lambda one: of(one.judged) if one.judged else None
 
 
-DRIFT: dict[str, tuple[str, str, Callable[[Judged], float]]] = {
-    "kl_to_base": ("KL to the base", "nats per answer", lambda x: x.drift.meta["kl_to_base"]),
-    "mean_tokens": ("length", "tokens per answer", lambda x: x.drift.meta["mean_tokens"]),
-    "distinct_2": (
-        "variety",
-        "share of word pairs that are different",
-        lambda x: x.drift.meta["distinct_2"],
-    ),
-    "teacher_reward": ("teacher's reward", "mean", lambda x: mean_reward(x.policy.rewards)),
-    "judge_score": ("judge's score", "mean", lambda x: mean_score(x.evaluation, "policy")),
+OF_DRIFT: dict[str, Callable[[Judged], float]] = {  # titles and units: DRIFT
+    "kl_to_base": lambda x: float(x.drift.meta["kl_to_base"]),
+    "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
+    "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
+    "teacher_reward": lambda x: mean_reward(x.policy.rewards),
+    "judge_score": lambda x: mean_score(x.evaluation, "policy"),
 }
 
 
@@ -196,12 +198,38 @@ def _curve(
     return Measure(value=last.value, round=last.round, kept=last.kept, rounds=curve, **about)
 
 
-def sections(recipe: BestOfNRecipe, rates: Rates, done: Sequence[Outcome]) -> list[Section]:
-    """Rounds, data sets, answers side by side, and what became of the answers."""
+def sections(
+    recipe: BestOfNRecipe, rates: Rates, done: Sequence[Outcome], measures: dict[str, Measure]
+) -> list[Section]:
+    """Rounds, data sets, answers side by side, what became of the answers, and drift."""
+    if not done:
+        return []
     made = [rounds_table(rates, done)]
-    if found := (kept(done) or [one for one in done if one.judged])[-1:]:
-        made += [datasets(rates[found[0].number]), answers(found[0])]
-    return [*made, ledger(recipe, done)]
+    judged = [one for one in done if one.judged]
+    if judged:
+        one = (kept(done) or judged)[-1]
+        known = rates[one.number].model_dump(include=set(Final.model_fields))
+        made += [shared.datasets(Final(round=one.number, **known)), answers(one)]
+    made.append(ledger(recipe, done))
+    if judged:
+        drift = shared.drift(measures, [], length_known=True)
+        charts = [block for block in drift.blocks if block.kind == "chart"]  # no rules, no warnings
+        made.append(drift.model_copy(update={"blocks": charts}))
+    return made
+
+
+def judged_by_teacher(rate: Measure | None) -> list[Section]:
+    """What it means that the teacher alone has judged; nothing where another judge has."""
+    if rate is None or not rate.kept or rate.judge != "teacher":
+        return []
+    said = (
+        "The teacher has decided which policies were kept, and unless the student picked the "
+        f"answers also what was learned, and has judged the result. So {percent(rate.value)} says "
+        "how often the teacher, not a person, prefers the new answers. Before you rely on it, read "
+        "answers, and let people or a model that took no part compare them."
+    )
+    title = "The only judge is the teacher"
+    return [Section(name="judge", title=title, blocks=[Text(paragraphs=[said])], box=True)]
 
 
 def rounds_table(rates: Rates, done: Sequence[Outcome]) -> Section:
@@ -233,39 +261,6 @@ def _judged(rates: Rates, one: Outcome) -> list[Cell | str]:
 def _learned(one: Outcome) -> list[int | float | str | None]:
     gated = one.judged.gate.meta["win_rate"] if one.judged else None
     return [one.asked.rows, one.policy.meta["rows"], gated, "yes" if one.adopted else "no"]
-
-
-def datasets(rate: PolicySummary) -> Section:
-    """The result in every data set."""
-    columns = [
-        Column(title="data set"),
-        Column(title="base score", unit="score"),
-        Column(title="aligned score", unit="score"),
-        Column(title="win rate", unit="share", bar=True),
-        Column(title="n", unit="count"),
-    ]
-    rows = [
-        Row(
-            cells=[
-                name,
-                part.base_score,
-                part.policy_score,
-                Cell(value=part.win_rate, ci95=part.ci95),
-                part.n,
-            ]
-        )
-        for name, part in sorted(rate.by_dataset.items())
-    ]
-    n = sum(part.n for part in rate.by_dataset.values())
-    mean: list[Cell | int | float | str | None] = ["mean over data sets", "", ""]
-    rows.append(Row(cells=[*mean, Cell(value=rate.win_rate, ci95=rate.ci95), n], total=True))
-    return Section(
-        name="datasets",
-        title="By data set",
-        hint="Base and aligned policy answer the same held-out prompts under the same decoding; "
-        f"the {rate.judge} scores both.",
-        blocks=[Table(title="By data set", columns=columns, rows=rows)],
-    )
 
 
 def answers(one: Outcome) -> Section:
@@ -341,7 +336,7 @@ def facts(recipe: BestOfNRecipe, measures: dict[str, Measure]) -> list[Fact]:
     if recipe.scorer == "student":
         said = "none to pick: the student does. Checks on dev and test prompts come on top"
     return [
-        Fact(title="Judged by", value=recipe.evaluate.judge, text="who compared the answers"),
+        Fact(title="Judged by", value=recipe.evaluate.judge, text=JUDGES[recipe.evaluate.judge]),
         Fact(title="Teacher calls", value=f"{calls:,.0f}", text=said),
         Fact(
             title="Answer tokens",
