@@ -60,7 +60,7 @@ def export(
             repository=push,
         )
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    what = f"round {made.entry.round}'s {made.kind}" if made.entry else "the student"
+    what = f"round {made.entry.round}'s {made.kind}" if made.entry else f"the {made.kind}"
     console.print(f"Exported {what} of {run} to {to}; README.md says how to load it.")
     if not made.adopted:
         console.print("note: this round's policy was not adopted; its card says so")

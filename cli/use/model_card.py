@@ -107,10 +107,12 @@ def is_hub_id(name: str) -> bool:
 
 def _front_matter(exported: Exported) -> str:
     base = _base_of(exported)
+    made = "dpo" if exported.entry else exported.summary.recipe
+    made = "reward-model" if exported.kind == "student" else made
     values: dict[str, Any] = {
         "library_name": "peft" if exported.kind == "adapter" else "transformers",
         "pipeline_tag": "text-classification" if exported.kind == "student" else "text-generation",
-        "tags": ["tsalign", "reward-model"] if exported.kind == "student" else ["tsalign", "dpo"],
+        "tags": ["tsalign", made],
     }
     if is_hub_id(base):
         values["base_model"] = base

@@ -22,7 +22,7 @@ from flows.planning.plan import planned
 from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
 from flows.table import FLOWS
-from reports.text import result_line
+from reports.text import percent, result_line
 from tests.fixtures.runs import linked
 from tests.flows.test_methods import OPTUNE
 
@@ -267,6 +267,18 @@ def test_a_stage_that_the_flow_does_not_have_is_refused(every, flow, capsys):
     options = ["--round", "1", "--stage", "no such", *places(every)]
     assert main(["rerun", name_of(flow), *options]) == 2
     assert "has no stage 'no such'" in capsys.readouterr().err
+
+
+def test_what_the_flow_has_trained_is_exported(every, flow, tmp_path, capsys):
+    summary, to = summary_of(flow, every), tmp_path / "exported"
+    trained = [name for name in ("policy", "student") if name in summary.links]
+    code = main(["export", name_of(flow), "--to", str(to), *places(every)])
+    assert code == (0 if trained else 2) and to.exists() == bool(trained)
+    if trained:
+        said = " ".join(capsys.readouterr().out.split())
+        assert said.startswith("Exported") and f" {trained[0]} " in said.partition(" of ")[0] + " "
+        rate = percent(summary.measures[summary.headline].value)
+        assert rate in (to / "README.md").read_text()
 
 
 def test_the_bench_compares_whatever_has_a_win_rate(copy, monkeypatch):
