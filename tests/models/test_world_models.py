@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from data.recipes.recipe import RuntimeConfig, WorldConfig
+from data.schemas import PREFERENCES
 from data.store.digests import tree_digest
 from data.world.generate import generate_world
 from data.world.oracle import score
