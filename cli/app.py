@@ -113,8 +113,10 @@ def stage_names(ctx: Context, incomplete: str) -> Iterator[str]:
     from data.errors import TsAlignError
     from data.summary import addresses, read_summary
 
+    # Behind an option that has no value yet, arguments are not sorted out.
+    run = ctx.params.get("run") or next(iter(ctx.args), "")
     with suppress(TsAlignError):
-        summary = read_summary(runs_folder() / str(ctx.params.get("run")) / "summary.json")
+        summary = read_summary(runs_folder() / run / "summary.json")
         yield from (n for n in addresses(summary.stages()) if n.startswith(incomplete))
 
 

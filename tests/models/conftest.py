@@ -10,7 +10,16 @@ from transformers import PreTrainedTokenizerFast
 from data.recipes.recipe import RuntimeConfig
 from models.chat import render_prompt
 from models.engines import Engine, open_engine
-from tests.fixtures.models import CORPUS
+
+# All but CORPUS: for the generator of the handed cases, which imports them from here.
+from tests.fixtures.models import (  # noqa: F401
+    CHATML,
+    CORPUS,
+    SPECIAL,
+    build_tokenizer,
+    llama_config,
+    save_policy,
+)
 
 MAX_MODEL_LEN = 128
 

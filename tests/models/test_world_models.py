@@ -1,6 +1,6 @@
 """The world's models: a tokenizer that fits, and bodies that give models the loop can load."""
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 
 from data.recipes.recipe import RuntimeConfig, WorldConfig
@@ -70,25 +70,18 @@ def test_the_oracle_confirms_every_pair_of_the_reward_models(trunk_dir, tmp_path
         ("teacher", teacher_preferences, {"trunk": trunk_dir}),
         ("student", student_preferences, {}),
     ):
-        (tmp_path / name).mkdir()
         questions = WORLD.teacher_questions if name == "teacher" else WORLD.student_questions
-        meta = body(tmp_path / name, questions=questions, policy=trunk_dir, seed=0, **arguments)
-        table = pq.read_table(tmp_path / name / "data.parquet", schema=PREFERENCES)
-        assert 0 < meta["pairs"] == len(table) == len(set(table["prompt_id"].to_pylist()))
-        for row in table.to_pylist():
+        rows, meta = body(questions=questions, policy=trunk_dir, seed=0, **arguments)
+        assert 0 < meta["pairs"] == len(rows) == len({row["prompt_id"] for row in rows})
+        for row in rows:
             margin = score(row["messages"], row["chosen"]) - score(row["messages"], row["rejected"])
             assert margin > 0 and margin == pytest.approx(row["margin"])
 
 
 def test_the_student_is_a_small_reward_model(tokenizer_dir, trunk_dir, tmp_path):
-    (tmp_path / "pairs").mkdir()
-    (tmp_path / "student").mkdir()
-    student_preferences(
-        tmp_path / "pairs", questions=WORLD.student_questions, policy=trunk_dir, seed=0
-    )
-    pairs = pq.read_table(tmp_path / "pairs" / "data.parquet", schema=PREFERENCES)
+    rows, _ = student_preferences(questions=WORLD.student_questions, policy=trunk_dir, seed=0)
     meta = train_student(
-        tmp_path / "student", tokenizer=tokenizer_dir, preferences=pairs,
+        tmp_path, tokenizer=tokenizer_dir, preferences=pa.Table.from_pylist(rows, PREFERENCES),
         runtime=RuntimeConfig(), seed=0,
     )  # fmt: skip
     assert meta["parameters"] < 300_000

@@ -56,7 +56,11 @@ def test_a_run_waits_under_its_name_with_the_recipe_as_written(
     printed = send(recipe, "--run", "softer", "--set", "policy.beta=0.2")
     run = newest(client)
     assert (run.name, run.state.name) == ("softer", "Scheduled")
-    wanted = tiny_recipe | {"run": "softer", "policy": tiny_recipe["policy"] | {"beta": 0.2}}
+    wanted = (
+        {"recipe": "ts-align"}
+        | tiny_recipe
+        | {"run": "softer", "policy": tiny_recipe["policy"] | {"beta": 0.2}}
+    )
     # What the recipe leaves out stays left out: it follows from the models.
     assert run.parameters == {"recipe": wanted, "quiet": True}
     assert recipe_from(run.parameters["recipe"]).run == "softer"

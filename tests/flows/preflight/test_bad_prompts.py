@@ -268,5 +268,5 @@ def test_recorded_judgments_of_another_text(refuse_recipe, tmp_path):
 def test_recorded_completions_with_rounds_or_an_oracle(refuse_recipe):
     recipe = {"run": "a", "logged": {"completions": "a.jsonl"}, "student": {"model": "fresh"}}
     assert "rounds: logged completions" in refuse_recipe(yaml.safe_dump(recipe | {"rounds": 2}))
-    oracle = recipe | {"evaluate": {"judge": "oracle"}}
-    assert "evaluate.judge: the oracle knows only" in refuse_recipe(yaml.safe_dump(oracle))
+    oracle = {"recipe": "logged"} | recipe | {"evaluate": {"judge": "oracle"}}
+    assert "unknown key 'evaluate'" in refuse_recipe(yaml.safe_dump(oracle))
