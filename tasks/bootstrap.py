@@ -12,7 +12,7 @@ from data.world import generate
 from tasks.stage import Context, Rows, stage
 
 
-@stage(PROMPTS, version="1")
+@stage(PROMPTS, version="1", rows="size")
 def world_prompts(ctx: Context, *, part: str, size: int, seed: int) -> Rows:
     """Out: PROMPTS, the part "pool", "dev" or "test" of the world; disjoint by question."""
     table = generate.prompt_table(part, size, seed)
@@ -79,7 +79,7 @@ def small_policy(ctx: Context, *, tokenizer: Artifact, examples: int, seed: int)
     )
 
 
-@stage(COMPLETIONS, version="2")
+@stage(COMPLETIONS, version="2", rows="prompts")
 def people(ctx: Context, *, prompts: Artifact, cell: str, size: int, seed: int) -> Rows:
     """Out: COMPLETIONS, one good answer to each of these prompts of the pool, as people wrote it.
 
@@ -90,7 +90,7 @@ def people(ctx: Context, *, prompts: Artifact, cell: str, size: int, seed: int) 
     return Rows(table, {"generated": len(table)})
 
 
-@stage(PREFERENCES, version="4", model=True)
+@stage(PREFERENCES, version="4", model=True, rows="pairs")
 def teacher_preferences(
     ctx: Context, *, policy: Artifact, trunk: Artifact, pairs: int, seed: int
 ) -> Rows:
@@ -108,7 +108,7 @@ def teacher_preferences(
     )
 
 
-@stage(PREFERENCES, version="4", model=True)
+@stage(PREFERENCES, version="4", model=True, rows="pairs")
 def student_preferences(ctx: Context, *, policy: Artifact, pairs: int, seed: int) -> Rows:
     """Out: a few PREFERENCES among the policy's answers, labelled by the oracle."""
     from models.world.preferences import student_preferences as label
@@ -123,7 +123,7 @@ def student_preferences(ctx: Context, *, policy: Artifact, pairs: int, seed: int
     )
 
 
-@stage("teacher", version="2", model=True)
+@stage("teacher", version="2", model=True, rows="preferences")
 def teacher(ctx: Context, *, trunk: Artifact, preferences: Artifact, seed: int) -> dict[str, Any]:
     """In: PREFERENCES. Out: the teacher reward model."""
     from models.world.models import train_teacher
@@ -140,7 +140,7 @@ def teacher(ctx: Context, *, trunk: Artifact, preferences: Artifact, seed: int) 
     )
 
 
-@stage("student", version="2", model=True)
+@stage("student", version="2", model=True, rows="preferences")
 def student(
     ctx: Context, *, tokenizer: Artifact, preferences: Artifact, seed: int
 ) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def earlier_sample(earlier: list[pa.Table], n_new: int, share: float, seed: int)
     return pool.take(pa.array(np.sort(rows)))
 
 
-@stage("student", version="2", model=True)
+@stage("student", version="2", model=True, rows="preferences")
 def distill(
     ctx: Context,
     *,

@@ -46,7 +46,7 @@ def judged_rows(
     ]
 
 
-@stage(EVALUATION, version="2", shards="prompts")
+@stage(EVALUATION, version="2", shards="prompts", rows="prompts")
 def evaluate(
     ctx: Context,
     *,

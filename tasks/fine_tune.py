@@ -8,7 +8,7 @@ from tasks.optimize import CANARIES, check_policy
 from tasks.stage import Context, Model, stage
 
 
-@stage("policy", version="1", model=True)
+@stage("policy", version="1", model=True, rows="demonstrations")
 def fine_tune(
     ctx: Context, *, policy: Model, demonstrations: Artifact, config: FineTuneConfig, seed: int
 ) -> dict[str, Any]:

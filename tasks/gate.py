@@ -22,7 +22,7 @@ def known(scores: pa.Table) -> pa.Table:
     return scores.filter(pc.is_valid(scores["reward"]))
 
 
-@stage("agreement", version="1")
+@stage("agreement", version="1", at_best={"agreement": None})
 def agreement(
     ctx: Context,
     *,
@@ -67,7 +67,7 @@ def paired_outcomes(before: pa.Table, after: pa.Table) -> list[float]:
     return outcomes
 
 
-@stage("gate", version="1")
+@stage("gate", version="1", at_best={"adopted": True})
 def gate(ctx: Context, *, before: Artifact, after: Artifact, config: GateConfig) -> dict[str, Any]:
     """In: the teacher's SCORES of old and new policy on the dev prompts. Out: gate.json."""
     outcomes = paired_outcomes(ctx.table(before), ctx.table(after))

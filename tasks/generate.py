@@ -2,6 +2,8 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from data.errors import CardinalityError
 from data.recipes.recipe import DecodingConfig
@@ -16,7 +18,11 @@ def prompt_seed(seed: int, stream: str, prompt_id: str) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big") & 0x7FFFFFFF
 
 
-@stage(COMPLETIONS, version="3", model="loaded", shards="prompts")
+def _asked_for(inputs: Mapping[str, Any]) -> int:
+    return int((inputs["prompts"].rows or 0) * inputs["k"])
+
+
+@stage(COMPLETIONS, version="3", model="loaded", shards="prompts", rows=_asked_for)
 def generate(
     ctx: Context,
     *,

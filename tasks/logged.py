@@ -40,7 +40,7 @@ def import_judgments(ctx: Context, *, config: LoggedConfig, files: External) -> 
     return _import("judgments", config)
 
 
-@stage(PROMPTS, version="3")
+@stage(PROMPTS, version="3", rows="prompts")
 def hold_out(ctx: Context, *, prompts: Artifact, share: float, seed: int, part: str) -> Rows:
     """In: PROMPTS. Out: PROMPTS, the part "train" or "held_out"."""
     parts = held_out_split(ctx.table(prompts), share, seed)
@@ -48,7 +48,7 @@ def hold_out(ctx: Context, *, prompts: Artifact, share: float, seed: int, part: 
     return Rows(table, {"prompts": len(table)})
 
 
-@stage(COMPLETIONS, version="2")
+@stage(COMPLETIONS, version="2", rows="completions")
 def candidates(
     ctx: Context, *, completions: Artifact, judgments: Artifact, prompts: Artifact
 ) -> Rows:
@@ -62,7 +62,7 @@ def candidates(
     return Rows(kept, {"completions": len(kept), "unjudged": unjudged})
 
 
-@stage(PREFERENCES, version="3")
+@stage(PREFERENCES, version="3", rows="mined")
 def relabel_recorded(
     ctx: Context,
     *,
@@ -80,7 +80,7 @@ def relabel_recorded(
     return Rows(table, counts | {"teacher_calls": len(ids)})
 
 
-@stage(SCORES, version="1")
+@stage(SCORES, version="1", rows="completions")
 def score_by_length(ctx: Context, *, completions: Artifact) -> Rows:
     """In: COMPLETIONS. Out: SCORES of the baseline that prefers the longer answer."""
     table = longer_answer_scores(ctx.table(completions))

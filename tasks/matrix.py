@@ -6,8 +6,9 @@ order, is published; the judge, its wording and what becomes of a wrong pair are
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isnan
+from typing import Any
 
 import pyarrow as pa
 
@@ -92,7 +93,13 @@ def pair_cells(
     return pa.Table.from_pylist(rows, MINED), counts
 
 
-@stage(MINED, version="2")
+def _most_pairs(inputs: Mapping[str, Any]) -> int:
+    config = inputs["config"]
+    each = len(cell_pairs(inputs["places"], config))
+    return int((inputs["prompts"].rows or 0) * min(each, config.per_prompt or each))
+
+
+@stage(MINED, version="2", rows=_most_pairs)
 def pair_up(
     ctx: Context,
     *,
@@ -170,7 +177,7 @@ def correct_pairs(
     return pa.Table.from_pylist(rows, PREFERENCES), counts
 
 
-@stage(PREFERENCES, version="2", model="loaded", shards="mined")
+@stage(PREFERENCES, version="2", model="loaded", shards="mined", rows="mined")
 def correct(
     ctx: Context,
     *,
@@ -239,7 +246,7 @@ def pairwise(ctx: Context, judge: Model, pairs: pa.Table, prompts: pa.Table) -> 
     return [None if isnan(first) else (first, second) for first, second in odds.tolist()]
 
 
-@stage(PREFERENCES, version="2")
+@stage(PREFERENCES, version="2", rows="mined")
 def keep_order(ctx: Context, *, mined: Artifact, prompts: Artifact, round_number: int) -> Rows:
     """In: MINED, PROMPTS. Out: PREFERENCES in the matrix's order, without a judge or margins."""
     pairs, asked = ctx.table(mined), ctx.table(prompts)

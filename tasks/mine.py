@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -138,7 +138,14 @@ def mine_pairs(
     return pa.Table.from_pylist(mined, MINED), counts
 
 
-@stage(MINED, version="3")
+def _most_pairs(inputs: Mapping[str, Any]) -> int:
+    """Two of a prompt with the rule that says so."""
+    completions = inputs["completions"]
+    each = 2 if inputs["config"].pairs == "top2_bottom2" else 1
+    return each * int(completions.meta.get("prompts", 0))
+
+
+@stage(MINED, version="3", rows=_most_pairs)
 def mine(
     ctx: Context,
     *,

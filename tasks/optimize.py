@@ -23,7 +23,7 @@ def _concatenated(ctx: Context, tables: list[Artifact]) -> pa.Table:
     return pa.concat_tables([ctx.table(artifact) for artifact in tables])
 
 
-@stage(REFERENCE_LOGPS, version="3", model=True, shards="preferences")
+@stage(REFERENCE_LOGPS, version="3", model=True, shards="preferences", rows="preferences")
 def reference(ctx: Context, *, policy: Model, preferences: Artifact) -> Rows:
     """In: PREFERENCES. Out: REFERENCE_LOGPS under the reference policy, computed once."""
     from models.logps import sequence_logps
@@ -62,7 +62,7 @@ def average(ctx: Context, *, average: Model, policy: Model, decay: float) -> dic
     )
 
 
-@stage(PREFERENCES, version="2")
+@stage(PREFERENCES, version="2", rows="earlier")
 def sample_earlier(
     ctx: Context, *, earlier: list[Artifact], new: Artifact, share: float, seed: int
 ) -> Rows:
@@ -72,7 +72,7 @@ def sample_earlier(
     return Rows(table, {"pairs": len(table)})
 
 
-@stage("policy", version="3", model=True)
+@stage("policy", version="3", model=True, rows="preferences")
 def optimize(
     ctx: Context,
     *,

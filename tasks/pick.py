@@ -58,7 +58,7 @@ def pick_rows(
     }
 
 
-@stage(DEMONSTRATIONS, version="1")
+@stage(DEMONSTRATIONS, version="1", rows="prompts")
 def pick(
     ctx: Context,
     *,

@@ -20,7 +20,7 @@ def import_cell_prompts(ctx: Context, *, cells: list[External]) -> Rows:
     return Rows(table, {"prompts": len(table)})
 
 
-@stage(COMPLETIONS, version="2")
+@stage(COMPLETIONS, version="2", rows="prompts")
 def read_cell(ctx: Context, *, prompts: Artifact, source: External, name: str) -> Rows:
     """In: PROMPTS. Out: COMPLETIONS, the recorded answers of the cell `name`, at most one each.
 
@@ -31,7 +31,7 @@ def read_cell(ctx: Context, *, prompts: Artifact, source: External, name: str) -
     return Rows(table, {"generated": len(table), "unanswered": len(asked) - len(table)})
 
 
-@stage(MATRIX_PAIRS, version="1")
+@stage(MATRIX_PAIRS, version="1", rows="preferences")
 def pair_table(ctx: Context, *, preferences: Artifact, places: list[Place]) -> Rows:
     """In: PREFERENCES. Out: MATRIX_PAIRS, for use outside of this project."""
     table = matrix_pairs(ctx.table(preferences), places)

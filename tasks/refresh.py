@@ -7,8 +7,10 @@ baseline are this project's choices.
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from math import ceil
 from statistics import fmean
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,7 +75,11 @@ def to_refresh(
     return shuffled[: max(1, round(config.share * len(prompt_ids)))]
 
 
-@stage(PROMPTS, version="1")
+def _chosen(inputs: Mapping[str, Any]) -> int:
+    return int(ceil(inputs["config"].share * (inputs["prompts"].rows or 0)))
+
+
+@stage(PROMPTS, version="1", rows=_chosen)
 def choose(
     ctx: Context,
     *,
@@ -102,14 +108,18 @@ def _renewed(ctx: Context, old: Artifact, new: Artifact, again: Artifact) -> pa.
     return pa.concat_tables([kept, ctx.table(new)])
 
 
-@stage(SCORES, version="1")
+@stage(SCORES, version="1", rows="old")
 def renew_scores(ctx: Context, *, old: Artifact, new: Artifact, again: Artifact) -> Rows:
     """In: SCORES so far and of the prompts asked again. Out: the latest SCORES of every prompt."""
     table = _renewed(ctx, old, new, again)
     return Rows(table, {"reused": len(table) - (new.rows or 0)})
 
 
-@stage(PREFERENCES, version="2")
+def _old_and_new(inputs: Mapping[str, Any]) -> int:
+    return sum(inputs[name].rows or 0 for name in ("old", "new"))
+
+
+@stage(PREFERENCES, version="2", rows=_old_and_new)
 def renew_preferences(ctx: Context, *, old: Artifact, new: Artifact, again: Artifact) -> Rows:
     """In: PREFERENCES so far and of the prompts asked again. Out: the latest of every prompt."""
     table = _renewed(ctx, old, new, again)

@@ -88,7 +88,7 @@ def preference(
     }
 
 
-@stage(PREFERENCES, version="3", model="loaded", shards="mined")
+@stage(PREFERENCES, version="3", model="loaded", shards="mined", rows="mined")
 def relabel(
     ctx: Context,
     *,
@@ -114,7 +114,7 @@ def relabel(
     return Rows(table, counts | {"teacher_calls": len(items)})
 
 
-@stage(PREFERENCES, version="2")
+@stage(PREFERENCES, version="2", rows="mined")
 def take_order(
     ctx: Context,
     *,

@@ -26,7 +26,7 @@ def score_rows(
     return [None if isnan(reward) else float(reward) for reward in rewards]
 
 
-@stage(SCORES, version="3", model="loaded", shards="completions")
+@stage(SCORES, version="3", model="loaded", shards="completions", rows="completions")
 def score(
     ctx: Context,
     *,

@@ -21,7 +21,7 @@ def take_slice(pool: pa.Table, size: int, round_number: int, seed: int) -> pa.Ta
     return pool.take(pa.array(np.sort(rows)))
 
 
-@stage(PROMPTS, version="1")
+@stage(PROMPTS, version="1", rows="size")
 def select(ctx: Context, *, pool: Artifact, size: int, round_number: int, seed: int) -> Rows:
     """In: PROMPTS (pool). Out: PROMPTS (this round's)."""
     table = take_slice(ctx.table(pool), size, round_number, seed)

@@ -22,7 +22,7 @@ from data.schemas import TABLES
 from data.store.artifacts import Artifact
 from tasks.running.call import Asked, carry_out
 from tasks.running.context import Context, Model, Run, current_run
-from tasks.running.definition import FIELDS, OURS, Definition, Meta, Rows, Uses
+from tasks.running.definition import FIELDS, OURS, Bound, Definition, Meta, Rows, Uses
 from tasks.running.keys import own_code
 
 __all__ = ["STAGES", "Context", "Model", "Rows", "Run", "Stage", "stage"]
@@ -65,6 +65,8 @@ def stage(
     version: str,
     model: Uses = False,
     shards: str | None = None,
+    rows: Bound | None = None,
+    at_best: Meta | None = None,
 ) -> Callable[[Callable[Concatenate[Context, P], Rows | Meta]], Stage[P]]:
     """Make a stage of a body `(ctx, *, inputs)`.
 
@@ -80,6 +82,11 @@ def stage(
         shards: The input, a table with `prompt_id`, by whose prompts the work is cut. The body
             reads its tables by `ctx.table`, gives rows in the order of that input, and counts that
             add up.
+        rows: What a plan takes for its rows at most while it has not run: the input that bounds
+            them, which is a table, several, a file of the recipe or a number; or a function of the
+            inputs. Of a stage that trains, the input it learns from. Left out, nobody knows, and
+            `tsalign check` counts no work on these rows.
+        at_best: What a plan takes for its counts if all goes well; what is not named is 0.
 
     Raises:
         InputError: the body or `makes` has another form.
@@ -89,7 +96,10 @@ def stage(
         code, name = own_code(body), body.__name__
         kind, schema = _kind(name, makes)
         _check_form(body)
-        made = Stage[P](name, version, kind, schema, body, model, shards, code)
+        if isinstance(rows, str) and rows not in signature(body).parameters:
+            raise InputError(f"stage {name}: rows={rows!r} is none of its inputs; name one")
+        planned = (rows, at_best or {})
+        made = Stage[P](name, version, kind, schema, body, model, shards, code, *planned)
         _define(made)
         return made
 

@@ -5,17 +5,14 @@ They are of the best case, in which every completion is usable and every prompt 
 """
 
 from collections.abc import Callable, Mapping
-from math import ceil
 from typing import Any
 
-from data.matrix import cell_pairs
 from data.store.artifacts import Artifact
+from tasks.running.definition import Definition
 from tasks.running.outside import External
 
 Inputs = Mapping[str, Any]
 Counts = Mapping[str, int]  # rows of what the recipe names, by stage or field, as preflight read it
-
-_PAIRS = {"top2_bottom2": 2}  # of a prompt at most, by the rule that makes them; others: 1
 
 _NOTHING_LOST = dict.fromkeys(
     ("empty", "truncated", "unscored", "duplicate", "no_candidates", "tied"), 0
@@ -27,91 +24,81 @@ _ALL_KEPT = dict.fromkeys(
 )
 
 
-def rows(name: str) -> Callable[[Inputs], int]:
-    """Rows of the artifact that is the input `name`."""
-    return lambda inputs: inputs[name].rows or 0
+class BestCase(dict[str, Any]):
+    """Counts of a stage as if nothing were lost: what is not named is 0."""
+
+    def __missing__(self, name: str) -> int:
+        return 0
 
 
-def _split(inputs: Inputs) -> int:
-    sizes = {"dev": inputs["dev_size"], "test": inputs["test_size"]}
-    rest = (inputs["pool"].rows or 0) - sum(sizes.values())
-    return int(sizes.get(inputs["part"], max(0, rest)))
+class _NobodyKnowsError(Exception):
+    """A bound depends on a table whose rows nobody knows."""
 
 
-def _pair_up(inputs: Inputs) -> int:
-    config = inputs["config"]
-    each = len(cell_pairs(inputs["places"], config))
-    return (inputs["prompts"].rows or 0) * (min(each, config.per_prompt or each))
+class _Told(dict[str, Any]):
+    """Inputs of a call, of which a bound may read those whose rows are known."""
+
+    def __init__(self, inputs: Inputs, is_vague: Callable[[Artifact], bool]) -> None:
+        super().__init__(inputs)
+        self._is_vague = is_vague
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().__getitem__(name)
+        if among(value, self._is_vague):
+            raise _NobodyKnowsError
+        return value
 
 
-_ROWS: dict[str, Callable[[Inputs], int]] = {
-    "world_prompts": lambda inputs: int(inputs["size"]),
-    "teacher_preferences": lambda inputs: int(inputs["pairs"]),
-    "student_preferences": lambda inputs: int(inputs["pairs"]),
-    "people": rows("prompts"),
-    "without": rows("pool"),
-    "split": _split,
-    "select": lambda inputs: int(inputs["size"]),
-    "choose": lambda inputs: ceil(inputs["config"].share * (inputs["prompts"].rows or 0)),
-    "generate": lambda inputs: (inputs["prompts"].rows or 0) * inputs["k"],
-    "read_cell": rows("prompts"),
-    "score": rows("completions"),
-    "score_by_length": rows("completions"),
-    "pair_up": _pair_up,
-    "pick": rows("prompts"),
-    "relabel": rows("mined"),
-    "take_order": rows("mined"),
-    "keep_order": rows("mined"),
-    "correct": rows("mined"),
-    "relabel_recorded": rows("mined"),
-    "renew_scores": rows("old"),
-    "renew_preferences": lambda inputs: rows("old")(inputs) + rows("new")(inputs),
-    "sample_earlier": lambda inputs: sum(table.rows or 0 for table in inputs["earlier"]),
-    "reference": rows("preferences"),
-    "evaluate": rows("prompts"),
-    "hold_out": rows("prompts"),
-    "candidates": rows("completions"),
-    "pair_table": rows("preferences"),
-}
-
-
-def most_rows(stage: str, inputs: Inputs, known: Counts, asked: int) -> int | None:
-    """Rows of what the stage will give at most; None: it gives no table, or nobody knows.
+def most_rows(
+    stage: Definition, inputs: Inputs, known: Counts, is_vague: Callable[[Artifact], bool]
+) -> int | None:
+    """Rows of what the stage will give, or of what it learns from, at most; None: nobody knows.
 
     Args:
         known: Rows of the files that the recipe names.
-        asked: Prompts of the completions among the inputs.
+        is_vague: Whether nobody knows the rows of this table.
     """
-    source = inputs.get("source")
-    if stage == "mine":
-        return asked * _PAIRS.get(inputs["config"].pairs, 1)
-    if stage in _ROWS:
-        return _ROWS[stage](inputs)
-    field = source.field if isinstance(source, External) else stage
-    return known.get(field)
+    told = _Told(inputs, is_vague)
+    try:
+        if stage.rows is None:
+            return known.get(stage.name)
+        if callable(stage.rows):
+            return stage.rows(told)
+        bound = told[stage.rows]
+    except _NobodyKnowsError:
+        return None
+    if isinstance(bound, External):
+        return known.get(bound.field)
+    return bound if isinstance(bound, int) else sum(table.rows or 0 for table in artifacts(bound))
 
 
-def best_case(stage: str, kind: str, inputs: Inputs, most: int, asked: int) -> dict[str, Any]:
+def best_case(stage: Definition, inputs: Inputs, most: int) -> BestCase:
     """Counts of a stage as if nothing were lost, so that the flow can go on."""
-    if kind == "mined":
-        completions = inputs["completions"]
-        tables = completions if isinstance(completions, list) else [completions]
-        prompts = inputs["prompts"].rows if "prompts" in inputs else asked
-        usable = sum(table.rows or 0 for table in tables)
-        return _NOTHING_LOST | {"usable": usable, "paired": prompts, "mined": most}
-    if kind == "preferences":
-        return _ALL_KEPT | {"agreed": most, "labelled": most}
-    others: dict[str, dict[str, Any]] = {
-        "import_prompts": {"read": most, "duplicate": 0},
-        "try_vllm": {"reason": ""},
-        "gate": {"adopted": True},
-        "agreement": {"agreement": None},
-    }
-    return others.get(stage, {})
+    counts: dict[str, Any] = {}
+    if stage.kind == "completions" and "prompts" in inputs:
+        counts = {"prompts": inputs["prompts"].rows or 0}
+    elif stage.kind == "mined":
+        completions = artifacts(inputs.get("completions"))
+        prompts = inputs["prompts"].rows if "prompts" in inputs else asked(completions)
+        usable = sum(table.rows or 0 for table in completions)
+        counts = _NOTHING_LOST | {"usable": usable, "paired": prompts, "mined": most}
+    elif stage.kind == "preferences":
+        counts = _ALL_KEPT | {"agreed": most, "labelled": most}
+    return BestCase(counts | stage.at_best)
 
 
-def unknown(inputs: Any, is_stand_in: Callable[[Artifact], bool]) -> bool:
-    """Whether something among a stage's arguments, in lists too, is not there yet."""
+def asked(completions: list[Artifact]) -> int:
+    """Prompts that these completions answer."""
+    return max((table.meta.get("prompts", 0) for table in completions), default=0)
+
+
+def artifacts(inputs: Any) -> list[Artifact]:
+    """The artifacts among a stage's arguments, in lists too."""
     if isinstance(inputs, list | tuple):
-        return any(unknown(item, is_stand_in) for item in inputs)
-    return isinstance(inputs, Artifact) and is_stand_in(inputs)
+        return [found for one in inputs for found in artifacts(one)]
+    return [inputs] if isinstance(inputs, Artifact) else []
+
+
+def among(inputs: Any, is_so: Callable[[Artifact], bool]) -> bool:
+    """Whether an artifact among a stage's arguments is so."""
+    return any(is_so(one) for one in artifacts(inputs))

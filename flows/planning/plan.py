@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 
 from data.errors import TsAlignError
 from data.recipes.names import references
-from data.recipes.recipe import RunRecipe
+from data.recipes.recipe import DecodingConfig, RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
-from flows.planning.bounds import best_case, most_rows, unknown
+from flows.planning.bounds import among, artifacts, best_case, most_rows
 from tasks.running import shards as sharding
 from tasks.running.call import Asked
 from tasks.running.definition import Definition
@@ -89,18 +89,19 @@ class _Walk:
     def __init__(self, run: Run, sections: _Sections, plan: Plan, known: Mapping[str, int]) -> None:
         self._run, self._sections, self._plan, self._known = run, sections, plan, known
         self._stand_ins: set[str] = set()  # digests
-        self._asked: dict[str, int] = {}  # prompts, by the digest of their completions
+        self._vague: set[str] = set()  # of those, tables whose rows nobody knows
         self._made: dict[str, str] = {}  # kinds of models, by digest
         self._seen: set[str] = set()  # digests of the calls so far
 
     def __call__(self, asked: Asked) -> Artifact:
         stage, title, inputs = asked.stage, asked.title, asked.inputs
-        later = unknown(list(inputs.values()), lambda one: one.digest in self._stand_ins)
+        later = among(list(inputs.values()), lambda one: one.digest in self._stand_ins)
         key = None if later else stage.key(self._run.context, inputs)
         found = self._run.context.store.find(stage.kind, key) if key else None
-        artifact = found or self._stand_in(stage, title, inputs)
-        if "prompts" in inputs and stage.kind == "completions":
-            self._asked[artifact.digest] = inputs["prompts"].rows or 0
+        artifact = found or self._stand_in(stage, inputs)
+        if found and stage.kind == "completions" and "prompts" in inputs:
+            meta = found.meta | {"prompts": inputs["prompts"].rows or 0}
+            artifact = found.model_copy(update={"meta": meta})
         if stage.kind in MODELS:
             self._made[artifact.digest] = stage.kind
         state: State = "found" if found else "compute"
@@ -108,7 +109,8 @@ class _Walk:
             state = "later"
         whole, there = self._shards(stage, key, inputs) if key and not found else (0, 0)
         share = 1 - there / whole if whole else 1.0
-        known = (artifact.rows or 0, 0.0 if found else share)
+        rows = 0 if artifact.digest in self._vague else artifact.rows or 0
+        known = (rows, 0.0 if found else share)
         self._note(stage, title, inputs, state, (there, whole), known)
         return artifact
 
@@ -146,22 +148,32 @@ class _Walk:
         self._plan.steps.append(step)
 
     def _costs(self, stage: Definition, inputs: dict[str, Any], left: int) -> dict[str, Any]:
-        """What a step that is not found takes at most; `left` rows of it are not there."""
-        if stage.name == "generate":
-            return {"sampled": left, "tokens": left * inputs["decoding"].max_tokens}
-        if stage.name == "score":
-            return {"reads": left, "reader": self._whose(inputs["model"])}
-        if stage.name in ("relabel", "correct"):
-            reader = inputs.get("teacher") or inputs["judge"]
-            return {"reads": 2 * left, "reader": self._whose(reader)}
-        if stage.kind not in MODELS:
+        """What a step that is not found takes at most, by what it makes; `left` of it is to do."""
+        if stage.kind in MODELS:
+            return self._training(stage, inputs)
+        if not stage.model:
             return {}
-        if answers := inputs.get("demonstrations"):
-            return {"makes": stage.kind, "answers": answers.rows or 0}
-        pairs = inputs.get("preferences") or []
-        tables = pairs if isinstance(pairs, list) else [pairs]
-        trained = sum(table.rows or 0 for table in tables)
-        return {"makes": stage.kind, "pairs": trained}
+        values = list(inputs.values())
+        if stage.kind == "completions":
+            longest = [one.max_tokens for one in values if isinstance(one, DecodingConfig)]
+            return {"sampled": left, "tokens": left * max(longest, default=0)}
+        judges = [one for one in values if isinstance(one, External) or self._is_model(one)]
+        ordered = any(table.kind == "mined" for table in artifacts(values))  # pairs of two texts
+        if judges and (stage.kind == "scores" or ordered):
+            return {"reads": left * (2 if ordered else 1), "reader": self._whose(judges[0])}
+        return {}
+
+    def _training(self, stage: Definition, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The model that is written, and how much it learns from."""
+        if not isinstance(stage.rows, str):
+            return {"makes": stage.kind}
+        learned = artifacts(inputs[stage.rows])
+        each = "answers" if any(one.kind == "demonstrations" for one in learned) else "pairs"
+        rows = sum(one.rows or 0 for one in learned if one.digest not in self._vague)
+        return {"makes": stage.kind, each: rows}
+
+    def _is_model(self, value: Any) -> bool:
+        return isinstance(value, Artifact) and value.kind in MODELS
 
     def _whose(self, model: Artifact | External) -> str:
         if isinstance(model, External):
@@ -182,14 +194,28 @@ class _Walk:
         keys = [key | {"shard": digest_of(piece.to_pylist())} for piece in pieces]
         return len(keys), sum(context.store.find(stage.kind, one) is not None for one in keys)
 
-    def _stand_in(self, stage: Definition, title: str, inputs: dict[str, Any]) -> Artifact:
-        completions = inputs.get("completions")
-        asked = self._asked.get(getattr(completions, "digest", ""), 0)
-        most = most_rows(stage.name, inputs, self._known, asked)
+    def _stand_in(self, stage: Definition, inputs: dict[str, Any]) -> Artifact:
+        """An artifact of the best case.
+
+        Where nobody knows its rows it has as many as the largest table it is made of, so that the
+        flow goes on; they are counted as no work.
+        """
         name = digest_of(["plan", stage.name, _names(list(inputs.items()))])
-        meta = best_case(stage.name, stage.kind, inputs, most or 0, asked)
         self._stand_ins.add(name)
-        return Artifact(kind=stage.kind, key=name, digest=name, rows=most, meta=meta)
+        rows = None
+        if stage.schema is not None:
+            rows = most_rows(stage, inputs, self._known, lambda one: one.digest in self._vague)
+            if rows is None:
+                self._vague.add(name)
+                rows = max([1, *(one.rows or 0 for one in artifacts(list(inputs.values())))])
+        # Not validated, which would make plain counts of those of the best case.
+        return Artifact.model_construct(
+            kind=stage.kind,
+            key=name,
+            digest=name,
+            rows=rows,
+            meta=best_case(stage, inputs, rows or 0),
+        )
 
 
 def _names(value: Any) -> Any:

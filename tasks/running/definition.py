@@ -1,6 +1,6 @@
 """What a stage is: a body, what it makes, and the key of a call of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
@@ -30,6 +30,8 @@ from tasks.running.own_code import load_code
 Meta = dict[str, Any]  # what is kept beside an artifact: counts, measurements
 # What of models a stage's body uses: nothing; those it loads itself; those that the run has loaded.
 Uses = Literal[False, True, "loaded"]
+# How many rows a call gives at most: the input that tells it, or a function of the inputs.
+Bound = str | Callable[[Mapping[str, Any]], int]
 OURS = "tsalign"
 # Of a key, beside the arguments of the call.
 FIELDS = frozenset({"stage", "version", "code", "libraries", "numerics", "date", "shard"})
@@ -59,6 +61,9 @@ class Definition:
     model: Uses
     shards: str | None
     code: tuple[Code, ...]  # the user's file that defines it
+    # For plans alone, no part of the key; see `tasks.stage.stage`.
+    rows: Bound | None = None
+    at_best: Meta = field(default_factory=dict, compare=False)
 
     @property
     def where(self) -> str:

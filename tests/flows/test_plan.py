@@ -115,6 +115,48 @@ def test_a_labeller_of_the_users_is_walked_too(tiny_recipe, tmp_path):
     assert "ZeroDivisionError" in plan.ends and not plan.fails
 
 
+SILENT = """
+from data.schemas import MINED, PREFERENCES
+
+
+@stage(MINED, version="1")
+def own_pairs(ctx, *, completions, scores):
+    return Rows([])
+
+
+@stage(PREFERENCES, version="1")
+def own_order(ctx, *, mined, prompts):
+    return Rows([], {"lost": 0})
+
+
+def label(run, recipe, parts, state, number):
+    asked = ask(recipe, parts, state, number)
+    completions = sample(run, recipe, state.policy, asked, number)
+    scores = score(
+        model=parts.teacher, prompts=asked, completions=completions, max_length=recipe.max_length
+    )
+    mined = own_pairs(completions=completions, scores=scores)
+    preferences = own_order(mined=mined, prompts=asked)
+    assert preferences.rows and not preferences.meta["lost"]
+    return Labelled(asked, (completions,), mined, preferences, scores)
+"""
+
+
+def test_stages_that_do_not_say_their_rows_end_no_plan(tiny_recipe, tmp_path):
+    text = (ROOT / "docs" / "new_method.md").read_text()
+    code, changes = (re.search(rf"```{part}\n(.*?)```", text, re.S)[1] for part in CODE)
+    (tmp_path / "cautious.py").write_text(code.split("@stage")[0] + SILENT)
+    values = copy.deepcopy(tiny_recipe) | yaml.safe_load(changes)
+    values["labels"] = str(tmp_path / "cautious.py:label")
+    values["student"] = {"model": "none"}
+    plan = plan_of(recipe_from(values), tmp_path)
+    assert plan.ends is None and list(plan.sections())[-1] == "Round 2 of 2"
+    first = {step.stage: step for step in plan.sections()["Round 1 of 2"]}
+    assert first["own_pairs"].rows == first["own_order"].rows == first["reference"].rows == 0
+    assert (first["optimize"].makes, first["optimize"].pairs) == ("policy", 0)
+    assert plan.sections()["Round 2 of 2"][1].sampled == 10 * 4
+
+
 @pytest.mark.slow
 def test_a_round_that_is_known_to_have_no_pair_is_told(
     prefect, tiny_recipe, write_recipe, tmp_path, capsys

@@ -114,6 +114,14 @@ def test_a_stage_outside_of_a_run_is_refused():
         mine(completions=TABLE, scores=TABLE, config=MineConfig(), seed=1)
 
 
+def test_rows_names_an_input_of_the_stage():
+    with pytest.raises(InputError, match="stage shorter: rows='prompt' is none of its inputs"):
+
+        @stage(PROMPTS, version="1", rows="prompt")
+        def shorter(ctx, *, prompts: Artifact):
+            return Rows([])
+
+
 def test_a_stage_says_what_it_makes_and_returns_it(run):
     @stage(PROMPTS, version="1")
     def counts_alone(ctx):
