@@ -54,3 +54,13 @@ class FineTuneConfig(TrainConfig):
         if self.method == "lora" and self.adapter is None:
             raise ValueError("policy.adapter: the method lora needs one; leave it out for defaults")
         return self
+
+
+class JudgeConfig(Config):
+    """The reward model that the gate asks, and the scorer unless the student is."""
+
+    not_in_key = frozenset({"model"})
+
+    model: Annotated[str, Names("reward model", (WORLD,))] = Field(
+        WORLD, description="Hugging Face directory or hub id of a reward model with one label"
+    )

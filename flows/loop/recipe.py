@@ -4,24 +4,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from data.readers.seen import Counted, Prompts
+from data.readers.seen import Prompts
 from data.recipes.config import NONE, SMALL, WORLD, Times
 from data.recipes.losses import PairWeight
 from data.recipes.methods import CellConfig, MatrixConfig, RefreshConfig
 from data.recipes.names import Names, file_and_function, from_world
 from data.recipes.recipe import (
-    DecodingConfig,
     EvaluateConfig,
     GateConfig,
     GenerateConfig,
     MineConfig,
     PolicyConfig,
     PromptsConfig,
-    RunRecipe,
     StudentConfig,
     TeacherConfig,
     Values,
 )
+from flows.policy_recipe import PolicyRecipe
 
 LABELS = ("student+teacher", "student", "teacher", "matrix")
 
@@ -30,7 +29,7 @@ class LoopPrompts(PromptsConfig):
     refresh: RefreshConfig | None = None
 
 
-class AlignRecipe(RunRecipe):
+class AlignRecipe(PolicyRecipe):
     """Rounds of sampling, labelling, distilling and tuning: what fills the slots of the loop."""
 
     recipe: Literal["ts-align", "optune", "tso"] = Field(
@@ -66,16 +65,7 @@ class AlignRecipe(RunRecipe):
     @model_validator(mode="after")
     def _consistent(self) -> "AlignRecipe":
         """Settings that would be ignored, or that contradict each other."""
-        prompts, losses = self.prompts, self.policy.losses.by_name
-        held_out = [name for name in ("dev_path", "test_path") if getattr(prompts, name)]
-        if prompts.path == WORLD and held_out:
-            raise ValueError(
-                f"prompts.{held_out[0]}: the world's prompts bring their own; name prompts.path too"
-            )
-        if self.evaluate.judge == "oracle" and prompts.path != WORLD:
-            raise ValueError(
-                "evaluate.judge: the oracle knows only the embedded world; use 'teacher'"
-            )
+        losses = self.policy.losses.by_name
         self._slots()
         if self.policy.template is not None and self.policy.model in (WORLD, SMALL):
             raise ValueError("policy.template: the world's policy has its own; leave it out")
@@ -128,54 +118,11 @@ class AlignRecipe(RunRecipe):
         """Rounds that need prompts of their own: one where these are the same in all."""
         return 1 if self.prompts.refresh else self.rounds
 
-    def evaluated(self, number: int) -> bool:
-        """Whether round `number` ends with a gate and an evaluation."""
-        return number % self.evaluate.every == 0 or number >= self.rounds
-
     @property
     def earlier_preferences(self) -> bool:
         """Whether there are preferences from before the first round: the user's or the world's."""
         made = from_world(self).keys() - {"student.model"}
         return self.student.replay_path is not None or bool(made)
-
-    @property
-    def round_count(self) -> int:
-        return self.rounds
-
-    @property
-    def max_length(self) -> int:
-        """Longest prompt with its completion, in policy tokens."""
-        return self.prompts.max_tokens + self.generate.max_tokens
-
-    @property
-    def sampling(self) -> GenerateConfig:
-        return self.generate
-
-    @property
-    def answering(self) -> DecodingConfig:
-        """How base and aligned policy answer the held-out prompts."""
-        return DecodingConfig(
-            temperature=self.evaluate.temperature,
-            top_p=self.evaluate.top_p,
-            max_tokens=self.generate.max_tokens,
-        )
-
-    @property
-    def prompt_tokens(self) -> int:
-        return self.prompts.max_tokens
-
-    def yardstick(self) -> Values:
-        evaluate, prompts = self.evaluate, self.prompts
-        held_out = ("path", "test_path", "dev_path", "test_size", "dev_size")
-        return {
-            **{f"evaluate.{k}": v for k, v in evaluate.model_dump(exclude={"every"}).items()},
-            "world": self.world.model_dump() if self.world else {},
-            "policy.model": self.policy.model,
-            "policy.template": self.policy.template,
-            "teacher.model": self.teacher.model if evaluate.judge == "teacher" else None,
-            "generate.max_tokens": self.generate.max_tokens,
-            **{f"prompts.{name}": getattr(prompts, name) for name in held_out},
-        }
 
     def about(self) -> str:
         asked = self.prompts.per_round
@@ -211,29 +158,18 @@ class AlignRecipe(RunRecipe):
 
         return lengths(self.prompts, self.generate, self.policy, self.student, known)
 
-    def sizes(self) -> Values:
-        from flows.preflight.sizes import left_out_sizes
-
-        return left_out_sizes(self.prompts, self.world, self._asking_rounds)
-
     def check_prompts(self) -> Prompts:
         from flows.preflight.cells import check_cells
-        from flows.preflight.prompts import check_prompts
 
         if self.matrix:
             first = [c for c in self.cells if c.version >= 0 or c.model != "policy"]
             check_cells(first, self.cells, self.matrix)
-        return check_prompts(self.prompts, self.world, self._asking_rounds, self.seed)
+        return super().check_prompts()
 
     def earlier_prompts(self) -> Prompts:
         from flows.preflight.prompts import preference_prompts
 
         return preference_prompts(self.student.replay_path, "student.replay_path")
-
-    def counted_prompts(self) -> Counted:
-        from flows.preflight.prompts import counted_prompts
-
-        return counted_prompts(self.prompts, self.world)
 
     def refuse_headless(self) -> str | None:
         if self.earlier_preferences:

@@ -1,0 +1,119 @@
+"""What the recipes share of flows whose rounds sample from a policy, train it and judge it."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import model_validator
+
+from data.readers.seen import Counted, Prompts
+from data.recipes.config import WORLD
+from data.recipes.recipe import (
+    DecodingConfig,
+    EvaluateConfig,
+    GenerateConfig,
+    PromptsConfig,
+    RunRecipe,
+    Values,
+)
+
+if TYPE_CHECKING:
+    from data.recipes.fine_tuning import FineTuneConfig, JudgeConfig
+    from data.recipes.recipe import PolicyConfig, TeacherConfig
+
+
+class PolicyRecipe(RunRecipe):
+    """Rounds of a policy whose answers to held-out prompts are compared with its base's.
+
+    A recipe that inherits it declares the sections below itself, with its own defaults and words,
+    where they come among its others.
+    """
+
+    if TYPE_CHECKING:
+        rounds: int
+        prompts: PromptsConfig
+        policy: PolicyConfig | FineTuneConfig
+        teacher: TeacherConfig | JudgeConfig
+        generate: GenerateConfig
+        evaluate: EvaluateConfig
+
+    @model_validator(mode="after")
+    def _held_out(self) -> "PolicyRecipe":
+        """Held-out prompts and judge fit the prompts of the rounds."""
+        prompts = self.prompts
+        held_out = [name for name in ("dev_path", "test_path") if getattr(prompts, name)]
+        if prompts.path == WORLD and held_out:
+            raise ValueError(
+                f"prompts.{held_out[0]}: the world's prompts bring their own; name prompts.path too"
+            )
+        if self.evaluate.judge == "oracle" and prompts.path != WORLD:
+            raise ValueError(
+                "evaluate.judge: the oracle knows only the embedded world; use 'teacher'"
+            )
+        return self
+
+    @property
+    def _asking_rounds(self) -> int:
+        """Rounds that need prompts of their own."""
+        return self.rounds
+
+    def evaluated(self, number: int) -> bool:
+        """Whether round `number` ends with a gate and an evaluation."""
+        return number % self.evaluate.every == 0 or number >= self.rounds
+
+    @property
+    def round_count(self) -> int:
+        return self.rounds
+
+    @property
+    def max_length(self) -> int:
+        """Longest prompt with its completion, in policy tokens."""
+        return self.prompts.max_tokens + self.generate.max_tokens
+
+    @property
+    def sampling(self) -> GenerateConfig:
+        return self.generate
+
+    @property
+    def answering(self) -> DecodingConfig:
+        """How base and trained policy answer the held-out prompts."""
+        return DecodingConfig(
+            temperature=self.evaluate.temperature,
+            top_p=self.evaluate.top_p,
+            max_tokens=self.generate.max_tokens,
+        )
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.prompts.max_tokens
+
+    def yardstick(self) -> Values:
+        evaluate, prompts = self.evaluate, self.prompts
+        held_out = ("path", "test_path", "dev_path", "test_size", "dev_size")
+        return {
+            **{f"evaluate.{k}": v for k, v in evaluate.model_dump(exclude={"every"}).items()},
+            "world": self.world.model_dump() if self.world else {},
+            "policy.model": self.policy.model,
+            "policy.template": self.policy.template,
+            "teacher.model": self.teacher.model if evaluate.judge == "teacher" else None,
+            "generate.max_tokens": self.generate.max_tokens,
+            **{f"prompts.{name}": getattr(prompts, name) for name in held_out},
+        }
+
+    def lengths(self, known: dict[str, int]) -> Values:
+        from flows.loop.fitting import policy_lengths
+
+        return policy_lengths(self.prompts, self.generate, self.policy, known)
+
+    def sizes(self) -> Values:
+        from flows.preflight.sizes import left_out_sizes
+
+        return left_out_sizes(self.prompts, self.world, self._asking_rounds)
+
+    def check_prompts(self) -> Prompts:
+        from flows.preflight.prompts import check_prompts
+
+        return check_prompts(self.prompts, self.world, self._asking_rounds, self.seed)
+
+    def counted_prompts(self) -> Counted:
+        from flows.preflight.prompts import counted_prompts
+
+        return counted_prompts(self.prompts, self.world)
