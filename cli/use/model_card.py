@@ -153,9 +153,11 @@ def _title(exported: Exported) -> Iterator[str]:
 
 
 def _teacher(summary: Summary) -> str:
-    if logged := summary.config.get("logged"):
-        return f"a recorded judge ({logged.get('judge', 'recorded judge')})"
-    return f"the teacher, {shown(summary.config['teacher']['model'])}"
+    asked = summary.config.get("teacher", {}).get("model")
+    if asked is not None:
+        return f"the teacher, {shown(asked)}"
+    known = whole(summary)
+    return f"a recorded judge ({known.measures[known.headline].judge})"
 
 
 def _result(exported: Exported) -> Iterator[str]:
@@ -278,10 +280,10 @@ def _round(entry: Round) -> str:
 
 def _data(exported: Exported) -> Iterator[str]:
     config = exported.summary.config
-    path = config.get("prompts", {}).get("path", WORLD)
+    path = config.get("prompts", {}).get("path")
     yield "## Data"
     yield ""
-    if config.get("logged"):
+    if path is None:
         yield "Recorded answers and judgments, from files of the user."
     elif path == WORLD:
         yield "Prompts: of tsalign's embedded world."

@@ -38,6 +38,7 @@ RECIPES = {
             },
         }
     ],
+    "best-of-n": [{name: OWN[name] for name in ("policy", "teacher", "prompts")}],
     "logged": [{"logged": {"completions": "{logs}"}, "student": {"model": "{student}"}}],
     "matrix": [
         {"matrix": JUDGED | {"cells": ANSWERS}},

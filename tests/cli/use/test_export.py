@@ -174,6 +174,7 @@ def test_a_run_over_logged_answers_exports_its_student(export, tiny_run, tmp_pat
         logs = {"judge": "gpt", "completions": "answers.jsonl"}
         student = summary.config["student"]
         summary.config = {"run": "logged", "logged": logs, "student": student}
+        summary.measures[summary.headline].judge = "gpt"
         summary.links.pop("policy")
 
     place.change("logged", logged)
