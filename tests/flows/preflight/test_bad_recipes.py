@@ -18,7 +18,7 @@ class Field(NamedTuple):
 
 FIELDS = [
     # Unknown keys
-    Field("policy.betta", 0.1, "'policy.betta' in a recipe of ts-align (did you mean 'policy.beta'?)"),
+    Field("policy.betta", 0.1, "in a recipe of ts-align (did you mean 'policy.beta'?)"),
     Field("polcy", {}, "unknown key 'polcy' in a recipe of ts-align (did you mean 'policy'?)"),
     Field("beta", 0.1, "unknown key 'beta' in a recipe of ts-align (did you mean 'policy.beta'?)"),
     Field("generate.max_token", 9, "did you mean 'generate.max_tokens'?"),
