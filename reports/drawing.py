@@ -110,6 +110,9 @@ def headline_curve(summary: Summary) -> Markup:
     That is a single round of a measure that has no value of no change.
     """
     measure = of_headline(summary)
-    if measure is None or (len(measure.rounds) < 2 and measure.even is None):
-        return Markup("")
-    return curve(summary.headline, {"": measure})
+    return curve(summary.headline, {"": measure}) if has_course(measure) else Markup("")
+
+
+def has_course(measure: Measure | None) -> bool:
+    """Whether its rounds can be compared, with each other or with no change."""
+    return measure is not None and (len(measure.rounds) > 1 or measure.even is not None)
