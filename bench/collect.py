@@ -103,6 +103,8 @@ def collect(
     failures = [Failure(run=run, error=error) for run, error in wrong.items()]
     baseline = variants[0].label
     if not done.of(baseline):
+        if wrong == done.without:
+            raise InputError(f"{baseline}: {failures[0].error}")
         raise InputError(f"{baseline}: no run of the baseline succeeded: {failures[0].error}")
     runs = {v.label: [bench_run(done, job) for job in done.of(v.label)] for v in variants}
     recipes = [

@@ -59,7 +59,8 @@ def show(check: Check, source: str, command: str) -> None:
     _title(console, "Nothing was computed or written.")
     if check.models and not check.tried:
         _line(console, "No weights were loaded; --deep loads each model and uses it once.")
-    _line(console, f"Next: {command}")
+    if not (check.plan and check.plan.fails):
+        _line(console, f"Next: {command}")
 
 
 def as_json(check: Check) -> str:

@@ -16,7 +16,7 @@ from data.store.store import Store
 from data.summary import Summary, write_text
 from reports import text
 from reports.answers import sample_groups
-from reports.drawing import SMALL, curve
+from reports.drawing import SMALL, curve, has_course
 from reports.page import environment
 from reports.report import headline_answers
 
@@ -56,17 +56,18 @@ def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Seque
     """
     runs, labels = (a, b), ("A", "B")
     paired = compare_policies(a, b, a_rows, b_rows)
-    shared = a.headline == b.headline
+    results = [text.of_headline(run) for run in runs]
+    course = a.headline == b.headline and any(has_course(one) for one in results)
     sums = [(name, one) for name, one in _known(a, b).items() if one.adds_up]
     page = environment().get_template("report_compare.html.j2")
     return page.render(
         runs=runs,
         labels=labels,
         done=[text.rounds_done(run) for run in runs],
-        results=[text.of_headline(run) for run in runs],
+        results=results,
         headlines=[text.headline(run) for run in runs],
         changed=differences(a.config, b.config),
-        curve=curve(a.headline, _sides(a, b, labels, a.headline)) if shared else "",
+        curve=curve(a.headline, _sides(a, b, labels, a.headline)) if course else "",
         measures=measure_rows(a, b),
         rounds=round_rows(a, b),
         datasets=dataset_rows(a, b, paired),

@@ -85,8 +85,9 @@ def curve(name: str, sides: Mapping[str, Measure | None], size: tuple[int, int] 
         for (label, one), look in zip(sides.items(), looks(len(sides)), strict=True)
     ]
     called = title(measure, name)
+    intervals = ", with 95 % intervals" if any(p.ci95 for m in known for p in m.rounds) else ""
     return plots.chart(
-        f"{called[:1].upper()}{called[1:]} after every round, with 95 % intervals",
+        f"{called[:1].upper()}{called[1:]} after every round{intervals}",
         series,
         [str(number) if number else "base" for number in numbers],
         unit=short if measure.unit in ("", "share", "count") else measure.unit,
@@ -104,5 +105,14 @@ def looks(count: int) -> list[dict[str, Any]]:
 
 
 def headline_curve(summary: Summary) -> Markup:
-    """The headline's measure round by round; empty where it has no rounds."""
-    return curve(summary.headline, {"": of_headline(summary)})
+    """The headline's measure round by round; empty where there is nothing to compare it with.
+
+    That is a single round of a measure that has no value of no change.
+    """
+    measure = of_headline(summary)
+    return curve(summary.headline, {"": measure}) if has_course(measure) else Markup("")
+
+
+def has_course(measure: Measure | None) -> bool:
+    """Whether its rounds can be compared, with each other or with no change."""
+    return measure is not None and (len(measure.rounds) > 1 or measure.even is not None)

@@ -145,7 +145,7 @@ def _of_measure(measure: Measure, name: str) -> Verdict:
     around = f" ({ends(measure.ci95, measure.unit)})" if measure.ci95 else ""
     refused = "" if measure.kept else ", not adopted"
     judged = f", judged by {measure.judge}" if measure.judge else ""
-    over = f" over {measure.n:,}" if measure.n else ""
+    over = f", n = {measure.n:,}" if measure.n else ""
     line = f"{_capital(called)}: {value}{around}{judged}{refused}"
     text = f"{_capital(called)}: {value}{around}{over}{judged}{refused}."
     found = Verdict(

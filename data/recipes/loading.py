@@ -94,8 +94,8 @@ def explained(
     source = next((text for name, text in sources.items() if key and _within(key, name)), path)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if unknown:
-        hint = _did_you_mean(model, location) or f" in a recipe of {flow}"
-        return f"{source}: unknown key {key!r}{hint}{more}"
+        hint = _did_you_mean(model, location)
+        return f"{source}: unknown key {key!r} in a recipe of {flow}{hint}{more}"
     if said.startswith((f"{key}.", f"{key}:")):
         key = ""
     return ": ".join(filter(None, (source, key, said))) + more
@@ -152,7 +152,11 @@ def _rule(problem: Any) -> str:
         "string_type": "must be text (quote it)",
         "dict_type": "must be a mapping of keys to values",
         "model_type": "must be a mapping of keys to values",
+        "model_attributes_type": "must be a mapping of keys to values",
         "list_type": "must be a list",
+        "tuple_type": "must be a list",
+        "union_tag_invalid": "{discriminator} must be one of {expected_tags}",
+        "union_tag_not_found": "must say its {discriminator}",
         "value_error": "{error}",
     }
     rule = limits.get(problem["type"], problem["msg"]).format(**context)

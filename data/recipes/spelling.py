@@ -18,7 +18,11 @@ _MOVED: dict[str, tuple[tuple[str, ...], Any]] = {
     "dual_clip": (("dual_clip",), {"variant": "one_sided", "chosen": 2.0, "rejected": 4.0}),
 }
 _ADAPTER = {"r": 16, "alpha": 32, "dropout": 0.0, "target_modules": "all-linear"}
+_OF_WEIGHTS = {"beta_2": 1.0, "normalize": False}
 _MARGIN = 1.0  # of a student's margin ranking
+
+# What a recipe could be named before it named its flow.
+_OF_OLD = (None, "ts-align", "optune", "tso")
 
 # Sections that a recipe without a policy could have, and that nothing ever read there.
 _OF_THE_LOOP = ("rounds", "prompts", "policy", "labels", "matrix", "generate", "gate", "evaluate")
@@ -34,7 +38,7 @@ def current(values: Any) -> Any:
         return values
     values = dict(values)
     policy = _section(values, "policy")
-    if values.get("recipe") not in ("logged", "matrix"):
+    if values.get("recipe") in _OF_OLD:
         if values.get("logged") is not None:
             values = _logged(values)
         elif policy.get("model") == NONE:
@@ -82,8 +86,6 @@ def _logged(values: Values) -> Values:
 
 def _recorded(values: Values, policy: Values) -> Values:
     """A recipe of a matrix of recorded answers, which named no policy."""
-    _one_round(values, "recorded answers are paired")
-    _no_template(values)
     matrix, teacher = _section(values, "matrix"), _section(values, "teacher")
     cells = matrix.get("cells")
     if not isinstance(cells, list | tuple) or not all(
@@ -93,6 +95,8 @@ def _recorded(values: Values, policy: Values) -> Values:
             f"policy.model: '{NONE}' makes pairs of recorded answers and trains nothing (today "
             "'recipe: matrix'); give every cell of matrix a path, or name a policy"
         )
+    _one_round(values, "recorded answers are paired")
+    _no_template(values)
     matrix["cells"] = [_without(cell, "model") for cell in cells]
     found = _without(values, *_OF_THE_LOOP, "student", "teacher", "mine", "logged")
     found |= {"recipe": "matrix", "matrix": matrix}
@@ -112,7 +116,7 @@ def _policy(policy: Values) -> Values:
         del policy["adapter"]
     weight = policy.get("pair_weight")
     if isinstance(weight, dict) and weight.get("form", NONE) == NONE:
-        policy["pair_weight"] = {"form": NONE}
+        policy["pair_weight"] = _no_weight(weight)
     losses = policy.get("losses", {"sigmoid": 1.0})
     if not isinstance(losses, dict):
         return policy
@@ -134,6 +138,18 @@ def _policy(policy: Values) -> Values:
             losses[name] = settings | (loss if isinstance(loss, dict) else {"weight": loss})
         policy["losses"] = losses
     return policy
+
+
+def _no_weight(weight: Values) -> Values:
+    """Pair weights of no form, which could have settings nonetheless."""
+    settings = _without(weight, "form")
+    if any(name in settings and settings[name] != one for name, one in _OF_WEIGHTS.items()):
+        shown = ", ".join(f"{name}: {one}" for name, one in settings.items())
+        raise ValueError(
+            "policy.pair_weight: has settings and no form that uses them; give one, as "
+            f"policy.pair_weight: {{form: sigmoid, {shown}}}"
+        )
+    return {"form": NONE} | _without(settings, *_OF_WEIGHTS)
 
 
 def _student(student: Values) -> Values:

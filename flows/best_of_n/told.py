@@ -14,6 +14,7 @@ from flows.loop import sections as shared
 from flows.loop.measures import DRIFT
 from flows.loop.summary import mean_reward, mean_score
 from flows.loop.told import JUDGES, few_prompts
+from flows.loop.wording import adoption
 from flows.result import Result
 from models.drift import distinct_2
 from reports.text import percent
@@ -204,7 +205,7 @@ def sections(
     """Rounds, data sets, answers side by side, what became of the answers, and drift."""
     if not done:
         return []
-    made = [rounds_table(rates, done)]
+    made = [rounds_table(recipe, rates, done)]
     judged = [one for one in done if one.judged]
     if judged:
         one = (kept(done) or judged)[-1]
@@ -232,7 +233,7 @@ def judged_by_teacher(rate: Measure | None) -> list[Section]:
     return [Section(name="judge", title=title, blocks=[Text(paragraphs=[said])], box=True)]
 
 
-def rounds_table(rates: Rates, done: Sequence[Outcome]) -> Section:
+def rounds_table(recipe: BestOfNRecipe, rates: Rates, done: Sequence[Outcome]) -> Section:
     columns = [
         Column(title="round"),
         Column(title="win rate over base", unit="share"),
@@ -246,8 +247,8 @@ def rounds_table(rates: Rates, done: Sequence[Outcome]) -> Section:
     table = Table(title="Round by round", columns=columns, rows=rows)
     hint = (
         "In each round the policy answers new prompts several times and is fine-tuned on the best "
-        "answer to each; the next round starts from it if the teacher prefers it on dev prompts."
-    )
+        "answer to each."
+    ) + adoption(recipe.model_dump(mode="json"))
     return Section(name="rounds", title="Round by round", hint=hint, blocks=[table])
 
 

@@ -58,7 +58,7 @@ def _refreshed(refresh: Config) -> str:
     )
 
 
-def _gate(config: Config) -> str:
+def adoption(config: Config) -> str:
     """What makes a new policy the next round's, and how often it is judged."""
     least = config.get("gate", {}).get("min_win_rate", 0.5)
     if not least:
@@ -82,7 +82,7 @@ def _both(config: Config, student: bool) -> Words:
     return Words(
         rounds="The policy answers new prompts, the student picks a best and a worst answer to "
         "each, the teacher confirms or reverses the order, and both student and policy learn from "
-        "the pairs." + _gate(config),
+        "the pairs." + adoption(config),
         ledger="The policy answers every prompt several times; the student picks the best and the "
         "worst usable answer to a prompt; the teacher puts the two in order; the policy learns "
         "from the pairs that are left.",
@@ -102,7 +102,7 @@ def _both(config: Config, student: bool) -> Words:
 def _teacher(config: Config, student: bool) -> Words:
     return _both(config, student)._replace(
         rounds="The policy answers the prompts, the teacher scores every answer, the best and the "
-        f"worst of each prompt make a pair, and {_learn(student)}." + _gate(config),
+        f"worst of each prompt make a pair, and {_learn(student)}." + adoption(config),
         ledger="The policy answers every prompt several times; the teacher scores all usable "
         "answers, and the best and the worst of a prompt make a pair in the order of their scores; "
         "the policy learns from the pairs that are left. No student picks, so nothing is reversed.",
@@ -118,7 +118,7 @@ def _student(config: Config, student: bool) -> Words:
     return _both(config, student)._replace(
         rounds="The policy answers new prompts, the student alone picks a best and a worst answer "
         "to each, and the policy learns from the pairs; the teacher labels nothing."
-        + _gate(config),
+        + adoption(config),
         ledger="The policy answers every prompt several times; the student picks the best and the "
         "worst usable answer to a prompt, and nobody checks it; the policy learns from the pairs "
         "that are left.",
@@ -137,7 +137,7 @@ def _matrix(config: Config, student: bool) -> Words:
         "two answers, the one of the newer or larger model, or of people, is presumed better"
         + (f"; {corrected} confirms or reverses that" if corrected else "")
         + f"; {_learn(student)}."
-        + _gate(config),
+        + adoption(config),
         ledger="Every cell of the model matrix answers each prompt once; two answers of cells "
         "whose places the matrix compares make a pair, presumed in the order of the places"
         + (f"; {corrected} corrects the order" if corrected else ", which nobody checks")
@@ -163,7 +163,7 @@ def _own(config: Config, student: bool) -> Words:
     name = config["labels"].rpartition(":")[2]
     return _both(config, student)._replace(
         rounds=f"The policy answers the prompts, the recipe's own function {name} makes pairs of "
-        f"the answers, and {_learn(student)}." + _gate(config),
+        f"the answers, and {_learn(student)}." + adoption(config),
         ledger=f"The policy answers every prompt; the recipe's own function {name} makes pairs of "
         "the answers and puts them in order; the policy learns from the pairs that are left.",
         reader="the models that score",

@@ -12,6 +12,7 @@ import pyarrow as pa
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from data.errors import InputError
+from data.nearest import did_you_mean
 from data.store.artifacts import TABLE
 from data.tables import check_schema, write_table
 from models import today, traits
@@ -112,10 +113,14 @@ class Definition:
             InputError: one is misspelt, missing or of another type than the body takes.
         """
         if args and isinstance(args[0], Run):
+            called = ", ".join(f"{name}=..." for name in self._required)
             raise InputError(
                 f"{self.name}(run, ...): a stage finds its run by itself; call "
-                f"{self.name}({self._takes}), or {self.name}.as_(ROLE)(...) to name the call"
+                f"{self.name}({called}), or {self.name}.as_(ROLE)({called}) to name the call"
             )
+        for name in (name for name in given if name not in self.signature.parameters):
+            near = did_you_mean(name, self.signature.parameters)
+            raise InputError(f"{self.name}(): takes no {name!r}{near}; it takes {self._takes}")
         try:
             bound = self.signature.bind(*args, **given)
         except TypeError as error:
@@ -130,6 +135,11 @@ class Definition:
                     f"{self.name}(): {name} cannot be this {what} ({error.errors()[0]['msg']})"
                 ) from None
         return dict(bound.arguments)
+
+    @property
+    def _required(self) -> list[str]:
+        parameters = self.signature.parameters.items()
+        return [name for name, p in parameters if p.default is Parameter.empty]
 
     @property
     def _takes(self) -> str:

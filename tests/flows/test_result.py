@@ -163,7 +163,7 @@ def test_its_report_has_every_section_and_words_of_its_measures(stored):
     assert ours(shown) and shown.text.count(EVIL) == 1
     for said in (
         "Better", "71.0 % recall (95 % interval 68.0 to 74.0 %)",
-        "Recall: 71.0 % (68.0 to 74.0 %) over 700. No change would be 50.0 %",
+        "Recall: 71.0 % (68.0 to 74.0 %), n = 700. No change would be 50.0 %",
         "Mind this A box.", "How to read it.", "Danish 81.0 % 70.0 to 90.0 %", "1,200",
         "40.0 % few", "read 10 7 kept 3 odd Three were odd. One is missing.",
         "before, score 0.20 It is 17 + 5 = 21.", "Error 2.50 error, metres", "Tokens: Few.",

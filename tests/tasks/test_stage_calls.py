@@ -81,7 +81,7 @@ def test_mypy_sees_a_wrong_call_of_a_stage(tmp_path):
     [
         (
             {"min_margn": "x"},
-            "agreement(): got an unexpected keyword argument 'min_margn'; it takes",
+            "agreement(): takes no 'min_margn' (did you mean 'min_margin'?); it takes",
         ),
         ({"judge": None}, "agreement(): judge cannot be this NoneType"),
         ({"min_margin": "x"}, "agreement(): min_margin cannot be this str"),
@@ -106,7 +106,9 @@ def test_a_call_of_the_old_form_is_told_the_new_one(run):
     with pytest.raises(InputError) as error:
         mine(run, completions=TABLE, scores=TABLE, config=MineConfig(), seed=1)
     (line,) = str(error.value).splitlines()
-    assert line.startswith("mine(run, ...): a stage finds its run by itself; call mine(completions")
+    assert line.startswith(
+        "mine(run, ...): a stage finds its run by itself; call mine(completions=..., scores="
+    )
 
 
 def test_a_stage_outside_of_a_run_is_refused():

@@ -67,9 +67,9 @@ def test_digest_changes_with_what_can_change_a_result_only(recipe_file):
 
 
 BAD_FILES = {
-    "policy: {betta: 0.2}": "unknown key 'policy.betta' (did you mean 'policy.beta'?)",
-    "polcy: {beta: 0.2}": "unknown key 'polcy' (did you mean 'policy'?)",
-    "beta: 0.2": "unknown key 'beta' (did you mean 'policy.beta'?)",
+    "policy: {betta: 0.2}": "'policy.betta' in a recipe of ts-align (did you mean 'policy.beta'?)",
+    "polcy: {beta: 0.2}": "unknown key 'polcy' in a recipe of ts-align (did you mean 'policy'?)",
+    "beta: 0.2": "unknown key 'beta' in a recipe of ts-align (did you mean 'policy.beta'?)",
     "student: {adapter: {rank: 4}}": "unknown key 'student.adapter.rank'",
     "zebra: 1": "x.yaml: unknown key 'zebra'",
     "generate: {k: 1}": "x.yaml: generate.k: must be at least 2, got 1",
@@ -89,6 +89,11 @@ BAD_FILES = {
     "policy: {margin_offset: 1, losses: {sigmoid: 1, ipo: 1}}": "sigmoid.margin_offset: goes with",
     "policy: {margin_offset: 1, losses: {dual_clip: 1}}": "policy.margin_offset: is a setting of",
     "policy: {pair_weight: {form: linear, beta_2: 0}}": "pair_weight.beta_2: must be greater than",
+    "policy: {pair_weight: {form: cubic}}": "policy.pair_weight: 'form' must be one of 'none',",
+    "policy: {pair_weight: linear}": "policy.pair_weight: must be a mapping of keys to values",
+    "student: {loss: hing}": "student.loss: 'name' must be one of 'bradley_terry',",
+    "student: {loss: {margin: 1}}": "student.loss: must say its 'name', got {'margin': 1}",
+    "matrix: {cells: 3}": "matrix.cells: must be a list, got 3",
     "policy: {losses: {exo_pair: 1}}": "policy.losses.exo_pair.label_smoothing: is required",
     "policy: {label_smoothing: 0.1}": "as policy.losses: {robust: {label_smoothing: 0.1}}",
     "policy: 3": "policy: must be a mapping of keys to values, got 3",
@@ -134,7 +139,7 @@ BAD_OVERRIDES = {
     "generate.k": "--set generate.k: must look like policy.beta=0.2",
     "=1": "must look like",
     "a..b=1": "must look like",
-    "policy.betta=1": "--set policy.betta=1: unknown key 'policy.betta' (did you mean",
+    "policy.betta=1": "--set policy.betta=1: unknown key 'policy.betta' in a recipe of ts-",
     "generate.k=1": "--set generate.k=1: generate.k: must be at least 2, got 1",
     "generate.k=[": "--set generate.k=[: value is not YAML",
     "generate.k=": "generate.k: must be a whole number, got nothing",

@@ -77,6 +77,9 @@ REFUSED = {
     "policy: {label_smoothing: 0.1}": "as policy.losses: {robust: {label_smoothing: 0.1}}",
     "policy: {method: full, adapter: {r: 4}}": "policy.adapter: the method full has none",
     "student: {margin: 2.0}": "as student.loss: {name: margin_ranking, margin: 2.0}",
+    "policy: {model: none}\nrounds: 2": "(today 'recipe: matrix')",
+    "policy: {pair_weight: {beta_2: 3.0}}": "as policy.pair_weight: {form: sigmoid, beta_2: 3.0}",
+    "recipe: best-of-n\nlogged: {completions: a}": "unknown key 'logged' in a recipe of best-of-n",
     "logged: {completions: a}\nrounds: 2": "rounds: logged completions are learnt from in one",
 }
 

@@ -18,9 +18,9 @@ class Field(NamedTuple):
 
 FIELDS = [
     # Unknown keys
-    Field("policy.betta", 0.1, "unknown key 'policy.betta' (did you mean 'policy.beta'?)"),
-    Field("polcy", {}, "unknown key 'polcy' (did you mean 'policy'?)"),
-    Field("beta", 0.1, "unknown key 'beta' (did you mean 'policy.beta'?)"),
+    Field("policy.betta", 0.1, "in a recipe of ts-align (did you mean 'policy.beta'?)"),
+    Field("polcy", {}, "unknown key 'polcy' in a recipe of ts-align (did you mean 'policy'?)"),
+    Field("beta", 0.1, "unknown key 'beta' in a recipe of ts-align (did you mean 'policy.beta'?)"),
     Field("generate.max_token", 9, "did you mean 'generate.max_tokens'?"),
     Field("student.adapter.rank", 4, "unknown key 'student.adapter.rank'"),
     Field("world.size", 4, "unknown key 'world.size'"),
@@ -177,7 +177,10 @@ class Override(NamedTuple):
 
 
 OVERRIDES = [
-    Override("--set policy.bet=1", "--set policy.bet=1: unknown key 'policy.bet' (did you mean"),
+    Override(
+        "--set policy.bet=1",
+        "--set policy.bet=1: unknown key 'policy.bet' in a recipe of ts-align (did you mean",
+    ),
     Override("--set generate.k", "--set generate.k: must look like policy.beta=0.2"),
     Override("--set =1", "must look like policy.beta=0.2"),
     Override("--set a..b=1", "must look like policy.beta=0.2"),
@@ -185,7 +188,10 @@ OVERRIDES = [
     Override("--set generate.k=[", "--set generate.k=[: value is not YAML; quote it"),
     Override("--set generate.k=", "generate.k: must be a whole number, got nothing"),
     Override("--set seed.x=1 --set seed.x.y=1", "seed.x holds a value and has no keys"),
-    Override("--set generate={k:1}", "unknown key 'generate.k:1' (did you mean 'generate.k'?)"),
+    Override(
+        "--set generate={k:1}",
+        "unknown key 'generate.k:1' in a recipe of ts-align (did you mean 'generate.k'?)",
+    ),
     Override("--set policy.beta=0.1 --set policy.beta=x", "policy.beta: must be a number"),
     Override("--set policy.beta=!!python/name:os", "value is not YAML"),
     Override("--set seed=99999999999999999999", "value is not YAML"),
