@@ -279,8 +279,7 @@ def _round(entry: Round) -> str:
 
 
 def _data(exported: Exported) -> Iterator[str]:
-    config = exported.summary.config
-    path = config.get("prompts", {}).get("path")
+    path = exported.summary.config.get("prompts", {}).get("path")
     yield "## Data"
     yield ""
     if path is None:
