@@ -99,12 +99,10 @@ class StudentConfig(StudentTraining):
         return self.update or self.replay_path is not None
 
 
-class PolicyConfig(TrainConfig):
-    """The policy and how DPO tunes it."""
+class TunedPolicy(TrainConfig):
+    """A policy that a run trains, by whatever loss."""
 
-    not_in_key = frozenset(
-        {"model", "template", "reference", "average_decay", "replay", "replay_share"}
-    )
+    not_in_key = frozenset({"model", "template"})
 
     model: Annotated[str, Names("policy", (WORLD, SMALL))] = Field(
         WORLD, description="Hugging Face directory or hub id of the base policy"
@@ -122,6 +120,25 @@ class PolicyConfig(TrainConfig):
         description="Only used by the method lora",
     )
     learning_rate: float = Field(1e-4, gt=0, json_schema_extra=BY_MODELS)
+
+    @property
+    def trained_as(self) -> Trained:
+        return self.method
+
+    @model_validator(mode="after")
+    def _an_adapter_for_lora(self) -> "TunedPolicy":
+        if self.method == "full" and self.adapter is not None:
+            raise ValueError("policy.adapter: the method full has none; leave it out")
+        if self.method == "lora" and self.adapter is None:
+            raise ValueError("policy.adapter: the method lora needs one; leave it out for defaults")
+        return self
+
+
+class PolicyConfig(TunedPolicy):
+    """The policy and how DPO tunes it."""
+
+    not_in_key = TunedPolicy.not_in_key | {"reference", "average_decay", "replay", "replay_share"}
+
     beta: float = Field(
         0.1,
         gt=0,
@@ -157,10 +174,6 @@ class PolicyConfig(TrainConfig):
         description="Only used by the replay share: earlier pairs among all, where there are any",
     )
 
-    @property
-    def trained_as(self) -> Trained:
-        return self.method
-
     @model_validator(mode="after")
     def _fits(self) -> "PolicyConfig":
         losses, weighs = self.losses.by_name, isinstance(self.pair_weight, PairWeight)
@@ -173,8 +186,4 @@ class PolicyConfig(TrainConfig):
                 raise ValueError(
                     f"policy.{field}: goes with the losses sigmoid and dual_clip only; use these"
                 )
-        if self.method == "full" and self.adapter is not None:
-            raise ValueError("policy.adapter: the method full has none; leave it out")
-        if self.method == "lora" and self.adapter is None:
-            raise ValueError("policy.adapter: the method lora needs one; leave it out for defaults")
         return self

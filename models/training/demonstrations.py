@@ -10,39 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset
 from transformers import set_seed
-from trl import SFTConfig, SFTTrainer
-from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from data.errors import InputError
 from data.recipes.fine_tuning import FineTuneConfig
 from data.recipes.recipe import RuntimeConfig
 from data.tables import as_sampled
-from models.batching import LengthGroups, Parts, Row
+from models.batching import Row
 from models.chat import Tokenizer, load_tokenizer, token_ids
 from models.checkpoints import readable_length
 from models.hardware import stored_dtype, training_dtype
 from models.loading import load_policy
 from models.silence import quiet
 from models.training.adapters import policy_adapter, save_and_merge
+from models.training.sft import row_of, sft_trainer
 from models.training.trackers import Tracking
-from models.training.trainers import (
-    OnProgress,
-    PartsTrainer,
-    arguments,
-    input_errors,
-    remove_dropout,
-    run,
-    save_model,
-)
-
-_IGNORED = -100  # label of a token without loss
-
-
-class _Trainer(PartsTrainer, SFTTrainer):
-    def part_loss(self, model: Any, part: Any, row_share: float, token_share: float) -> Any:
-        return self.compute_loss(model, part) * token_share
+from models.training.trainers import OnProgress, input_errors, remove_dropout, run, save_model
 
 
 @quiet()
@@ -66,12 +49,17 @@ def train_on_answers(
     set_seed(seed)
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
     rows = tokenise_answers(tokenizer, demonstrations)
-    trainer = _make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
+    adapter = policy_adapter(config.adapter) if config.adapter else None
+    dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen=adapter is not None)
+    model = load_policy(policy, dtype, runtime.trust_remote_code)
+    remove_dropout(model)
+    with input_errors("policy"):
+        trainer = sft_trainer(out, model, tokenizer, rows, config, runtime, seed, adapter)
     meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
-    model = save_and_merge(trainer.model, out) if config.adapter else trainer.model
+    trained = save_and_merge(trainer.model, out) if adapter else trainer.model
     # TRL may have set a padding token, so the tokenizer is read again.
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    save_model(model, tokenizer, out, stored_dtype(policy, runtime), like=policy)
+    save_model(trained, tokenizer, out, stored_dtype(policy, runtime), like=policy)
     return meta
 
 
@@ -100,44 +88,5 @@ def tokenise_answers(tokenizer: Tokenizer, demonstrations: pa.Table) -> list[Row
     answers = as_sampled(demonstrations, "completion", "token_ids")
     for messages, answer in zip(demonstrations["messages"].to_pylist(), answers, strict=True):
         prompt, completion = token_ids(tokenizer, messages, answer)
-        rows.append(
-            {
-                "input_ids": prompt + completion,
-                "labels": [_IGNORED] * len(prompt) + completion,
-                "n_tokens": len(completion),
-            }
-        )
+        rows.append(row_of(prompt, completion))
     return rows
-
-
-def _make_trainer(
-    out: Path,
-    policy: Path,
-    tokenizer: Tokenizer,
-    rows: list[Row],
-    config: FineTuneConfig,
-    runtime: RuntimeConfig,
-    seed: int,
-) -> _Trainer:
-    frozen = config.adapter is not None
-    dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen=frozen)
-    model = load_policy(policy, dtype, runtime.trust_remote_code)
-    remove_dropout(model)
-    with input_errors("policy"):
-        trainer = _Trainer(
-            model=model,
-            args=SFTConfig(
-                **arguments(out, len(rows), config, runtime, seed),
-                dataset_kwargs={"skip_prepare_dataset": True},
-            ),
-            data_collator=Parts(
-                DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id or 0),
-                runtime.train_micro_batch,
-                lambda row: row["n_tokens"],
-            ),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            peft_config=policy_adapter(config.adapter) if config.adapter else None,
-        )
-    trainer.sampler = LengthGroups([len(row["input_ids"]) for row in rows], config.batch_size, seed)
-    return trainer

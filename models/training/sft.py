@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import PreTrainedModel, set_seed
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
@@ -65,24 +66,49 @@ def train_sft(
         stored = stored_dtype(model, runtime)
         model = load_policy(model, torch.float32, runtime.trust_remote_code)
     with input_errors("sft"):
-        trainer = _Trainer(
-            model=model,
-            args=SFTConfig(
-                **arguments(out, len(rows), config, runtime, seed),
-                dataset_kwargs={"skip_prepare_dataset": True},
-            ),
-            data_collator=Parts(
-                DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id or 0),
-                runtime.train_micro_batch,
-                lambda row: row["n_tokens"],
-            ),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-        )
-    trainer.sampler = LengthGroups([len(row["input_ids"]) for row in rows], config.batch_size, seed)
+        trainer = sft_trainer(out, model, tokenizer, rows, config, runtime, seed)
     meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
     save_model(trainer.model, tokenizer, out, stored, like=source)
     return {**meta, "too_long": too_long}
+
+
+def sft_trainer(
+    out: Path,
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    rows: list[Row],
+    config: TrainConfig,
+    runtime: RuntimeConfig,
+    seed: int,
+    adapter: LoraConfig | None = None,
+) -> PartsTrainer:
+    """A trainer of `model`, or of an adapter of it, on rows of tokens and labels."""
+    trainer = _Trainer(
+        model=model,
+        args=SFTConfig(
+            **arguments(out, len(rows), config, runtime, seed),
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        data_collator=Parts(
+            DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id or 0),
+            runtime.train_micro_batch,
+            lambda row: row["n_tokens"],
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=adapter,
+    )
+    trainer.sampler = LengthGroups([len(row["input_ids"]) for row in rows], config.batch_size, seed)
+    return trainer
+
+
+def row_of(prompt: list[int], completion: list[int]) -> Row:
+    """Tokens, and labels that leave the prompt out."""
+    return {
+        "input_ids": prompt + completion,
+        "labels": [_IGNORED] * len(prompt) + completion,
+        "n_tokens": len(completion),
+    }
 
 
 def tokenise_conversations(
@@ -98,11 +124,5 @@ def tokenise_conversations(
         if len(prompt) + len(completion) > max_length:
             too_long += 1
             continue
-        rows.append(
-            {
-                "input_ids": prompt + completion,
-                "labels": [_IGNORED] * len(prompt) + completion,
-                "n_tokens": len(completion),
-            }
-        )
+        rows.append(row_of(prompt, completion))
     return rows, too_long
