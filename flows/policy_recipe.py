@@ -16,8 +16,9 @@ from data.recipes.recipe import (
 )
 
 if TYPE_CHECKING:
-    from data.recipes.fine_tuning import FineTuneConfig, JudgeConfig
-    from data.recipes.recipe import PolicyConfig, TeacherConfig
+    from data.recipes.fine_tuning import JudgeConfig
+    from data.recipes.recipe import TeacherConfig
+    from data.recipes.training import TunedPolicy
 
 
 class PolicyRecipe(RunRecipe):
@@ -30,7 +31,7 @@ class PolicyRecipe(RunRecipe):
     if TYPE_CHECKING:
         rounds: int
         prompts: PromptsConfig
-        policy: PolicyConfig | FineTuneConfig
+        policy: TunedPolicy
         teacher: TeacherConfig | JudgeConfig
         generate: GenerateConfig
         evaluate: EvaluateConfig

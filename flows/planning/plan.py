@@ -168,7 +168,7 @@ class _Walk:
         if not isinstance(stage.rows, str):
             return {"makes": stage.kind}
         learned = artifacts(inputs[stage.rows])
-        each = "answers" if any(one.kind == "demonstrations" for one in learned) else "pairs"
+        each = "pairs" if all(one.kind == "preferences" for one in learned) else "answers"
         rows = sum(one.rows or 0 for one in learned if one.digest not in self._vague)
         return {"makes": stage.kind, each: rows}
 
