@@ -27,9 +27,7 @@ def operation(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     operation = Operation(tmp_path_factory.mktemp("operate"), port)
-    patch = pytest.MonkeyPatch()
-    for name, value in os.environ.items():  # what starting sets is taken back at the end
-        patch.setenv(name, value)
+    before, patch = dict(os.environ), pytest.MonkeyPatch()
     patch.setenv("PREFECT_HOME", str(operation.folder / "prefect"))
     patch.setenv("PREFECT_LOGGING_LEVEL", "INFO")
     patch.setenv("PREFECT_WORKER_QUERY_SECONDS", "2")
@@ -42,6 +40,9 @@ def operation(tmp_path_factory):
         yield operation
         operation.stop(Console(quiet=True))
     patch.undo()
+    for name in os.environ.keys() - before.keys():  # what starting has set
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture
