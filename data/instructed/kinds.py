@@ -24,9 +24,9 @@ NUMBERS = dict(enumerate("zero one two three four five six seven eight nine ten"
 WANTED = (
     "morning simple friend water plan together garden window music paper journey quiet story "
     "market winter kitchen travel bright letter river moment street idea answer family corner "
-    "evening coffee teacher bridge season picture lesson smile promise bicycle blanket lantern mountain "
-    "village pocket harbor whisper gentle honest patient fresh colorful familiar borrow share "
-    "remember notice wander collect discover prepare celebrate"
+    "evening coffee teacher bridge season picture lesson smile promise bicycle blanket lantern "
+    "mountain village pocket harbor whisper gentle honest patient fresh colorful familiar borrow "
+    "share remember notice wander collect discover prepare celebrate"
 ).split()
 UNWANTED = (
     "important great good make help also very really always need time people best new many enjoy "
