@@ -9,6 +9,7 @@ from data.store.store import Store
 from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
 from flows.derived import policy_summary
 from flows.loop.recipe import AlignRecipe
+from flows.loop.reward_figures import function_rewards, labelled_meta
 from flows.loop.state import Judged, Labelled, Outcome, Stopped
 from models.drift import distinct_2
 
@@ -115,6 +116,11 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
         drift=drift_summary(judged) if judged else None,
         matrix=axis_summaries(labelled.preferences) if recipe.matrix else {},
         gate=Gate(**judged.gate.meta) if judged else None,
+        functions=function_rewards(
+            labelled_meta(labelled),
+            judged.base.rewards if judged else None,
+            judged.policy.rewards if judged else None,
+        ),
         adopted=outcome.adopted,
         tokens=labelled.tokens,
     )
@@ -131,6 +137,7 @@ def stopped_summary(outcome: Stopped) -> Round:
         student=StudentSummary(),
         adopted=False,
         tokens=outcome.labelled.tokens,
+        functions=function_rewards(labelled_meta(outcome.labelled), None, None),
         stopped=outcome.reason,
     )
 
