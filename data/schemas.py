@@ -59,6 +59,38 @@ MINED = pa.schema(
     ]
 )
 
+# Two answers to a prompt that a judge is to compare.
+ANSWER_PAIRS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("left_id", pa.string()),
+        ("right_id", pa.string()),
+        ("left", pa.string()),
+        ("right", pa.string()),
+    ]
+)
+
+# What a language model says of two answers, which it has seen in both orders.
+VERDICTS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("left_id", pa.string()),
+        ("right_id", pa.string()),
+        ("outcome", pa.float64()),  # 1 the left is better, 0 the right, 0.5 a tie; null: unjudged
+        # By how much, above 0 for the left, mean of both orders: nats of log-odds, or of words
+        # -1 to 1. 0 where the orders contradict each other. Null: unjudged.
+        ("margin", pa.float64()),
+        ("turned", pa.bool_()),  # the judge preferred a place and not an answer; made a tie
+        ("unjudged", pa.string()),  # "unparsable", "too_long", "refused"; null: judged
+        ("left_first_margin", pa.float64()),  # for the left, where it was shown as A
+        ("right_first_margin", pa.float64()),  # for the left, where it was shown as B
+        ("left_first_text", pa.string()),  # what the judge wrote; null: its letters were read
+        ("right_first_text", pa.string()),
+        ("left_addresses", pa.list_(pa.string())),  # how the answer speaks to the judge, if it does
+        ("right_addresses", pa.list_(pa.string())),
+    ]
+)
+
 # Preferences carry what the trainers need, so that training reads one table.
 PREFERENCES = pa.schema(
     [
@@ -166,6 +198,8 @@ TABLES = {
     "completions": COMPLETIONS,
     "scores": SCORES,
     "mined": MINED,
+    "answer_pairs": ANSWER_PAIRS,
+    "verdicts": VERDICTS,
     "preferences": PREFERENCES,
     "demonstrations": DEMONSTRATIONS,
     "reference_logps": REFERENCE_LOGPS,

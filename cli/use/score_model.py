@@ -175,13 +175,13 @@ def _asked(
 ) -> tuple[np.ndarray, int]:
     """Margins, the means over both orders, and how many verdicts turned with the order."""
     from models.isolation import run_isolated
-    from models.pairwise_judge import pairwise_log_odds
+    from models.judges.letters import log_odds
     from models.silence import quiet
 
     items = [(pair.messages, *pair.answers) for pair in pairs]
     with quiet():
-        odds = run_isolated(
-            pairwise_log_odds,
+        odds, _ = run_isolated(
+            log_odds,
             folder,
             items,
             runtime=runtime,
