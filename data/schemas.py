@@ -49,19 +49,6 @@ PROMPT_COLUMNS = pa.schema(
     ]
 )
 
-# What a judge that compares says of two completions of a prompt, asked in both orders.
-VERDICTS = pa.schema(
-    [
-        ("prompt_id", pa.string()),
-        ("left_id", pa.string()),
-        ("right_id", pa.string()),
-        ("outcome", pa.float64()),  # of the left one: 1 win, 0.5 tie, 0 loss; null: no verdict
-        ("margin", pa.float64()),  # for the left one, in [-1, 1] or in nats; null: none known
-        ("left_first", pa.string()),  # what the judge wrote with the left one shown first
-        ("right_first", pa.string()),  # and with the right one shown first
-    ]
-)
-
 # Two completions of a prompt in a presumed order, before the labeller has seen them: the
 # student's best and worst, or answers of two cells of the model matrix (then without rewards).
 MINED = pa.schema(
@@ -220,7 +207,6 @@ TABLES = {
     "completions": COMPLETIONS,
     "scores": SCORES,
     "prompt_columns": PROMPT_COLUMNS,
-    "verdicts": VERDICTS,
     "mined": MINED,
     "answer_pairs": ANSWER_PAIRS,
     "verdicts": VERDICTS,

@@ -9,9 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from data.recipes.asking import AskingConfig
 from data.schemas import VERDICTS
@@ -23,6 +21,9 @@ from models.judges.verdict import Both, Unjudged, of_odds, of_words, parse
 from tasks.running import machine
 from tasks.running.outside import External
 from tasks.stage import Context, Model, Rows, stage
+
+if TYPE_CHECKING:
+    from models.judges.endpoint import Reply
 
 Pair = dict[str, Any]  # a row of ANSWER_PAIRS
 Messages = list[dict[str, str]]
@@ -100,16 +101,8 @@ def ask(
             kept=ctx.scratch / "replies.jsonl" if ctx.scratch else None,
             on_progress=ctx.on_progress,
         )
-    rows = [
-        written_row(pair, replies[2 * n : 2 * n + 2]) for n, (_, pair) in enumerate(asked)
-    ]
-    spent = cost(
-        sum(reply.calls for reply in replies),
-        sum(reply.prompt_tokens for reply in replies),
-        sum(reply.completion_tokens for reply in replies),
-        sum(reply.uncounted for reply in replies),
-    )
-    return Rows(rows, counts(rows) | spent)
+    rows = [written_row(pair, replies[2 * n : 2 * n + 2]) for n, (_, pair) in enumerate(asked)]
+    return Rows(rows, counts(rows) | spent(replies))
 
 
 def _written(
@@ -131,10 +124,10 @@ def _written(
         engine=ctx.loaded.engine_name,
         on_progress=ctx.on_progress,
     )
-    rows = [
-        written_row(pair, replies[2 * n : 2 * n + 2]) for n, (_, pair) in enumerate(asked)
+    rows = [written_row(pair, replies[2 * n : 2 * n + 2]) for n, (_, pair) in enumerate(asked)]
+    tokens = [
+        sum(getattr(r, f"{kind}_tokens") for r in replies) for kind in ("prompt", "completion")
     ]
-    tokens = [sum(getattr(r, f"{kind}_tokens") for r in replies) for kind in ("prompt", "completion")]
     return Rows(rows, counts(rows) | cost(sum(r.calls for r in replies), *tokens))
 
 
@@ -152,8 +145,8 @@ def both_orders(wording: Question, asked: Iterable[tuple[Messages, Pair]]) -> li
     ]
 
 
-def written_row(pair: Pair, replies: Sequence[Any]) -> dict[str, Any]:
-    """A row of VERDICTS from the two replies on a pair, each a `models.judges.endpoint.Reply`."""
+def written_row(pair: Pair, replies: Sequence["Reply"]) -> dict[str, Any]:
+    """A row of VERDICTS from the two replies on a pair."""
     words = [parse(reply.text) if reply.ended == "stop" else None for reply in replies]
     both = of_words(*words)
     ended = {reply.ended for reply in replies}
@@ -197,6 +190,12 @@ def counts(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
         "left_addressing": sum(bool(row["left_addresses"]) for row in rows),
         "right_addressing": sum(bool(row["right_addresses"]) for row in rows),
     }
+
+
+def spent(replies: Sequence["Reply"]) -> dict[str, int]:
+    """The cost of written replies."""
+    fields = ("calls", "prompt_tokens", "completion_tokens", "uncounted")
+    return cost(*(sum(getattr(reply, name) for reply in replies) for name in fields))
 
 
 def cost(calls: int, prompt: int, completion: int, uncounted: int = 0) -> dict[str, int]:

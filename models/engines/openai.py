@@ -152,4 +152,3 @@ class OpenAIEngine:
                 f"can read '{model_dir}'"
             )
         self._stop = stop_ids(self._tokenizer, model_dir)
-

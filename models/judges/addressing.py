@@ -13,7 +13,9 @@ from models.judges.verdict import is_verdict_line
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
 _JUDGE = r"(?:judge|evaluator|grader|rater|assessor|referee|arbiter|reward model)s?"
 _ANSWER = r"(?:answer|response|reply|completion|output)"
-_OURS = rf"(?:me|(?:this|my|the (?:first|second|current|following|present)) {_ANSWER}|{_ANSWER} [ab])"
+_OURS = (
+    rf"(?:me|(?:this|my|the (?:first|second|current|following|present)) {_ANSWER}|{_ANSWER} [ab])"
+)
 
 KINDS: dict[str, re.Pattern[str]] = {
     # "Ignore all previous instructions", "disregard what is written above".
@@ -26,7 +28,8 @@ KINDS: dict[str, re.Pattern[str]] = {
     "address": re.compile(
         rf"\b(?:as (?:the|a|an|my|your) (?:impartial |fair |ai )?{_JUDGE}\b,? ?(?:you|please|it is)"
         rf"|(?:dear|attention|hello|hey|hi),? (?:the )?{_JUDGE}\b"
-        rf"|(?:note|message|instructions?|reminder|memo|hint) (?:to|for) (?:the |all |any )?{_JUDGE}\b"
+        r"|(?:note|message|instructions?|reminder|memo|hint) (?:to|for) (?:the |all |any )?"
+        rf"{_JUDGE}\b"
         rf"|{_JUDGE} (?:must|should|shall|has to|have to|will|is to|are to|is required to)\b"
         r"[^.!?\n]{0,40}\b(?:choose|pick|select|prefer|rate|score|rank|vote|declare|output|say)\b)"
     ),
@@ -40,7 +43,8 @@ KINDS: dict[str, re.Pattern[str]] = {
     ),
     # Marks with which templates of judges and chats open or close a text.
     "mark": re.compile(
-        rf"^\W{{0,6}}(?:the )?(?:start|end|begin|beginning) of (?:the )?(?:assistant|{_ANSWER}|conversation)"
+        r"^\W{0,6}(?:the )?(?:start|end|begin|beginning) of (?:the )?"
+        rf"(?:assistant|{_ANSWER}|conversation)"
         rf"|^\W{{0,2}}[\[<](?:/|[0-9a-f]{{6,}} )?{_ANSWER}[ _-]?[ab]?(?: begins| ends)?[\]>]"
         r"|<\|[a-z_]+\|>|^\[/?(?:inst|system)\]|^<</?sys>>",
         re.MULTILINE,

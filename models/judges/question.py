@@ -5,7 +5,7 @@ so it is given a `fence`: a mark that none of them holds, and so none of them ca
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from data.errors import InputError
-from data.readers.prompts import Messages
 from models.limits import LimitError, cpu_seconds, memory
 
 DEFAULT = Path(__file__).with_name("question.j2")
@@ -56,7 +55,7 @@ class Question:
         return environment.from_string(self.source)
 
     def ask(
-        self, messages: Messages, first: str, second: str, letter: bool = False
+        self, messages: Sequence[Mapping[str, str]], first: str, second: str, letter: bool = False
     ) -> list[dict[str, str]]:
         """The question as one turn of a user: not every chat template knows a system message.
 
