@@ -108,5 +108,6 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "answers": _file,
     "template": _template,
     "code": _code,
+    "reward function": _code,
     "logs": _logs,
 }

@@ -19,7 +19,7 @@ from data.store.artifacts import Artifact
 from data.tables import index_by, mapping
 from tasks import mine
 from tasks.mine import Row, mined_row, usable
-from tasks.relabel import COUNTS, preference, unparsable
+from tasks.relabel import COUNTS, on_pairs, preference, unparsable
 from tasks.score import score_rows
 from tasks.stage import Context, Model, Rows, stage
 
@@ -211,7 +211,8 @@ def correct_by_verdicts(
 
     `min_margin` is in the unit of the verdicts' margins.
     """
-    pairs, asked, said = ctx.table(mined), ctx.table(prompts), ctx.table(verdicts).to_pylist()
+    pairs, asked = ctx.table(mined), ctx.table(prompts)
+    said = on_pairs(pairs, ctx.table(verdicts))
     odds: list[Odds | None] = [
         None if one["unjudged"] else (one["left_first_margin"], one["right_first_margin"])
         for one in said

@@ -145,11 +145,18 @@ def relabel_by_verdicts(
 
     Margins are those of the verdicts; `teacher_calls` counts the pairs, each asked in both orders.
     """
-    pairs, verdict_rows = ctx.table(mined), ctx.table(verdicts).to_pylist()
-    said = [by_verdict(row) for row in verdict_rows]
+    pairs = ctx.table(mined)
+    rows = on_pairs(pairs, ctx.table(verdicts))
+    said = [by_verdict(row) for row in rows]
     table, counts = ordered(pairs, ctx.table(prompts), said, config, round_number)
-    more = {"teacher_calls": len(said), "unparsable": unparsable(verdict_rows)}
-    return Rows(table, counts | more)
+    return Rows(table, counts | {"teacher_calls": len(rows), "unparsable": unparsable(rows)})
+
+
+def on_pairs(mined: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
+    """Rows of VERDICTS in the order of MINED, whose best is on their left."""
+    found = {(row["left_id"], row["right_id"]): row for row in verdicts.to_pylist()}
+    ids = mined.select(["best_id", "worst_id"]).to_pylist()
+    return [found[pair["best_id"], pair["worst_id"]] for pair in ids]
 
 
 def by_verdict(row: Mapping[str, Any]) -> Said:
