@@ -543,7 +543,10 @@ _NOT_WITH = {
         "detectable_format:multiple_sections",
         "detectable_format:title",
     ),
-    "length_constraints:number_words": ("length_constraints:number_sentences",),
+    "length_constraints:number_words": (
+        "length_constraints:number_sentences",
+        "keywords:letter_frequency",
+    ),
     "length_constraints:number_sentences": (
         "detectable_format:multiple_sections",
         "detectable_content:postscript",
