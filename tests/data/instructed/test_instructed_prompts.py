@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.instructed.everyday import tasks
-from data.instructed.kinds import HELD_OUT, KINDS, TRAINED, go_together
+from data.instructed.kinds import (
+    ENDINGS,
+    FIRST_WORDS,
+    HELD_OUT,
+    KINDS,
+    MARKS,
+    TRAINED,
+    UNWANTED,
+    go_together,
+)
 from data.instructed.prompts import EVERYDAY, UNSEEN, draw, draw_instructions, write
 from data.readers.prompts import read_prompts
 from tests.repository import ROOT
@@ -139,6 +148,11 @@ def test_tasks_to_train_on_and_to_test_share_no_topic():
         assert re.fullmatch(r"[A-Z][^.?,\n]*[.?]", task), task
 
 
+def test_no_phrase_has_a_word_that_may_be_forbidden_beside_it():
+    for phrase in (*ENDINGS, *FIRST_WORDS, *MARKS):
+        assert not [word for word in UNWANTED if word in phrase.lower()], phrase
+
+
 def test_a_quarter_of_the_kinds_is_held_out():
     assert set(HELD_OUT) < set(KINDS)
     assert len(HELD_OUT) * 4 >= len(KINDS)
@@ -159,7 +173,7 @@ def test_the_files_are_the_same_everywhere_and_are_prompt_files(tmp_path):
         _, counts = read_prompts(path)
         assert counts["duplicate"] == 0
     whole = b"".join(path.read_bytes() for path in written)
-    assert sha256(whole).hexdigest()[:16] == "5dd36ea22588db7f"
+    assert sha256(whole).hexdigest()[:16] == "6ea034f8449a06bc"
     write(tmp_path / "b", 1, sizes)
     assert (tmp_path / "b/train.jsonl").read_bytes() != (tmp_path / "a/train.jsonl").read_bytes()
 
