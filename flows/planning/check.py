@@ -1,6 +1,7 @@
 """A look at a recipe before hours of work: what is wrong with it, what it reads, what it will do.
 
-No weights are loaded unless asked for (`deep`), nothing is computed, and nothing is written.
+No weights are loaded unless asked for (`deep`), nothing is computed, and nothing is written but
+what a GGUF file is made into.
 """
 
 import os
@@ -12,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 from data.errors import InputError
+from data.places import in_its_store
 from data.readers.seen import Prompts
 from data.recipes.names import Naming
 from data.recipes.recipe import RunRecipe
@@ -86,6 +88,7 @@ class Check:
     tried: list[Tried] = field(default_factory=list)
 
 
+@in_its_store
 def checked(recipe: RunRecipe, *, store: str, runs_dir: Path, deep: bool = False) -> Check:
     """Look at all that the recipe names. What is wrong is in `problems`, and then there is no plan.
 
