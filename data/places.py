@@ -17,7 +17,8 @@ from data.errors import InputError
 from data.paths import named_path
 from data.store.locks import held, locked
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 STORE, RUNS = "TSALIGN_STORE", "TSALIGN_RUNS"
 REPORTS = "TSALIGN_REPORTS_URL"  # of a server of the runs' reports, such as `tsalign open`'s
