@@ -9,6 +9,7 @@ from data.store.artifacts import Artifact
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome, State
 from flows.best_of_n.told import told
+from flows.judging import judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, own_prompts, templated
 from flows.loop.round import answer
@@ -20,7 +21,6 @@ from tasks.gate import gate
 from tasks.generate import generate
 from tasks.pick import pick
 from tasks.running.subflow import subflow
-from tasks.score import score
 from tasks.select import select
 from tasks.stage import Run
 
@@ -33,7 +33,9 @@ def gather(run: Run, recipe: BestOfNRecipe) -> Parts:
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=found["student.model"] if recipe.scorer == "student" else None,
-        teacher=found["teacher.model"],
+        teacher=judge_of(
+            run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
+        ),
         pool=pool,
         dev=dev,
         test=test,
@@ -57,7 +59,7 @@ def judge(
             policy=test.completions,
             base_rewards=base.rewards,
             policy_rewards=test.rewards,
-            judge=recipe.evaluate.judge,
+            judge=recipe.evaluate.headline,
         ),
         drift=drift.as_("", measures=True)(
             prompts=parts.test, completions=test.completions, policy=policy, base=parts.policy
@@ -84,8 +86,8 @@ def learn_from_best(
         stream=f"round-{number}",
         seed=recipe.seed,
     )
-    scores = score(
-        model=parts.student or parts.teacher,
+    scores = rewards_of(
+        parts.student or parts.teacher,
         prompts=asked,
         completions=completions,
         max_length=recipe.max_length,

@@ -41,7 +41,7 @@ def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result
             one.judged.evaluation,
             samples=recipe.evaluate.bootstrap_samples,
             seed=recipe.seed,
-            judge=recipe.evaluate.judge,
+            judge=recipe.evaluate.headline,
         )
         for one in done
         if one.judged
@@ -333,11 +333,11 @@ def facts(recipe: BestOfNRecipe, measures: dict[str, Measure]) -> list[Fact]:
     """By whose judgement, and the cost."""
     calls, tokens = measures["teacher_calls"].value, measures["tokens"].value
     learned, asked = measures["trained"].value, measures["prompts"].value
-    said = "answers scored to pick the best"
+    judge, said = recipe.evaluate.headline, "answers scored to pick the best"
     if recipe.scorer == "student":
         said = "none to pick: the student does. Checks on dev and test prompts come on top"
     return [
-        Fact(title="Judged by", value=recipe.evaluate.judge, text=JUDGES[recipe.evaluate.judge]),
+        Fact(title="Judged by", value=judge, text=JUDGES[judge]),
         Fact(title="Teacher calls", value=f"{calls:,.0f}", text=said),
         Fact(
             title="Answer tokens",

@@ -9,6 +9,7 @@ from data.recipes.names import from_world, models
 from data.recipes.recipe import SMALL, WORLD, PromptsConfig, RunRecipe, StudentTraining
 from data.store.artifacts import Artifact
 from flows.bootstrap import World, bootstrap
+from flows.judging import judge_of
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts
 from flows.preflight.prompts import held_out_sizes
@@ -32,7 +33,9 @@ def gather(run: Run, recipe: AlignRecipe) -> Parts:
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=ready(recipe.student, recipe.seed, student, replay) if student else None,
-        teacher=found["teacher.model"],
+        teacher=judge_of(
+            run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
+        ),
         pool=pool,
         dev=dev,
         test=test,

@@ -5,6 +5,7 @@ The first half, from prompts to preferences, is in `flows.loop.label`.
 
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
+from flows.judging import rewards_of
 from flows.loop import shortfall
 from flows.loop.label import label
 from flows.loop.recipe import AlignRecipe
@@ -53,11 +54,14 @@ def answer(
         stream=held_out,
         seed=recipe.seed,
     )
-    rewards = score.as_(held_out, title=scoring, measures=measures)(
-        model=parts.teacher,
+    rewards = rewards_of(
+        parts.teacher,
         prompts=prompts,
         completions=completions,
         max_length=recipe.max_length,
+        role=held_out,
+        title=scoring,
+        measures=measures,
     )
     return Answers(completions, rewards)
 
@@ -192,7 +196,7 @@ def judge(
             policy=test.completions,
             base_rewards=base.rewards,
             policy_rewards=test.rewards,
-            judge=recipe.evaluate.judge,
+            judge=recipe.evaluate.headline,
         ),
         drift=drift.as_("", measures=True)(
             prompts=parts.test,
@@ -264,7 +268,7 @@ def align_round(
         judged=judge(run, recipe, parts, state, tuned, number) if evaluated else None,
         agreement=measured,
         precision=precision.as_("", measures=True)(preferences=labelled.preferences)
-        if recipe.evaluate.judge == "oracle"
+        if recipe.evaluate.headline == "oracle"
         else None,
     )
     return following(recipe, state, outcome), outcome

@@ -108,7 +108,7 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
             judged.evaluation,
             samples=recipe.evaluate.bootstrap_samples,
             seed=recipe.seed,
-            judge=recipe.evaluate.judge,
+            judge=recipe.evaluate.headline,
         )
         if judged
         else None,
