@@ -5,7 +5,7 @@
 Writes into FOLDER (.real): links to the models inside the packages of the extra `real`,
 SmolLM2-135M-Instruct as `smollm2.gguf` and all-MiniLM-L6-v2 as the folder `minilm`; and `prompts/`,
 the generated prompts (`python -m data.instructed`). Where there is a file of IFEval's prompts,
-`--ifeval FILE` (JSON Lines, `.gz` or not) links it as `prompts/ifeval.jsonl`. Nothing is downloaded.
+`--ifeval FILE` (JSON Lines, `.gz` or not) it is put beside them. Nothing is downloaded.
 """
 
 import argparse

@@ -33,6 +33,7 @@ from models.checkpoints import (
     weight_files,
     weight_shapes,
 )
+from models.gguf import gguf_file
 from tasks.running import machine
 
 _TOKEN_BYTES = 10  # of a completion's token in the store: its id and its text
@@ -52,6 +53,7 @@ class ModelFacts:
     context: int | None
     reads: str  # "chat template", "text pair"
     template: str | None = None  # that the recipe gives it
+    imported: str | None = None  # the GGUF file that it was made of
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def _facts(named: Naming, path: Path) -> ModelFacts:
         context=context_length(path, name),
         reads=reads,
         template=template_of(named.section),
+        imported=str(file) if (file := gguf_file(Path(named.value), name)) else None,
     )
 
 
