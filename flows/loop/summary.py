@@ -7,9 +7,9 @@ from data.matrix import by_axis
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
-from flows.derived import policy_summary
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Judged, Labelled, Outcome, Stopped
+from flows.win_rates import policy_summary
 from models.drift import distinct_2
 
 
@@ -48,8 +48,10 @@ def mean_reward(scores: Artifact) -> float:
     return float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
 
 
-def mean_score(evaluation: Artifact, side: str) -> float:
-    """Of the "base" or "policy" answers the judge could read."""
+def mean_score(evaluation: Artifact, side: str) -> float | None:
+    """Of the "base" or "policy" answers the judge could read; None: it only compares answers."""
+    if f"{side}_judged" not in evaluation.meta:
+        return None
     total, judged = (evaluation.meta[f"{side}_{name}"] for name in ("total_score", "judged"))
     return float(total / max(1, judged))
 
@@ -79,7 +81,7 @@ def drift_summary(judged: Judged) -> Drift:
         distinct_2=drift["distinct_2"],
         student_reward=mean_reward(student) if student else None,
         teacher_reward=mean_reward(judged.policy.rewards),
-        judge_score=mean_score(judged.evaluation, "policy"),
+        judge_score=mean_score(judged.evaluations[0], "policy"),
     )
 
 
@@ -105,10 +107,10 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
         student=student_summary(outcome),
         policy=policy_summary(
             store,
-            judged.evaluation,
+            judged.evaluations,
             samples=recipe.evaluate.bootstrap_samples,
             seed=recipe.seed,
-            judge=recipe.evaluate.judge,
+            judges=recipe.evaluate.judges,
         )
         if judged
         else None,
@@ -145,9 +147,11 @@ def labelled_ledger(labelled: Labelled) -> Ledger:
 def base_summary(store: Store, judged: Judged) -> dict[str, float]:
     """Fields of `Drift` for the base policy, as far as they are measured."""
     base = judged.base.completions
-    answers = store.table(judged.evaluation)["base_completion"].to_pylist()
+    first = judged.evaluations[0]
+    answers = store.table(first)["base_completion"].to_pylist()
+    score = mean_score(first, "base")
     return {
-        "judge_score": mean_score(judged.evaluation, "base"),
+        **({} if score is None else {"judge_score": score}),
         "teacher_reward": mean_reward(judged.base.rewards),
         "mean_tokens": base.meta["tokens"] / base.meta["generated"],
         "distinct_2": distinct_2(answers),
