@@ -40,6 +40,28 @@ SCORES = pa.schema(
     ]
 )
 
+# Other columns of a prompt file, for the reward functions that read them. A table of its own, so
+# that a function that reads one more leaves prompts and answers what they are.
+PROMPT_COLUMNS = pa.schema(
+    [
+        ("content", pa.string()),  # `data.readers.prompts.content_of` the messages
+        ("columns", pa.string()),  # JSON of an object: values by column, those that are there
+    ]
+)
+
+# What a judge that compares says of two completions of a prompt, asked in both orders.
+VERDICTS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("left_id", pa.string()),
+        ("right_id", pa.string()),
+        ("outcome", pa.float64()),  # of the left one: 1 win, 0.5 tie, 0 loss; null: no verdict
+        ("margin", pa.float64()),  # for the left one, in [-1, 1] or in nats; null: none known
+        ("left_first", pa.string()),  # what the judge wrote with the left one shown first
+        ("right_first", pa.string()),  # and with the right one shown first
+    ]
+)
+
 # Two completions of a prompt in a presumed order, before the labeller has seen them: the
 # student's best and worst, or answers of two cells of the model matrix (then without rewards).
 MINED = pa.schema(
@@ -165,6 +187,8 @@ TABLES = {
     "prompts": PROMPTS,
     "completions": COMPLETIONS,
     "scores": SCORES,
+    "prompt_columns": PROMPT_COLUMNS,
+    "verdicts": VERDICTS,
     "mined": MINED,
     "preferences": PREFERENCES,
     "demonstrations": DEMONSTRATIONS,

@@ -121,6 +121,8 @@ def field_rows(key: str, field: FieldInfo) -> Iterator[Row]:
             if name != "weight":
                 yield from field_rows(f"{key}.{name}", inner_field)
     else:
+        if any(one is str for one in get_args(field.annotation)):  # a name, or the section
+            yield key, default(field), meaning(field)
         for name, inner_field in members[0].model_fields.items():
             yield from field_rows(f"{key}.{name}", inner_field)
 

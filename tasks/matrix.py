@@ -216,12 +216,16 @@ def pointwise(
         for side in ("best", "worst")
     }
     scores = score_rows(ctx, judge, list(answers.values()), max_length)
-    rewards = dict(zip(answers, scores, strict=True))
+    return margins(pairs, dict(zip(answers, scores, strict=True))), len(answers)
+
+
+def margins(pairs: pa.Table, rewards: Mapping[str, float | None]) -> list[Odds | None]:
+    """Of each pair, best minus worst, the same in both orders; None where one has no reward."""
     odds: list[Odds | None] = []
-    for row in rows:
+    for row in pairs.select(["best_id", "worst_id"]).to_pylist():
         best, worst = rewards[row["best_id"]], rewards[row["worst_id"]]
         odds.append(None if best is None or worst is None else (best - worst, best - worst))
-    return odds, len(answers)
+    return odds
 
 
 def pairwise(ctx: Context, judge: Model, pairs: pa.Table, prompts: pa.Table) -> list[Odds | None]:

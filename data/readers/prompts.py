@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +55,7 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
     messages, up to white space around each; all are counted. Raises InputError with file and line
     for what cannot be a prompt.
     """
-    rows, name = _source(path)
+    rows, name = source_rows(path)
     # Arrow's texts, not Python's: those of 200,000 rows would take more than the prompts.
     done: list[pa.RecordBatch] = []
     where: list[pa.Array] = []
@@ -66,7 +66,7 @@ def read_prompt_file(path: str | Path, dataset_name: str | None = None) -> Promp
     counts = {"read": 0, "kept": 0, "duplicate": 0}
     for place, row in rows:
         counts["read"] += 1
-        prompt, mended = _prompt(row, place, dataset_name or name)
+        prompt, mended = prompt_of(row, place, dataset_name or name)
         for what in mended:
             counts[what] = counts.get(what, 0) + 1
         content = bytes.fromhex(content_of(prompt["messages"]).removeprefix("sha256:"))
@@ -229,7 +229,7 @@ def _message(item: Any, place: str, field: str) -> dict[str, str]:
     return {"role": role, "content": check_text(content, place, f"{field} content")}
 
 
-def _prompt(row: dict[str, Any], place: str, dataset: str) -> tuple[dict[str, Any], list[str]]:
+def prompt_of(row: dict[str, Any], place: str, dataset: str) -> tuple[dict[str, Any], list[str]]:
     """A row of PROMPTS, and what was left out of it: "answer_dropped", "empty_system"."""
     field, value = _field(row, place)
     mended = []
@@ -296,12 +296,12 @@ def _trimmed(messages: Messages) -> list[tuple[str, str]]:
     return [(message["role"], message["content"].strip()) for message in messages]
 
 
-def _source(path: str | Path) -> tuple[Iterable[Row], str]:
-    """The rows behind a path or `datasets` id, and a name for them."""
+def source_rows(path: str | Path, columns: Sequence[str] = ()) -> tuple[Iterable[Row], str]:
+    """The rows behind a path or `datasets` id, with these columns too, and a name for them."""
     text = str(path)
     found = _DATASET_ID.fullmatch(text)
     if looks_like_file(text) or found is None:
-        return read_rows(text, _COLUMNS), Path(text).name.split(".")[0] or "prompts"
+        return read_rows(text, (*_COLUMNS, *columns)), Path(text).name.split(".")[0] or "prompts"
     rows = _dataset_rows(found["name"], found["split"] or "train", found["revision"])
     return rows, found["name"]
 

@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from data.recipes.config import NONE, SMALL, WORLD, Config
+from data.recipes.judges import Endpoint, RewardFunctions, Word, spelt
+from data.reward_functions import SHIPPED
 
 Kind = Literal[
     "policy",  # a language model that answers
     "judge",  # a language model that names the better of two answers
     "reward model",  # a sequence classifier with one label
     "student",  # a reward model that a run may give a head, and train
+    "any judge",  # by the grammar of `data.recipes.judges`; its namings are of the next four kinds
+    "scorer",  # a reward model, or a language model that judges: its config.json tells which
+    "shipped",  # a reward function of this project
+    "endpoint",  # a language model behind OPENAI_BASE_URL
     "prompts",  # a file, or a data set of `datasets`
     "preferences",  # a file of pairs
     "answers",  # a file of recorded answers
@@ -22,7 +28,7 @@ Kind = Literal[
     "code",  # FILE.py:FUNCTION
     "logs",  # files of recorded completions and judgments: a section
 ]
-MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student")
+MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student", "scorer")
 WRITERS: tuple[Kind, ...] = ("policy", "judge")  # write answers or words; the others only read
 
 
@@ -88,7 +94,9 @@ def _walk(section: Config, place: str) -> Iterator[Naming]:
     for name, field in type(section).model_fields.items():
         value, where = getattr(section, name), f"{place}{name}"
         mark = next((one for one in field.metadata if isinstance(one, Names)), None)
-        if mark:
+        if mark and mark.kind == "any judge":
+            yield from _judges(where, value, mark, section)
+        elif mark:
             if value is not None:
                 called = getattr(section, "called", where)
                 yield Naming(called, value, mark.kind, mark.words, section)
@@ -100,7 +108,21 @@ def _walk(section: Config, place: str) -> Iterator[Naming]:
                     yield from _walk(item, f"{where}.")
 
 
-def file_and_function(name: str) -> tuple[str, str] | None:
-    """FILE.py and FUNCTION of `FILE.py:FUNCTION`; None: it is not of that form."""
-    path, found, function = name.rpartition(".py:")
-    return (f"{path}.py", function) if found and path and function.isidentifier() else None
+def _judges(where: str, value: Any, mark: Names, section: Config) -> Iterator[Naming]:
+    """Everything that a judge, or each judge of a list, names; of a list by its place in it."""
+    parts = value if isinstance(value, tuple) else (value,)
+    for number, part in enumerate(parts):
+        name = part if isinstance(part, str) else part.function
+        field = f"{where}.{number}" if isinstance(value, tuple) else where
+        yield Naming(field, name, _kind_of_judge(name, mark.words), mark.words, section)
+
+
+def _kind_of_judge(name: str, words: tuple[str, ...]) -> Kind:
+    match spelt(name, words):
+        case Word():
+            return "scorer" if name == WORLD else "any judge"
+        case RewardFunctions():
+            return "shipped" if name in SHIPPED else "code"
+        case Endpoint():
+            return "endpoint"
+    return "scorer"

@@ -9,18 +9,19 @@ from data.store.artifacts import Artifact
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome, State
 from flows.best_of_n.told import told
+from flows.evaluations import evaluations, judges_of
+from flows.judging import judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, own_prompts, templated
 from flows.loop.round import answer
 from flows.loop.state import Parts
 from flows.result import Made, Result
-from tasks.evaluate import drift, evaluate
+from tasks.evaluate import drift
 from tasks.fine_tune import fine_tune
 from tasks.gate import gate
 from tasks.generate import generate
 from tasks.pick import pick
 from tasks.running.subflow import subflow
-from tasks.score import score
 from tasks.select import select
 from tasks.stage import Run
 
@@ -30,10 +31,14 @@ def gather(run: Run, recipe: BestOfNRecipe) -> Parts:
     prompts = own_prompts(run, recipe.prompts, recipe.seed)
     found, world = models_of(run, recipe)
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
+    teacher = judge_of(
+        run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
+    )
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=found["student.model"] if recipe.scorer == "student" else None,
-        teacher=found["teacher.model"],
+        teacher=teacher,
+        judges=judges_of(run, recipe, teacher, found),
         pool=pool,
         dev=dev,
         test=test,
@@ -51,14 +56,7 @@ def judge(
     test = answer(run, recipe, parts, policy, "test", number)
     return Judged(
         gate=gate(before=previous.rewards, after=candidate.rewards, config=recipe.gate),
-        evaluation=evaluate.as_("", measures=True)(
-            prompts=parts.test,
-            base=base.completions,
-            policy=test.completions,
-            base_rewards=base.rewards,
-            policy_rewards=test.rewards,
-            judge=recipe.evaluate.judge,
-        ),
+        evaluations=evaluations(recipe, parts, base, test, number),
         drift=drift.as_("", measures=True)(
             prompts=parts.test, completions=test.completions, policy=policy, base=parts.policy
         ),
@@ -84,8 +82,8 @@ def learn_from_best(
         stream=f"round-{number}",
         seed=recipe.seed,
     )
-    scores = score(
-        model=parts.student or parts.teacher,
+    scores = rewards_of(
+        parts.student or parts.teacher,
         prompts=asked,
         completions=completions,
         max_length=recipe.max_length,

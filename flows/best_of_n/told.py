@@ -12,12 +12,11 @@ from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome
 from flows.loop import sections as shared
 from flows.loop.measures import DRIFT
-from flows.loop.summary import mean_reward, mean_score
+from flows.loop.summary import base_summary, mean_reward, mean_score
 from flows.loop.told import few_prompts
 from flows.loop.wording import adoption
 from flows.result import Result
 from flows.win_rates import policy_summary
-from models.drift import distinct_2
 from reports.text import interval, percent
 
 Number = float | None
@@ -86,17 +85,17 @@ def judgements(rates: Rates, done: Sequence[Outcome]) -> list[judges_told.Judged
 
 def verdict(
     recipe: BestOfNRecipe, rates: Rates, found: Final | None, rate: Measure | None
-) -> Verdict | None:
+) -> Verdict:
     """By whom the result is judged, and what further judges say; the rest is the measure's."""
     if rate is None or rate.round is None:
-        return None
+        return Verdict()
     config = recipe.model_dump(mode="json")
     by = judges_told.by_whom(rate.judge, config, part(recipe))
     refused = "" if rate.kept else ", not adopted"
     line = f"Win rate over the base: {percent(rate.value)} ({interval(rate.ci95)}), judged by {by}"
     return Verdict(
         kind=rate.means,
-        label=f"win rate over the base policy, ties counting half, judged by {by}{refused}",
+        label=f"win rate over the base policy, judged by {by}, ties counting half{refused}",
         line=f"{line}, round {rate.round}{refused}",
         meaning=judges_told.meaning(rate, found or rates[rate.round], config),
     )
@@ -139,11 +138,11 @@ def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> d
     return found
 
 
-def _judged_by(of: Callable[[Judged], float]) -> Callable[[Outcome], Number]:
+def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:
     return lambda one: of(one.judged) if one.judged else None
 
 
-OF_DRIFT: dict[str, Callable[[Judged], float]] = {  # titles and units: DRIFT
+OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
     "kl_to_base": lambda x: float(x.drift.meta["kl_to_base"]),
     "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
     "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
@@ -157,15 +156,7 @@ def base_values(store: Store, done: Sequence[Outcome]) -> dict[str, float]:
     judged = next((one.judged for one in done if one.judged), None)
     if judged is None:
         return {}
-    base = judged.base.completions
-    answers = store.table(judged.evaluations[0])["base_completion"].to_pylist()
-    return {
-        "kl_to_base": 0.0,
-        "mean_tokens": base.meta["tokens"] / base.meta["generated"],
-        "distinct_2": distinct_2(answers),
-        "teacher_reward": mean_reward(judged.base.rewards),
-        "judge_score": mean_score(judged.evaluations[0], "base"),
-    }
+    return {"kl_to_base": 0.0, **base_summary(store, judged.base, judged.evaluations[0])}
 
 
 def _add(found: dict[str, Measure], name: str, measure: Measure | None) -> None:
@@ -218,12 +209,8 @@ def sections(
     judged = [one for one in done if one.judged]
     if judged:
         one = (kept(done) or judged)[-1]
-        by_judge = judges_told.section(rates[one.number])
-        made += [
-            judges_told.datasets(rates[one.number]),
-            *[by_judge] * bool(by_judge),
-            answers(one),
-        ]
+        rate = rates[one.number]
+        made += [judges_told.datasets(rate), *judges_told.section(rate), answers(one)]
     made.append(ledger(recipe, done))
     if judged:
         drift = shared.drift(measures, [], length_known=True)

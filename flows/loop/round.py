@@ -3,8 +3,11 @@
 The first half, from prompts to preferences, is in `flows.loop.label`.
 """
 
+from data.recipes.judges import ORACLE
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
+from flows.evaluations import evaluations
+from flows.judging import rewards_of
 from flows.loop import shortfall
 from flows.loop.label import label
 from flows.loop.recipe import AlignRecipe
@@ -22,7 +25,7 @@ from flows.loop.state import (
 )
 from flows.loop.summary import labelled_ledger
 from tasks.distill import distill
-from tasks.evaluate import drift, evaluate, precision
+from tasks.evaluate import drift, precision
 from tasks.gate import agreement, gate
 from tasks.generate import generate
 from tasks.optimize import average, optimize, reference, sample_earlier
@@ -53,11 +56,14 @@ def answer(
         stream=held_out,
         seed=recipe.seed,
     )
-    rewards = score.as_(held_out, title=scoring, measures=measures)(
-        model=parts.teacher,
+    rewards = rewards_of(
+        parts.teacher,
         prompts=prompts,
         completions=completions,
         max_length=recipe.max_length,
+        role=held_out,
+        title=scoring,
+        measures=measures,
     )
     return Answers(completions, rewards)
 
@@ -186,14 +192,7 @@ def judge(
     student = tuned.student or state.student
     return Judged(
         gate=verdict,
-        evaluation=evaluate.as_("", measures=True)(
-            prompts=parts.test,
-            base=base.completions,
-            policy=test.completions,
-            base_rewards=base.rewards,
-            policy_rewards=test.rewards,
-            judge=recipe.evaluate.judge,
-        ),
+        evaluations=evaluations(recipe, parts, base, test, number),
         drift=drift.as_("", measures=True)(
             prompts=parts.test,
             completions=test.completions,
@@ -264,7 +263,7 @@ def align_round(
         judged=judge(run, recipe, parts, state, tuned, number) if evaluated else None,
         agreement=measured,
         precision=precision.as_("", measures=True)(preferences=labelled.preferences)
-        if recipe.evaluate.judge == "oracle"
+        if ORACLE in recipe.evaluate.judges
         else None,
     )
     return following(recipe, state, outcome), outcome

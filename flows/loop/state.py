@@ -5,6 +5,7 @@ from typing import Protocol
 
 from data.recipes.recipe import DecodingConfig, EvaluateConfig
 from data.store.artifacts import Artifact
+from flows.judging import Judge
 from tasks.stage import Model
 
 
@@ -27,7 +28,8 @@ class Parts:
 
     policy: Model
     student: Model | None
-    teacher: Model
+    teacher: Judge
+    judges: tuple[Judge | None, ...]  # of the evaluation; None: the oracle
     pool: Artifact
     dev: Artifact
     test: Artifact

@@ -8,7 +8,7 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
 from flows.loop.recipe import AlignRecipe
-from flows.loop.state import Judged, Labelled, Outcome, Stopped
+from flows.loop.state import Answers, Judged, Labelled, Outcome, Stopped
 from flows.win_rates import policy_summary
 from models.drift import distinct_2
 
@@ -144,15 +144,18 @@ def labelled_ledger(labelled: Labelled) -> Ledger:
     )
 
 
-def base_summary(store: Store, judged: Judged) -> dict[str, float]:
-    """Fields of `Drift` for the base policy, as far as they are measured."""
-    base = judged.base.completions
-    first = judged.evaluations[0]
-    answers = store.table(first)["base_completion"].to_pylist()
-    score = mean_score(first, "base")
+def base_summary(store: Store, base: Answers, evaluation: Artifact) -> dict[str, float]:
+    """Fields of `Drift` for the base policy, as far as they are measured.
+
+    Args:
+        base: To the test prompts.
+        evaluation: EVALUATION of these by the first judge.
+    """
+    answers = store.table(evaluation)["base_completion"].to_pylist()
+    counts, score = base.completions.meta, mean_score(evaluation, "base")
     return {
         **({} if score is None else {"judge_score": score}),
-        "teacher_reward": mean_reward(judged.base.rewards),
-        "mean_tokens": base.meta["tokens"] / base.meta["generated"],
+        "teacher_reward": mean_reward(base.rewards),
+        "mean_tokens": counts["tokens"] / counts["generated"],
         "distinct_2": distinct_2(answers),
     }

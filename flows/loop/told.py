@@ -172,7 +172,7 @@ def verdict(
     return Verdict(
         kind=rate.means,
         title=titles[rate.means],
-        label=f"win rate over the base policy, ties counting half, judged by {by}",
+        label=f"win rate over the base policy, judged by {by}, ties counting half",
         text=" ".join([_won(rate, entry, by), *judges_told.sentences(judged)]),
         line=line,
         meaning=meaning,

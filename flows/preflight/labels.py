@@ -10,8 +10,9 @@ from pathlib import Path
 from data.errors import InputError
 from data.files import check_regular
 from data.paths import named_path
-from data.recipes.names import file_and_function, references
+from data.recipes.names import references
 from data.recipes.recipe import RunRecipe
+from data.source_code import file_and_function
 
 
 def check_own_code(recipe: RunRecipe) -> None:

@@ -6,6 +6,7 @@ needs files alone, and the reading of all weights last.
 
 import gc
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from data.paths import is_url, named_path
 from data.readers.hub import quiet_hub
 from data.readers.prompts import Messages
 from data.readers.seen import Prompt, Prompts
-from data.recipes.names import MODELS, Naming, references
+from data.recipes.names import MODELS, Kind, Naming, references
 from data.recipes.recipe import RunRecipe, TrainConfig
 from flows.preflight.findings import Findings
 from flows.preflight.heads import check_student, head_note
@@ -37,6 +38,7 @@ from models.checkpoints import (
     check_targets,
     context_length,
     embedding_rows,
+    is_causal,
     lacks_head,
     position_padding,
     readable_length,
@@ -58,8 +60,20 @@ def own_models(recipe: RunRecipe) -> dict[str, Path]:
 
 
 def brought(recipe: RunRecipe) -> list[Naming]:
-    """The models the user brought, in the order of the recipe."""
-    return [one for one in references(recipe) if one.kind in MODELS]
+    """The models the user brought, in the order of the recipe; of a scorer, which it is."""
+    named = (one for one in references(recipe) if one.kind in MODELS)
+    return [one._replace(kind=scorer_kind(one)) if one.kind == "scorer" else one for one in named]
+
+
+def scorer_kind(named: Naming) -> Kind:
+    """Whether a folder judges as a language model or as a reward model, by its config.json.
+
+    The latter of one that cannot be read: what reads it next says what is wrong.
+    """
+    with suppress(InputError):
+        if is_causal(model_path(named.field, named.value), named.field):
+            return "judge"
+    return "reward model"
 
 
 def model_path(field: str, name: str) -> Path:
