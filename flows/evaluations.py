@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from data.recipes.judges import ORACLE, TEACHER
 from data.store.artifacts import Artifact
 from flows.judge_words import called, suffixes
-from flows.judging import Judge, judge_of, rewards_of
+from flows.judging import Judge, Speaker, judge_of, rewards_of, verdicts_of
 from flows.loop.state import Answers, Parts
 from flows.policy_recipe import PolicyRecipe
-from tasks.evaluate import evaluate
+from tasks.evaluate import evaluate, evaluate_by_verdicts
 from tasks.stage import Model, Run
 
 
@@ -57,8 +57,23 @@ def _evaluated(
     number: int,
 ) -> Artifact:
     name, judge, role = by
-    who = called(name)
+    who, title = called(name), f"evaluate {role}".strip()
     rewards = base.rewards, policy.rewards
+    if isinstance(judge, Speaker):
+        verdicts = verdicts_of(
+            judge,
+            prompts=parts.test,
+            left=policy.completions,
+            right=base.completions,
+            role=f"test {role}".strip(),
+            measures=True,
+        )
+        return evaluate_by_verdicts.as_(role, title=title, measures=True)(
+            prompts=parts.test,
+            base=base.completions,
+            policy=policy.completions,
+            verdicts=verdicts,
+        )
     if judge is not None and name != TEACHER:
         sides = (("base", base), (f"round {number}", policy))
         rewards = tuple(  # type: ignore[assignment]
@@ -73,7 +88,7 @@ def _evaluated(
             )
             for whose, answers in sides
         )
-    return evaluate.as_(role, title=f"evaluate {role}".strip(), measures=True)(
+    return evaluate.as_(role, title=title, measures=True)(
         prompts=parts.test,
         base=base.completions,
         policy=policy.completions,

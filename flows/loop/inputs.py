@@ -10,7 +10,7 @@ from data.recipes.recipe import SMALL, WORLD, PromptsConfig, RunRecipe, StudentT
 from data.store.artifacts import Artifact
 from flows.bootstrap import World, bootstrap
 from flows.evaluations import judges_of
-from flows.judging import judge_of
+from flows.judging import judge_of, speaker
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts
 from flows.preflight.prompts import held_out_sizes
@@ -30,7 +30,7 @@ def gather(run: Run, recipe: AlignRecipe) -> Parts:
     replay = own_replay(run, recipe) or (world.preferences if world else None)
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
     samplers = {cell.name: found.get(cell.called) for cell in recipe.cells}
-    student = found.get("student.model")
+    student, corrects = found.get("student.model"), "matrix.correction.judge"
     teacher = judge_of(
         run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
     )
@@ -44,7 +44,7 @@ def gather(run: Run, recipe: AlignRecipe) -> Parts:
         test=test,
         replay=replay,
         samplers={name: model for name, model in samplers.items() if model},
-        judge=run.outside.get("matrix.correction.judge"),
+        judge=speaker(run, corrects, run.outside[corrects]) if corrects in run.outside else None,
     )
 
 

@@ -7,10 +7,11 @@ from data.recipes.judges import ORACLE
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
 from flows.evaluations import evaluations
-from flows.judging import rewards_of
+from flows.judging import agreeing, gated, is_pairwise, rewards_of
 from flows.loop import shortfall
 from flows.loop.label import label
 from flows.loop.recipe import AlignRecipe
+from flows.loop.reward_figures import failures, labelled_meta
 from flows.loop.state import (
     Agreement,
     Answers,
@@ -26,7 +27,6 @@ from flows.loop.state import (
 from flows.loop.summary import labelled_ledger
 from tasks.distill import distill
 from tasks.evaluate import drift, precision
-from tasks.gate import agreement, gate
 from tasks.generate import generate
 from tasks.optimize import average, optimize, reference, sample_earlier
 from tasks.running.subflow import subflow
@@ -56,6 +56,8 @@ def answer(
         stream=held_out,
         seed=recipe.seed,
     )
+    if is_pairwise(parts.teacher):
+        return Answers(completions, None)
     rewards = rewards_of(
         parts.teacher,
         prompts=prompts,
@@ -78,11 +80,14 @@ def student_agreement(
         completions=answers.completions,
         max_length=recipe.max_length,
     )
-    return agreement.as_(when, title=f"agreement ({when})")(
+    return agreeing(
+        parts.teacher,
+        prompts=parts.dev,
         completions=answers.completions,
+        rewards=answers.rewards,
         student=scores,
-        judge=answers.rewards,
         min_margin=recipe.teacher.min_margin,
+        when=when,
     )
 
 
@@ -143,6 +148,8 @@ def stopped(
         reused: Of these, pairs of earlier rounds.
     """
     counts = labelled_ledger(labelled)
+    for line in failures(labelled_meta(labelled)):
+        run.progress.note(line)
     if not pairs:
         return Stopped(number, labelled, f"round {number}: {shortfall.reason(counts, recipe)}")
     run.progress.note(shortfall.mined_line(counts, recipe))
@@ -186,7 +193,7 @@ def judge(
     policy = tuned.policy
     previous = answer(run, recipe, parts, state.policy, "dev", state.adopted)
     candidate = answer(run, recipe, parts, policy, "dev", number)
-    verdict = gate(before=previous.rewards, after=candidate.rewards, config=recipe.gate)
+    verdict = gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both)
     base = answer(run, recipe, parts, parts.policy, "test")
     test = answer(run, recipe, parts, policy, "test", number)
     student = tuned.student or state.student

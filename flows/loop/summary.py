@@ -8,6 +8,7 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
 from flows.loop.recipe import AlignRecipe
+from flows.loop.reward_figures import function_rewards, labelled_meta
 from flows.loop.state import Answers, Judged, Labelled, Outcome, Stopped
 from flows.win_rates import policy_summary
 from models.drift import distinct_2
@@ -24,7 +25,7 @@ def ledger(
     retokenized: int = 0,
 ) -> Ledger:
     """What became of every completion, prompt and pair of a round; it adds up."""
-    counts: dict[str, Any] = {"asked": asked.rows}
+    counts: dict[str, Any] = {"asked": asked.rows, "unparsable": 0}
     counts |= {"generated": sum(table.rows or 0 for table in completions)}
     counts |= mined.meta | preferences.meta
     counts |= {"too_long": too_long, "reused": reused, "retokenized": retokenized}
@@ -43,17 +44,19 @@ def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict
     }
 
 
-def mean_reward(scores: Artifact) -> float:
-    """Of the completions the model could read."""
-    return float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
+def mean_reward(scores: Artifact | None) -> float | None:
+    """Of the completions the model could read; None: it only compares, and scores none."""
+    return (
+        None
+        if scores is None
+        else float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
+    )
 
 
 def mean_score(evaluation: Artifact, side: str) -> float | None:
-    """Of the "base" or "policy" answers the judge could read; None: it only compares answers."""
-    if f"{side}_judged" not in evaluation.meta:
-        return None
+    """Of the "base" or "policy" answers the judge could read; None: it only compares, or none."""
     total, judged = (evaluation.meta[f"{side}_{name}"] for name in ("total_score", "judged"))
-    return float(total / max(1, judged))
+    return float(total / judged) if judged else None
 
 
 def student_summary(outcome: Outcome) -> StudentSummary:
@@ -117,6 +120,11 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
         drift=drift_summary(judged) if judged else None,
         matrix=axis_summaries(labelled.preferences) if recipe.matrix else {},
         gate=Gate(**judged.gate.meta) if judged else None,
+        functions=function_rewards(
+            labelled_meta(labelled),
+            judged.base.rewards if judged else None,
+            judged.policy.rewards if judged else None,
+        ),
         adopted=outcome.adopted,
         tokens=labelled.tokens,
     )
@@ -133,6 +141,7 @@ def stopped_summary(outcome: Stopped) -> Round:
         student=StudentSummary(),
         adopted=False,
         tokens=outcome.labelled.tokens,
+        functions=function_rewards(labelled_meta(outcome.labelled), None, None),
         stopped=outcome.reason,
     )
 
@@ -153,9 +162,10 @@ def base_summary(store: Store, base: Answers, evaluation: Artifact) -> dict[str,
     """
     answers = store.table(evaluation)["base_completion"].to_pylist()
     counts, score = base.completions.meta, mean_score(evaluation, "base")
+    reward = mean_reward(base.rewards)
     return {
         **({} if score is None else {"judge_score": score}),
-        "teacher_reward": mean_reward(base.rewards),
+        **({} if reward is None else {"teacher_reward": reward}),
         "mean_tokens": counts["tokens"] / counts["generated"],
         "distinct_2": distinct_2(answers),
     }
