@@ -183,8 +183,8 @@ def _counted(counts: dict[str, Any]) -> list[str]:
         lines.append(
             f"Asked {counts['judge_calls']:,} times: {counts['judge_prompt_tokens']:,} tokens "
             f"read, {counts['judge_completion_tokens']:,} written. Pairs without a verdict that "
-            f"can be read: {counts['unparsable']:,}; too long: {counts['too_long']:,}; kept out by the "
-            f"server: {counts['refused']:,}."
+            f"can be read: {counts['unparsable']:,}; too long: {counts['too_long']:,}; kept out by "
+            f"the server: {counts['refused']:,}."
         )
     return lines
 
