@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, render_prompt
 from models.checkpoints import context_length
@@ -33,11 +32,6 @@ def write(
     Raises:
         InputError: the engine is not installed, or the model cannot write.
     """
-    if engine == "openai":
-        raise InputError(
-            "asking.verdict: the engine openai serves the policy and no judge beside it; leave "
-            "asking.verdict out, or name the judge openai:MODEL"
-        )
     tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
     limit = context_length(model_dir, "judge") or _UNLIMITED
     prompts = [render_prompt(tokenizer, question) for question in questions]
