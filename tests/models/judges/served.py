@@ -16,6 +16,7 @@ Upstream = Callable[[str, dict[str, Any]], tuple[int, bytes]]  # path and body o
 # Harm that is done to one request each.
 DROP, SLOW, CUT, GARBAGE, NO_CHOICE = "drop", "slow", "cut", "garbage", "no choice"
 RETRY = "429 with Retry-After"
+BABBLE, SHORT = "babble", "short"  # a reply without a verdict; one that is cut off
 HARM = (500, DROP, 503, SLOW, RETRY, CUT, GARBAGE, NO_CHOICE, 502, 429)
 
 
@@ -73,6 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self.answer(200, b"<html>gateway</html>")
         if harm == NO_CHOICE:
             return self.answer(200, b'{"choices": []}')
+        if harm == BABBLE:
+            return self.answer(*completion("Verdict: both"))
+        if harm == SHORT:
+            return self.answer(*completion("Verdict: A", "length"))
         status, content = self.server.upstream(self.path, body)
         if harm == CUT:
             content = content[: len(content) // 2]
