@@ -9,16 +9,15 @@ from data.store.artifacts import Artifact
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome, State
 from flows.best_of_n.told import told
-from flows.judging import judge_of, rewards_of
+from flows.judging import gated, judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, own_prompts, templated
 from flows.loop.reward_figures import failures, names
-from flows.loop.round import answer
+from flows.loop.round import answer, evaluated
 from flows.loop.state import Parts
 from flows.result import Made, Result
-from tasks.evaluate import drift, evaluate
+from tasks.evaluate import drift
 from tasks.fine_tune import fine_tune
-from tasks.gate import gate
 from tasks.generate import generate
 from tasks.pick import pick
 from tasks.running.subflow import subflow
@@ -53,15 +52,8 @@ def judge(
     base = answer(run, recipe, parts, parts.policy, "test")
     test = answer(run, recipe, parts, policy, "test", number)
     return Judged(
-        gate=gate(before=previous.rewards, after=candidate.rewards, config=recipe.gate),
-        evaluation=evaluate.as_("", measures=True)(
-            prompts=parts.test,
-            base=base.completions,
-            policy=test.completions,
-            base_rewards=base.rewards,
-            policy_rewards=test.rewards,
-            judge=recipe.evaluate.headline,
-        ),
+        gate=gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both),
+        evaluation=evaluated(recipe, parts, base, test),
         drift=drift.as_("", measures=True)(
             prompts=parts.test, completions=test.completions, policy=policy, base=parts.policy
         ),

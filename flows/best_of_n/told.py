@@ -131,11 +131,11 @@ def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> d
     return found
 
 
-def _judged_by(of: Callable[[Judged], float]) -> Callable[[Outcome], Number]:
+def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:
     return lambda one: of(one.judged) if one.judged else None
 
 
-OF_DRIFT: dict[str, Callable[[Judged], float]] = {  # titles and units: DRIFT
+OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
     "kl_to_base": lambda x: float(x.drift.meta["kl_to_base"]),
     "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
     "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
@@ -149,14 +149,14 @@ def base_values(store: Store, done: Sequence[Outcome]) -> dict[str, float]:
     judged = next((one.judged for one in done if one.judged), None)
     if judged is None:
         return {}
-    base = judged.base.completions
+    base, reward = judged.base.completions, mean_reward(judged.base.rewards)
     answers = store.table(judged.evaluation)["base_completion"].to_pylist()
     return {
         "kl_to_base": 0.0,
         "mean_tokens": base.meta["tokens"] / base.meta["generated"],
         "distinct_2": distinct_2(answers),
-        "teacher_reward": mean_reward(judged.base.rewards),
         "judge_score": mean_score(judged.evaluation, "base"),
+        **({} if reward is None else {"teacher_reward": reward}),
     }
 
 

@@ -179,6 +179,8 @@ def _teacher_exploited(seen: Seen) -> str:
     if not (before and before.drift and entry.drift and entry.policy):
         return ""
     judge, old, new = entry.policy.judge, before.drift, entry.drift
+    if old.teacher_reward is None or new.teacher_reward is None:  # it only compares
+        return ""
     if judge == "teacher" or new.teacher_reward <= old.teacher_reward:
         return ""
     gained = old.judge_score - seen.base.get("judge_score", old.judge_score)
@@ -197,6 +199,8 @@ def _student_exploited(seen: Seen) -> str:
         return ""
     old, new = seen.before.drift, seen.entry.drift
     if old.student_reward is None or new.student_reward is None:
+        return ""
+    if old.teacher_reward is None or new.teacher_reward is None:  # it only compares
         return ""
     if new.student_reward <= old.student_reward or new.teacher_reward > old.teacher_reward:
         return ""

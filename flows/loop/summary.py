@@ -25,7 +25,7 @@ def ledger(
     retokenized: int = 0,
 ) -> Ledger:
     """What became of every completion, prompt and pair of a round; it adds up."""
-    counts: dict[str, Any] = {"asked": asked.rows}
+    counts: dict[str, Any] = {"asked": asked.rows, "unparsable": 0}
     counts |= {"generated": sum(table.rows or 0 for table in completions)}
     counts |= mined.meta | preferences.meta
     counts |= {"too_long": too_long, "reused": reused, "retokenized": retokenized}
@@ -44,9 +44,13 @@ def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict
     }
 
 
-def mean_reward(scores: Artifact) -> float:
-    """Of the completions the model could read."""
-    return float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
+def mean_reward(scores: Artifact | None) -> float | None:
+    """Of the completions the model could read; None: it only compares, and scores none."""
+    return (
+        None
+        if scores is None
+        else float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
+    )
 
 
 def mean_score(evaluation: Artifact, side: str) -> float:
@@ -153,9 +157,10 @@ def base_summary(store: Store, judged: Judged) -> dict[str, float]:
     """Fields of `Drift` for the base policy, as far as they are measured."""
     base = judged.base.completions
     answers = store.table(judged.evaluation)["base_completion"].to_pylist()
+    reward = mean_reward(judged.base.rewards)
     return {
         "judge_score": mean_score(judged.evaluation, "base"),
-        "teacher_reward": mean_reward(judged.base.rewards),
+        **({} if reward is None else {"teacher_reward": reward}),
         "mean_tokens": base.meta["tokens"] / base.meta["generated"],
         "distinct_2": distinct_2(answers),
     }
