@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from data.paths import named_path
-from data.recipes.recipe import NONE, SMALL, WORLD
+from cli.use.named import is_hub_id, shown
+from data.recipes.recipe import SMALL, WORLD
 from data.summary import Round, Summary
 from flows.earlier import whole
 from reports.text import headline, interval, percent, rounds_done
@@ -23,11 +23,6 @@ PLEASED = (
     "answers; ask an independent judge before relying on it."
 )
 _METHODS = {"ts-align": "TS-Align", "optune": "OPTune", "tso": "TSO"}
-_WORLDS = {
-    WORLD: "a small model of tsalign's embedded world",
-    SMALL: "the smaller model of tsalign's embedded world",
-    NONE: "none",
-}
 
 
 @dataclass(frozen=True)
@@ -87,22 +82,6 @@ def licence_of(base: Path | None) -> tuple[str | None, list[Path]]:
         if path.is_file() and path.name.lower().startswith(begins)
     ]
     return named, files
-
-
-def shown(name: str) -> str:
-    """A model or file as a card names it: a hub id, or the last part of a path of this machine."""
-    if name in _WORLDS:
-        return _WORLDS[name]
-    if is_hub_id(name):
-        return name
-    return f"{named_path(name, 'name').name} (a local folder or file)"
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a recipe's model is named as on a hub, and is no folder here."""
-    if name in _WORLDS or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        return False
-    return not named_path(name, "policy.model").exists()
 
 
 def _front_matter(exported: Exported) -> str:
