@@ -49,19 +49,6 @@ PROMPT_COLUMNS = pa.schema(
     ]
 )
 
-# What a judge that compares says of two completions of a prompt, asked in both orders.
-VERDICTS = pa.schema(
-    [
-        ("prompt_id", pa.string()),
-        ("left_id", pa.string()),
-        ("right_id", pa.string()),
-        ("outcome", pa.float64()),  # of the left one: 1 win, 0.5 tie, 0 loss; null: no verdict
-        ("margin", pa.float64()),  # for the left one, in [-1, 1] or in nats; null: none known
-        ("left_first", pa.string()),  # what the judge wrote with the left one shown first
-        ("right_first", pa.string()),  # and with the right one shown first
-    ]
-)
-
 # Two completions of a prompt in a presumed order, before the labeller has seen them: the
 # student's best and worst, or answers of two cells of the model matrix (then without rewards).
 MINED = pa.schema(
@@ -78,6 +65,38 @@ MINED = pa.schema(
         ("worst_token_ids", TOKEN_IDS),
         ("best_reward", pa.float64()),
         ("worst_reward", pa.float64()),
+    ]
+)
+
+# Two answers to a prompt that a judge is to compare.
+ANSWER_PAIRS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("left_id", pa.string()),
+        ("right_id", pa.string()),
+        ("left", pa.string()),
+        ("right", pa.string()),
+    ]
+)
+
+# What a language model says of two answers, which it has seen in both orders.
+VERDICTS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("left_id", pa.string()),
+        ("right_id", pa.string()),
+        ("outcome", pa.float64()),  # 1 the left is better, 0 the right, 0.5 a tie; null: unjudged
+        # By how much, above 0 for the left, mean of both orders: nats of log-odds, or of words
+        # -1 to 1. 0 where the orders contradict each other. Null: unjudged.
+        ("margin", pa.float64()),
+        ("turned", pa.bool_()),  # the judge preferred a place and not an answer; made a tie
+        ("unjudged", pa.string()),  # "unparsable", "too_long", "refused"; null: judged
+        ("left_first_margin", pa.float64()),  # for the left, where it was shown as A
+        ("right_first_margin", pa.float64()),  # for the left, where it was shown as B
+        ("left_first_text", pa.string()),  # what the judge wrote; null: its letters were read
+        ("right_first_text", pa.string()),
+        ("left_addresses", pa.list_(pa.string())),  # how the answer speaks to the judge, if it does
+        ("right_addresses", pa.list_(pa.string())),
     ]
 )
 
@@ -199,8 +218,9 @@ TABLES = {
     "completions": COMPLETIONS,
     "scores": SCORES,
     "prompt_columns": PROMPT_COLUMNS,
-    "verdicts": VERDICTS,
     "mined": MINED,
+    "answer_pairs": ANSWER_PAIRS,
+    "verdicts": VERDICTS,
     "preferences": PREFERENCES,
     "demonstrations": DEMONSTRATIONS,
     "reference_logps": REFERENCE_LOGPS,

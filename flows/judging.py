@@ -13,12 +13,18 @@ from data.recipes.asking import AskingConfig
 from data.recipes.judges import Endpoint, RewardFunctions, WeightedFunction, spelt
 from data.recipes.methods import CorrectionConfig
 from data.recipes.names import references
-from data.recipes.recipe import RelabelConfig, RunRecipe
+from data.recipes.recipe import GateConfig, RelabelConfig, RunRecipe
 from data.store.artifacts import Artifact
+from data.store.digests import file_digest
 from models.checkpoints import is_causal
-from tasks.matrix import correct
-from tasks.relabel import relabel
+from models.judges.question import DEFAULT
+from tasks.compare import ask, compare
+from tasks.gate import agreement, agreement_by_verdicts, gate, gate_by_verdicts
+from tasks.matrix import correct, correct_by_verdicts
+from tasks.pair_answers import pair_mined, pair_policies, pair_samples
+from tasks.relabel import relabel, relabel_by_verdicts
 from tasks.reward import correct_by_functions, import_columns, relabel_by_functions, reward
+from tasks.running.outside import Endpoint as Served
 from tasks.running.outside import External
 from tasks.running.reward_functions import columns_read
 from tasks.score import score
@@ -40,7 +46,7 @@ class Speaker:
 
     model: External
     asking: AskingConfig
-    template: External | None  # the file that asking.template names
+    question: External  # the file that words it
 
 
 Judge = Model | Functions | Speaker  # a Model alone is a reward model
@@ -75,9 +81,11 @@ def judge_of(
     return model
 
 
-def speaker(run: Run, field: str, model: External, asking: AskingConfig) -> Speaker:
+def speaker(run: Run, field: str, model: External, asking: AskingConfig | None = None) -> Speaker:
     section = field.partition(".")[0]
-    return Speaker(model, asking, run.outside.get(f"{section}.asking.template"))
+    template = run.outside.get(f"{section}.asking.template")
+    ours = External(path=str(DEFAULT), digest=file_digest(DEFAULT), field="asking.template")
+    return Speaker(model, asking or AskingConfig(), template or ours)
 
 
 def columns_for(run: Run, recipe: RunRecipe, functions: list[External]) -> list[Artifact]:
@@ -138,6 +146,97 @@ def rewards_of(
             )
 
 
+def compared(
+    judge: Speaker, pairs: Artifact, prompts: Artifact, role: str, measures: bool = False
+) -> Artifact:
+    """VERDICTS of a language model on ANSWER_PAIRS."""
+    stage = ask if isinstance(judge.model, Served) else compare
+    return stage.as_(role, title=f"judge compares ({role})", measures=measures)(
+        pairs=pairs,
+        prompts=prompts,
+        judge=judge.model,
+        question=judge.question,
+        config=judge.asking,
+    )
+
+
+def verdicts_of(
+    judge: Speaker,
+    *,
+    prompts: Artifact,
+    left: Artifact,
+    right: Artifact,
+    role: str,
+    most: int = 1,
+    measures: bool = False,
+) -> Artifact:
+    """VERDICTS of a language model on two policies' COMPLETIONS of the same prompts.
+
+    The first answers to a prompt are compared, the second ones, and so on, at most `most` of each
+    prompt. An outcome of 1 is for the `left` policy.
+    """
+    pairs = pair_policies.as_(role, title=f"pair answers ({role})", measures=measures)(
+        left=left, right=right, most=most
+    )
+    return compared(judge, pairs, prompts, role, measures)
+
+
+def gated(
+    judge: Judge,
+    config: GateConfig,
+    prompts: Artifact,
+    before: tuple[Artifact, Artifact | None],
+    after: tuple[Artifact, Artifact | None],
+) -> Artifact:
+    """Whether the judge prefers the new policy: gate.json.
+
+    Args:
+        before: COMPLETIONS and, of a pointwise judge, SCORES of the old policy on dev prompts.
+        after: The same of the new one.
+    """
+    if isinstance(judge, Speaker):
+        most = judge.asking.dev_pairs
+        verdicts = verdicts_of(
+            judge, prompts=prompts, left=after[0], right=before[0], role="gate", most=most
+        )
+        return gate_by_verdicts.as_("", title="gate")(verdicts=verdicts, config=config)
+    assert before[1] is not None and after[1] is not None
+    return gate(before=before[1], after=after[1], config=config)
+
+
+def agreeing(
+    judge: Judge,
+    *,
+    prompts: Artifact,
+    completions: Artifact,
+    rewards: Artifact | None,
+    student: Artifact,
+    min_margin: float,
+    when: str,
+) -> Artifact:
+    """How often a student orders two answers to a prompt as the judge does: agreement.json.
+
+    Args:
+        rewards: SCORES of a pointwise judge.
+        student: SCORES of the student.
+        when: "before" or "after" the round's training.
+    """
+    title = f"agreement ({when})"
+    if isinstance(judge, Speaker):
+        pairs = pair_samples.as_("dev", title="pair dev answers")(
+            completions=completions, most=judge.asking.dev_pairs
+        )
+        return agreement_by_verdicts.as_(when, title=title)(
+            verdicts=compared(judge, pairs, prompts, "dev"),
+            student=student,
+            min_margin=min_margin,
+        )
+    assert rewards is not None
+    return agreement.as_(when, title=title)(
+        completions=completions, student=student, judge=rewards, min_margin=min_margin
+    )
+
+
 def relabelled(
     judge: Judge,
     *,
@@ -160,9 +259,12 @@ def relabelled(
                 round_number=round_number,
             )
         case Speaker():
-            raise InputError(
-                f"{judge.model.field}: a language model does not label here yet; name a reward "
-                "model or a reward function"
+            return relabel_by_verdicts.as_("", title="relabel")(
+                mined=mined,
+                prompts=prompts,
+                verdicts=compared(judge, pair_mined(mined=mined), prompts, "label"),
+                config=config,
+                round_number=round_number,
             )
         case _:
             return relabel(
@@ -199,9 +301,13 @@ def corrected(
                 round_number=round_number,
             )
         case Speaker():
-            raise InputError(
-                f"{judge.model.field}: name a language model that corrects the matrix in "
-                "matrix.correction.judge"
+            return correct_by_verdicts.as_("", title="relabel")(
+                mined=mined,
+                prompts=prompts,
+                verdicts=compared(judge, pair_mined(mined=mined), prompts, "label"),
+                config=config,
+                min_margin=min_margin,
+                round_number=round_number,
             )
         case _:
             return correct.as_("", title="relabel")(

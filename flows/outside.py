@@ -85,7 +85,8 @@ def _endpoint(named: Naming, trusted: bool) -> External:
     """The language model that a server has. Raises InputError if none answers."""
     from models.engines.openai_server import identity
 
-    return Endpoint(path=named.value, digest=identity(), field=named.field)
+    model = named.value.partition(":")[2] or None
+    return Endpoint(path=named.value, digest=identity(model, named.field), field=named.field)
 
 
 def _logs(named: Naming, trusted: bool) -> External:
@@ -107,5 +108,6 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "answers": _file,
     "template": _template,
     "code": _code,
+    "reward function": _code,
     "logs": _logs,
 }

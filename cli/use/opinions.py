@@ -92,13 +92,13 @@ def asked(
 ) -> Opinion:
     """Of a language model that reads log-odds of both verdicts: the mean over both orders."""
     from models.isolation import run_isolated
-    from models.pairwise_judge import pairwise_log_odds
+    from models.judges.letters import log_odds
     from models.silence import quiet
 
     items = [(pair.messages, *pair.answers) for pair in pairs]
     with quiet():
-        odds = run_isolated(
-            pairwise_log_odds,
+        odds, _ = run_isolated(
+            log_odds,
             folder,
             items,
             runtime=runtime,

@@ -1,6 +1,6 @@
 """Sections of a recipe for whoever judges: the judge itself, and how one that speaks is asked."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -26,13 +26,35 @@ KINDS = (
 class AskingConfig(Config):
     """How a language model that judges is asked; other judges read nothing of it."""
 
+    not_in_key = frozenset({"template", "attempts", "dev_pairs"})
+
     template: Annotated[str | None, Names("template")] = Field(
-        None, description="Jinja file of the question; default: this project's wording"
+        None,
+        description="Jinja file of the question (docs/judges.md); default: this project's wording",
     )
-    max_tokens: Size = Field(512, ge=1, description="Longest verdict, in the judge's tokens")
-    temperature: float = Field(0.0, ge=0)
+    verdict: Literal["letter", "written"] = Field(
+        "letter",
+        description="Of a judge that is a directory or hub id: 'letter' compares the "
+        "probabilities of its answering A or B, 'written' has it write and reads the last line, "
+        "as it is always done with a judge behind OPENAI_BASE_URL",
+    )
+    max_tokens: Size = Field(
+        512,
+        ge=1,
+        description="Longest written verdict, in the judge's tokens; one that is cut off is asked "
+        "for once more with twice as many",
+    )
+    temperature: float | None = Field(
+        0.0, ge=0, description="Of written verdicts; null: what the server takes by itself"
+    )
     attempts: Times = Field(
         5, ge=1, description="Tries of a call that fails, with growing pauses between them"
+    )
+    dev_pairs: Times = Field(
+        2,
+        ge=1,
+        description="Of a teacher: how many pairs of answers to each dev prompt it compares for "
+        "the gate, and how many for the student's agreement",
     )
 
 

@@ -17,8 +17,9 @@ Kind = Literal[
     "judge",  # a language model that names the better of two answers
     "reward model",  # a sequence classifier with one label
     "student",  # a reward model that a run may give a head, and train
-    "any judge",  # by the grammar of `data.recipes.judges`; its namings are of the next four kinds
+    "any judge",  # by the grammar of `data.recipes.judges`; its namings are of the next five kinds
     "scorer",  # a reward model, or a language model that judges: its config.json tells which
+    "reward function",  # FILE.py:FUNCTION
     "shipped",  # a reward function of this project
     "endpoint",  # a language model behind OPENAI_BASE_URL
     "prompts",  # a file, or a data set of `datasets`
@@ -28,6 +29,7 @@ Kind = Literal[
     "code",  # FILE.py:FUNCTION
     "logs",  # files of recorded completions and judgments: a section
 ]
+CODE: tuple[Kind, ...] = ("code", "reward function")  # a user's, which a run executes
 MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student", "scorer")
 WRITERS: tuple[Kind, ...] = ("policy", "judge")  # write answers or words; the others only read
 
@@ -122,7 +124,7 @@ def _kind_of_judge(name: str, words: tuple[str, ...]) -> Kind:
         case Word():
             return "scorer" if name == WORLD else "any judge"
         case RewardFunctions():
-            return "shipped" if name in SHIPPED else "code"
+            return "shipped" if name in SHIPPED else "reward function"
         case Endpoint():
             return "endpoint"
     return "scorer"

@@ -35,7 +35,7 @@ from data.recipes.config import (  # noqa: F401 - a recipe's sections and words 
 )
 from data.recipes.judges import TEACHER
 from data.recipes.logged import LoggedConfig  # noqa: F401
-from data.recipes.names import MODELS, Names, namings
+from data.recipes.names import CODE, MODELS, Names, namings
 from data.recipes.secrets import find_secret
 from data.recipes.training import (  # noqa: F401
     AdapterConfig,
@@ -248,7 +248,7 @@ class RunRecipe(Config):
     def _trusted_code(self) -> "RunRecipe":
         """Code of the user's runs only where the recipe says so."""
         for one in namings(self):
-            if one.kind == "code" and not one.is_word and not self.runtime.trust_remote_code:
+            if one.kind in CODE and not one.is_word and not self.runtime.trust_remote_code:
                 raise ValueError(
                     f"{one.field}: {one.value} runs Python code; read it, and set "
                     "runtime.trust_remote_code=true if you trust it"

@@ -9,7 +9,7 @@ from data.recipes.names import from_world, models
 from data.recipes.recipe import SMALL, WORLD, PromptsConfig, RunRecipe, StudentTraining
 from data.store.artifacts import Artifact
 from flows.bootstrap import World, bootstrap
-from flows.judging import judge_of
+from flows.judging import judge_of, speaker
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts
 from flows.preflight.prompts import held_out_sizes
@@ -29,7 +29,7 @@ def gather(run: Run, recipe: AlignRecipe) -> Parts:
     replay = own_replay(run, recipe) or (world.preferences if world else None)
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
     samplers = {cell.name: found.get(cell.called) for cell in recipe.cells}
-    student = found.get("student.model")
+    student, corrects = found.get("student.model"), "matrix.correction.judge"
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=ready(recipe.student, recipe.seed, student, replay) if student else None,
@@ -41,7 +41,7 @@ def gather(run: Run, recipe: AlignRecipe) -> Parts:
         test=test,
         replay=replay,
         samplers={name: model for name, model in samplers.items() if model},
-        judge=run.outside.get("matrix.correction.judge"),
+        judge=speaker(run, corrects, run.outside[corrects]) if corrects in run.outside else None,
     )
 
 

@@ -34,7 +34,7 @@ class Parts:
     test: Artifact
     replay: Artifact | None  # preferences from before the first round
     samplers: dict[str, Model] = field(default_factory=dict)  # by cell of the model matrix
-    judge: Model | None = None  # corrects the matrix's order; None: nobody does
+    judge: Judge | None = None  # corrects the matrix's order; None: nobody does
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Answers:
-    """A policy's completions of one set of prompts, with the teacher's rewards of them."""
+    """A policy's completions of one set of prompts, with a pointwise teacher's rewards of them."""
 
     completions: Artifact
-    rewards: Artifact
+    rewards: Artifact | None  # None: the teacher only compares
+
+    @property
+    def both(self) -> tuple[Artifact, Artifact | None]:
+        return self.completions, self.rewards
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from data.measures import Fact, Measure, Verdict, Warned
 from data.sections import Column, Row, Section, Table, Text
 from data.summary import Final, Round, StudentSummary
 from flows import instructions_told
-from flows.loop import sections
+from flows.loop import reward_figures, sections
 from flows.loop.measures import of_rounds, result, result_round, win_rate
 from flows.loop.rules import warnings
 from flows.loop.wording import Words, words
@@ -94,6 +94,7 @@ def _sections(
         sections.matrix(rounds) if any(entry.matrix for entry in rounds) else None,
         sections.ledger(method, rounds),
         sections.labels(method, rounds, last_student(rounds)) if labels else None,
+        reward_figures.section([(entry.round, entry.functions) for entry in rounds]),
         sections.drift(measures, warned, length_known),
     ]
     return [section for section in made if section]

@@ -10,7 +10,7 @@ import pytest
 from cli.main import main
 from cli.use.score_model import ROWS, score_model
 from data.recipes.recipe import RuntimeConfig
-from models.pairwise_judge import pairwise_log_odds
+from models.judges.letters import log_odds
 from models.rewards import load_scorer
 from tests.fixtures.commands import refused_in_new_process
 from tests.repository import SHARED
@@ -67,13 +67,13 @@ def test_accuracy_is_that_of_the_models_own_rewards(model, pairs, request):
     assert table[0]["place"].endswith("pairs.jsonl line 1") and table[0]["tie"] is False
 
 
-def test_a_language_model_is_asked_in_both_orders(policy_dir, pairs):
-    found = score_model(str(policy_dir), [pairs], limit=2)
+def test_a_language_model_is_asked_in_both_orders(judge_dir, pairs):
+    found = score_model(str(judge_dir), [pairs], limit=2)
     items = [
         ([{"role": "user", "content": row["prompt"]}], row["chosen"], row["rejected"])
         for row in rows(4)
     ]
-    odds = pairwise_log_odds(policy_dir, [items[i] for i in (0, 2, 1, 3)], runtime=RuntimeConfig())
+    odds, _ = log_odds(judge_dir, [items[i] for i in (0, 2, 1, 3)], runtime=RuntimeConfig())
     assert found.summary["judge"] == "language model"
     assert found.summary["pairs"] == 4
     assert found.table["margin"].to_pylist() == pytest.approx(odds.mean(axis=1).tolist(), abs=1e-4)
