@@ -75,7 +75,7 @@ def reward(text, answer):
 
 def test_a_users_function_labels_and_judges(own, align, tmp_path, write_recipe, where, capsys):
     summary = align(own)
-    said = " ".join(capsys.readouterr().out.split())
+    said = " ".join("".join(capsys.readouterr()).split())
     (entry,) = summary.rounds
     stages = {record.stage: record for record in entry.stages}
     answers = {f"What is {i} plus {i % 7}?": i for i in range(60)}
