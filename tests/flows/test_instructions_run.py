@@ -16,7 +16,7 @@ pytest.importorskip("if_verifiable", reason="needs the extra `real`")
 @pytest.fixture
 def own(tiny_recipe, tmp_path):
     """The tiny recipe on generated prompts, trained and judged by the share followed."""
-    for part, size in (("train", 40), ("dev", 10), ("test", 24)):
+    for part, size in (("train", 20), ("dev", 6), ("test", 12)):
         rows = draw(0, part, size)
         (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tiny_recipe | {
@@ -26,7 +26,7 @@ def own(tiny_recipe, tmp_path):
             "path": f"{tmp_path}/train.jsonl",
             "dev_path": f"{tmp_path}/dev.jsonl",
             "test_path": f"{tmp_path}/test.jsonl",
-            "per_round": 20,
+            "per_round": 10,
             "max_tokens": 240,
         },
         "policy": tiny_recipe["policy"] | {"max_length": 256},
@@ -53,10 +53,10 @@ def test_a_run_tells_how_instructions_are_followed(own, prefect, tmp_path, write
         kind for prompt in asked for kind in prompt["instruction_id_list"]
     )
     assert record.counts["instructions"] == len(rows)
-    assert record.counts["with"] == 24 and record.counts["without"] == 0
+    assert record.counts["with"] == 12 and record.counts["without"] == 0
     found = entry.instructions
     assert set(found.by_dataset) == {"everyday", "held-out kinds"}
-    assert found.per_instruction.n == len(rows) and found.per_prompt.n == 24
+    assert found.per_instruction.n == len(rows) and found.per_prompt.n == 12
     for name, one in found.by_dataset.items():
         here = [row for row in rows if row["dataset"] == name]
         assert one.base == pytest.approx(sum(row["base"] for row in here) / len(here))
