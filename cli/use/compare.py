@@ -16,6 +16,7 @@ from cli.use.policies_of import Policy, names_of, runtime_here
 from data.errors import InputError
 from data.readers.prompts import read_prompt_file
 from data.recipes.names import namings
+from data.recipes.prompts import PromptSource
 from data.recipes.recipe import DecodingConfig, RunRecipe
 from data.schemas import MESSAGES, PROMPTS
 from data.store.artifacts import Artifact
@@ -23,8 +24,8 @@ from data.store.store import Store
 from data.summary import PolicySummary, Summary
 from data.tables import mapping, write_table
 from flows.derived import policy_summary
-from flows.outside import file as outside_file
 from flows.outside import model as outside_model
+from flows.outside import prompts as outside_prompts
 from flows.preflight.models import model_path
 from flows.recipe_files import recorded_recipe
 from models.engines.base import UnservableError
@@ -192,7 +193,7 @@ def _imported(prompts: pa.Table) -> Artifact:
         path = Path(folder) / "prompts.parquet"
         write_table(path, prompts, PROMPTS)
         return import_prompts.as_("--prompts", title="read prompts")(
-            source=outside_file("--prompts", str(path))
+            source=outside_prompts("--prompts", PromptSource(path=str(path)))
         )
 
 

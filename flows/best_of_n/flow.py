@@ -10,7 +10,7 @@ from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome, State
 from flows.best_of_n.told import told
 from flows.loop.engine import settle_engine
-from flows.loop.inputs import models_of, own_prompts, templated
+from flows.loop.inputs import models_of, of_world, own_prompts, round_prompts, templated
 from flows.loop.round import answer
 from flows.loop.state import Parts
 from flows.result import Made, Result
@@ -21,7 +21,6 @@ from tasks.generate import generate
 from tasks.pick import pick
 from tasks.running.subflow import subflow
 from tasks.score import score
-from tasks.select import select
 from tasks.stage import Run
 
 
@@ -29,7 +28,7 @@ def gather(run: Run, recipe: BestOfNRecipe) -> Parts:
     """Models and prompts of the recipe, ready for the first round."""
     prompts = own_prompts(run, recipe.prompts, recipe.seed)
     found, world = models_of(run, recipe)
-    pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
+    pool, dev, test = prompts or of_world(world)
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=found["student.model"] if recipe.scorer == "student" else None,
@@ -72,9 +71,7 @@ def learn_from_best(
     name: str, number: int, *, run: Run, recipe: BestOfNRecipe, parts: Parts, state: State
 ) -> Outcome:
     """Answer, pick, fine-tune; adopt the policy if the teacher prefers it."""
-    asked = select(
-        pool=parts.pool, size=recipe.prompts.per_round, round_number=number, seed=recipe.seed
-    )
+    asked = round_prompts(parts.pool, recipe.prompts.per_round, number, recipe.seed)
     completions = generate(
         policy=state.policy,
         prompts=asked,
