@@ -95,8 +95,8 @@ def rows(model: type[BaseModel], without: type[BaseModel] | None = None) -> Iter
 
 def field_rows(key: str, field: FieldInfo) -> Iterator[Row]:
     """A field, or those of its section; a union's by the member that has them."""
-    named = any(isinstance(one, Names) for one in field.metadata)  # a list's: on its own page
-    members = [] if named else list(sections(field.annotation))
+    names = any(isinstance(one, Names) and one.kind != "logs" for one in field.metadata)
+    members = [] if names else list(sections(field.annotation))  # a list's have a page of their own
     tag = field.discriminator
     if not members:
         yield key, default(field), meaning(field)

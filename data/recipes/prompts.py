@@ -36,18 +36,23 @@ class PromptColumns(Config):
         return {field: column for field, column in self if column is not None}
 
 
-class PromptSource(Config):
+class HeldOutSource(Config):
     """One of several files of prompts."""
 
     path: Annotated[str, Names("prompts")] = Field(description="As prompts.path")
-    weight: float = Field(
-        1.0, gt=0, description="Share of a round's prompts that are drawn from it, among the others"
-    )
     name: str | None = Field(
         None, min_length=1, description="Its data set's name, for rows without one; default: file's"
     )
     columns: PromptColumns = Field(
         PromptColumns(), description="As prompts.columns, in place of these"
+    )
+
+
+class PromptSource(HeldOutSource):
+    """One of several files that rounds draw their prompts from."""
+
+    weight: float = Field(
+        1.0, gt=0, description="Share of a round's prompts that are drawn from it, among the others"
     )
 
 
@@ -61,6 +66,7 @@ def _as_sources(value: Any) -> Any:
 
 
 Sources = Annotated[str | tuple[PromptSource, ...], BeforeValidator(_as_sources)]
+HeldOut = Annotated[str | tuple[HeldOutSource, ...], BeforeValidator(_as_sources)]
 
 
 class PromptsConfig(Config):
@@ -70,10 +76,10 @@ class PromptsConfig(Config):
         "'world', or a list of such sources, each with its own path, weight, name and columns "
         "(docs/data.md)",
     )
-    dev_path: Annotated[Sources | None, Names("prompts")] = Field(
+    dev_path: Annotated[HeldOut | None, Names("prompts")] = Field(
         None, description="Held-out prompts for agreement and the gate, as path"
     )
-    test_path: Annotated[Sources | None, Names("prompts")] = Field(
+    test_path: Annotated[HeldOut | None, Names("prompts")] = Field(
         None, description="Held-out prompts for the win rate, as path"
     )
     columns: PromptColumns = Field(
@@ -137,5 +143,7 @@ def source_of(named: Naming) -> PromptSource:
     section = named.section
     if isinstance(section, PromptSource):
         return section
+    if isinstance(section, HeldOutSource):
+        return PromptSource(path=section.path, name=section.name, columns=section.columns)
     assert isinstance(section, PromptsConfig)
     return PromptSource(path=named.value, columns=section.columns)
