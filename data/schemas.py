@@ -40,6 +40,15 @@ SCORES = pa.schema(
     ]
 )
 
+# Other columns of a prompt file, for the reward functions that read them. A table of its own, so
+# that a function that reads one more leaves prompts and answers what they are.
+PROMPT_COLUMNS = pa.schema(
+    [
+        ("content", pa.string()),  # `data.readers.prompts.content_of` the messages
+        ("columns", pa.string()),  # JSON of an object: values by column, those that are there
+    ]
+)
+
 # Two completions of a prompt in a presumed order, before the labeller has seen them: the
 # student's best and worst, or answers of two cells of the model matrix (then without rewards).
 MINED = pa.schema(
@@ -56,6 +65,38 @@ MINED = pa.schema(
         ("worst_token_ids", TOKEN_IDS),
         ("best_reward", pa.float64()),
         ("worst_reward", pa.float64()),
+    ]
+)
+
+# Two answers to a prompt that a judge is to compare.
+ANSWER_PAIRS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("left_id", pa.string()),
+        ("right_id", pa.string()),
+        ("left", pa.string()),
+        ("right", pa.string()),
+    ]
+)
+
+# What a language model says of two answers, which it has seen in both orders.
+VERDICTS = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("left_id", pa.string()),
+        ("right_id", pa.string()),
+        ("outcome", pa.float64()),  # 1 the left is better, 0 the right, 0.5 a tie; null: unjudged
+        # By how much, above 0 for the left, mean of both orders: nats of log-odds, or of words
+        # -1 to 1. 0 where the orders contradict each other. Null: unjudged.
+        ("margin", pa.float64()),
+        ("turned", pa.bool_()),  # the judge preferred a place and not an answer; made a tie
+        ("unjudged", pa.string()),  # "unparsable", "too_long", "refused"; null: judged
+        ("left_first_margin", pa.float64()),  # for the left, where it was shown as A
+        ("right_first_margin", pa.float64()),  # for the left, where it was shown as B
+        ("left_first_text", pa.string()),  # what the judge wrote; null: its letters were read
+        ("right_first_text", pa.string()),
+        ("left_addresses", pa.list_(pa.string())),  # how the answer speaks to the judge, if it does
+        ("right_addresses", pa.list_(pa.string())),
     ]
 )
 
@@ -116,6 +157,17 @@ EVALUATION = pa.schema(
     ]
 )
 
+# One row per instruction of each held-out prompt: whether both answers follow it.
+FOLLOWED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("dataset", pa.string()),
+        ("kind", pa.string()),  # IFEval's name of it
+        ("base", pa.bool_()),  # null: it has no checker, or that failed
+        ("policy", pa.bool_()),
+    ]
+)
+
 # A teacher's judgments recorded earlier, one per judged completion.
 JUDGMENTS = pa.schema(
     [
@@ -165,11 +217,15 @@ TABLES = {
     "prompts": PROMPTS,
     "completions": COMPLETIONS,
     "scores": SCORES,
+    "prompt_columns": PROMPT_COLUMNS,
     "mined": MINED,
+    "answer_pairs": ANSWER_PAIRS,
+    "verdicts": VERDICTS,
     "preferences": PREFERENCES,
     "demonstrations": DEMONSTRATIONS,
     "reference_logps": REFERENCE_LOGPS,
     "evaluation": EVALUATION,
+    "followed": FOLLOWED,
     "judgments": JUDGMENTS,
     "judged_pairs": JUDGED_PAIRS,
     "matrix_pairs": MATRIX_PAIRS,

@@ -19,6 +19,12 @@ PROJECT = frozenset({"data", "models", "tasks", "reports", "flows", "bench", "cl
 _INSTALLED = ("site-packages", "dist-packages")
 
 
+def file_and_function(name: str) -> tuple[str, str] | None:
+    """FILE.py and FUNCTION of `FILE.py:FUNCTION`; None: it is not of that form."""
+    path, found, function = name.rpartition(".py:")
+    return (f"{path}.py", function) if found and path and function.isidentifier() else None
+
+
 def code_digest(path: Path) -> str:
     """Digest of a Python file and of the local modules it imports, directly or not."""
     return digest_of({name: file_digest(file) for name, file in code_files(path).items()})

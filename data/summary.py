@@ -74,7 +74,8 @@ class Ledger(Entry):
     swapped: int = 0  # the teacher reverses it
     teacher_tied: int = 0
     inconsistent: int = 0  # the judge's verdict turned with the order of the two answers
-    unjudged: int = 0  # longer than the teacher can read
+    unjudged: int = 0  # longer than the teacher can read, or without a verdict of it
+    unparsable: int = 0  # of these: a language model gave no verdict
     dropped_disagreement: int = 0
     below_margin: int = 0
     kept_unsure: int = 0  # tied, inconsistent, too close or unjudged, in the matrix's order kept
@@ -186,8 +187,30 @@ class Drift(Entry):
     mean_tokens: float
     distinct_2: float
     student_reward: float | None = None  # without a student
-    teacher_reward: float
+    teacher_reward: float | None = None  # of a teacher that only compares
     judge_score: float
+
+
+class Followed(Entry):
+    """Shares of instructions, or of prompts with all of theirs, that base and policy follow."""
+
+    base: float
+    policy: float
+    difference: float  # policy less base
+    ci95: Interval  # of the difference, paired over prompts
+    n: int  # instructions; per prompt: prompts
+    prompts: int
+
+
+class InstructionSummary(Entry):
+    """How instructions were followed; see docs/instructions.md."""
+
+    per_instruction: Followed  # the mean over data sets
+    per_prompt: Followed
+    by_dataset: dict[str, Followed]  # per instruction
+    by_dataset_per_prompt: dict[str, Followed]
+    by_kind: dict[str, Followed]
+    left_out: int  # instructions without a checker, and those whose checker failed
 
 
 class Gate(Entry):
@@ -196,6 +219,17 @@ class Gate(Entry):
     win_rate: float
     n: int
     adopted: bool
+
+
+class FunctionRewards(Entry):
+    """What one reward function of the teacher gave, before its weight."""
+
+    judged: int  # of the answers that labels were made of
+    without: int  # it does not apply to them
+    failed: int
+    mean: float | None = None  # of those it judged
+    base_mean: float | None = None  # of the base's answers to the test prompts
+    policy_mean: float | None = None  # of this round's policy's
 
 
 class Round(Entry):
@@ -210,6 +244,8 @@ class Round(Entry):
     drift: Drift | None = None
     matrix: dict[str, AxisSummary] = {}  # by axis
     gate: Gate | None = None
+    functions: dict[str, FunctionRewards] = {}  # by name, where the teacher is reward functions
+    instructions: InstructionSummary | None = None
     adopted: bool = True
     tokens: int = 0
     stages: list[StageRecord] = []

@@ -11,14 +11,23 @@ from data.errors import InputError
 from data.paths import anchored, named_path
 from data.readers.logged import logged_digest
 from data.readers.sources import saved_folder
-from data.recipes.names import Kind, Naming, file_and_function, references
+from data.recipes.names import Kind, Naming, references
 from data.recipes.prompts import PromptSource, source_of
 from data.recipes.recipe import RunRecipe
-from data.source_code import code_digest
+from data.reward_functions import SHIPPED
+from data.source_code import code_digest, file_and_function
 from data.store.digests import file_digest, tree_digest
 from flows.preflight.models import model_path
 from models import traits
-from tasks.running.outside import Code, Dataset, External, Logs, PromptRows
+from tasks.running.outside import (
+    Code,
+    Dataset,
+    Endpoint,
+    External,
+    Logs,
+    PromptRows,
+    Shipped,
+)
 
 
 def outside_of(recipe: RunRecipe) -> dict[str, External]:
@@ -94,7 +103,21 @@ def _code(named: Naming, trusted: bool) -> External:
     found = file_and_function(named.value)
     assert found is not None  # the recipe has checked it
     path = anchored(named_path(found[0], named.field))
-    return Code(path=str(path), digest=code_digest(path), field=named.field)
+    return Code(path=str(path), digest=code_digest(path), field=named.field, name=found[1])
+
+
+def _shipped(named: Naming, trusted: bool) -> External:
+    """A reward function of this project by its name and version."""
+    name = named.value
+    return Shipped(path=name, digest=f"{name} {SHIPPED[name].version}", field=named.field)
+
+
+def _endpoint(named: Naming, trusted: bool) -> External:
+    """The language model that a server has. Raises InputError if none answers."""
+    from models.engines.openai_server import identity
+
+    model = named.value.partition(":")[2] or None
+    return Endpoint(path=named.value, digest=identity(model, named.field), field=named.field)
 
 
 def _logs(named: Naming, trusted: bool) -> External:
@@ -108,10 +131,14 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "judge": _model,
     "reward model": _model,
     "student": _model,
+    "scorer": _model,
+    "shipped": _shipped,
+    "endpoint": _endpoint,
     "prompts": _prompts,
     "preferences": _file,
     "answers": _file,
     "template": _template,
     "code": _code,
+    "reward function": _code,
     "logs": _logs,
 }

@@ -45,6 +45,8 @@ class PolicyRecipe(RunRecipe):
             raise ValueError(
                 f"prompts.{held_out[0]}: the world's prompts bring their own; name prompts.path too"
             )
+        if self.evaluate.judge not in ("oracle", "teacher"):
+            raise ValueError("evaluate.judge: must be oracle or teacher")
         if self.evaluate.judge == "oracle" and prompts.path != WORLD:
             raise ValueError(
                 "evaluate.judge: the oracle knows only the embedded world; use 'teacher'"

@@ -95,8 +95,8 @@ def rows(model: type[BaseModel], without: type[BaseModel] | None = None) -> Iter
 
 def field_rows(key: str, field: FieldInfo) -> Iterator[Row]:
     """A field, or those of its section; a union's by the member that has them."""
-    names = any(isinstance(one, Names) and one.kind != "logs" for one in field.metadata)
-    members = [] if names else list(sections(field.annotation))  # a list's have a page of their own
+    listed = any(isinstance(one, Names) and one.kind == "prompts" for one in field.metadata)
+    members = [] if listed else list(sections(field.annotation))  # docs/data.md has a source's
     tag = field.discriminator
     if not members:
         yield key, default(field), meaning(field)
@@ -122,6 +122,8 @@ def field_rows(key: str, field: FieldInfo) -> Iterator[Row]:
             if name != "weight":
                 yield from field_rows(f"{key}.{name}", inner_field)
     else:
+        if any(one is str for one in get_args(field.annotation)):  # a name, or the section
+            yield key, default(field), meaning(field)
         for name, inner_field in members[0].model_fields.items():
             yield from field_rows(f"{key}.{name}", inner_field)
 

@@ -53,8 +53,8 @@ def evaluate(
     prompts: Artifact,
     base: Artifact,
     policy: Artifact,
-    base_rewards: Artifact,
-    policy_rewards: Artifact,
+    base_rewards: Artifact | None,  # None: the oracle judges, and the teacher only compares
+    policy_rewards: Artifact | None,
     judge: str,
 ) -> Rows:
     """In: PROMPTS, COMPLETIONS and teacher SCORES of base and policy. Out: EVALUATION."""
@@ -73,6 +73,7 @@ def evaluate(
             for side, texts in answers.items()
         }
     else:
+        assert base_rewards is not None and policy_rewards is not None
         scores = {
             "base": _by_prompt(ctx.table(base_rewards), "reward"),
             "policy": _by_prompt(ctx.table(policy_rewards), "reward"),
@@ -82,6 +83,27 @@ def evaluate(
     for side in ("base", "policy"):
         known = [row[f"{side}_score"] for row in rows if row[f"{side}_score"] is not None]
         counts |= {f"{side}_judged": len(known), f"{side}_total_score": sum(known)}
+    return Rows(rows, counts)
+
+
+@stage(EVALUATION, version="1", shards="prompts", rows="prompts")
+def evaluate_by_verdicts(
+    ctx: Context, *, prompts: Artifact, base: Artifact, policy: Artifact, verdicts: Artifact
+) -> Rows:
+    """In: PROMPTS, COMPLETIONS of base and policy, VERDICTS on them, the policy's left. Out:
+    EVALUATION without scores; what has no verdict decides nothing, a tie."""
+    asked = ctx.table(prompts)
+    answers = [_by_prompt(ctx.table(artifact), "completion") for artifact in (base, policy)]
+    said = _by_prompt(ctx.table(verdicts), "outcome")
+    unknown: dict[str, float | None] = dict.fromkeys(answers[0])
+    rows = judged_rows(asked, answers[0], answers[1], unknown, unknown)
+    for row in rows:
+        outcome = said[row["prompt_id"]]
+        row["outcome"] = 0.5 if outcome is None else outcome
+    counts: dict[str, Any] = {"n": len(rows)}
+    counts["unjudged"] = sum(said[row["prompt_id"]] is None for row in rows)
+    for side in ("base", "policy"):
+        counts |= {f"{side}_judged": 0, f"{side}_total_score": 0}
     return Rows(rows, counts)
 
 

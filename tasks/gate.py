@@ -11,6 +11,7 @@ from data.errors import CardinalityError
 from data.readers.logged_pairs import agreement as pair_agreement
 from data.readers.logged_pairs import judged_pairs, of_equal_length
 from data.recipes.recipe import GateConfig
+from data.schemas import JUDGED_PAIRS
 from data.statistics import outcome
 from data.store.artifacts import Artifact
 from data.tables import mapping
@@ -49,6 +50,35 @@ def agreement(
     return result
 
 
+@stage("agreement", version="1", at_best={"agreement": None})
+def agreement_by_verdicts(
+    ctx: Context, *, verdicts: Artifact, student: Artifact, min_margin: float
+) -> dict[str, Any]:
+    """In: VERDICTS, the student's SCORES. Out: agreement.json: how often the student orders two
+    completions as a language model does, over the pairs that this separates by more than
+    `min_margin`.
+    """
+    scored = mapping(known(ctx.table(student)), "completion_id", "reward")
+    pairs = []
+    for row in ctx.table(verdicts).to_pylist():
+        ids = (row["left_id"], row["right_id"])
+        decided = row["outcome"] in (0.0, 1.0) and abs(row["margin"]) > min_margin
+        if decided and all(one in scored for one in ids):
+            better, worse = ids if row["outcome"] == 1 else ids[::-1]
+            pairs.append(
+                {
+                    "prompt_id": row["prompt_id"],
+                    "better_id": better,
+                    "worse_id": worse,
+                    "margin": abs(row["margin"]),
+                    "length_ratio": None,
+                }
+            )
+    result = pair_agreement(pa.Table.from_pylist(pairs, JUDGED_PAIRS), scored)
+    (ctx.out / "agreement.json").write_text(json.dumps(result, sort_keys=True))
+    return result
+
+
 def paired_outcomes(before: pa.Table, after: pa.Table) -> list[float]:
     """1, 0.5 or 0 for every sample of every prompt where `after` has the higher reward."""
     sides = []
@@ -72,6 +102,21 @@ def gate(ctx: Context, *, before: Artifact, after: Artifact, config: GateConfig)
     """In: the teacher's SCORES of old and new policy on the dev prompts. Out: gate.json."""
     outcomes = paired_outcomes(ctx.table(before), ctx.table(after))
     rate = sum(outcomes) / len(outcomes)
+    result = {"win_rate": rate, "n": len(outcomes), "adopted": rate >= config.min_win_rate}
+    (ctx.out / "gate.json").write_text(json.dumps(result, sort_keys=True))
+    return result
+
+
+@stage("gate", version="1", at_best={"adopted": True})
+def gate_by_verdicts(ctx: Context, *, verdicts: Artifact, config: GateConfig) -> dict[str, Any]:
+    """In: VERDICTS on the new policy's answers to dev prompts, left, and the old one's. Out:
+    gate.json.
+
+    Pairs without a verdict are left out; where there is none at all nothing speaks against the
+    new policy, as for a tie.
+    """
+    outcomes = [value for value in ctx.table(verdicts)["outcome"].to_pylist() if value is not None]
+    rate = sum(outcomes) / len(outcomes) if outcomes else 0.5
     result = {"win_rate": rate, "n": len(outcomes), "adopted": rate >= config.min_win_rate}
     (ctx.out / "gate.json").write_text(json.dumps(result, sort_keys=True))
     return result

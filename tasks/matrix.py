@@ -7,7 +7,6 @@ order, is published; the judge, its wording and what becomes of a wrong pair are
 import random
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from math import isnan
 from typing import Any
 
 import pyarrow as pa
@@ -18,11 +17,9 @@ from data.recipes.methods import CorrectionConfig, Matrix, Place
 from data.schemas import MINED, PREFERENCES
 from data.store.artifacts import Artifact
 from data.tables import index_by, mapping
-from models.checkpoints import is_causal
 from tasks import mine
 from tasks.mine import Row, mined_row, usable
-from tasks.relabel import COUNTS, preference
-from tasks.running import machine
+from tasks.relabel import COUNTS, on_pairs, preference, unparsable
 from tasks.score import score_rows
 from tasks.stage import Context, Model, Rows, stage
 
@@ -189,19 +186,39 @@ def correct(
     round_number: int,
     max_length: int,
 ) -> Rows:
-    """In: MINED, PROMPTS. Out: PREFERENCES in the judge's order.
+    """In: MINED, PROMPTS. Out: PREFERENCES in the order of a reward model.
 
-    A reward model reads every answer once, of at most `max_length` tokens with its prompt; the
-    order of two answers cannot matter to it. A causal language model is asked which of two is
-    better, in both orders, as far as its context goes; `min_margin` is then in nats.
+    It reads every answer once, of at most `max_length` tokens with its prompt.
     """
     pairs, asked = ctx.table(mined), ctx.table(prompts)
-    if is_causal(ctx.path(judge)):
-        odds, calls = pairwise(ctx, judge, pairs, asked), 4 * len(pairs)
-    else:
-        odds, calls = pointwise(ctx, judge, pairs, asked, max_length)
+    odds, calls = pointwise(ctx, judge, pairs, asked, max_length)
     table, counts = correct_pairs(pairs, asked, odds, config, min_margin, round_number)
     return Rows(table, counts | {"teacher_calls": calls})
+
+
+@stage(PREFERENCES, version="1", shards="mined", rows="mined")
+def correct_by_verdicts(
+    ctx: Context,
+    *,
+    mined: Artifact,
+    prompts: Artifact,
+    verdicts: Artifact,
+    config: CorrectionConfig,
+    min_margin: float,
+    round_number: int,
+) -> Rows:
+    """In: MINED, PROMPTS, VERDICTS. Out: PREFERENCES in the order of a language model.
+
+    `min_margin` is in the unit of the verdicts' margins.
+    """
+    pairs, asked = ctx.table(mined), ctx.table(prompts)
+    said = on_pairs(pairs, ctx.table(verdicts))
+    odds: list[Odds | None] = [
+        None if one["unjudged"] else (one["left_first_margin"], one["right_first_margin"])
+        for one in said
+    ]
+    table, counts = correct_pairs(pairs, asked, odds, config, min_margin, round_number)
+    return Rows(table, counts | {"teacher_calls": len(pairs), "unparsable": unparsable(said)})
 
 
 def pointwise(
@@ -216,34 +233,16 @@ def pointwise(
         for side in ("best", "worst")
     }
     scores = score_rows(ctx, judge, list(answers.values()), max_length)
-    rewards = dict(zip(answers, scores, strict=True))
+    return margins(pairs, dict(zip(answers, scores, strict=True))), len(answers)
+
+
+def margins(pairs: pa.Table, rewards: Mapping[str, float | None]) -> list[Odds | None]:
+    """Of each pair, best minus worst, the same in both orders; None where one has no reward."""
     odds: list[Odds | None] = []
-    for row in rows:
+    for row in pairs.select(["best_id", "worst_id"]).to_pylist():
         best, worst = rewards[row["best_id"]], rewards[row["worst_id"]]
         odds.append(None if best is None or worst is None else (best - worst, best - worst))
-    return odds, len(answers)
-
-
-def pairwise(ctx: Context, judge: Model, pairs: pa.Table, prompts: pa.Table) -> list[Odds | None]:
-    """Log-odds of a language model's verdicts, with the best answer shown first and second."""
-    from models.isolation import run_isolated
-    from models.pairwise_judge import pairwise_log_odds
-
-    messages = mapping(prompts, "prompt_id", "messages")
-    items = [
-        (messages[row["prompt_id"]], row["best_completion"], row["worst_completion"])
-        for row in pairs.to_pylist()
-    ]
-    ctx.loaded.release()
-    odds = run_isolated(
-        pairwise_log_odds,
-        ctx.path(judge),
-        items,
-        runtime=ctx.runtime,
-        device=machine.device(ctx.runtime),
-        on_progress=ctx.on_progress,
-    )
-    return [None if isnan(first) else (first, second) for first, second in odds.tolist()]
+    return odds
 
 
 @stage(PREFERENCES, version="2", rows="mined")

@@ -1,6 +1,6 @@
 """Relabel: the teacher judges the two completions the student picked (TS-Align, step 4)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,9 @@ COUNTS = (
     *("agreed", "swapped", "teacher_tied", "inconsistent", "unjudged"),
     *("below_margin", "dropped_disagreement", "kept_unsure", "labelled"),
 )
+
+# Of a pair: "ordered" with the labeller's margin, best minus worst, or why it has no order.
+Said = tuple[str, float | None]
 
 
 def order_pairs(
@@ -35,20 +38,34 @@ def order_pairs(
         rewards: The labeller's reward of every best and worst completion, by completion id; None
             where it could not read the conversation, which leaves the pair unjudged.
     """
+    said: list[Said] = []
+    for pair in mined.select(["best_id", "worst_id"]).to_pylist():
+        best, worst = rewards[pair["best_id"]], rewards[pair["worst_id"]]
+        if best is None or worst is None:
+            said.append(("unjudged", None))
+        else:
+            said.append(("teacher_tied" if best == worst else "ordered", best - worst))
+    return ordered(mined, prompts, said, config, round_number)
+
+
+def ordered(
+    mined: pa.Table,
+    prompts: pa.Table,
+    said: Sequence[Said],
+    config: RelabelConfig,
+    round_number: int,
+) -> tuple[pa.Table, dict[str, int]]:
+    """Preferences from what a labeller says of every pair of MINED, and the counts of its fates."""
     prompt_of = {row["prompt_id"]: row for row in prompts.to_pylist()}
     counts = dict.fromkeys(COUNTS, 0)
     rows = []
-    for pair in mined.to_pylist():
-        best, worst = rewards[pair["best_id"]], rewards[pair["worst_id"]]
-        if best is None or worst is None:
-            counts["unjudged"] += 1
+    for pair, (fate, margin) in zip(mined.to_pylist(), said, strict=True):
+        if fate != "ordered" or margin is None:
+            counts[fate] += 1
             continue
-        margin = best - worst
         swapped = margin < 0
-        counts["swapped" if swapped else "agreed"] += margin != 0
-        if margin == 0:
-            counts["teacher_tied"] += 1
-        elif swapped and config.on_disagreement == "drop":
+        counts["swapped" if swapped else "agreed"] += 1
+        if swapped and config.on_disagreement == "drop":
             counts["dropped_disagreement"] += 1
         elif abs(margin) < config.min_margin:
             counts["below_margin"] += 1
@@ -112,6 +129,48 @@ def relabel(
         pairs, asked, dict(zip(ids, rewards, strict=True)), config, round_number
     )
     return Rows(table, counts | {"teacher_calls": len(items)})
+
+
+@stage(PREFERENCES, version="1", rows="mined")
+def relabel_by_verdicts(
+    ctx: Context,
+    *,
+    mined: Artifact,
+    prompts: Artifact,
+    verdicts: Artifact,
+    config: RelabelConfig,
+    round_number: int,
+) -> Rows:
+    """In: MINED, PROMPTS, VERDICTS on its pairs. Out: PREFERENCES in the judge's order.
+
+    Margins are those of the verdicts; `teacher_calls` counts the pairs, each asked in both orders.
+    """
+    pairs = ctx.table(mined)
+    rows = on_pairs(pairs, ctx.table(verdicts))
+    said = [by_verdict(row) for row in rows]
+    table, counts = ordered(pairs, ctx.table(prompts), said, config, round_number)
+    return Rows(table, counts | {"teacher_calls": len(rows), "unparsable": unparsable(rows)})
+
+
+def on_pairs(mined: pa.Table, verdicts: pa.Table) -> list[dict[str, Any]]:
+    """Rows of VERDICTS in the order of MINED, whose best is on their left."""
+    found = {(row["left_id"], row["right_id"]): row for row in verdicts.to_pylist()}
+    ids = mined.select(["best_id", "worst_id"]).to_pylist()
+    return [found[pair["best_id"], pair["worst_id"]] for pair in ids]
+
+
+def by_verdict(row: Mapping[str, Any]) -> Said:
+    """What a row of VERDICTS says of the pair whose presumed best is on the left."""
+    if row["unjudged"]:
+        return "unjudged", None
+    if row["turned"]:
+        return "inconsistent", None
+    return ("teacher_tied" if row["outcome"] == 0.5 else "ordered"), row["margin"]
+
+
+def unparsable(verdicts: Sequence[Mapping[str, Any]]) -> int:
+    """How many pairs have no verdict although the judge could read them."""
+    return sum(row["unjudged"] in ("unparsable", "refused") for row in verdicts)
 
 
 @stage(PREFERENCES, version="2", rows="mined")

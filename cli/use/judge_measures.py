@@ -1,5 +1,7 @@
 """How well a judge orders labelled pairs: accuracy, calibration, length. No torch."""
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,11 @@ def correct(margins: Numbers) -> Numbers:
 
 
 def measures(
-    margins: Numbers, ties: NDArray[np.bool_], lengths: Numbers, rewards: Numbers | None
+    margins: Numbers,
+    ties: NDArray[np.bool_],
+    lengths: Numbers,
+    rewards: Numbers | None,
+    graded: bool = True,
 ) -> dict[str, Any]:
     """All measures of some pairs.
 
@@ -39,10 +45,11 @@ def measures(
         ties: Whether the label is a tie.
         lengths: Shape (pairs, 2), characters of both answers, the better one first.
         rewards: Shape (pairs, 2), of both answers; None of a judge that only compares.
+        graded: Whether the size of a margin says how sure the judge is; False: only its sign does.
 
     Returns:
-        pairs, unread, label_ties, accuracy, judge_ties; the accuracy where the better answer is the
-        longer one and where it is the shorter; quantiles, calibration_error, length.
+        pairs, unread, label_ties, agreement, accuracy, judge_ties; the accuracy where the better
+        answer is the longer one and where it is the shorter; quantiles, calibration_error, length.
     """
     read = ~np.isnan(margins)
     used = read & ~ties
@@ -53,15 +60,41 @@ def measures(
         "unread": int((~read).sum()),
         "label_ties": int((read & ties).sum()),
         "judge_ties": int((of_used == 0).sum()),
+        "agreement": share(agreed(margins, ties)),
         "accuracy": share(hits),
         "accuracy_longer_better": share(hits[longer > 0]),
         "accuracy_shorter_better": share(hits[longer < 0]),
-        "calibration_error": calibration_error(of_used),
-        "quantiles": quantiles(of_used),
+        "calibration_error": calibration_error(of_used) if graded else None,
+        "quantiles": quantiles(of_used) if graded else [],
         "length": length(
             margins[read], lengths[read], used[read], None if rewards is None else rewards[read]
         ),
     }
+
+
+def agreed(margins: Numbers, ties: NDArray[np.bool_]) -> Numbers:
+    """1 where the judge says what the label says, of three: this answer, that one, a tie; else 0.
+
+    A pair that the judge could not read, or on which it said nothing, is no agreement.
+    """
+    said = np.where(np.isnan(margins), np.nan, np.sign(margins))
+    result: Numbers = (said == np.where(ties, 0.0, 1.0)).astype(float)
+    return result
+
+
+def among_annotators(votes: Sequence[Sequence[str]]) -> dict[str, Any] | None:
+    """How often two annotators say the same, the mean over all two of them; None: fewer than two.
+
+    Args:
+        votes: Of each pair, one per annotator, in the same order; pairs with fewer are left out.
+    """
+    most = max(map(len, votes), default=0)
+    whole = [pair for pair in votes if len(pair) == most]
+    if most < 2:
+        return None
+    table = np.array(whole)
+    same = [(table[:, a] == table[:, b]).mean() for a, b in combinations(range(most), 2)]
+    return {"share": float(np.mean(same)), "annotators": most, "n": len(whole)}
 
 
 def quantiles(margins: Numbers) -> list[dict[str, Any]]:

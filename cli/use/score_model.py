@@ -1,7 +1,7 @@
 """How good is my teacher? A reward model or judge on labelled pairs, before any run. No Prefect."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cli.use.judge_measures import correct, measures
+from cli.use.judge_measures import among_annotators, correct, measures
+from cli.use.opinions import OnProgress, asked, recalled, scored
 from data.errors import InputError
 from data.readers.labelled_pairs import LabelledPair, by_dataset, read_labelled_pairs
 from data.readers.prompts import prompt_id
+from data.readers.recorded_verdicts import is_recorded, read_verdicts
 from data.recipes.recipe import RuntimeConfig
 from data.schemas import MESSAGES
 from flows.preflight.models import model_path
 from models.checkpoints import check_reward_model, context_length, is_causal
 from models.devices import device
 
-OnProgress = Callable[[int, int], None]
 UNLIMITED = 2**20  # tokens, of a model whose files set no limit
 ROWS = pa.schema(
     [
@@ -55,57 +56,74 @@ def score_model(
     limit: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> ModelScore:
-    """Have a model judge the labelled pairs of files, and measure how well it does.
+    """Have a judge compare the labelled pairs of files, and measure how well it does.
 
     Args:
         name: Folder or hub id. A sequence classifier with one label scores each answer; a causal
-            language model is asked which of the two is better, in both orders.
+            language model is asked which of the two is better, in both orders. A file of rows
+            holds a judge's recorded verdicts.
         max_length: Longest conversation, in tokens; by default what the model reads.
         limit: Only the first so many pairs of each data set.
 
     Raises:
         InputError: the model is neither, or a file cannot be read.
     """
-    pairs, counts = read_labelled_pairs(paths)
+    recorded = read_verdicts(name) if is_recorded(name) else None
+    pairs, counts = read_labelled_pairs(paths, keep_empty=recorded is not None)
     groups = [(dataset, places[:limit]) for dataset, places in by_dataset(pairs)]
-    folder = model_path("MODEL", name)
-    runtime = runtime_here(trust_remote_code)
-    judge = kind_of(folder)
     kept = [place for _, places in groups for place in places]
     pairs = [pairs[place] for place in kept]
     groups = list(by_dataset(pairs))
-    longest = max_length or context_length(folder, "MODEL") or UNLIMITED
-    if judge == "reward model":
-        rewards = _rewards(folder, pairs, runtime, longest, on_progress)
-        margins, turned = rewards[:, 0] - rewards[:, 1], None
+    runtime = runtime_here(trust_remote_code)
+    if recorded is not None:
+        kind, longest = "recorded judge", None
+        opinion = recalled(recorded, pairs)
     else:
-        rewards = None
-        margins, turned = _asked(folder, pairs, runtime, on_progress)
+        folder = model_path("MODEL", name)
+        kind = kind_of(folder)
+        longest = max_length or context_length(folder, "MODEL") or UNLIMITED
+        if kind == "reward model":
+            opinion = scored(folder, pairs, runtime, longest, on_progress)
+        else:
+            opinion = asked(folder, pairs, runtime, on_progress)
+    margins, rewards = opinion.margins, opinion.rewards
     if np.isnan(margins).all():
-        raise InputError(
-            f"MODEL: every pair is too long for '{name}', which reads {longest:,} tokens; "
-            "give shorter texts"
-        )
+        raise InputError(_nothing_read(name, kind, longest))
     ties = np.array([pair.label == "tie" for pair in pairs])
     lengths = np.array([[len(text) for text in pair.answers] for pair in pairs], float)
 
     def of(some: Any) -> dict[str, Any]:
         return measures(
-            margins[some], ties[some], lengths[some], None if rewards is None else rewards[some]
+            margins[some],
+            ties[some],
+            lengths[some],
+            None if rewards is None else rewards[some],
+            opinion.graded,
         )
 
     found = {dataset: of(places) for dataset, places in groups}
     summary = {
         "model": name,
-        "judge": judge,
-        "max_length": longest if longest < UNLIMITED else None,
+        "judge": kind,
+        "max_length": longest if longest and longest < UNLIMITED else None,
         "rows": {key: sum(c[key] for c in counts.values()) for key in next(iter(counts.values()))},
         **of(slice(None)),
-        "turned_with_order": turned,
+        "turned_with_order": opinion.turned,
+        "agreement_by_reading": opinion.readings,
+        "among_annotators": among_annotators([pair.votes for pair in pairs]),
         "mean_over_datasets": mean_accuracy(found),
         "by_dataset": {name: {"rows": counts[name], **values} for name, values in found.items()},
     }
     return ModelScore(summary, _table(pairs, margins, rewards))
+
+
+def _nothing_read(name: str, kind: str, longest: int | None) -> str:
+    if longest is None:
+        return f"MODEL: the {kind} '{name}' gave no verdict on any pair; look at what it says"
+    return (
+        f"MODEL: every pair is too long for '{name}', which reads {longest:,} tokens; "
+        "give shorter texts"
+    )
 
 
 def runtime_here(trust_remote_code: bool) -> RuntimeConfig:
@@ -145,50 +163,6 @@ def mean_accuracy(found: dict[str, dict[str, Any]]) -> float | None:
     shares = [values["accuracy"]["share"] for values in found.values()]
     known = [value for value in shares if value is not None]
     return float(np.mean(known)) if known else None
-
-
-def _rewards(
-    folder: Path,
-    pairs: list[LabelledPair],
-    runtime: RuntimeConfig,
-    max_length: int,
-    on_progress: OnProgress | None,
-) -> np.ndarray:
-    """Shape (pairs, 2), the better answer first; NaN for an answer that is too long."""
-    from models.rewards import open_scorer
-    from models.silence import quiet
-
-    items = [(pair.messages, text) for pair in pairs for text in pair.answers]
-    with quiet():
-        scorer = open_scorer(folder, runtime, max_length, device(runtime))
-        try:
-            return scorer.score(items, on_progress).reshape(-1, 2)
-        finally:
-            scorer.close()
-
-
-def _asked(
-    folder: Path,
-    pairs: list[LabelledPair],
-    runtime: RuntimeConfig,
-    on_progress: OnProgress | None,
-) -> tuple[np.ndarray, int]:
-    """Margins, the means over both orders, and how many verdicts turned with the order."""
-    from models.isolation import run_isolated
-    from models.pairwise_judge import pairwise_log_odds
-    from models.silence import quiet
-
-    items = [(pair.messages, *pair.answers) for pair in pairs]
-    with quiet():
-        odds = run_isolated(
-            pairwise_log_odds,
-            folder,
-            items,
-            runtime=runtime,
-            device=device(runtime),
-            on_progress=on_progress,
-        )
-    return odds.mean(axis=1), int((odds[:, 0] * odds[:, 1] < 0).sum())
 
 
 def _table(pairs: list[LabelledPair], margins: np.ndarray, rewards: np.ndarray | None) -> pa.Table:

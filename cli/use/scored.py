@@ -94,6 +94,21 @@ def sentences(summary: dict[str, Any]) -> list[str]:
     """What the numbers say, a sentence each."""
     accuracy, length = summary["accuracy"], summary["length"]
     lines = []
+    if summary["label_ties"] or summary["among_annotators"]:
+        agreement, among = summary["agreement"], summary["among_annotators"]
+        lines.append(
+            f"Says the same as the labels, one answer, the other or a tie, on "
+            f"{_percent(agreement['share'])} of {agreement['n']:,} pairs "
+            f"({_interval(agreement['ci95'])})"
+            + (f"; two annotators do on {_percent(among['share'])}." if among else ".")
+        )
+    readings = summary["agreement_by_reading"] or {}
+    if any(found["share"] != summary["agreement"]["share"] for found in readings.values()):
+        lines.append(
+            f"Read otherwise it is {_percent(readings['as_written']['share'])}, if only a verdict "
+            "in the labels' spelling counts, or "
+            f"{_percent(readings['unread_is_tie']['share'])}, if what is no verdict is a tie."
+        )
     if accuracy["n"]:
         lines.append(
             f"Puts {_percent(accuracy['share'])} of {accuracy['n']:,} pairs in the labels' order "
@@ -133,9 +148,11 @@ def _verdict(ci95: tuple[float, float]) -> str:
 def _left_out(summary: dict[str, Any]) -> list[str]:
     """Pairs that the accuracy does not count, and why."""
     rows = summary["rows"]
+    recorded = summary["judge"] == "recorded judge"
+    unread = "without a verdict" if recorded else "too long for the model"
     reasons = {
         "tied by the label": summary["label_ties"],
-        "too long for the model": summary["unread"],
+        unread: summary["unread"],
         "of two equal answers": rows["same"],
         "with an empty answer": rows["empty"],
         "of different talks": rows["other"],
@@ -143,7 +160,7 @@ def _left_out(summary: dict[str, Any]) -> list[str]:
     counted = [f"{count:,} {reason}" for reason, count in reasons.items() if count]
     lines = [f"Not counted: {', '.join(counted)}."] if counted else []
     if summary["judge_ties"]:
-        lines.append(f"Margins that are 0, each half right: {summary['judge_ties']:,}.")
+        lines.append(f"Called a tie by the judge, each half right: {summary['judge_ties']:,}.")
     if summary["turned_with_order"]:
         lines.append(
             f"Verdicts that turn with the order of the answers: {summary['turned_with_order']:,}."

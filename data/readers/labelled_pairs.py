@@ -6,8 +6,8 @@ is counted instead of refused, for data sets are known to hold such rows.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ ANSWERS = (
     ("answer_1", "answer_2"), ("answer_a", "answer_b"), ("completion_a", "completion_b"),
 )  # fmt: skip
 LABELS = ("label", "preference", "winner")
+IDS = ("pair_id", "id", "idx")
 PROMPTS = ("prompt", "instruction", "question", "input", "messages")
 _SCORES = ("fine-grained_score", "overall_score", "score")  # UltraFeedback's, the mean one first
 _ANNOTATOR = re.compile(r"annotator_?\d+")
@@ -35,9 +36,9 @@ _DATASETS = ("dataset", "subset")
 # Names of files that say nothing.
 _PLAIN = set("data dataset test train dev validation eval".split())
 COLUMNS = {
-    *PROMPTS, *_DATASETS, *LABELS, "chosen", "rejected", "annotator1", "annotator2", "annotator3",
+    *PROMPTS, *_DATASETS, *LABELS, *IDS, "chosen", "rejected",
+    "annotator1", "annotator2", "annotator3", *(name for pair in ANSWERS for name in pair),
     "completions", "context", "system", "system_prompt",
-    *(name for pair in ANSWERS for name in pair),
 }  # fmt: skip
 
 
@@ -49,6 +50,10 @@ class LabelledPair:
     first: str
     second: str
     label: Label  # the better of the two
+    id: str | None = None
+    votes: tuple[Label, ...] = ()  # of several annotators, in their order
+    written: str | None = None  # the label as the file has it
+    row: Mapping[str, Any] = field(default_factory=dict)  # as it was read
 
     @property
     def answers(self) -> tuple[str, str]:
@@ -57,7 +62,7 @@ class LabelledPair:
 
 
 def read_labelled_pairs(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path], columns: Collection[str] = (), keep_empty: bool = False
 ) -> tuple[list[LabelledPair], dict[str, dict[str, int]]]:
     """Pairs of all files, and by data set what became of its rows: read = pairs + same + empty +
     other.
@@ -72,6 +77,10 @@ def read_labelled_pairs(
     a score each, as UltraFeedback, of which the best and the worst are the pair. The data set is
     the row's `dataset` or `subset`, else the file's name.
 
+    Args:
+        columns: Further ones that a judge wants to see, of a file that is read by columns.
+        keep_empty: Answers that say nothing are judged too: a recorded judge has judged them.
+
     Raises:
         InputError: with file and line, for a row of no such layout or a file without a pair.
     """
@@ -79,7 +88,7 @@ def read_labelled_pairs(
     counts: dict[str, Counter[str]] = {}
     for path, name in zip(paths, dataset_names([Path(path) for path in paths]), strict=True):
         before = len(pairs)
-        for dataset, found in read_pairs(path, name):
+        for dataset, found in read_pairs(path, name, columns, keep_empty):
             count = counts.setdefault(dataset, Counter())
             count["read"] += 1
             if isinstance(found, str):
@@ -93,18 +102,32 @@ def read_labelled_pairs(
     return pairs, {name: {key: count[key] for key in wanted} for name, count in counts.items()}
 
 
-def read_pairs(path: str | Path, name: str) -> Iterator[tuple[str, LabelledPair | Unusable]]:
+def read_pairs(
+    path: str | Path, name: str, columns: Collection[str] = (), keep_empty: bool = False
+) -> Iterator[tuple[str, LabelledPair | Unusable]]:
     """The data set of every row, and its pair or why it is none; see `read_labelled_pairs`."""
-    for place, row in read_rows(path, COLUMNS):
+    for place, row in read_rows(path, COLUMNS.union(columns)):
         dataset = next((row[field] for field in _DATASETS if row.get(field)), name)
         dataset = check_text(dataset, place, "dataset")
         found = _pair(row, place, dataset)
         if found is None:
             yield dataset, "other"
-        elif not (found.first.strip() and found.second.strip()):
+        elif not (keep_empty or (found.first.strip() and found.second.strip())):
             yield dataset, "empty"
+        elif found.first == found.second:
+            yield dataset, "same"
         else:
-            yield dataset, "same" if found.first == found.second else found
+            votes = tuple(verdict(vote, place, "annotator") for vote in _votes(row))
+            written = _written(row, found.label, place)
+            yield (
+                dataset,
+                replace(found, id=row_id(row), votes=votes, written=written, row=row),
+            )
+
+
+def row_id(row: Mapping[str, Any]) -> str | None:
+    """The id of a pair, or of a verdict on it, as text."""
+    return next((str(row[name]) for name in IDS if row.get(name) is not None), None)
 
 
 def dataset_names(paths: Sequence[Path]) -> list[str]:
@@ -217,18 +240,32 @@ def _prompt(row: Mapping[str, Any], place: str) -> Any:
 
 
 def _label(row: Mapping[str, Any], place: str) -> Label:
-    votes = [row[name] for name in row if _ANNOTATOR.fullmatch(name) and row[name] is not None]
     name = next((name for name in LABELS if row.get(name) is not None), None)
     if name is not None:
-        return _verdict(row[name], place, name)
+        return verdict(row[name], place, name)
+    votes = _votes(row)
     if not votes:
         raise InputError(f"{place}: no label says which answer is better; add label: 1, 2 or tie")
-    counted = Counter(_verdict(vote, place, "annotator") for vote in votes).most_common(2)
+    counted = Counter(verdict(vote, place, "annotator") for vote in votes).most_common(2)
     clear = len(counted) == 1 or counted[0][1] > counted[1][1]
     return counted[0][0] if clear else "tie"
 
 
-def _verdict(value: Any, place: str, field: str) -> Label:
+def _votes(row: Mapping[str, Any]) -> list[Any]:
+    """Of the annotators, by their names' order; none where the row has a label beside them."""
+    if any(row.get(name) is not None for name in (*LABELS, "chosen")):
+        return []
+    names = sorted(name for name in row if _ANNOTATOR.fullmatch(name))
+    return [row[name] for name in names if row[name] is not None]
+
+
+def _written(row: Mapping[str, Any], label: Label, place: str) -> str | None:
+    """The label in the file's own spelling: the column's, or that of an annotator who says so."""
+    said = [row[name] for name in LABELS if row.get(name) is not None][:1] or _votes(row)
+    return next((str(value) for value in said if verdict(value, place, "label") == label), None)
+
+
+def verdict(value: Any, place: str, field: str) -> Label:
     """1 or 2, also as text, A or B, 0 or "tie"; between 1 and 2, as AlpacaEval weighs it."""
     text = str(value).strip().lower().removeprefix("model_").removeprefix("response_")
     named: dict[str, Label] = {"a": "first", "b": "second", "tie": "tie", "0": "tie", "0.0": "tie"}

@@ -1,7 +1,7 @@
 """Prompts from a user's file or a `datasets` id: checked, named by content, free of doubles."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from data.errors import InputError
-from data.readers.layouts import COLUMNS, Asked, asked, mapped
+from data.readers.layouts import COLUMNS, asked, mapped
 from data.readers.messages import (
     Messages,
     as_messages,
@@ -69,11 +69,9 @@ def read_prompt_file(
     layouts: Counter[str] = Counter()
     for place, row in source.rows:
         counts["read"] += 1
-        others = partial(_names, source, list(row))
-        row = mapped(row, columns, place, others)
-        found = asked(row, place, others)
-        layouts[found.layout] += 1
-        prompt, mended = _prompt(row, found, place, dataset_name or source.name)
+        others = partial(all_names, source, list(row))
+        prompt, layout, mended = prompt_of(row, columns, place, others, dataset_name or source.name)
+        layouts[layout] += 1
         for what in mended:
             counts[what] = counts.get(what, 0) + 1
         content = bytes.fromhex(content_of(prompt["messages"]).removeprefix("sha256:"))
@@ -101,7 +99,7 @@ def read_prompt_file(
     return PromptFile(table, pa.chunked_array([every.combine_chunks()]), counts, dict(layouts))
 
 
-def _names(source: Found, read: list[str]) -> list[str]:
+def all_names(source: Found, read: list[str]) -> list[str]:
     """All columns of a row, of which some may not have been read."""
     return source.columns() or read
 
@@ -141,10 +139,19 @@ def content_of(messages: Messages) -> str:
     return prompt_id([message | {"content": message["content"].strip()} for message in messages])
 
 
-def _prompt(
-    row: dict[str, Any], found: Asked, place: str, dataset: str
-) -> tuple[dict[str, Any], list[str]]:
-    """A row of PROMPTS, and what was left out of it: "answer_dropped", "empty_system"."""
+def prompt_of(
+    row: dict[str, Any],
+    columns: PromptColumns,
+    place: str,
+    others: Callable[[], Sequence[str]],
+    dataset: str,
+) -> tuple[dict[str, Any], str, list[str]]:
+    """A row of PROMPTS, how it was recognised, and what was left out of it.
+
+    That is "answer_dropped" or "empty_system". `others` are all columns, for messages.
+    """
+    row = mapped(row, columns, place, others)
+    found = asked(row, place, others)
     value, mended = found.value, []
     if isinstance(value, list):
         if any(silent_system(item) for item in value):
@@ -164,4 +171,4 @@ def _prompt(
         "messages": messages,
         "dataset": check_text(source, place, "dataset"),
     }
-    return prompt, mended
+    return prompt, found.layout, mended

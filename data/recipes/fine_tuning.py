@@ -1,11 +1,9 @@
 """The sections of a recipe that fine-tunes a policy on answers that were picked from its own."""
 
-from typing import Annotated
-
 from pydantic import Field
 
-from data.recipes.config import WORLD, Config
-from data.recipes.names import Names
+from data.recipes.asking import JudgingSection
+from data.recipes.config import Config
 from data.recipes.training import TunedPolicy
 
 
@@ -24,11 +22,5 @@ class FineTuneConfig(TunedPolicy):
     """The policy and how it is fine-tuned on the picked answers."""
 
 
-class JudgeConfig(Config):
-    """The reward model that the gate asks, and the scorer unless the student is."""
-
-    not_in_key = frozenset({"model"})
-
-    model: Annotated[str, Names("reward model", (WORLD,))] = Field(
-        WORLD, description="Hugging Face directory or hub id of a reward model with one label"
-    )
+class JudgeConfig(JudgingSection):
+    """Who judges for the gate, and picks the answers unless the student does."""

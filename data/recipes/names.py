@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from data.recipes.config import NONE, SMALL, WORLD, Config
+from data.recipes.judges import Endpoint, RewardFunctions, Word, spelt
+from data.reward_functions import SHIPPED
 
 Kind = Literal[
     "policy",  # a language model that answers
     "judge",  # a language model that names the better of two answers
     "reward model",  # a sequence classifier with one label
     "student",  # a reward model that a run may give a head, and train
+    "any judge",  # by the grammar of `data.recipes.judges`; its namings are of the next five kinds
+    "scorer",  # a reward model, or a language model that judges: its config.json tells which
+    "reward function",  # FILE.py:FUNCTION
+    "shipped",  # a reward function of this project
+    "endpoint",  # a language model behind OPENAI_BASE_URL
     "prompts",  # a file, or a data set of `datasets`
     "preferences",  # a file of pairs
     "answers",  # a file of recorded answers
@@ -22,7 +29,8 @@ Kind = Literal[
     "code",  # FILE.py:FUNCTION
     "logs",  # files of recorded completions and judgments: a section
 ]
-MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student")
+CODE: tuple[Kind, ...] = ("code", "reward function")  # a user's, which a run executes
+MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student", "scorer")
 WRITERS: tuple[Kind, ...] = ("policy", "judge")  # write answers or words; the others only read
 
 
@@ -92,7 +100,9 @@ def _walk(section: Config, place: str) -> Iterator[Naming]:
     for name, field in type(section).model_fields.items():
         value, where = getattr(section, name), f"{place}{name}"
         mark = next((one for one in field.metadata if isinstance(one, Names)), None)
-        if mark and isinstance(value, tuple):  # sources, each of which names one thing
+        if mark and mark.kind == "any judge":
+            yield from _judges(where, value, mark, section)
+        elif mark and isinstance(value, tuple):  # sources, each of which names one thing
             for number, item in enumerate(value):
                 yield from (one._replace(field=f"{where}.{number}") for one in _walk(item, ""))
         elif mark:
@@ -107,7 +117,21 @@ def _walk(section: Config, place: str) -> Iterator[Naming]:
                     yield from _walk(item, f"{where}.")
 
 
-def file_and_function(name: str) -> tuple[str, str] | None:
-    """FILE.py and FUNCTION of `FILE.py:FUNCTION`; None: it is not of that form."""
-    path, found, function = name.rpartition(".py:")
-    return (f"{path}.py", function) if found and path and function.isidentifier() else None
+def _judges(where: str, value: Any, mark: Names, section: Config) -> Iterator[Naming]:
+    """Everything that a judge, or each judge of a list, names; of a list by its place in it."""
+    parts = value if isinstance(value, tuple) else (value,)
+    for number, part in enumerate(parts):
+        name = part if isinstance(part, str) else part.function
+        field = f"{where}.{number}" if isinstance(value, tuple) else where
+        yield Naming(field, name, _kind_of_judge(name, mark.words), mark.words, section)
+
+
+def _kind_of_judge(name: str, words: tuple[str, ...]) -> Kind:
+    match spelt(name, words):
+        case Word():
+            return "scorer" if name == WORLD else "any judge"
+        case RewardFunctions():
+            return "shipped" if name in SHIPPED else "reward function"
+        case Endpoint():
+            return "endpoint"
+    return "scorer"

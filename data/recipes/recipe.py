@@ -7,8 +7,16 @@ holds what changes only speed, but for what docs/determinism.md says of it.
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from data.recipes.asking import (
+    JUDGE_WORDS,
+    KINDS,
+    AskingConfig,
+    JudgingSection,
+    judges,
+    one_or_several,
+)
 from data.recipes.config import (  # noqa: F401 - a recipe's sections and words are imported from here
     BY_MODELS,
     BY_PROMPTS,
@@ -25,8 +33,9 @@ from data.recipes.config import (  # noqa: F401 - a recipe's sections and words 
     Size,
     Times,
 )
+from data.recipes.judges import TEACHER
 from data.recipes.logged import LoggedConfig  # noqa: F401
-from data.recipes.names import MODELS, Names, namings
+from data.recipes.names import CODE, MODELS, Names, namings
 from data.recipes.prompts import PromptsConfig, PromptSource  # noqa: F401
 from data.recipes.secrets import find_secret
 from data.recipes.training import (  # noqa: F401
@@ -93,12 +102,8 @@ class RelabelConfig(Config):
     )
 
 
-class TeacherConfig(RelabelConfig):
-    not_in_key = frozenset({"model"})
-
-    model: Annotated[str, Names("reward model", (WORLD,))] = Field(
-        WORLD, description="Hugging Face directory or hub id of a reward model with one label"
-    )
+class TeacherConfig(RelabelConfig, JudgingSection):
+    """Who judges, and what is made of the judgments."""
 
 
 class MineConfig(Config):
@@ -122,7 +127,16 @@ class GateConfig(Config):
 
 
 class EvaluateConfig(Config):
-    judge: Literal["oracle", "teacher"] = Field("teacher", description="Who decides the win rate")
+    judge: Annotated[
+        str | tuple[str, ...],
+        Names("any judge", JUDGE_WORDS),
+        BeforeValidator(one_or_several),
+        AfterValidator(judges),
+    ] = Field(
+        TEACHER,
+        description="Who decides the win rate: 'oracle' (of the embedded world), 'teacher', "
+        f"'recorded', {KINDS}; or a list of these, of which the first decides",
+    )
     temperature: float = Field(0.7, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     dev_samples: Times = Field(4, ge=2, description="Completions of each dev prompt")
@@ -130,6 +144,17 @@ class EvaluateConfig(Config):
     every: Times = Field(
         1, ge=1, description="Evaluate every so many rounds and at the end; no gate in between"
     )
+    asking: AskingConfig = AskingConfig()
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Who judges, one or several."""
+        return (self.judge,) if isinstance(self.judge, str) else self.judge
+
+    @property
+    def headline(self) -> str:
+        """The first, who decides the win rate that the report is headed with."""
+        return self.judges[0]
 
 
 class RuntimeConfig(Config):
@@ -187,6 +212,17 @@ class RunRecipe(Config):
             if one.is_word and one.value in (WORLD, SMALL) and not self.world:
                 raise ValueError(
                     f"{one.field}: name your own, or add 'world: {{}}' to use the embedded one"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _trusted_code(self) -> "RunRecipe":
+        """Code of the user's runs only where the recipe says so."""
+        for one in namings(self):
+            if one.kind in CODE and not one.is_word and not self.runtime.trust_remote_code:
+                raise ValueError(
+                    f"{one.field}: {one.value} runs Python code; read it, and set "
+                    "runtime.trust_remote_code=true if you trust it"
                 )
         return self
 

@@ -9,18 +9,19 @@ from data.store.artifacts import Artifact
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome, State
 from flows.best_of_n.told import told
+from flows.instructions_told import followed_by
+from flows.judging import gated, judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, of_world, own_prompts, round_prompts, templated
-from flows.loop.round import answer
+from flows.loop.reward_figures import failures, names
+from flows.loop.round import answer, evaluated
 from flows.loop.state import Parts
 from flows.result import Made, Result
-from tasks.evaluate import drift, evaluate
+from tasks.evaluate import drift
 from tasks.fine_tune import fine_tune
-from tasks.gate import gate
 from tasks.generate import generate
 from tasks.pick import pick
 from tasks.running.subflow import subflow
-from tasks.score import score
 from tasks.stage import Run
 
 
@@ -32,7 +33,9 @@ def gather(run: Run, recipe: BestOfNRecipe) -> Parts:
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=found["student.model"] if recipe.scorer == "student" else None,
-        teacher=found["teacher.model"],
+        teacher=judge_of(
+            run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
+        ),
         pool=pool,
         dev=dev,
         test=test,
@@ -49,20 +52,16 @@ def judge(
     base = answer(run, recipe, parts, parts.policy, "test")
     test = answer(run, recipe, parts, policy, "test", number)
     return Judged(
-        gate=gate(before=previous.rewards, after=candidate.rewards, config=recipe.gate),
-        evaluation=evaluate.as_("", measures=True)(
-            prompts=parts.test,
-            base=base.completions,
-            policy=test.completions,
-            base_rewards=base.rewards,
-            policy_rewards=test.rewards,
-            judge=recipe.evaluate.judge,
-        ),
+        gate=gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both),
+        evaluation=evaluated(recipe, parts, base, test),
         drift=drift.as_("", measures=True)(
             prompts=parts.test, completions=test.completions, policy=policy, base=parts.policy
         ),
         base=base,
         policy=test,
+        followed=followed_by(
+            run, recipe, recipe.evaluate.judges, parts.test, base.completions, test.completions
+        ),
     )
 
 
@@ -81,31 +80,35 @@ def learn_from_best(
         stream=f"round-{number}",
         seed=recipe.seed,
     )
-    scores = score(
-        model=parts.student or parts.teacher,
+    scores = rewards_of(
+        parts.student or parts.teacher,
         prompts=asked,
         completions=completions,
         max_length=recipe.max_length,
     )
     picked = pick(prompts=asked, completions=completions, scores=scores, config=recipe.pick)
+    for line in failures(scores.meta):
+        run.progress.note(line)
     if not picked.rows:
-        raise InputError(f"round {number}: {nothing_picked(recipe, picked)}")
+        raise InputError(f"round {number}: {nothing_picked(recipe, picked, scores)}")
     policy = fine_tune(
         policy=state.policy, demonstrations=picked, config=recipe.policy, seed=recipe.seed
     )
     judged = None
     if recipe.evaluated(number):
         judged = judge(run, recipe, parts, state, policy, number)
-    return Outcome(number, asked, completions, picked, policy, judged)
+    return Outcome(number, asked, completions, scores, picked, policy, judged)
 
 
-def nothing_picked(recipe: BestOfNRecipe, picked: Artifact) -> str:
+def nothing_picked(recipe: BestOfNRecipe, picked: Artifact, scores: Artifact) -> str:
     """Why no answer is left to learn from, and what to do about it."""
     counts = picked.meta
     lost = {
         "truncated": f"generate.max_tokens is {recipe.generate.max_tokens}: raise it, or set "
         "pick.drop_truncated=false",
-        "unscored": f"take a {recipe.scorer} that reads more, or lower generate.max_tokens",
+        "unscored": "see why the reward functions fail"
+        if names(scores.meta)
+        else f"take a {recipe.scorer} that reads more, or lower generate.max_tokens",
         "duplicate": f"generate.temperature is {recipe.generate.temperature:g}: raise it, the "
         "policy gives the same answer again and again",
         "empty": "the policy ends its answers at once: take one that is tuned to chat",

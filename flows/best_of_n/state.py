@@ -24,6 +24,7 @@ class Judged:
     drift: Artifact
     base: Answers
     policy: Answers
+    followed: Artifact | None = None  # instructions, where these are a judge
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Outcome:
     number: int
     asked: Artifact
     completions: Artifact
+    scores: Artifact
     picked: Artifact
     policy: Artifact
     judged: Judged | None  # None between evaluations

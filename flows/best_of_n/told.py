@@ -6,15 +6,17 @@ from typing import Any
 from data.measures import Fact, Interval, Measure, Reference, RoundValue, Value
 from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Section, Table, Text
 from data.store.store import Store
-from data.summary import Final, PolicySummary
+from data.summary import Final, FunctionRewards, PolicySummary
+from flows import instructions_told
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome
 from flows.derived import policy_summary
+from flows.loop import reward_figures
 from flows.loop import sections as shared
 from flows.loop.measures import DRIFT
 from flows.loop.summary import mean_reward, mean_score
 from flows.loop.told import JUDGES, few_prompts
-from flows.loop.wording import adoption
+from flows.loop.wording import TOO_LONG, adoption, unread
 from flows.result import Result
 from models.drift import distinct_2
 from reports.text import percent
@@ -41,22 +43,45 @@ def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result
             one.judged.evaluation,
             samples=recipe.evaluate.bootstrap_samples,
             seed=recipe.seed,
-            judge=recipe.evaluate.judge,
+            judge=recipe.evaluate.headline,
         )
         for one in done
         if one.judged
     }
     rate = win_rate(rates, done)
     measures = ({"win_rate": rate} if rate else {}) | of_rounds(store, recipe, done)
+    followed = instructions(store, recipe, done)
+    measures |= instructions_told.measures(followed)
     return Result(
         headline="win_rate",
         measures=measures,
-        sections=[*judged_by_teacher(rate), *sections(recipe, rates, done, measures)],
+        sections=[
+            *judged_by_teacher(rate),
+            *sections(recipe, rates, done, measures),
+            *instructions_told.section(followed),
+        ],
         method=f"best-of-{recipe.generate.k} distillation, picked by the {recipe.scorer}",
         facts=facts(recipe, measures) if done else [],
         warnings=few_prompts(rate),
         progress=progress(rates, done) if done else None,
     )
+
+
+def instructions(
+    store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]
+) -> list[instructions_told.InRound]:
+    """How instructions were followed, in the rounds where that was measured."""
+    found = []
+    for one in done:
+        summary = instructions_told.instruction_summary(
+            store,
+            one.judged.followed if one.judged else None,
+            samples=recipe.evaluate.bootstrap_samples,
+            seed=recipe.seed,
+        )
+        if summary:
+            found.append(instructions_told.InRound(one.number, one.adopted, summary))
+    return found
 
 
 def kept(done: Sequence[Outcome]) -> list[Outcome]:
@@ -130,11 +155,11 @@ def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> d
     return found
 
 
-def _judged_by(of: Callable[[Judged], float]) -> Callable[[Outcome], Number]:
+def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:
     return lambda one: of(one.judged) if one.judged else None
 
 
-OF_DRIFT: dict[str, Callable[[Judged], float]] = {  # titles and units: DRIFT
+OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
     "kl_to_base": lambda x: float(x.drift.meta["kl_to_base"]),
     "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
     "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
@@ -148,14 +173,14 @@ def base_values(store: Store, done: Sequence[Outcome]) -> dict[str, float]:
     judged = next((one.judged for one in done if one.judged), None)
     if judged is None:
         return {}
-    base = judged.base.completions
+    base, reward = judged.base.completions, mean_reward(judged.base.rewards)
     answers = store.table(judged.evaluation)["base_completion"].to_pylist()
     return {
         "kl_to_base": 0.0,
         "mean_tokens": base.meta["tokens"] / base.meta["generated"],
         "distinct_2": distinct_2(answers),
-        "teacher_reward": mean_reward(judged.base.rewards),
         "judge_score": mean_score(judged.evaluation, "base"),
+        **({} if reward is None else {"teacher_reward": reward}),
     }
 
 
@@ -212,11 +237,21 @@ def sections(
         known = rates[one.number].model_dump(include=set(Final.model_fields))
         made += [shared.datasets(Final(round=one.number, **known)), answers(one)]
     made.append(ledger(recipe, done))
+    if told := reward_figures.section([(one.number, functions(recipe, one)) for one in done]):
+        made.append(told)
     if judged:
         drift = shared.drift(measures, [], length_known=True)
         charts = [block for block in drift.blocks if block.kind == "chart"]  # no rules, no warnings
         made.append(drift.model_copy(update={"blocks": charts}))
     return made
+
+
+def functions(recipe: BestOfNRecipe, one: Outcome) -> dict[str, FunctionRewards]:
+    """What the teacher's reward functions gave, if it is some."""
+    rewards = [side.rewards for side in (one.judged.base, one.judged.policy)] if one.judged else []
+    base, policy = rewards or (None, None)
+    picking = one.scores.meta if recipe.scorer == "teacher" else {}
+    return reward_figures.function_rewards(picking, base, policy)
 
 
 def judged_by_teacher(rate: Measure | None) -> list[Section]:
@@ -292,6 +327,7 @@ def ledger(recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Section:
 def levels(recipe: BestOfNRecipe, one: Outcome) -> list[Level]:
     """What answers, prompts and picked answers split into; the first part is kept."""
     x, policy = one.picked.meta, one.policy.meta
+    lacking = unread(recipe.teacher.model) if recipe.scorer == "teacher" else TOO_LONG
     parts: list[tuple[str, int, list[tuple[str, int]]]] = [
         (
             f"answers to {one.asked.rows:,} prompts",
@@ -300,7 +336,7 @@ def levels(recipe: BestOfNRecipe, one: Outcome) -> list[Level]:
                 ("usable", x["usable"]),
                 ("said before", x["duplicate"]),
                 ("cut off", x["truncated"]),
-                (f"too long for the {recipe.scorer}", x["unscored"]),
+                (f"{lacking} the {recipe.scorer}", x["unscored"]),
                 ("empty", x["empty"]),
             ],
         ),
@@ -333,11 +369,11 @@ def facts(recipe: BestOfNRecipe, measures: dict[str, Measure]) -> list[Fact]:
     """By whose judgement, and the cost."""
     calls, tokens = measures["teacher_calls"].value, measures["tokens"].value
     learned, asked = measures["trained"].value, measures["prompts"].value
-    said = "answers scored to pick the best"
+    judge, said = recipe.evaluate.headline, "answers scored to pick the best"
     if recipe.scorer == "student":
         said = "none to pick: the student does. Checks on dev and test prompts come on top"
     return [
-        Fact(title="Judged by", value=recipe.evaluate.judge, text=JUDGES[recipe.evaluate.judge]),
+        Fact(title="Judged by", value=judge, text=JUDGES[judge]),
         Fact(title="Teacher calls", value=f"{calls:,.0f}", text=said),
         Fact(
             title="Answer tokens",

@@ -11,6 +11,7 @@ from data.recipes.prompts import PromptsConfig
 from data.recipes.recipe import SMALL, WORLD, RunRecipe, StudentTraining
 from data.store.artifacts import Artifact
 from flows.bootstrap import World, bootstrap
+from flows.judging import judge_of, speaker
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts, Pool, Source
 from flows.preflight.prompts import sizes_of, source_names
@@ -31,17 +32,19 @@ def gather(run: Run, recipe: AlignRecipe) -> Parts:
     replay = own_replay(run, recipe) or (world.preferences if world else None)
     pool, dev, test = prompts or of_world(world)
     samplers = {cell.name: found.get(cell.called) for cell in recipe.cells}
-    student = found.get("student.model")
+    student, corrects = found.get("student.model"), "matrix.correction.judge"
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=ready(recipe.student, recipe.seed, student, replay) if student else None,
-        teacher=found["teacher.model"],
+        teacher=judge_of(
+            run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
+        ),
         pool=pool,
         dev=dev,
         test=test,
         replay=replay,
         samplers={name: model for name, model in samplers.items() if model},
-        judge=run.outside.get("matrix.correction.judge"),
+        judge=speaker(run, corrects, run.outside[corrects]) if corrects in run.outside else None,
     )
 
 

@@ -10,19 +10,19 @@ from data.errors import InputError
 from data.recipes.methods import CellConfig
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
+from flows.judging import Judge, corrected, relabelled, rewards_of
 from flows.loop.inputs import round_prompts
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Labelled, Parts, State, Stored
 from tasks.bootstrap import people
 from tasks.generate import generate
-from tasks.matrix import correct, keep_order, pair_up
+from tasks.matrix import keep_order, pair_up
 from tasks.mine import mine
 from tasks.recorded_cells import read_cell
 from tasks.refresh import choose, renew_preferences, renew_scores
-from tasks.relabel import relabel, take_order
+from tasks.relabel import take_order
 from tasks.running.outside import changed
 from tasks.running.own_code import load_code
-from tasks.score import score
 from tasks.stage import Model, Run
 
 
@@ -60,13 +60,13 @@ def sample(
 
 
 def screened(
-    run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: int, scorer: Model
+    run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: int, scorer: Judge
 ) -> tuple[Artifact, Artifact, Artifact, Artifact]:
     """Prompts, the policy's completions, the scorer's rewards of all, and its pairs."""
     asked = ask(recipe, parts, state, number)
     completions = sample(run, recipe, state.policy, asked, number)
-    scores = score(
-        model=scorer,
+    scores = rewards_of(
+        scorer,
         prompts=asked,
         completions=completions,
         max_length=recipe.max_length,
@@ -81,10 +81,10 @@ def by_student_and_teacher(
     """TS-Align: the student screens K completions, the teacher judges the pairs it picks."""
     assert state.student is not None
     asked, completions, scores, mined = screened(run, recipe, parts, state, number, state.student)
-    preferences = relabel(
+    preferences = relabelled(
+        parts.teacher,
         mined=mined,
         prompts=asked,
-        teacher=parts.teacher,
         config=recipe.teacher,
         round_number=number,
         max_length=recipe.max_length,
@@ -166,10 +166,10 @@ def by_matrix(run: Run, recipe: AlignRecipe, parts: Parts, state: State, number:
             mined=mined, prompts=asked, round_number=number
         )
     else:
-        preferences = correct.as_("", title="relabel")(
+        preferences = corrected(
+            parts.judge or parts.teacher,
             mined=mined,
             prompts=asked,
-            judge=parts.judge or parts.teacher,
             config=config,
             min_margin=recipe.teacher.min_margin,
             round_number=number,

@@ -8,7 +8,7 @@ from data.readers.seen import Prompts
 from data.recipes.config import NONE, SMALL, WORLD, Times
 from data.recipes.losses import PairWeight
 from data.recipes.methods import CellConfig, MatrixConfig, RefreshConfig
-from data.recipes.names import Names, file_and_function, from_world
+from data.recipes.names import Names, from_world
 from data.recipes.recipe import (
     EvaluateConfig,
     GateConfig,
@@ -20,6 +20,7 @@ from data.recipes.recipe import (
     TeacherConfig,
     Values,
 )
+from data.source_code import file_and_function
 from flows.policy_recipe import PolicyRecipe
 
 LABELS = ("student+teacher", "student", "teacher", "matrix")
@@ -78,11 +79,6 @@ class AlignRecipe(PolicyRecipe):
         refresh, student = self.prompts.refresh, self.student.model
         if self.labels not in LABELS and not self.own_labels:
             raise ValueError(f"labels: must be {', '.join(LABELS)} or FILE.py:FUNCTION")
-        if self.own_labels and not self.runtime.trust_remote_code:
-            raise ValueError(
-                f"labels: {self.labels} runs Python code; read it, and set "
-                "runtime.trust_remote_code=true if you trust it"
-            )
         if student == NONE and self.labels in ("student+teacher", "student"):
             raise ValueError(f"student.model: labels: {self.labels} needs one; name it")
         if (self.labels == "matrix") != (self.matrix is not None):

@@ -3,11 +3,15 @@
 The first half, from prompts to preferences, is in `flows.loop.label`.
 """
 
+from data.recipes.judges import TEACHER
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
+from flows.instructions_told import followed_by
+from flows.judging import Speaker, agreeing, gated, is_pairwise, rewards_of, verdicts_of
 from flows.loop import shortfall
 from flows.loop.label import label
 from flows.loop.recipe import AlignRecipe
+from flows.loop.reward_figures import failures, labelled_meta
 from flows.loop.state import (
     Agreement,
     Answers,
@@ -22,8 +26,7 @@ from flows.loop.state import (
 )
 from flows.loop.summary import labelled_ledger
 from tasks.distill import distill
-from tasks.evaluate import drift, evaluate, precision
-from tasks.gate import agreement, gate
+from tasks.evaluate import drift, evaluate, evaluate_by_verdicts, precision
 from tasks.generate import generate
 from tasks.optimize import average, optimize, reference, sample_earlier
 from tasks.running.subflow import subflow
@@ -53,11 +56,16 @@ def answer(
         stream=held_out,
         seed=recipe.seed,
     )
-    rewards = score.as_(held_out, title=scoring, measures=measures)(
-        model=parts.teacher,
+    if is_pairwise(parts.teacher):
+        return Answers(completions, None)
+    rewards = rewards_of(
+        parts.teacher,
         prompts=prompts,
         completions=completions,
         max_length=recipe.max_length,
+        role=held_out,
+        title=scoring,
+        measures=measures,
     )
     return Answers(completions, rewards)
 
@@ -72,11 +80,14 @@ def student_agreement(
         completions=answers.completions,
         max_length=recipe.max_length,
     )
-    return agreement.as_(when, title=f"agreement ({when})")(
+    return agreeing(
+        parts.teacher,
+        prompts=parts.dev,
         completions=answers.completions,
+        rewards=answers.rewards,
         student=scores,
-        judge=answers.rewards,
         min_margin=recipe.teacher.min_margin,
+        when=when,
     )
 
 
@@ -137,6 +148,8 @@ def stopped(
         reused: Of these, pairs of earlier rounds.
     """
     counts = labelled_ledger(labelled)
+    for line in failures(labelled_meta(labelled)):
+        run.progress.note(line)
     if not pairs:
         return Stopped(number, labelled, f"round {number}: {shortfall.reason(counts, recipe)}")
     run.progress.note(shortfall.mined_line(counts, recipe))
@@ -173,6 +186,30 @@ def tune(
     return Tuned(student, tune_policy(recipe, parts, state, pairs), reused)
 
 
+def evaluated(recipe: Asking, parts: Parts, base: Answers, policy: Answers) -> Artifact:
+    """EVALUATION of the policy's test answers against the base's."""
+    sides = {"base": base.completions, "policy": policy.completions}
+    if isinstance(parts.teacher, Speaker) and recipe.evaluate.headline == TEACHER:
+        verdicts = verdicts_of(
+            parts.teacher,
+            prompts=parts.test,
+            left=policy.completions,
+            right=base.completions,
+            role="test",
+            measures=True,
+        )
+        return evaluate_by_verdicts.as_("", title="evaluate", measures=True)(
+            prompts=parts.test, verdicts=verdicts, **sides
+        )
+    return evaluate.as_("", measures=True)(
+        prompts=parts.test,
+        **sides,
+        base_rewards=base.rewards,
+        policy_rewards=policy.rewards,
+        judge=recipe.evaluate.headline,
+    )
+
+
 def judge(
     run: Run, recipe: AlignRecipe, parts: Parts, state: State, tuned: Tuned, number: int
 ) -> Judged:
@@ -180,20 +217,13 @@ def judge(
     policy = tuned.policy
     previous = answer(run, recipe, parts, state.policy, "dev", state.adopted)
     candidate = answer(run, recipe, parts, policy, "dev", number)
-    verdict = gate(before=previous.rewards, after=candidate.rewards, config=recipe.gate)
+    verdict = gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both)
     base = answer(run, recipe, parts, parts.policy, "test")
     test = answer(run, recipe, parts, policy, "test", number)
     student = tuned.student or state.student
     return Judged(
         gate=verdict,
-        evaluation=evaluate.as_("", measures=True)(
-            prompts=parts.test,
-            base=base.completions,
-            policy=test.completions,
-            base_rewards=base.rewards,
-            policy_rewards=test.rewards,
-            judge=recipe.evaluate.judge,
-        ),
+        evaluation=evaluated(recipe, parts, base, test),
         drift=drift.as_("", measures=True)(
             prompts=parts.test,
             completions=test.completions,
@@ -210,6 +240,9 @@ def judge(
         )
         if student
         else None,
+        followed=followed_by(
+            run, recipe, recipe.evaluate.judges, parts.test, base.completions, test.completions
+        ),
     )
 
 
@@ -264,7 +297,7 @@ def align_round(
         judged=judge(run, recipe, parts, state, tuned, number) if evaluated else None,
         agreement=measured,
         precision=precision.as_("", measures=True)(preferences=labelled.preferences)
-        if recipe.evaluate.judge == "oracle"
+        if recipe.evaluate.headline == "oracle"
         else None,
     )
     return following(recipe, state, outcome), outcome

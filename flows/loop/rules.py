@@ -179,6 +179,8 @@ def _teacher_exploited(seen: Seen) -> str:
     if not (before and before.drift and entry.drift and entry.policy):
         return ""
     judge, old, new = entry.policy.judge, before.drift, entry.drift
+    if old.teacher_reward is None or new.teacher_reward is None:  # it only compares
+        return ""
     if judge == "teacher" or new.teacher_reward <= old.teacher_reward:
         return ""
     gained = old.judge_score - seen.base.get("judge_score", old.judge_score)
@@ -197,6 +199,8 @@ def _student_exploited(seen: Seen) -> str:
         return ""
     old, new = seen.before.drift, seen.entry.drift
     if old.student_reward is None or new.student_reward is None:
+        return ""
+    if old.teacher_reward is None or new.teacher_reward is None:  # it only compares
         return ""
     if new.student_reward <= old.student_reward or new.teacher_reward > old.teacher_reward:
         return ""
@@ -252,7 +256,7 @@ def _cut_short(seen: Seen) -> str:
     if not ledger.generated or lost <= CUT * ledger.generated:
         return ""
     share = lost / ledger.generated
-    return f"{share:.1%} of the answers were cut off or too long for {seen.words.reader}"
+    return f"{share:.1%} of the answers were cut off or {seen.words.lost(seen.words.reader)}"
 
 
 def _over_long(seen: Seen) -> str:
@@ -262,7 +266,8 @@ def _over_long(seen: Seen) -> str:
     if not ledger.mined or lost <= OVER_LONG * ledger.mined:
         return ""
     share = lost / ledger.mined
-    return f"{share:.1%} of the pairs were too long for {seen.words.who} or for training"
+    lacking = seen.words.lost(seen.words.who)
+    return f"{share:.1%} of the pairs were {lacking} or too long for training"
 
 
 RULES = (

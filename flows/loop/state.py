@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from data.recipes.recipe import DecodingConfig, EvaluateConfig
 from data.store.artifacts import Artifact
+from flows.judging import Judge
 from tasks.stage import Model
 
 
@@ -38,13 +39,13 @@ class Parts:
 
     policy: Model
     student: Model | None
-    teacher: Model
+    teacher: Judge
     pool: Pool
     dev: Artifact
     test: Artifact
     replay: Artifact | None  # preferences from before the first round
     samplers: dict[str, Model] = field(default_factory=dict)  # by cell of the model matrix
-    judge: Model | None = None  # corrects the matrix's order; None: nobody does
+    judge: Judge | None = None  # corrects the matrix's order; None: nobody does
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Answers:
-    """A policy's completions of one set of prompts, with the teacher's rewards of them."""
+    """A policy's completions of one set of prompts, with a pointwise teacher's rewards of them."""
 
     completions: Artifact
-    rewards: Artifact
+    rewards: Artifact | None  # None: the teacher only compares
+
+    @property
+    def both(self) -> tuple[Artifact, Artifact | None]:
+        return self.completions, self.rewards
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ class Judged:
     base: Answers
     policy: Answers
     student_rewards: Artifact | None
+    followed: Artifact | None = None  # instructions, where these are a judge
 
 
 @dataclass(frozen=True)

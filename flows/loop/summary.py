@@ -8,7 +8,9 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
 from flows.derived import policy_summary
+from flows.instructions_told import instruction_summary
 from flows.loop.recipe import AlignRecipe
+from flows.loop.reward_figures import function_rewards, labelled_meta
 from flows.loop.state import Judged, Labelled, Outcome, Stopped
 from models.drift import distinct_2
 
@@ -24,7 +26,7 @@ def ledger(
     retokenized: int = 0,
 ) -> Ledger:
     """What became of every completion, prompt and pair of a round; it adds up."""
-    counts: dict[str, Any] = {"asked": asked.rows}
+    counts: dict[str, Any] = {"asked": asked.rows, "unparsable": 0}
     counts |= {"generated": sum(table.rows or 0 for table in completions)}
     counts |= mined.meta | preferences.meta
     counts |= {"too_long": too_long, "reused": reused, "retokenized": retokenized}
@@ -43,9 +45,13 @@ def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict
     }
 
 
-def mean_reward(scores: Artifact) -> float:
-    """Of the completions the model could read."""
-    return float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
+def mean_reward(scores: Artifact | None) -> float | None:
+    """Of the completions the model could read; None: it only compares, and scores none."""
+    return (
+        None
+        if scores is None
+        else float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
+    )
 
 
 def mean_score(evaluation: Artifact, side: str) -> float:
@@ -108,13 +114,26 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
             judged.evaluation,
             samples=recipe.evaluate.bootstrap_samples,
             seed=recipe.seed,
-            judge=recipe.evaluate.judge,
+            judge=recipe.evaluate.headline,
         )
         if judged
         else None,
         drift=drift_summary(judged) if judged else None,
         matrix=axis_summaries(labelled.preferences) if recipe.matrix else {},
         gate=Gate(**judged.gate.meta) if judged else None,
+        functions=function_rewards(
+            labelled_meta(labelled),
+            judged.base.rewards if judged else None,
+            judged.policy.rewards if judged else None,
+        ),
+        instructions=instruction_summary(
+            store,
+            judged.followed,
+            samples=recipe.evaluate.bootstrap_samples,
+            seed=recipe.seed,
+        )
+        if judged
+        else None,
         adopted=outcome.adopted,
         tokens=labelled.tokens,
     )
@@ -131,6 +150,7 @@ def stopped_summary(outcome: Stopped) -> Round:
         student=StudentSummary(),
         adopted=False,
         tokens=outcome.labelled.tokens,
+        functions=function_rewards(labelled_meta(outcome.labelled), None, None),
         stopped=outcome.reason,
     )
 
@@ -146,9 +166,10 @@ def base_summary(store: Store, judged: Judged) -> dict[str, float]:
     """Fields of `Drift` for the base policy, as far as they are measured."""
     base = judged.base.completions
     answers = store.table(judged.evaluation)["base_completion"].to_pylist()
+    reward = mean_reward(judged.base.rewards)
     return {
         "judge_score": mean_score(judged.evaluation, "base"),
-        "teacher_reward": mean_reward(judged.base.rewards),
+        **({} if reward is None else {"teacher_reward": reward}),
         "mean_tokens": base.meta["tokens"] / base.meta["generated"],
         "distinct_2": distinct_2(answers),
     }

@@ -9,7 +9,8 @@ from typing import Any
 from data.measures import Fact, Measure, Verdict, Warned
 from data.sections import Column, Row, Section, Table, Text
 from data.summary import Final, Round, StudentSummary
-from flows.loop import sections
+from flows import instructions_told
+from flows.loop import reward_figures, sections
 from flows.loop.measures import of_rounds, result, result_round, win_rate
 from flows.loop.rules import warnings
 from flows.loop.wording import Words, words
@@ -51,6 +52,7 @@ def told(
     known = {"kl_to_base": 0.0} | dict(base)
     rate = win_rate(rounds, final)
     measures = ({"win_rate": rate} if rate else {}) | of_rounds(rounds, known, method)
+    measures |= instructions_told.measures(_instructions(rounds))
     if rounds:
         measures["teacher_calls"].about += " Scoring dev and test prompts comes on top."
     warned = warnings(known, rounds, method)
@@ -87,13 +89,23 @@ def _sections(
     made = [
         sections.rounds_table(method, rounds),
         sections.datasets(found) if found else None,
+        *instructions_told.section(_instructions(rounds)),
         sections.answers(rounds, final),
         sections.matrix(rounds) if any(entry.matrix for entry in rounds) else None,
         sections.ledger(method, rounds),
         sections.labels(method, rounds, last_student(rounds)) if labels else None,
+        reward_figures.section([(entry.round, entry.functions) for entry in rounds]),
         sections.drift(measures, warned, length_known),
     ]
     return [section for section in made if section]
+
+
+def _instructions(rounds: Sequence[Round]) -> list[instructions_told.InRound]:
+    return [
+        instructions_told.InRound(entry.round, entry.adopted, entry.instructions)
+        for entry in rounds
+        if entry.instructions
+    ]
 
 
 def last_student(rounds: Sequence[Round]) -> StudentSummary:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from data.recipes.recipe import NONE
 from data.store.artifacts import TABLE, Artifact
 from data.summary import Round, StudentSummary
+from flows.judging import corrected, speaker
 from flows.loop.summary import axis_summaries, ledger
 from flows.matrix_pairs.recipe import MatrixRecipe
 from flows.matrix_pairs.told import told
 from flows.result import Made, Result
-from tasks.matrix import correct, keep_order, pair_up
+from tasks.matrix import keep_order, pair_up
 from tasks.recorded_cells import import_cell_prompts, pair_table, read_cell
 from tasks.running.subflow import subflow
 from tasks.stage import Run
@@ -54,11 +55,12 @@ def ordered(run: Run, recipe: MatrixRecipe, cells: Cells, mined: Artifact) -> Ar
     config = recipe.matrix.correction
     if config.judge == NONE:
         return keep_order(mined=mined, prompts=cells.prompts, round_number=1)
-    field = "teacher.model" if config.judge == "teacher" else "matrix.correction.judge"
-    return correct(
+    field = "matrix.correction.judge"
+    teacher = config.judge == "teacher"
+    return corrected(
+        run.outside["teacher.model"] if teacher else speaker(run, field, run.outside[field]),
         mined=mined,
         prompts=cells.prompts,
-        judge=run.outside[field],
         config=config,
         min_margin=recipe.teacher.min_margin,
         round_number=1,

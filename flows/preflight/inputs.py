@@ -12,6 +12,7 @@ from data.errors import InputError
 from data.readers.seen import Prompts
 from data.recipes.recipe import RunRecipe, RuntimeConfig
 from flows.preflight.findings import Findings
+from flows.preflight.functions import check_reward_functions
 from flows.preflight.labels import check_own_code
 from flows.preflight.models import check_loading, check_models, check_rendering
 from models.training.trackers import MODULES
@@ -67,6 +68,7 @@ def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Pr
     found.attempt(check_own_code, recipe)
     models = check_models(recipe, found)
     prompts = found.attempt(recipe.check_prompts)
+    found.attempt(check_reward_functions, recipe)
     return models, prompts or [], found.attempt(recipe.earlier_prompts) or []
 
 

@@ -1,4 +1,4 @@
-"""What can be checked of a user's own code, such as a labeller, without running it."""
+"""What can be checked of a user's own code, a labeller or a judge, without running it."""
 
 import ast
 import importlib.util
@@ -10,8 +10,9 @@ from pathlib import Path
 from data.errors import InputError
 from data.files import check_regular
 from data.paths import named_path
-from data.recipes.names import file_and_function, references
+from data.recipes.names import CODE, references
 from data.recipes.recipe import RunRecipe
+from data.source_code import file_and_function
 
 
 def check_own_code(recipe: RunRecipe) -> None:
@@ -20,7 +21,7 @@ def check_own_code(recipe: RunRecipe) -> None:
     Their code runs when a round needs it. Raises InputError.
     """
     for one in references(recipe):
-        found = file_and_function(one.value) if one.kind == "code" else None
+        found = file_and_function(one.value) if one.kind in CODE else None
         if found:
             _check_code(one.field, *found)
 

@@ -6,6 +6,7 @@ needs files alone, and the reading of all weights last.
 
 import gc
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,10 @@ from data.paths import is_url, named_path
 from data.readers.hub import quiet_hub
 from data.readers.messages import Messages
 from data.readers.seen import Prompt, Prompts
-from data.recipes.names import MODELS, Naming, references
+from data.recipes.names import MODELS, Kind, Naming, references
 from data.recipes.recipe import RunRecipe, TrainConfig
 from flows.preflight.findings import Findings
+from flows.preflight.gguf import imported
 from flows.preflight.heads import check_student, head_note
 from flows.preflight.notes import answer_notes, special_notes
 from flows.preflight.templates import (
@@ -37,11 +39,13 @@ from models.checkpoints import (
     check_targets,
     context_length,
     embedding_rows,
+    is_causal,
     lacks_head,
     position_padding,
     readable_length,
     weight_shapes,
 )
+from models.gguf import gguf_file
 from tasks.running.machine import dtype, engine_name
 
 if TYPE_CHECKING:
@@ -58,17 +62,32 @@ def own_models(recipe: RunRecipe) -> dict[str, Path]:
 
 
 def brought(recipe: RunRecipe) -> list[Naming]:
-    """The models the user brought, in the order of the recipe."""
-    return [one for one in references(recipe) if one.kind in MODELS]
+    """The models the user brought, in the order of the recipe; of a scorer, which it is."""
+    named = (one for one in references(recipe) if one.kind in MODELS)
+    return [one._replace(kind=scorer_kind(one)) if one.kind == "scorer" else one for one in named]
+
+
+def scorer_kind(named: Naming) -> Kind:
+    """Whether a folder judges as a language model or as a reward model, by its config.json.
+
+    The latter of one that cannot be read: what reads it next says what is wrong.
+    """
+    with suppress(InputError):
+        if is_causal(model_path(named.field, named.value), named.field):
+            return "judge"
+    return "reward model"
 
 
 def model_path(field: str, name: str) -> Path:
-    """Local folder of a model: as named, or a hub id in the local cache or downloaded.
+    """Local folder of a model: as named, or a hub id in the local cache or downloaded, or what a
+    GGUF file was made into.
 
     Raises:
-        InputError: neither a folder with a config.json nor a model the hub gives.
+        InputError: neither a folder with a config.json, nor a GGUF file, nor a model the hub gives.
     """
     folder = named_path(name, field)
+    if file := gguf_file(folder, field):
+        return imported(file, field).folder
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             merge = "merge the adapter into its model first; " if _is_adapter(folder) else ""
@@ -106,6 +125,8 @@ def check_models(recipe: RunRecipe, found: Findings) -> dict[str, Path]:
     for one in brought(recipe):
         if path := found.attempt(check_model, recipe, one):
             models[one.field] = path
+            if file := gguf_file(named_path(one.value, one.field), one.field):
+                found.notes.append(imported(file, one.field).about)
     return models
 
 

@@ -13,19 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    retry_if_result,
-    stop_after_attempt,
-    wait_random_exponential,
-)
 
 from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
 from models.engines import openai_server as server
+from models.engines import patient
 from models.engines.base import (
     OnProgress,
     Output,
@@ -41,9 +34,6 @@ from models.templates import stop_marks
 
 _CONCURRENT = 64  # requests on their way at once; the server batches them
 _SECONDS = 600.0  # a request may wait behind all others
-_ATTEMPTS = 6
-_LONGEST_PAUSE = 20.0  # seconds; about a minute in all, as long as a proxy takes to come back
-_BUSY = (429, 502, 503, 504)  # what a server or a proxy before it answers when it cannot just now
 # A server takes what a request leaves open from the model's generation_config.json.
 _PLAIN = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
@@ -139,41 +129,22 @@ class OpenAIEngine:
         self._client.close()
 
     def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
-        answer = self._post(f"{self._url}/completions", {"model": self._model, **request})
-        if answer.is_client_error and answer.status_code not in _BUSY:
+        body = {"model": self._model, **request}  # with its seed: asking twice gives the same
+        answer = patient.post(self._client, f"{self._url}/completions", body)
+        if answer.is_client_error and not patient.is_busy(answer):
             raise InputError(
                 f"generate.engine: the server at {self._url} refuses a request: "
-                f"{self._without_key(answer.text)}"
+                f"{patient.shown(answer.text, self._client)}"
             )
         choice: dict[str, Any] = answer.raise_for_status().json()["choices"][0]
         return choice
 
-    def _post(self, url: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        """The answer, asked for again when the connection breaks or the server is busy.
-
-        Every request carries its seed, so asking twice gives what asking once would.
-        """
-        patient: Retrying = Retrying(
-            retry=retry_if_exception_type(httpx.TransportError)
-            | retry_if_result(lambda answer: answer.status_code in _BUSY),
-            wait=wait_random_exponential(max=_LONGEST_PAUSE),
-            stop=stop_after_attempt(_ATTEMPTS),
-            retry_error_callback=_last_outcome,
-        )
-        answer: httpx.Response = patient(self._client.post, url, json=body)
-        return answer
-
-    def _without_key(self, text: str) -> str:
-        """A server's answer on one line; some repeat the key in it."""
-        key = self._client.headers.get("Authorization", "").removeprefix("Bearer ")
-        return " ".join(text.split()).replace(key or "\0", "***")[:300]
-
     def _read(self, model_dir: Path) -> None:
         """Have the server read other weights from disk and forget what it cached of the old."""
         body = {"method": "reload_weights", "kwargs": {"weights_path": str(model_dir.resolve())}}
-        answer = self._post(f"{self._root}/collective_rpc", body)
+        answer = patient.post(self._client, f"{self._root}/collective_rpc", body)
         if answer.is_success:
-            answer = self._post(f"{self._root}/reset_prefix_cache")
+            answer = patient.post(self._client, f"{self._root}/reset_prefix_cache")
         if not answer.is_success:
             raise InputError(
                 f"generate.engine: the server at {self._root} does not take new weights (HTTP "
@@ -181,9 +152,3 @@ class OpenAIEngine:
                 f"can read '{model_dir}'"
             )
         self._stop = stop_ids(self._tokenizer, model_dir)
-
-
-def _last_outcome(attempts: RetryCallState) -> Any:
-    """What the last attempt answered or raised; without it a RetryError would hide that."""
-    assert attempts.outcome is not None
-    return attempts.outcome.result()

@@ -98,6 +98,20 @@ class Code(External):
         return code_digest(Path(self.path))
 
 
+class Shipped(External):
+    """A reward function of this project, by its version."""
+
+    def digest_now(self) -> str:
+        return self.digest
+
+
+class Endpoint(External):
+    """A language model behind OPENAI_BASE_URL, by what its server says it is."""
+
+    def digest_now(self) -> str:
+        return self.digest
+
+
 def outside(inputs: Any) -> Iterator[External]:
     """What is from outside among a stage's arguments, in lists too."""
     if isinstance(inputs, External):

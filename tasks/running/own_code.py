@@ -10,16 +10,19 @@ from data.errors import InputError
 from data.source_code import code_digest, code_files
 
 
-def load_code(path: Path) -> ModuleType:
+def load_code(path: Path, field: str = "labels") -> ModuleType:
     """The file as a module, run once per process as long as it and what it imports stay the same.
+
+    Args:
+        field: Of the recipe that names it, for messages.
 
     Raises:
         InputError: no such file, no Python, changed while it was loaded, or one of the modules
             beside it has the name of another that is loaded already.
     """
     if not path.is_file():
-        raise InputError(f"labels: no such file '{path}'; check the path (relative to here)")
-    return _loaded(path, code_digest(path))
+        raise InputError(f"{field}: no such file '{path}'; check the path (relative to here)")
+    return _loaded(path, code_digest(path), field)
 
 
 _brought: set[str] = set()  # names of modules that the latest user file has loaded
@@ -27,7 +30,7 @@ _folders: set[str] = set()  # of user files, on Python's path
 
 
 @cache
-def _loaded(path: Path, digest: str) -> ModuleType:
+def _loaded(path: Path, digest: str, field: str) -> ModuleType:
     files = code_files(path)
     spec = spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
@@ -46,7 +49,7 @@ def _loaded(path: Path, digest: str) -> ModuleType:
         if sys.modules[path.stem] is module:
             del sys.modules[path.stem]
         raise InputError(
-            f"labels: {path} cannot be imported ({type(error).__name__}: {error}); correct it"
+            f"{field}: {path} cannot be imported ({type(error).__name__}: {error}); correct it"
         ) from error
     _brought.update({path.stem, *files} & (set(sys.modules) - before))
     for name, file in files.items():

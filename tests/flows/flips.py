@@ -279,7 +279,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
         for section in inner:  # of held-out sources those of PromptSource are the same
             yield from fields(section, f"{prefix}{name}.")
         marks = [one for one in field.metadata if isinstance(one, Names)]
-        if not inner or any(one.kind != "logs" for one in marks):
+        if not inner or any(one.kind == "prompts" for one in marks):
             yield prefix + name, field
 
 

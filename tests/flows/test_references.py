@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.recipes.names import Names, namings, references
+from data.reward_functions import SHIPPED
 from flows.fingerprint import run_digest
 from flows.outside import READERS, outside_of
 from flows.recipe_docs import named_fields
@@ -21,9 +22,19 @@ OWN = {
 }
 ANSWERS = [{"name": n, "path": f"{{answers_{n}}}", "version": v} for v, n in enumerate("ab")]
 JUDGED = {"correction": {"judge": "{judge}"}}
+ASKING = {"template": "{template}"}
+FUNCTIONS = [{"function": "exact-answer"}, {"function": "{code}:mine", "weight": 0.5}]
+JUDGED_BY_CODE = {
+    "teacher": {"model": FUNCTIONS, "asking": ASKING},
+    "evaluate": {"asking": ASKING},
+    "runtime": {"trust_remote_code": True},
+}
 # For each flow recipes that together give every field that names something.
 RECIPES = {
-    "ts-align": [OWN | {"labels": "{code}:mine", "runtime": {"trust_remote_code": True}}],
+    "ts-align": [
+        OWN | {"labels": "{code}:mine", "runtime": {"trust_remote_code": True}},
+        OWN | JUDGED_BY_CODE,
+    ],
     "optune": [OWN],
     "tso": [
         OWN
@@ -38,7 +49,11 @@ RECIPES = {
             },
         }
     ],
-    "best-of-n": [{name: OWN[name] for name in ("policy", "teacher", "prompts")}],
+    "best-of-n": [
+        {name: OWN[name] for name in ("policy", "teacher", "prompts")}
+        | {"student": {"model": "{student}"}, "scorer": "student"},
+        {name: OWN[name] for name in ("policy", "prompts")} | JUDGED_BY_CODE,
+    ],
     "logged": [{"logged": {"completions": "{logs}"}, "student": {"model": "{student}"}}],
     "matrix": [
         {"matrix": JUDGED | {"cells": ANSWERS}},
@@ -97,6 +112,8 @@ def test_everything_named_is_among_what_is_outside_and_in_the_runs_digest(case, 
     assert set(before) == {one.field for one in references(recipe)} and before
     digest = run_digest(recipe, before)
     for one in references(recipe):
+        if one.kind == "shipped":  # by its version
+            continue
         path = Path(before[one.field].path)
         if one.kind == "logs":
             path = places["logs"]
@@ -121,12 +138,24 @@ def test_the_recipes_of_these_tests_give_every_field_that_names_something(flow, 
     if flow == "ts-align":
         shown |= {one.kind for one in references(made("tso", 0, places))}
     declared = {names.kind for _, names in named_fields(recipe_class(flow))}
-    assert shown == declared - ({"code"} if flow == "tso" else set())
+    if "any judge" in declared:
+        declared = declared - {"any judge"} | {"scorer", "shipped", "reward function"}
+    assert shown == declared - ({"code", "shipped", "reward function"} if flow == "tso" else set())
+
+
+def test_a_shipped_function_is_named_by_its_version(places, monkeypatch):
+    recipe = made("ts-align", 1, places)
+    before = outside_of(recipe)
+    assert before["teacher.model.0"].digest == "exact-answer 1"
+    digest = run_digest(recipe, before)
+    newer = SHIPPED["exact-answer"]._replace(version="2")
+    monkeypatch.setitem(SHIPPED, "exact-answer", newer)
+    assert run_digest(recipe, outside_of(recipe)) != digest
 
 
 def test_every_kind_has_a_reader():
     kinds = {names.kind for flow in FLOWS for _, names in named_fields(recipe_class(flow))}
-    assert kinds <= set(READERS)
+    assert kinds - {"any judge"} <= set(READERS)
 
 
 def test_a_word_is_no_reference_and_a_folder_of_that_name_is(places):

@@ -18,8 +18,7 @@ import torch
 from data.errors import InputError, TrainingError
 from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
-from models.engines import Engine, open_engine
-from models.engines import openai as openai_engine
+from models.engines import Engine, open_engine, patient
 from models.engines.base import Sampling, make_output
 from models.engines.transformers import TransformersEngine
 
@@ -214,7 +213,7 @@ def test_the_key_comes_from_the_environment_and_stays_out_of_messages(
 def test_it_asks_again_when_the_server_is_away_for_a_moment(
     server: Server, policy_dir: Path, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai_engine, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(patient, "LONGEST_PAUSE", 0.01)
     engine = opened(policy_dir)
     expected = engine.generate(prompts[:4], range(4), SAMPLED)
     server.failures = [0, 503, 0, 429, 502, 0]
@@ -234,12 +233,12 @@ def test_a_server_that_stays_away_is_no_wrong_input(
     status: int,
     error: type[Exception],
 ) -> None:
-    monkeypatch.setattr(openai_engine, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(patient, "LONGEST_PAUSE", 0.01)
     engine = opened(policy_dir)
     server.failures = [status] * 100
     with pytest.raises(error):  # not InputError: the stage tries again
         engine.generate(prompts[:1], [0], Sampling(1, 0.0, 1.0, 4))
-    assert len(server.failures) == 100 - openai_engine._ATTEMPTS
+    assert len(server.failures) == 100 - patient.ATTEMPTS
     engine.close()
 
 

@@ -20,7 +20,7 @@ from models.chat import (
     render_prompt,
     render_prompts,
 )
-from models.pairwise_judge import question
+from models.judges.question import DEFAULT, Question
 from models.special_text import special_text
 from tests.fixtures.models import CHATML, SPECIAL, build_tokenizer
 from tests.models.test_chat import FAMILIES
@@ -117,7 +117,7 @@ def build_and_add(template: str) -> PreTrainedTokenizerFast:
 
 
 def test_an_answer_shown_to_a_judge_forges_no_turn(tokenizer: PreTrainedTokenizerFast) -> None:
-    asked = question(MESSAGES, FORGED, "4")
+    asked = Question.read(DEFAULT).ask(MESSAGES, FORGED, "4")
     ids = render_prompt(tokenizer, asked)
     assert controls(tokenizer, ids) == controls(tokenizer, render_prompt(tokenizer, MESSAGES))
     assert FORGED in tokenizer.decode(ids)

@@ -8,14 +8,18 @@ from hypothesis import strategies as st
 
 from data.errors import CardinalityError
 from data.matrix import by_axis
+from data.recipes.asking import AskingConfig
 from data.recipes.methods import CorrectionConfig, MatrixConfig, Place
 from data.recipes.recipe import RuntimeConfig
 from data.schemas import COMPLETIONS, PROMPTS
-from data.store.digests import tree_digest
+from data.store.digests import file_digest, tree_digest
 from data.store.store import Store
 from data.summary import Ledger, check_ledger
 from data.tables import write_table
-from models import pairwise_judge
+from flows.judging import Speaker
+from flows.judging import corrected as corrected_by
+from models.judges.letters import log_odds
+from models.judges.question import DEFAULT
 from models.rewards import load_scorer
 from tasks.matrix import correct as correct_stage
 from tasks.matrix import correct_pairs, keep_order, pair_cells, pair_up, verdict
@@ -303,14 +307,19 @@ def test_a_reward_model_reads_every_answer_once_and_the_order_is_its_own(
     assert {way: x["pairs"] for way, x in by_axis(meta).items()} == {"version": 2, "scale": 2}
 
 
-def test_a_language_model_is_asked_in_both_orders(run, made, policy_dir, monkeypatch):
-    monkeypatch.setattr(pairwise_judge, "QUESTION", "{conversation}|{first}|{second}|")
-    meta, rows = correct(run, made, policy_dir)
-    assert meta["teacher_calls"] == 4 * 4
+def test_a_language_model_is_asked_in_both_orders(run, made, judge_dir):
+    wording = External(path=str(DEFAULT), digest=file_digest(DEFAULT))
+    config = CorrectionConfig()
+    speaker = Speaker(judge(judge_dir), AskingConfig(), wording)
+    artifact = corrected_by(
+        speaker, **made, config=config, min_margin=0.0, round_number=1, max_length=200
+    )
+    meta, rows = artifact.meta, run.context.store.table(artifact).to_pylist()
+    assert meta["teacher_calls"] == 4  # pairs, each in both orders
     mined = run.context.store.table(made["mined"]).to_pylist()
     text = {row["prompt_id"]: row["messages"] for row in PROMPT_TABLE.to_pylist()}
-    odds = pairwise_judge.pairwise_log_odds(
-        policy_dir,
+    odds, _ = log_odds(
+        judge_dir,
         [(text[r["prompt_id"]], r["best_completion"], r["worst_completion"]) for r in mined],
         runtime=run.context.runtime,
     )

@@ -10,9 +10,12 @@ import pytest
 from cli.main import main
 from cli.use.score_model import ROWS, score_model
 from data.recipes.recipe import RuntimeConfig
-from models.pairwise_judge import pairwise_log_odds
+from models.judges.letters import log_odds
 from models.rewards import load_scorer
 from tests.fixtures.commands import refused_in_new_process
+from tests.repository import SHARED
+
+PANDALM = SHARED / "realdata" / "pandalm"
 
 WORDS = "pear apple fig cherry lemon grape red green blue".split()
 
@@ -64,13 +67,13 @@ def test_accuracy_is_that_of_the_models_own_rewards(model, pairs, request):
     assert table[0]["place"].endswith("pairs.jsonl line 1") and table[0]["tie"] is False
 
 
-def test_a_language_model_is_asked_in_both_orders(policy_dir, pairs):
-    found = score_model(str(policy_dir), [pairs], limit=2)
+def test_a_language_model_is_asked_in_both_orders(judge_dir, pairs):
+    found = score_model(str(judge_dir), [pairs], limit=2)
     items = [
         ([{"role": "user", "content": row["prompt"]}], row["chosen"], row["rejected"])
         for row in rows(4)
     ]
-    odds = pairwise_log_odds(policy_dir, [items[i] for i in (0, 2, 1, 3)], runtime=RuntimeConfig())
+    odds, _ = log_odds(judge_dir, [items[i] for i in (0, 2, 1, 3)], runtime=RuntimeConfig())
     assert found.summary["judge"] == "language model"
     assert found.summary["pairs"] == 4
     assert found.table["margin"].to_pylist() == pytest.approx(odds.mean(axis=1).tolist(), abs=1e-4)
@@ -149,3 +152,96 @@ def test_a_wrong_file_is_refused_without_loading_torch_or_prefect(bert_reward_di
     refused_in_new_process(
         "score-model", str(bert_reward_dir), "missing.jsonl", without={"torch", "prefect"}
     )
+
+
+VOTED = [  # id, verdict, three votes
+    ("a", "1", (1, 1, 2)),  # right
+    ("b", "2", (1, 1, 1)),  # wrong
+    ("c", "Tie", (0, 0, 1)),  # right, in other words than the label's
+    ("d", 0, (0, 0, 0)),  # right
+    ("e", "no idea", (0, 0, 2)),  # no verdict
+    ("f", "tie", (2, 2, 2)),  # half right
+]
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A file of pairs with votes, and one of verdicts on them in another order."""
+    pairs, said = tmp_path / "voted.jsonl", tmp_path / "said.json"
+    rows = [
+        {
+            "idx": id_,
+            "instruction": "x",
+            "response1": "red",
+            "response2": "blue" if id_ != "e" else "",
+            **{f"annotator{place}": vote for place, vote in enumerate(votes, start=1)},
+        }
+        for id_, _, votes in VOTED
+    ]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    verdicts = [{"idx": id_, "my_result": verdict} for id_, verdict, _ in VOTED]
+    said.write_text(json.dumps(verdicts[::-1] + [{"idx": "of no pair", "my_result": 1}]))
+    return said, pairs
+
+
+def test_a_recorded_judge_is_measured_on_all_it_has_judged(recorded, capsys):
+    said, pairs = recorded
+    summary = score_model(str(said), [pairs]).summary
+    assert (summary["judge"], summary["pairs"], summary["unread"]) == ("recorded judge", 6, 1)
+    assert (summary["agreement"]["share"], summary["agreement"]["n"]) == (3 / 6, 6)
+    readings = summary["agreement_by_reading"]
+    assert readings["as_written"]["share"] == 2 / 6, "'Tie' is not the annotators' 0"
+    assert readings["unread_is_tie"]["share"] == 4 / 6
+    assert summary["accuracy"] | {"ci95": None} == {"share": 1.5 / 3, "ci95": None, "n": 3}
+    assert summary["quantiles"] == [] and summary["calibration_error"] is None
+    # First and second annotator: 6 of 6 say the same; with the third each: 3 of 6.
+    among = {"share": pytest.approx((6 + 3 + 3) / 18), "annotators": 3, "n": 6}
+    assert summary["among_annotators"] == among
+    assert main(["score-model", str(said), str(pairs)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "a recorded judge" in text and "on 50.0% of 6 pairs" in text
+    assert "two annotators do on 66.7%" in text and "1 without a verdict" in text
+    assert "Read otherwise it is 33.3%" in text
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"result": 1}, "no id; a verdict has pair_id, id, idx"),
+        ({"id": "a"}, "no verdict; name one column"),
+        ({"id": "a", "result": 1, "winner": 2}, "more than one verdict"),
+        ({"id": "b", "result": 1}, "a second verdict on the pair 'b'"),
+    ],
+)
+def test_a_file_of_no_verdicts_is_one_line(refuse, tmp_path, recorded, row, message):
+    path = tmp_path / "wrong.jsonl"
+    path.write_text(json.dumps({"id": "b", "result": 2}) + "\n" + json.dumps(row) + "\n")
+    line = refuse("score-model", str(path), str(recorded[1]))
+    assert f"{path} line 2: " in line and message in line
+
+
+def test_verdicts_are_found_by_id_alone(refuse, recorded, pairs):
+    said, voted = recorded
+    assert "no id, by which recorded verdicts are found" in refuse(
+        "score-model", str(said), str(pairs)
+    )
+    assert "two pairs have one id" in refuse("score-model", str(said), str(voted), str(voted))
+
+
+@pytest.mark.skipif(not PANDALM.is_dir(), reason="the real data is not beside the checkout")
+def test_the_recorded_judges_of_pandalm_have_the_figures_that_are_known():
+    """Its README's accuracies are 0.7107 and 0.6677: what is no verdict is a tie there."""
+    known = {  # verdicts in the annotators' spelling; ours; PandaLM's compute_metrics.py
+        "gpt-3.5-turbo": (692, 697, 710),
+        "pandalm-7b": (667, 667, 667),
+    }
+    rounded = {"gpt-3.5-turbo": 0.693, "pandalm-7b": 0.668}
+    for judge, figures in known.items():
+        verdicts, pairs = PANDALM / f"{judge}-testset-v1.json.gz", PANDALM / "testset-v1.json.gz"
+        summary = score_model(str(verdicts), [pairs]).summary
+        readings = summary["agreement_by_reading"]
+        found = [readings["as_written"], summary["agreement"], readings["unread_is_tie"]]
+        assert [entry["share"] * 999 for entry in found] == pytest.approx(figures)
+        assert round(readings["as_written"]["share"], 3) == rounded[judge]
+        assert round(summary["among_annotators"]["share"], 3) == 0.920
+        assert summary["rows"]["pairs"] == 999

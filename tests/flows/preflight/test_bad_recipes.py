@@ -75,7 +75,7 @@ FIELDS = [
     Field("policy.losses", {"sigmod": 1.0}, "policy.losses"),
     Field("policy.scheduler", "step", "policy.scheduler: must be one of 'linear'"),
     Field("generate.engine", "sglang", "generate.engine: must be one of 'auto', 'vllm'"),
-    Field("evaluate.judge", "gpt", "evaluate.judge: must be one of 'oracle' or 'teacher'"),
+    Field("evaluate.judge", "gpt", "evaluate.judge: must be oracle or teacher"),
     Field("runtime.device", "tpu", "runtime.device: must be one of"),
     Field("recipe", "ppo", "recipe: must be one of 'ts-align'"),
     # Names that would lead out of the folder of the runs

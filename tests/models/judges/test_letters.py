@@ -8,10 +8,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from data.recipes.recipe import RuntimeConfig
-from models import pairwise_judge
 from models.chat import load_tokenizer, render_completion
+from models.judges.letters import log_odds
+from models.judges.question import Question
 from models.logps import sequence_logps
-from models.pairwise_judge import pairwise_log_odds
 from tests.models.training.training_rows import conversations
 
 RUNTIME = RuntimeConfig(device="cpu")
@@ -20,12 +20,14 @@ ITEMS = [
     (talk[:-1], talk[-1]["content"], other[-1]["content"])
     for talk, other in zip(TALKS[:4], TALKS[4:], strict=True)
 ]
-SHORT = "{conversation}|{first}|{second}|"  # the tiny models know 256 positions
+# The tiny models know 256 positions.
+SHORT = Question(
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}|{% endfor %}{{ first }}|{{ second }}|"
+)
 
 
-@pytest.fixture(autouse=True)
-def short_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pairwise_judge, "QUESTION", SHORT)
+def pairwise_log_odds(model_dir: Path, items: list, runtime: RuntimeConfig) -> np.ndarray:
+    return log_odds(model_dir, items, question=SHORT, runtime=runtime)[0]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +60,8 @@ def test_exchanging_the_answers_exchanges_orders_and_signs(policy_dir: Path) -> 
 def test_the_odds_are_of_the_two_verdicts(policy_dir: Path) -> None:
     messages, one, other = ITEMS[0]
     for column, (first, second) in enumerate([(one, other), (other, one)]):
-        asked = pairwise_judge.question(messages, first, second)
-        assert asked[0]["content"] == f"[User]\n{messages[0]['content']}|{first}|{second}|"
+        asked = SHORT.ask(messages, first, second, letter=True)
+        assert asked[0]["content"] == f"[user]{messages[0]['content']}|{first}|{second}|"
         (a, b), _ = sequence_logps(policy_dir, [(asked, "A"), (asked, "B")], runtime=RUNTIME)
         odds = pairwise_log_odds(policy_dir, ITEMS[:1], runtime=RUNTIME)
         assert odds[0, column] == pytest.approx((a - b) * (1, -1)[column], rel=1e-4, abs=1e-5)
@@ -78,14 +80,14 @@ def test_nothing_to_judge_is_nothing(policy_dir: Path) -> None:
     assert pairwise_log_odds(policy_dir, [], runtime=RUNTIME).shape == (0, 2)
 
 
-def test_the_whole_question_reaches_the_judge(
-    policy_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()  # the real wording
-    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi {x}"}]
-    asked = pairwise_judge.question(messages, "{one}", "two")
-    prompt, verdict = render_completion(load_tokenizer(policy_dir), asked, "A")
-    text = load_tokenizer(policy_dir).decode(prompt)
-    for part in ("Be brief.", "Hi {x}", "[Answer A]\n{one}", "[Answer B]\ntwo"):
-        assert part in text
-    assert len(verdict) == 2  # the letter and the end of turn
+def test_tokens_are_counted_of_what_is_read(policy_dir: Path) -> None:
+    long = ([{"role": "user", "content": "Hi"}], "yes " * 200, "no")
+    _, tokens = log_odds(policy_dir, ITEMS[:1], question=SHORT, runtime=RUNTIME)
+    _, both = log_odds(policy_dir, [ITEMS[0], long], question=SHORT, runtime=RUNTIME)
+    messages, one, other = ITEMS[0]
+    asked = [SHORT.ask(messages, *order) for order in ((one, other), (other, one))]
+    tokenizer = load_tokenizer(policy_dir)
+    expected = [
+        sum(map(len, render_completion(tokenizer, q, letter))) for q in asked for letter in "AB"
+    ]
+    assert tokens == both == sum(expected)

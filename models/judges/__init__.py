@@ -1,0 +1,1 @@
+"""Language models that judge: how two answers are shown to one, and what its verdict says."""
