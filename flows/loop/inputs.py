@@ -8,7 +8,7 @@ from pathlib import Path
 from data.readers.seen import LOST
 from data.recipes.names import from_world, models
 from data.recipes.prompts import PromptsConfig
-from data.recipes.recipe import SMALL, WORLD, RunRecipe, StudentTraining
+from data.recipes.recipe import SMALL, WORLD, RunRecipe, StudentConfig, StudentTraining
 from data.store.artifacts import Artifact
 from flows.bootstrap import World, bootstrap
 from flows.judging import judge_of, speaker
@@ -79,11 +79,16 @@ def templated(run: Run, template: str | None, policy: Model) -> Model:
 def ready(
     config: StudentTraining, seed: int, student: Model, earlier: Artifact | None = None
 ) -> Model:
-    """The student as it is; one without a head gets one, trained on earlier preferences if any."""
-    if not isinstance(student, External) or not lacks_head(Path(student.path), student.field):
-        return student
-    headed = fresh_head.as_("", title="give the student a head")(model=student, seed=seed)
-    if earlier is None:
+    """The student as it is; one without a head gets one, trained on earlier preferences if any.
+
+    So is one that has a head where the recipe says it (`warm_up`).
+    """
+    headless = isinstance(student, External) and lacks_head(Path(student.path), student.field)
+    warm = headless or (isinstance(config, StudentConfig) and config.warm_up)
+    headed = student
+    if headless:
+        headed = fresh_head.as_("", title="give the student a head")(model=student, seed=seed)
+    if earlier is None or not warm:
         return headed
     return distill.as_("warm-up", title="warm up the student")(
         student=headed,
