@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from data.readers.seen import LOST
 from flows.planning.check import Check, ModelFacts, Tried
 from flows.planning.plan import STATES, Step
 from flows.planning.preview import SHARES, Example, Lengths, Piece, Preview, Reading
@@ -121,9 +122,13 @@ def _prompts(console: Console, seen: Preview) -> None:
         lost = "; ".join(f"{n:,} {_DROPPED.get(k, k)}" for k, n in file.counts.items())
         rows = f"{file.field}: {file.read:,} rows, {file.kept:,} prompts"
         _line(console, rows + (f" ({lost})" if lost else ""), 2)
-    if seen.overlap:
-        text = f"{seen.overlap:,} prompts of the pool are held out too and leave it"
-        _line(console, text, 2)
+        found = ", ".join(f"{name} {n:,}" for name, n in file.layouts.items())
+        weight = f", weight {file.weight:g}" if file.weight else ""
+        if weight or set(file.layouts) - {"prompt", "messages"}:
+            _line(console, f"{file.name}{weight}, read as {found}", 4)
+    for why, n in seen.lost.items():
+        if n:
+            _line(console, f"{n:,} prompts of the pool {LOST[why]}, and leave it", 2)
     if seen.parts:
         _line(console, ", ".join(f"{part} {n:,}" for part, n in seen.parts.items()), 2)
     if seen.lengths:

@@ -12,7 +12,6 @@ from data.errors import InputError
 from data.recipes.asking import AskingConfig
 from data.recipes.judges import Endpoint, RewardFunctions, WeightedFunction, spelt
 from data.recipes.methods import CorrectionConfig
-from data.recipes.names import references
 from data.recipes.recipe import GateConfig, RelabelConfig, RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import file_digest
@@ -25,7 +24,7 @@ from tasks.pair_answers import pair_mined, pair_policies, pair_samples
 from tasks.relabel import relabel, relabel_by_verdicts
 from tasks.reward import correct_by_functions, import_columns, relabel_by_functions, reward
 from tasks.running.outside import Endpoint as Served
-from tasks.running.outside import External
+from tasks.running.outside import External, PromptRows
 from tasks.running.reward_functions import columns_read
 from tasks.score import score
 from tasks.stage import Model, Run
@@ -100,12 +99,10 @@ def columns_for(run: Run, recipe: RunRecipe, functions: list[External]) -> list[
 
 def columns_of_prompts(run: Run, recipe: RunRecipe, names: list[str]) -> list[Artifact]:
     """These columns of every prompt file of the recipe, held-out files first."""
-    files = [one.field for one in references(recipe) if one.kind == "prompts"]
+    files = [one for one in run.outside.values() if isinstance(one, PromptRows)]
     return [
-        import_columns.as_(field, title=f"read columns of {field}")(
-            source=run.outside[field], names=names
-        )
-        for field in reversed(files)
+        import_columns.as_(one.field, title=f"read columns of {one.field}")(source=one, names=names)
+        for one in reversed(files)
         if names
     ]
 

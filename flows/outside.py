@@ -10,14 +10,24 @@ from pathlib import Path
 from data.errors import InputError
 from data.paths import anchored, named_path
 from data.readers.logged import logged_digest
+from data.readers.sources import saved_folder
 from data.recipes.names import Kind, Naming, references
+from data.recipes.prompts import PromptSource, source_of
 from data.recipes.recipe import RunRecipe
 from data.reward_functions import SHIPPED
 from data.source_code import code_digest, file_and_function
 from data.store.digests import file_digest, tree_digest
 from flows.preflight.models import model_path
 from models import traits
-from tasks.running.outside import Code, Dataset, Endpoint, External, Logs, Shipped
+from tasks.running.outside import (
+    Code,
+    Dataset,
+    Endpoint,
+    External,
+    Logs,
+    PromptRows,
+    Shipped,
+)
 
 
 def outside_of(recipe: RunRecipe) -> dict[str, External]:
@@ -43,14 +53,31 @@ def model(field: str, folder: Path, trusted: bool) -> External:
 
 
 def file(field: str, name: str) -> External:
-    """A file by its name and bytes; what is no file is a `datasets` id, by its rows."""
-    path = named_path(name, field)
-    if not path.is_file():
-        found = Dataset(path=name, digest="", field=field)
-        return found.model_copy(update={"digest": found.digest_now()})
-    path = anchored(path)
+    """A file by its name and bytes."""
+    path = anchored(named_path(name, field))
     stem = path.name.split(".")[0]
     return External(path=str(path), digest=file_digest(path), field=field, name=stem)
+
+
+def prompts(field: str, source: PromptSource) -> PromptRows:
+    """A file or saved folder of prompts by its name and bytes; else a `datasets` id, by its rows.
+
+    The name that a recipe gives the source is that of its data set.
+    """
+    columns, path = source.columns, named_path(source.path, field)
+    if found := saved_folder(str(path)):
+        folder, split = anchored(found[0]), found[1]
+        name, digest = source.name or folder.name, tree_digest(folder)
+        return PromptRows(
+            path=str(folder), digest=digest, field=field, name=name, split=split, columns=columns
+        )
+    if path.is_file():
+        one = file(field, source.path)
+        name = source.name or one.name
+        return PromptRows(path=one.path, digest=one.digest, field=field, name=name, columns=columns)
+    name = source.name or ""
+    hub = Dataset(path=source.path, digest="", field=field, name=name, columns=columns)
+    return hub.model_copy(update={"digest": hub.digest_now()})
 
 
 def _model(named: Naming, trusted: bool) -> External:
@@ -59,6 +86,10 @@ def _model(named: Naming, trusted: bool) -> External:
 
 def _file(named: Naming, trusted: bool) -> External:
     return file(named.field, named.value)
+
+
+def _prompts(named: Naming, trusted: bool) -> External:
+    return prompts(named.field, source_of(named))
 
 
 def _template(named: Naming, trusted: bool) -> External:
@@ -103,7 +134,7 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "scorer": _model,
     "shipped": _shipped,
     "endpoint": _endpoint,
-    "prompts": _file,
+    "prompts": _prompts,
     "preferences": _file,
     "answers": _file,
     "template": _template,

@@ -95,7 +95,8 @@ class PolicyRecipe(RunRecipe):
 
     def yardstick(self) -> Values:
         evaluate, prompts = self.evaluate, self.prompts
-        held_out = ("path", "test_path", "dev_path", "test_size", "dev_size")
+        held_out = {"path", "test_path", "dev_path", "columns", "test_size", "dev_size"}
+        said = prompts.model_dump(mode="json", include=held_out)
         return {
             **{f"evaluate.{k}": v for k, v in evaluate.model_dump(exclude={"every"}).items()},
             "world": self.world.model_dump() if self.world else {},
@@ -103,7 +104,7 @@ class PolicyRecipe(RunRecipe):
             "policy.template": self.policy.template,
             "teacher.model": self.teacher.model if TEACHER in evaluate.judges else None,
             "generate.max_tokens": self.generate.max_tokens,
-            **{f"prompts.{name}": getattr(prompts, name) for name in held_out},
+            **{f"prompts.{name}": value for name, value in said.items()},
         }
 
     def lengths(self, known: dict[str, int]) -> Values:
@@ -114,7 +115,7 @@ class PolicyRecipe(RunRecipe):
     def sizes(self) -> Values:
         from flows.preflight.sizes import left_out_sizes
 
-        return left_out_sizes(self.prompts, self.world, self._asking_rounds)
+        return left_out_sizes(self.prompts, self.world, self._asking_rounds, self.seed)
 
     def check_prompts(self) -> Prompts:
         from flows.preflight.prompts import check_prompts
@@ -124,4 +125,4 @@ class PolicyRecipe(RunRecipe):
     def counted_prompts(self) -> Counted:
         from flows.preflight.prompts import counted_prompts
 
-        return counted_prompts(self.prompts, self.world)
+        return counted_prompts(self.prompts, self.world, self.seed)

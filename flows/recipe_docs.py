@@ -95,7 +95,8 @@ def rows(model: type[BaseModel], without: type[BaseModel] | None = None) -> Iter
 
 def field_rows(key: str, field: FieldInfo) -> Iterator[Row]:
     """A field, or those of its section; a union's by the member that has them."""
-    members = list(sections(field.annotation))
+    listed = any(isinstance(one, Names) and one.kind == "prompts" for one in field.metadata)
+    members = [] if listed else list(sections(field.annotation))  # docs/data.md has a source's
     tag = field.discriminator
     if not members:
         yield key, default(field), meaning(field)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.errors import InputError
-from data.readers.prompts import read_prompt_file, split_prompts, without_prompts
+from data.readers.held_out import decontaminated, split_prompts, without_prompts
+from data.readers.prompts import read_prompt_file
 from data.recipes.recipe import RUN_NAME, WORLD
 from data.schemas import PROMPTS
 from data.summary import read_summary
@@ -31,7 +32,7 @@ def next_run(recipe: AlignRecipe, runs_dir: Path) -> AlignRecipe | None:
         InputError: the name is too long, the prompts are not in a file, or there are too few to
             start with.
     """
-    if recipe.prompts.path == WORLD:
+    if recipe.prompts.path == WORLD or not isinstance(recipe.prompts.path, str):
         raise InputError("prompts.path: a series needs a file of prompts that can grow; name one")
     if not re.fullmatch(RUN_NAME, f"{recipe.run}-000"):
         raise InputError(
@@ -63,10 +64,11 @@ def finished_runs(series: str, runs_dir: Path) -> list[str]:
 def new_prompts(recipe: AlignRecipe, earlier: list[Path]) -> dict[str, pa.Table]:
     """Prompts that no earlier run was given, with the held-out ones of the first run."""
     config = filled(recipe, recipe.sizes()).prompts
-    found = read_prompt_file(config.path).table
+    (source,) = config.sources("path").values()
+    found = read_prompt_file(source.path, source.name, source.columns).table
     if not earlier:
-        parts = split_prompts(found, config.dev_size, config.test_size, recipe.seed)
-        return {"prompts": parts["pool"], "dev": parts["dev"], "test": parts["test"]}
+        parts = split_prompts([found], config.dev_size, config.test_size, recipe.seed)
+        return {"prompts": without_prompts(found, parts.values()), **parts}
     held_out = {part: read_table(earlier[0] / f"{part}.parquet", PROMPTS) for part in _PARTS[1:]}
     seen = [read_table(folder / "prompts.parquet", PROMPTS) for folder in earlier]
     return {"prompts": without_prompts(found, [*seen, *held_out.values()]), **held_out}
@@ -82,7 +84,9 @@ def freeze(path: Path, table: pa.Table) -> None:
 def going_on(recipe: AlignRecipe, name: str, folder: Path, last: Path | None) -> AlignRecipe:
     """The recipe on the frozen prompts, from where the last run ended."""
     values = recipe.model_dump(exclude_unset=True) | {"run": name}
-    available = len(read_table(folder / "prompts.parquet", PROMPTS))
+    frozen = {part: read_table(folder / f"{part}.parquet", PROMPTS) for part in _PARTS}
+    pool, *held_out = (frozen[part] for part in _PARTS)
+    available = len(decontaminated(pool, held_out, recipe.prompts.decontaminate)[0])
     per_round = min(recipe.prompts.per_round, available)
     if not recipe.prompts.refresh:  # which asks the same prompts in every round
         values["rounds"] = min(recipe.rounds, available // per_round)
@@ -92,6 +96,7 @@ def going_on(recipe: AlignRecipe, name: str, folder: Path, last: Path | None) ->
         "test_path": str(folder / "test.parquet"),
         "per_round": per_round,
     }
+    values["prompts"].pop("columns", None)  # what is frozen has this project's names
     if last:
         for part in ("policy", "student"):
             # Not the link: the folder it means today, named by its content.

@@ -4,7 +4,6 @@ from prefect import flow, get_run_logger
 
 from data.errors import InputError
 from data.places import runs_folder, store_url
-from data.recipes.recipe import WORLD
 from flows.align import run_recipe
 from flows.loop.recipe import AlignRecipe
 from flows.preflight.prompts import named_file
@@ -41,8 +40,8 @@ def align_new_prompts(
         recipe = read_recipe(recipe_file, overrides, series)
         if not isinstance(recipe, AlignRecipe):
             raise InputError(f"recipe: a series goes on with a policy, {recipe.recipe} trains none")
-        if recipe.prompts.path != WORLD:
-            named_file("prompts.path", recipe.prompts.path)
+        for field, source in recipe.prompts.sources("path").items():
+            named_file(field, source.path)
         runs = runs_folder(runs_dir)
         following = next_run(recipe, runs)
         if following is None:

@@ -13,7 +13,7 @@ from data.store.artifacts import Artifact
 from data.tables import mapping
 from tasks.matrix import correct_pairs, margins
 from tasks.relabel import order_pairs
-from tasks.running.outside import External
+from tasks.running.outside import External, PromptRows
 from tasks.running.reward_functions import Rewarded, Row, rewarded
 from tasks.stage import Context, Rows, stage
 
@@ -21,9 +21,9 @@ MANY = 32  # answers of a shard, of which at least one must be judged
 
 
 @stage(PROMPT_COLUMNS, version="1", rows="source")
-def import_columns(ctx: Context, *, source: External, names: list[str]) -> Rows:
+def import_columns(ctx: Context, *, source: PromptRows, names: list[str]) -> Rows:
     """Out: PROMPT_COLUMNS, what a prompt file has in these columns."""
-    table, counts = read_columns(source.path, names)
+    table, counts = read_columns(source.rows, names, source.columns)
     return Rows(table, {"prompts_with": counts})
 
 

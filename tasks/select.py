@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.errors import InputError
+from data.readers.held_out import drawn
 from data.schemas import PROMPTS
 from data.store.artifacts import Artifact
 from tasks.stage import Context, Rows, stage
@@ -26,3 +27,33 @@ def select(ctx: Context, *, pool: Artifact, size: int, round_number: int, seed: 
     """In: PROMPTS (pool). Out: PROMPTS (this round's)."""
     table = take_slice(ctx.table(pool), size, round_number, seed)
     return Rows(table, {"asked": len(table)})
+
+
+@stage(PROMPTS, version="1", rows="size")
+def draw(
+    ctx: Context,
+    *,
+    pools: list[Artifact],
+    names: list[str],
+    weights: list[float],
+    size: int,
+    round_number: int,
+    seed: int,
+) -> Rows:
+    """In: PROMPTS of each source, disjoint. Out: PROMPTS (this round's), in shares by weight.
+
+    Counts: prompts asked, of each source by its name, and the sources with none left.
+    """
+    tables = [ctx.table(pool) for pool in pools]
+    rows = drawn([len(table) for table in tables], weights, size, round_number, seed)
+    asked = pa.concat_tables(
+        [table.take(pa.array(part)) for table, part in zip(tables, rows, strict=True)]
+    )
+    by_source = {name: len(part) for name, part in zip(names, rows, strict=True)}
+    first = drawn([len(table) for table in tables], weights, size * round_number, 1, seed)
+    used_up = [
+        name
+        for name, table, part in zip(names, tables, first, strict=True)
+        if len(part) == len(table)
+    ]
+    return Rows(asked, {"asked": len(asked), "by_source": by_source, "used_up": used_up})

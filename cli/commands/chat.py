@@ -27,7 +27,7 @@ def chat(
     from cli.use.chat import decoding_of
     from cli.use.policies_of import pair_of
     from cli.use.talk import talk
-    from data.readers.prompts import check_text
+    from data.readers.messages import check_text
     from data.store.store import Store as Artifacts
     from flows.recipe_files import recorded_recipe
 

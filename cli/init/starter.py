@@ -17,7 +17,7 @@ from cli.init.recipe_text import recipe_text
 from cli.init.starter_world import WORLD_REASONS, Reasons, Values, of_the_world, policy_cells
 from data.errors import InputError
 from data.paths import named_path
-from data.readers.prompts import looks_like_file
+from data.readers.sources import looks_like_file
 from data.recipes.loading import explained
 from data.recipes.recipe import NONE, RunRecipe
 from flows.preflight import inputs as preflight

@@ -14,9 +14,10 @@ from typing import Literal
 
 import pyarrow as pa
 
-from data.readers.prompts import conversations, read_prompt_file, without_prompts
+from data.readers.prompts import conversations
+from data.recipes.prompts import PromptsConfig
 from data.recipes.recipe import RuntimeConfig
-from flows.preflight.prompts import named_file
+from flows.preflight.prompts import apart, read_files
 from flows.preflight.sizes import shared_out
 from models import devices
 from models.checkpoints import (
@@ -98,17 +99,17 @@ def model_facts(path: Path, field: str) -> Model:
 
 def prompt_facts(name: str, held_out: str | None) -> tuple[Prompts, pa.Table]:
     """Counts and the table of all prompts. Raises InputError."""
-    found = read_prompt_file(named_file("prompts.path", name))
-    rest, tested = found.table, None
-    if held_out:
-        tested = read_prompt_file(named_file("prompts.test_path", held_out)).table
-        rest = without_prompts(rest, [tested])
+    config = PromptsConfig(path=name, test_path=held_out)
+    read = read_files(config)
+    found, file = apart(config, read), read["path"][0].file
+    tested = found.held.get("test")
     facts = Prompts(
-        read=found.counts["read"],
-        available=len(rest),
-        repeated=found.counts["duplicate"],
+        read=file.counts["read"],
+        available=found.available,
+        repeated=file.counts["duplicate"],
         held_out=None if tested is None else len(tested),
     )
+    rest = found.pools[0]
     return facts, pa.concat_tables([rest, tested]) if tested is not None else rest
 
 

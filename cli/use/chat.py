@@ -6,7 +6,7 @@ from typing import Any
 
 from cli.use.policies_of import Policy, names_of, runtime_here
 from data.errors import InputError
-from data.readers.prompts import Messages
+from data.readers.messages import Messages
 from data.recipes.recipe import DecodingConfig, RunRecipe, RuntimeConfig
 from flows.recipe_files import recorded_recipe
 from models import today

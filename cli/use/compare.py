@@ -17,6 +17,7 @@ from data.errors import InputError
 from data.readers.prompts import read_prompt_file
 from data.recipes.asking import JudgingSection
 from data.recipes.names import references
+from data.recipes.prompts import PromptSource
 from data.recipes.recipe import WORLD, DecodingConfig, RunRecipe
 from data.schemas import MESSAGES, PROMPTS
 from data.store.artifacts import Artifact
@@ -25,8 +26,8 @@ from data.summary import PolicySummary, Summary
 from data.tables import mapping, write_table
 from flows.judging import Judge, is_pairwise, judge_of, rewards_of
 from flows.outside import READERS
-from flows.outside import file as outside_file
 from flows.outside import model as outside_model
+from flows.outside import prompts as outside_prompts
 from flows.recipe_files import recorded_recipe
 from flows.win_rates import policy_summary
 from models.engines.base import UnservableError
@@ -204,7 +205,7 @@ def _imported(prompts: pa.Table) -> Artifact:
         path = Path(folder) / "prompts.parquet"
         write_table(path, prompts, PROMPTS)
         return import_prompts.as_("--prompts", title="read prompts")(
-            source=outside_file("--prompts", str(path))
+            source=outside_prompts("--prompts", PromptSource(path=str(path)))
         )
 
 
@@ -265,7 +266,7 @@ def _outside(recipe: RunRecipe, file: str) -> dict[str, External]:
     trusted = recipe.runtime.trust_remote_code
     teacher = [one for one in references(recipe) if one.field.startswith("teacher.")]
     prompts = [one.field for one in references(recipe) if one.kind == "prompts"]
-    given = dict.fromkeys(prompts, outside_file("--prompts", file))
+    given = dict.fromkeys(prompts, outside_prompts("--prompts", PromptSource(path=file)))
     return given | {one.field: READERS[one.kind](one, trusted) for one in teacher}
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from cli.use.chat import Answer, Chat, as_json, open_chat
 from cli.use.policies_of import Policy, held_out, names_of, notes_on
 from data.errors import InputError
-from data.readers.prompts import Messages, as_messages
+from data.readers.messages import Messages, as_messages
 from data.recipes.recipe import DecodingConfig
 from data.store.store import Store
 

@@ -1,22 +1,25 @@
-"""Labelled pairs of answers in the layouts of public data sets, to measure a judge on.
+"""Labelled pairs of answers in the layouts of public data sets: to measure a judge, or to learn.
 
-Unlike preferences to learn from (`data.readers.preferences`) a pair may be a tie, and a row that
-cannot be used is counted instead of refused where its data set is known to hold such rows.
+A row that is read and cannot be used (two equal answers, an empty one, answers to different talks)
+is counted instead of refused, for data sets are known to hold such rows.
 """
 
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
 from data.errors import InputError
-from data.readers.preferences import answer_text
-from data.readers.prompts import Messages, as_messages, check_text
+from data.readers.layouts import asked
+from data.readers.messages import Messages, as_messages, check_text, content_in, role_of, transcript
+from data.readers.prompts import content_of
 from data.readers.rows import read_rows
 
 Label = Literal["first", "second", "tie"]
+Unusable = Literal["same", "empty", "other"]
 
 # Columns that hold two answers, as public data sets call them.
 ANSWERS = (
@@ -27,15 +30,15 @@ ANSWERS = (
 LABELS = ("label", "preference", "winner")
 IDS = ("pair_id", "id", "idx")
 PROMPTS = ("prompt", "instruction", "question", "input", "messages")
+_SCORES = ("fine-grained_score", "overall_score", "score")  # UltraFeedback's, the mean one first
 _ANNOTATOR = re.compile(r"annotator_?\d+")
 _DATASETS = ("dataset", "subset")
 # Names of files that say nothing.
 _PLAIN = set("data dataset test train dev validation eval".split())
-_TURN = re.compile(r"\n\n(Human|Assistant):")
-_ROLES = {"Human": "user", "Assistant": "assistant"}
 COLUMNS = {
     *PROMPTS, *_DATASETS, *LABELS, *IDS, "chosen", "rejected",
     "annotator1", "annotator2", "annotator3", *(name for pair in ANSWERS for name in pair),
+    "completions", "context", "system", "system_prompt",
 }  # fmt: skip
 
 
@@ -70,8 +73,9 @@ def read_labelled_pairs(
     A row has `prompt` (or `messages`, as this project's own tables), `chosen` and `rejected`, texts
     or lists of messages; or `chosen` and `rejected` as whole talks that begin alike (lists of
     messages, or HH-RLHF's text); or two answers (`output_1` and `output_2`, `response1` ...) with a
-    `label`, `preference` or `winner`, or the votes of `annotator1` and so on. The data set is the
-    row's `dataset` or `subset`, else the file's name.
+    `label`, `preference` or `winner`, or the votes of `annotator1` and so on; or `completions` with
+    a score each, as UltraFeedback, of which the best and the worst are the pair. The data set is
+    the row's `dataset` or `subset`, else the file's name.
 
     Args:
         columns: Further ones that a judge wants to see, of a file that is read by columns.
@@ -84,27 +88,41 @@ def read_labelled_pairs(
     counts: dict[str, Counter[str]] = {}
     for path, name in zip(paths, dataset_names([Path(path) for path in paths]), strict=True):
         before = len(pairs)
-        for place, row in read_rows(path, COLUMNS.union(columns)):
-            dataset = next((row[field] for field in _DATASETS if row.get(field)), name)
-            dataset = check_text(dataset, place, "dataset")
+        for dataset, found in read_pairs(path, name, columns, keep_empty):
             count = counts.setdefault(dataset, Counter())
             count["read"] += 1
-            found = _pair(row, place, dataset)
-            if found is None:
-                count["other"] += 1
-            elif not (keep_empty or (found.first.strip() and found.second.strip())):
-                count["empty"] += 1
-            elif found.first == found.second:
-                count["same"] += 1
+            if isinstance(found, str):
+                count[found] += 1
             else:
                 count["pairs"] += 1
-                votes = tuple(verdict(vote, place, "annotator") for vote in _votes(row))
-                written = _written(row, found.label, place)
-                pairs.append(replace(found, id=row_id(row), votes=votes, written=written, row=row))
+                pairs.append(found)
         if len(pairs) == before:
             raise InputError(f"{path}: holds no pair of two different answers; give at least one")
     wanted = ("read", "pairs", "same", "empty", "other")
     return pairs, {name: {key: count[key] for key in wanted} for name, count in counts.items()}
+
+
+def read_pairs(
+    path: str | Path, name: str, columns: Collection[str] = (), keep_empty: bool = False
+) -> Iterator[tuple[str, LabelledPair | Unusable]]:
+    """The data set of every row, and its pair or why it is none; see `read_labelled_pairs`."""
+    for place, row in read_rows(path, COLUMNS.union(columns)):
+        dataset = next((row[field] for field in _DATASETS if row.get(field)), name)
+        dataset = check_text(dataset, place, "dataset")
+        found = _pair(row, place, dataset)
+        if found is None:
+            yield dataset, "other"
+        elif not (keep_empty or (found.first.strip() and found.second.strip())):
+            yield dataset, "empty"
+        elif found.first == found.second:
+            yield dataset, "same"
+        else:
+            votes = tuple(verdict(vote, place, "annotator") for vote in _votes(row))
+            written = _written(row, found.label, place)
+            yield (
+                dataset,
+                replace(found, id=row_id(row), votes=votes, written=written, row=row),
+            )
 
 
 def row_id(row: Mapping[str, Any]) -> str | None:
@@ -130,11 +148,13 @@ def dataset_names(paths: Sequence[Path]) -> list[str]:
 def _pair(row: Mapping[str, Any], place: str, dataset: str) -> LabelledPair | None:
     if row.get("chosen") is not None and row.get("rejected") is not None:
         return _chosen_and_rejected(row, place, dataset)
+    if row.get("completions") is not None:
+        return _best_and_worst(row, place, dataset)
     names = next((pair for pair in ANSWERS if all(row.get(n) is not None for n in pair)), None)
     if names is None:
         raise InputError(
             f"{place}: no pair of answers; a row has prompt, chosen and rejected, or two answers "
-            "such as output_1 and output_2 with a label"
+            "such as output_1 and output_2 with a label, or completions with scores"
         )
     # PandaLM has an answer that its file holds as true instead of "True".
     texts = (str(row[n]) if isinstance(row[n], bool | int | float) else row[n] for n in names)
@@ -146,7 +166,7 @@ def _pair(row: Mapping[str, Any], place: str, dataset: str) -> LabelledPair | No
 
 
 def _chosen_and_rejected(row: Mapping[str, Any], place: str, dataset: str) -> LabelledPair | None:
-    sides = {side: _talk(row[side]) for side in ("chosen", "rejected")}
+    sides = {side: transcript(row[side]) for side in ("chosen", "rejected")}
     if any(row.get(name) is not None for name in PROMPTS):
         messages = as_messages(_prompt(row, place), place)
         first, second = (_answer(sides[side], messages, place, side) for side in sides)
@@ -167,7 +187,7 @@ def _chosen_and_rejected(row: Mapping[str, Any], place: str, dataset: str) -> La
 def _answer(value: Any, prompt: Messages, place: str, field: str) -> str:
     """The text of an answer; empty ones are counted later, not refused."""
     last = value[-1] if isinstance(value, list) and value else {"content": value}
-    said = last.get("content") if isinstance(last, dict) else None
+    said = content_in(last) if isinstance(last, dict) else None
     return (
         ""
         if isinstance(said, str) and not said.strip()
@@ -175,26 +195,48 @@ def _answer(value: Any, prompt: Messages, place: str, field: str) -> str:
     )
 
 
-def _talk(value: Any) -> Any:
-    """Messages of a text in HH-RLHF's layout; anything else as it is."""
-    if not isinstance(value, str) or not value.startswith("\n\nHuman:"):
-        return value
-    parts = _TURN.split(value)[1:]
-    return [
-        {"role": _ROLES[role], "content": text.strip()}
-        for role, text in zip(parts[::2], parts[1::2], strict=True)
-    ]
+def answer_text(value: Any, prompt: Messages, place: str, field: str) -> str:
+    """The text of an answer: itself, or the last message of a talk that begins with the prompt."""
+    if isinstance(value, list):
+        if not value or role_of(value[-1]) != "assistant":
+            raise InputError(f"{place}: {field} must end with the assistant's message")
+        talk = as_messages(value[:-1], place, field) if value[:-1] else prompt
+        if content_of(talk[-len(prompt) :]) != content_of(prompt):
+            raise InputError(
+                f"{place}: {field} is a talk of another prompt than 'prompt'; correct the row"
+            )
+        value = content_in(value[-1])
+    return check_text(value, place, field)
+
+
+def _best_and_worst(row: Mapping[str, Any], place: str, dataset: str) -> LabelledPair | None:
+    """The answers of the highest and the lowest score; None: fewer than two have one."""
+    found = row["completions"]
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise InputError(f"{place}: completions must be a list of objects with response and score")
+    name = next((n for n in _SCORES if found and all(_number(one.get(n)) for one in found)), None)
+    if len(found) < 2 or name is None:
+        return None
+    ranked = sorted(found, key=lambda one: float(one[name]))  # stable: ties as they stand
+    best, worst = (
+        check_text(one.get("response"), place, "response", blank=True)
+        for one in (ranked[-1], ranked[0])
+    )
+    messages = as_messages(_prompt(row, place), place)
+    clear = float(ranked[-1][name]) > float(ranked[0][name])
+    return LabelledPair(place, dataset, messages, best, worst, "first" if clear else "tie")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def _prompt(row: Mapping[str, Any], place: str) -> Any:
-    """The prompt; an instruction with an `input` beside it is followed by that."""
-    name = next((name for name in PROMPTS if row.get(name) not in (None, "")), None)
-    if name is None:
+    """The prompt; what an instruction is about follows it."""
+    known = {name: value for name, value in row.items() if name not in ("chosen", "rejected")}
+    if not any(known.get(name) not in (None, "") for name in PROMPTS):
         raise InputError(f"{place}: the field 'prompt' is missing; add the prompt's text")
-    value, more = row[name], row.get("input")
-    if name == "instruction" and isinstance(value, str) and isinstance(more, str) and more.strip():
-        return f"{value}\n\n{more}"
-    return value
+    return asked(known, place, lambda: list(row)).value
 
 
 def _label(row: Mapping[str, Any], place: str) -> Label:

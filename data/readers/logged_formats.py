@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from data.readers.prompts import Messages, as_messages, check_text
+from data.readers.messages import Messages, as_messages, check_text
 from data.readers.rows import read_rows
 from data.recipes.logged import LoggedConfig, LoggedFields
 

@@ -2,30 +2,38 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from data.errors import InputError
-from data.readers.prompts import content_of, prompt_of, source_rows
+from data.readers.layouts import COLUMNS
+from data.readers.prompts import AS_NAMED, all_names, content_of, prompt_of
+from data.readers.sources import found_rows
+from data.recipes.prompts import PromptColumns
 from data.schemas import PROMPT_COLUMNS
 
 _AT_A_TIME = 1024  # rows that are Python objects at one time
 
 
-def read_columns(path: str | Path, names: Sequence[str]) -> tuple[pa.Table, dict[str, int]]:
+def read_columns(
+    path: str | Path, names: Sequence[str], columns: PromptColumns = AS_NAMED
+) -> tuple[pa.Table, dict[str, int]]:
     """A PROMPT_COLUMNS table, a row for each prompt, and how many prompts have each column.
 
     Of prompts that are one, the first counts, as `read_prompts` has it. Raises InputError.
     """
-    rows, name = source_rows(path, names)
+    source = found_rows(path, {*COLUMNS, *columns.named().values(), *names})
     seen: set[str] = set()
     batches: list[pa.RecordBatch] = []
     kept: list[dict[str, str]] = []
     counts = dict.fromkeys(names, 0)
-    for place, row in rows:
-        content = content_of(prompt_of(row, place, name)[0]["messages"])
+    for place, row in source.rows:
+        others = partial(all_names, source, list(row))
+        prompt, *_ = prompt_of(row, columns, place, others, source.name)
+        content = content_of(prompt["messages"])
         if content in seen:
             continue
         seen.add(content)

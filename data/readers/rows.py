@@ -58,6 +58,14 @@ def format_of(path: Path) -> str:
     return inner.suffix.lower()
 
 
+def column_names(path: str | Path) -> list[str] | None:
+    """All columns of a Parquet file, whichever are read; None: a row of the file has them all."""
+    if format_of(Path(path)) != ".parquet":
+        return None
+    with pq.ParquetFile(path) as file:
+        return list(file.schema_arrow.names)
+
+
 @contextmanager
 def _bytes(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked."""

@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from data.readers.prompts import Messages, conversations
+from data.readers.messages import Messages
+from data.readers.prompts import conversations
+
+# Why a prompt of the pool is never drawn, in words behind their number.
+LOST = {
+    "repeated": "are of an earlier source too",
+    "held_out": "are held out too",
+    "exact": "are held out too but for case and white space",
+    "8gram": "share eight words in a row with a held-out prompt",
+}
 
 
 class Prompt(NamedTuple):
@@ -43,6 +52,8 @@ class File:
     read: int
     kept: int
     counts: dict[str, int]  # duplicate: dropped; answer_dropped, empty_system: mended
+    layouts: dict[str, int]  # rows, by how their prompt was recognised
+    weight: float | None = None  # of one of several sources of the pool
 
 
 @dataclass
@@ -50,6 +61,6 @@ class Counted:
     """How many prompts a recipe has."""
 
     files: list[File] = field(default_factory=list)
-    overlap: int = 0  # prompts of the pool that are held out, and so leave it
+    lost: dict[str, int] = field(default_factory=dict)  # prompts of the pool that leave it, by why
     parts: dict[str, int] = field(default_factory=dict)  # prompts: pool, dev, test
     rows: dict[str, int] = field(default_factory=dict)  # of files, for flows.planning.bounds

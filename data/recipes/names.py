@@ -65,9 +65,13 @@ class Naming(NamedTuple):
         return self.kind in WRITERS
 
 
-def namings(recipe: Config) -> list[Naming]:
-    """Every field that names something, words too, in the order of the recipe."""
-    return list(_walk(recipe, ""))
+def namings(recipe: Config, place: str = "") -> list[Naming]:
+    """Every field that names something, words too, in the order of the recipe.
+
+    Args:
+        place: Of a section: what its fields are called by, as "prompts.".
+    """
+    return list(_walk(recipe, place))
 
 
 def references(recipe: Config) -> list[Naming]:
@@ -98,6 +102,9 @@ def _walk(section: Config, place: str) -> Iterator[Naming]:
         mark = next((one for one in field.metadata if isinstance(one, Names)), None)
         if mark and mark.kind == "any judge":
             yield from _judges(where, value, mark, section)
+        elif mark and isinstance(value, tuple):  # sources, each of which names one thing
+            for number, item in enumerate(value):
+                yield from (one._replace(field=f"{where}.{number}") for one in _walk(item, ""))
         elif mark:
             if value is not None:
                 called = getattr(section, "called", where)

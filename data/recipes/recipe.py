@@ -36,6 +36,7 @@ from data.recipes.config import (  # noqa: F401 - a recipe's sections and words 
 from data.recipes.judges import TEACHER
 from data.recipes.logged import LoggedConfig  # noqa: F401
 from data.recipes.names import CODE, MODELS, Names, namings
+from data.recipes.prompts import PromptsConfig, PromptSource  # noqa: F401
 from data.recipes.secrets import find_secret
 from data.recipes.training import (  # noqa: F401
     AdapterConfig,
@@ -67,36 +68,6 @@ class WorldConfig(Config):
     prompts: Count = Field(6_000, ge=10, description="Prompts of the pool the rounds draw from")
     dev_prompts: Count = Field(210, ge=7, description="Held-out prompts for agreement and the gate")
     test_prompts: Count = Field(700, ge=7, description="Held-out prompts that only evaluate sees")
-
-
-class PromptsConfig(Config):
-    path: Annotated[str, Names("prompts", (WORLD,))] = Field(
-        WORLD, description="JSONL, Parquet or CSV file, a datasets id, or 'world'"
-    )
-    dev_path: Annotated[str | None, Names("prompts")] = Field(
-        None, description="Held-out prompts for agreement and the gate"
-    )
-    test_path: Annotated[str | None, Names("prompts")] = Field(
-        None, description="Held-out prompts for the win rate"
-    )
-    dev_size: Count = Field(
-        200,
-        ge=2,
-        description="Without dev_path: so many prompts of the pool",
-        json_schema_extra=BY_PROMPTS,
-    )
-    test_size: Count = Field(
-        500,
-        ge=2,
-        description="Without test_path: so many prompts of the pool",
-        json_schema_extra=BY_PROMPTS,
-    )
-    per_round: Count = Field(
-        1_000, ge=1, description="Prompts drawn for each round", json_schema_extra=BY_PROMPTS
-    )
-    max_tokens: Size = Field(
-        512, ge=1, description="Longest prompt, in policy tokens", json_schema_extra=BY_MODELS
-    )
 
 
 class DecodingConfig(Config):

@@ -80,7 +80,7 @@ class StudentTraining(TrainConfig):
 class StudentConfig(StudentTraining):
     """The student reward model and how it is distilled from the teacher's labels."""
 
-    not_in_key = frozenset({"model", "replay", "replay_path", "update"})
+    not_in_key = frozenset({"model", "replay", "replay_path", "update", "warm_up"})
 
     model: Annotated[str, Names("student", (WORLD, NONE))] = Field(
         WORLD,
@@ -91,6 +91,12 @@ class StudentConfig(StudentTraining):
     replay: float = Field(0.5, ge=0, lt=1, description="Share of earlier preferences in the data")
     replay_path: Annotated[str | None, Names("preferences")] = Field(
         None, description="Preferences from before the first round; the world brings its own"
+    )
+
+    warm_up: bool = Field(
+        False,
+        description="Train it on earlier preferences before round 1; one without a head is in any "
+        "case",
     )
 
     @property

@@ -13,7 +13,7 @@ from flows.evaluations import evaluations, judges_of
 from flows.following import followed_by
 from flows.judging import gated, judge_of, rewards_of
 from flows.loop.engine import settle_engine
-from flows.loop.inputs import models_of, own_prompts, templated
+from flows.loop.inputs import models_of, of_world, own_prompts, round_prompts, templated
 from flows.loop.reward_figures import failures, names
 from flows.loop.round import answer
 from flows.loop.state import Parts
@@ -23,7 +23,6 @@ from tasks.fine_tune import fine_tune
 from tasks.generate import generate
 from tasks.pick import pick
 from tasks.running.subflow import subflow
-from tasks.select import select
 from tasks.stage import Run
 
 
@@ -31,7 +30,7 @@ def gather(run: Run, recipe: BestOfNRecipe) -> Parts:
     """Models and prompts of the recipe, ready for the first round."""
     prompts = own_prompts(run, recipe.prompts, recipe.seed)
     found, world = models_of(run, recipe)
-    pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
+    pool, dev, test = prompts or of_world(world)
     teacher = judge_of(
         run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
     )
@@ -74,9 +73,7 @@ def learn_from_best(
     name: str, number: int, *, run: Run, recipe: BestOfNRecipe, parts: Parts, state: State
 ) -> Outcome:
     """Answer, pick, fine-tune; adopt the policy if the teacher prefers it."""
-    asked = select(
-        pool=parts.pool, size=recipe.prompts.per_round, round_number=number, seed=recipe.seed
-    )
+    asked = round_prompts(parts.pool, recipe.prompts.per_round, number, recipe.seed)
     completions = generate(
         policy=state.policy,
         prompts=asked,

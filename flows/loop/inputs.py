@@ -5,20 +5,23 @@
 
 from pathlib import Path
 
+from data.readers.seen import LOST
 from data.recipes.names import from_world, models
-from data.recipes.recipe import SMALL, WORLD, PromptsConfig, RunRecipe, StudentTraining
+from data.recipes.prompts import PromptsConfig
+from data.recipes.recipe import SMALL, WORLD, RunRecipe, StudentConfig, StudentTraining
 from data.store.artifacts import Artifact
 from flows.bootstrap import World, bootstrap
 from flows.evaluations import judges_of
 from flows.judging import judge_of, speaker
 from flows.loop.recipe import AlignRecipe
-from flows.loop.state import Parts
-from flows.preflight.prompts import held_out_sizes
+from flows.loop.state import Parts, Pool, Source
+from flows.preflight.prompts import sizes_of, source_names
 from models.checkpoints import lacks_head
 from tasks.distill import distill
 from tasks.fresh_head import fresh_head
-from tasks.prompts import import_preferences, import_prompts, split, without
-from tasks.running.outside import External
+from tasks.prompts import decontaminate, import_preferences, import_prompts, join, split
+from tasks.running.outside import External, PromptRows
+from tasks.select import draw, select
 from tasks.set_template import set_template
 from tasks.stage import Model, Run
 
@@ -28,7 +31,7 @@ def gather(run: Run, recipe: AlignRecipe) -> Parts:
     prompts = own_prompts(run, recipe.prompts, recipe.seed)
     found, world = models_of(run, recipe)
     replay = own_replay(run, recipe) or (world.preferences if world else None)
-    pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
+    pool, dev, test = prompts or of_world(world)
     samplers = {cell.name: found.get(cell.called) for cell in recipe.cells}
     student, corrects = found.get("student.model"), "matrix.correction.judge"
     teacher = judge_of(
@@ -46,6 +49,12 @@ def gather(run: Run, recipe: AlignRecipe) -> Parts:
         samplers={name: model for name, model in samplers.items() if model},
         judge=speaker(run, corrects, run.outside[corrects]) if corrects in run.outside else None,
     )
+
+
+def of_world(world: World | None) -> tuple[Pool, Artifact, Artifact]:
+    """Pool, dev and test prompts of the embedded world."""
+    assert world is not None
+    return [Source(WORLD, 1.0, world.pool)], world.dev, world.test
 
 
 def models_of(run: Run, recipe: RunRecipe) -> tuple[dict[str, Model], World | None]:
@@ -73,11 +82,16 @@ def templated(run: Run, template: str | None, policy: Model) -> Model:
 def ready(
     config: StudentTraining, seed: int, student: Model, earlier: Artifact | None = None
 ) -> Model:
-    """The student as it is; one without a head gets one, trained on earlier preferences if any."""
-    if not isinstance(student, External) or not lacks_head(Path(student.path), student.field):
-        return student
-    headed = fresh_head.as_("", title="give the student a head")(model=student, seed=seed)
-    if earlier is None:
+    """The student as it is; one without a head gets one, trained on earlier preferences if any.
+
+    So is one that has a head where the recipe says it (`warm_up`).
+    """
+    headless = isinstance(student, External) and lacks_head(Path(student.path), student.field)
+    warm = headless or (isinstance(config, StudentConfig) and config.warm_up)
+    headed = student
+    if headless:
+        headed = fresh_head.as_("", title="give the student a head")(model=student, seed=seed)
+    if earlier is None or not warm:
         return headed
     return distill.as_("warm-up", title="warm up the student")(
         student=headed,
@@ -91,41 +105,93 @@ def ready(
 
 def own_prompts(
     run: Run, config: PromptsConfig, seed: int
-) -> tuple[Artifact, Artifact, Artifact] | None:
-    """Pool, dev and test prompts of the user's files, disjoint; None for the world's."""
+) -> tuple[Pool, Artifact, Artifact] | None:
+    """Pool, dev and test prompts of the user's files, disjoint; None for the world's.
+
+    `flows.preflight.prompts` does the same before the run, by the same functions.
+    """
     if config.path == WORLD:
         return None
-
-    def load(field: str) -> Artifact:
-        artifact = import_prompts.as_(field, title=f"read {field}")(source=run.outside[field])
-        if artifact.meta["duplicate"]:
-            run.progress.note(
-                "{read} prompts, {duplicate} of them repeated".format(**artifact.meta)
-            )
-        return artifact
-
-    everything = load("prompts.path")
+    sources = config.sources("path")
+    everything = [_imported(run, field) for field in sources]
     held_out = {
-        part: load(f"prompts.{part}_path") if path else None
-        for part, path in (("dev", config.dev_path), ("test", config.test_path))
+        part: _held_out(run, config, part)
+        for part in ("dev", "test")
+        if getattr(config, f"{part}_path")
     }
-    named = [artifact for artifact in held_out.values() if artifact]
-    rest = without(pool=everything, held_out=named) if named else everything
-    if len(named) == 2:
-        return rest, named[0], named[1]
-    dev_size, test_size = held_out_sizes(config)
-    parts = {
-        part: held_out.get(part)
-        or split.as_(part)(
-            pool=rest,
-            part=part,
-            dev_size=dev_size,
-            test_size=test_size,
-            seed=seed,
-        )
-        for part in ("pool", "dev", "test")
-    }
-    return parts["pool"], parts["dev"], parts["test"]
+    own = everything
+    if held_out or len(own) > 1:
+        own = [
+            _clean(run, config, field, table, everything[:number], list(held_out.values()))
+            for number, (field, table) in enumerate(zip(sources, everything, strict=True))
+        ]
+    sizes = sizes_of(config)
+    if any(sizes.values()):
+        chosen = {
+            part: split.as_(part)(pools=own, part=part, **sizes, seed=seed)
+            for part in ("dev", "test")
+            if part not in held_out
+        }
+        own = [
+            _clean(run, config, f"{field} apart", table, [], list(chosen.values()))
+            for field, table in zip(sources, own, strict=True)
+        ]
+        held_out |= chosen
+    pool = [
+        Source(name, one.weight, table)
+        for name, one, table in zip(source_names(config), sources.values(), own, strict=True)
+    ]
+    return pool, held_out["dev"], held_out["test"]
+
+
+def round_prompts(pool: Pool, size: int, number: int, seed: int) -> Artifact:
+    """The prompts of a round: the next of the pool, from several sources by their weights."""
+    if len(pool) == 1:
+        return select(pool=pool[0].prompts, size=size, round_number=number, seed=seed)
+    return draw.as_("", title="select")(
+        pools=[one.prompts for one in pool],
+        names=[one.name for one in pool],
+        weights=[one.weight for one in pool],
+        size=size,
+        round_number=number,
+        seed=seed,
+    )
+
+
+def _imported(run: Run, field: str) -> Artifact:
+    """The prompts of a file, by the recipe's field."""
+    source = run.outside[field]
+    assert isinstance(source, PromptRows)
+    artifact = import_prompts.as_(field, title=f"read {field}")(source=source)
+    if artifact.meta["duplicate"]:
+        run.progress.note("{read} prompts, {duplicate} of them repeated".format(**artifact.meta))
+    return artifact
+
+
+def _held_out(run: Run, config: PromptsConfig, part: str) -> Artifact:
+    """The dev or test prompts of the files that the recipe names."""
+    tables = [_imported(run, field) for field in config.sources(f"{part}_path")]
+    if len(tables) == 1:
+        return tables[0]
+    return join.as_(part, title=f"join {part} prompts")(sources=tables)
+
+
+def _clean(
+    run: Run,
+    config: PromptsConfig,
+    role: str,
+    pool: Artifact,
+    earlier: list[Artifact],
+    held_out: list[Artifact],
+) -> Artifact:
+    """A source's prompts without those of earlier ones, and without what is held out."""
+    kept = decontaminate.as_(role)(
+        pool=pool, earlier=earlier, held_out=held_out, rule=config.decontaminate
+    )
+    lost = {name: kept.meta.get(name, 0) for name in LOST}
+    if any(lost.values()):
+        run.progress.note("; ".join(f"{n} {LOST[name]}" for name, n in lost.items() if n))
+    return kept
 
 
 def own_replay(run: Run, recipe: AlignRecipe) -> Artifact | None:

@@ -11,6 +11,7 @@ from data.recipes.methods import CellConfig
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
 from flows.judging import Judge, corrected, relabelled, rewards_of
+from flows.loop.inputs import round_prompts
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Labelled, Parts, State, Stored
 from tasks.bootstrap import people
@@ -22,7 +23,6 @@ from tasks.refresh import choose, renew_preferences, renew_scores
 from tasks.relabel import take_order
 from tasks.running.outside import changed
 from tasks.running.own_code import load_code
-from tasks.select import select
 from tasks.stage import Model, Run
 
 
@@ -39,11 +39,8 @@ def ask(recipe: AlignRecipe, parts: Parts, state: State, number: int) -> Artifac
             round_number=number,
             seed=recipe.seed,
         )
-    return select(
-        pool=parts.pool,
-        size=recipe.prompts.per_round,
-        round_number=1 if refresh else number,
-        seed=recipe.seed,
+    return round_prompts(
+        parts.pool, recipe.prompts.per_round, 1 if refresh else number, recipe.seed
     )
 
 

@@ -79,6 +79,8 @@ class AlignRecipe(PolicyRecipe):
         refresh, student = self.prompts.refresh, self.student.model
         if self.labels not in LABELS and not self.own_labels:
             raise ValueError(f"labels: must be {', '.join(LABELS)} or FILE.py:FUNCTION")
+        if self.student.warm_up and not self.earlier_preferences:
+            raise ValueError("student.warm_up: goes with student.replay_path; name preferences")
         if student == NONE and self.labels in ("student+teacher", "student"):
             raise ValueError(f"student.model: labels: {self.labels} needs one; name it")
         if (self.labels == "matrix") != (self.matrix is not None):

@@ -1,7 +1,7 @@
 """What a run starts from, what one round hands to the next, and what it leaves behind."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from data.recipes.recipe import DecodingConfig, EvaluateConfig
 from data.store.artifacts import Artifact
@@ -22,6 +22,17 @@ class Asking(Protocol):
     def evaluate(self) -> EvaluateConfig: ...
 
 
+class Source(NamedTuple):
+    """Prompts that rounds draw from, with the share that they have beside other sources."""
+
+    name: str
+    weight: float
+    prompts: Artifact
+
+
+Pool = list[Source]
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a run starts from: the recipe's models and prompts, brought or bootstrapped."""
@@ -30,7 +41,7 @@ class Parts:
     student: Model | None
     teacher: Judge
     judges: tuple[Judge | None, ...]  # of the evaluation; None: the oracle
-    pool: Artifact
+    pool: Pool
     dev: Artifact
     test: Artifact
     replay: Artifact | None  # preferences from before the first round

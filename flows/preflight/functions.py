@@ -3,13 +3,12 @@
 No code of a user's is run.
 """
 
-from pathlib import Path
-
 from data.errors import InputError
 from data.function_parameters import Columns, columns_of
 from data.paths import named_path
 from data.readers.prompt_columns import read_columns
 from data.recipes.names import Naming, namings
+from data.recipes.prompts import source_of
 from data.recipes.recipe import WORLD, RunRecipe
 from data.reward_functions import SHIPPED
 from data.source_code import file_and_function
@@ -54,8 +53,9 @@ def _check_file(prompts: Naming, needed: dict[str, Naming]) -> None:
             f"{one.field}: {one.value} reads the column '{name}', which the embedded world's "
             "prompts do not have; bring prompts of your own in prompts.path"
         )
-    path = named_file(prompts.field, prompts.value)
-    _, counts = read_columns(Path(path) if Path(path).is_file() else path, list(needed))
+    source = source_of(prompts)
+    path = named_file(prompts.field, source.path)
+    _, counts = read_columns(path, list(needed), source.columns)
     for name, one in needed.items():
         if not counts[name]:
             raise InputError(

@@ -17,7 +17,7 @@ from data.errors import InputError
 from data.files import check_folder_files
 from data.paths import is_url, named_path
 from data.readers.hub import quiet_hub
-from data.readers.prompts import Messages
+from data.readers.messages import Messages
 from data.readers.seen import Prompt, Prompts
 from data.recipes.names import MODELS, Kind, Naming, references
 from data.recipes.recipe import RunRecipe, TrainConfig

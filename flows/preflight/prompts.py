@@ -1,24 +1,34 @@
 """The files of prompts and of earlier preferences, looked at before a run."""
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
 import pyarrow as pa
 
 from data.errors import InputError
 from data.files import check_regular
 from data.paths import named_path
+from data.readers.held_out import decontaminated, joined, others, split_prompts
+from data.readers.labelled_pairs import dataset_names
 from data.readers.preferences import read_preferences
-from data.readers.prompts import looks_like_file, read_prompt_file, split_prompts, without_prompts
+from data.readers.prompts import PromptFile, read_prompt_file
 from data.readers.seen import Counted, File, Prompt, Prompts, PromptTable
-from data.recipes.recipe import WORLD, PromptsConfig, WorldConfig
+from data.readers.sources import looks_like_file, saved_folder
+from data.recipes.prompts import PARTS, PromptsConfig, PromptSource
+from data.recipes.recipe import WORLD, WorldConfig
 
 
 def named_file(field: str, name: str) -> str:
-    """The file's path in full; a name that does not look like a file's is a `datasets` id.
+    """The path in full of a file or saved folder; another name is that of a `datasets` id.
 
     Raises:
         InputError: what looks like a file is not there, or is none.
     """
     path = expanded(name, field)
-    if looks_like_file(name):
+    if saved_folder(path) is None and looks_like_file(name):
         check_regular(path, field)
     return path
 
@@ -28,12 +38,85 @@ def expanded(name: str, field: str) -> str:
     return str(named_path(name, field)) if name.startswith("~") else name
 
 
-def held_out_sizes(config: PromptsConfig) -> tuple[int, int]:
+class Read(NamedTuple):
+    field: str
+    source: PromptSource
+    file: PromptFile
+
+
+@dataclass
+class Parted:
+    """What `flows.loop.inputs.own_prompts` will make of the files, by the same functions."""
+
+    read: dict[str, list[Read]]  # by part
+    pools: list[pa.Table]  # of each source of the pool
+    lost: list[dict[str, int]]  # of each: prompts that leave it, by why
+    held: dict[str, pa.Table] = field(default_factory=dict)  # dev and test prompts
+
+    @property
+    def available(self) -> int:
+        return sum(map(len, self.pools))
+
+
+def read_files(config: PromptsConfig) -> dict[str, list[Read]]:
+    """The sources of every part that names any. Raises InputError."""
+    read = {
+        part: [
+            Read(where, one, read_prompt_file(named_file(where, one.path), one.name, one.columns))
+            for where, one in config.sources(part).items()
+        ]
+        for part in PARTS
+    }
+    return {part: found for part, found in read.items() if found}
+
+
+def apart(config: PromptsConfig, read: dict[str, list[Read]]) -> Parted:
+    """The pool less the prompts of held-out files, and less those of earlier sources."""
+    tables = {part: [one.file.table for one in found] for part, found in read.items()}
+    held = {part.removesuffix("_path"): joined(tables[part]) for part in PARTS[1:] if part in read}
+    pools, lost = [], []
+    for number, table in enumerate(tables["path"]):
+        own = others(table, tables["path"][:number])
+        kept, counts = decontaminated(own, list(held.values()), config.decontaminate)
+        pools.append(kept)
+        lost.append({"repeated": len(table) - len(own), **counts})
+    return Parted(read, pools, lost, held)
+
+
+def split_off(config: PromptsConfig, found: Parted, sizes: Mapping[str, int], seed: int) -> Parted:
+    """With so many dev and test prompts of the pool, and the pool without these and their like."""
+    dev, test = sizes["dev_size"], sizes["test_size"]
+    if not (dev or test):
+        return found
+    parts = split_prompts(found.pools, dev, test, seed)
+    new = {part: table for part, table in parts.items() if len(table)}
+    pools, lost = [], []
+    for table, before in zip(found.pools, found.lost, strict=True):
+        kept, counts = decontaminated(table, list(new.values()), config.decontaminate)
+        counts["held_out"] = 0  # not lost, but chosen
+        pools.append(kept)
+        lost.append({name: n + counts.get(name, 0) for name, n in before.items()})
+    return Parted(found.read, pools, lost, found.held | new)
+
+
+def source_names(config: PromptsConfig) -> list[str]:
+    """What the sources of the pool are called: as the recipe names them, or by their files."""
+    sources = config.sources("path").values()
+    names = dataset_names([Path(one.path) for one in sources])
+    return [one.name or name for one, name in zip(sources, names, strict=True)]
+
+
+def sizes_of(config: PromptsConfig) -> dict[str, int]:
     """How many prompts of the pool become dev and test prompts: none where a file has them."""
-    return (
-        0 if config.dev_path else config.dev_size,
-        0 if config.test_path else config.test_size,
-    )
+    return {
+        "dev_size": 0 if config.dev_path else config.dev_size,
+        "test_size": 0 if config.test_path else config.test_size,
+    }
+
+
+def parted(config: PromptsConfig, seed: int) -> Parted:
+    """Everything as the run will have it. Raises InputError."""
+    return split_off(config, apart(config, read_files(config)), sizes_of(config), seed)
 
 
 def check_prompts(
@@ -44,37 +127,36 @@ def check_prompts(
         assert world is not None
         check_pool(config, rounds, world.prompts)
         return []
-    files = {}
-    for part in ("path", "dev_path", "test_path"):
-        name = getattr(config, part)
-        if name is not None:
-            files[part] = read_prompt_file(named_file(f"prompts.{part}", name))
-    held_out = [file.table for part, file in files.items() if part != "path"]
-    rest = files["path"].table
-    if held_out:
-        rest = without_prompts(rest, held_out)
-    if any(held_out_sizes(config)):
-        ids = rest.select(["prompt_id"])
-        rest = split_prompts(ids, *held_out_sizes(config), seed=seed)["pool"]
-    check_pool(config, rounds, len(rest))
+    found = parted(config, seed)
+    check_pool(config, rounds, found.available, found.lost)
     return PromptTable(
         pa.concat_tables(
             [
-                file.table.select(["messages"]).append_column("place", file.places)
-                for file in files.values()
+                one.file.table.select(["messages"]).append_column("place", one.file.places)
+                for read in found.read.values()
+                for one in read
             ]
         )
     )
 
 
-def check_pool(config: PromptsConfig, rounds: int, available: int) -> None:
+def check_pool(
+    config: PromptsConfig, rounds: int, available: int, lost: Sequence[Mapping[str, int]] = ()
+) -> None:
     """Enough prompts for all rounds, said before the first."""
     needed = rounds * config.per_round
     if needed > available:
+        alike = sum(one.get("8gram", 0) for one in lost)
+        remedy = (
+            f", or set prompts.decontaminate to exact: {alike} share eight words in a row with "
+            "held-out prompts"
+            if alike
+            else ""
+        )
         raise InputError(
             f"prompts.per_round: {rounds} rounds of {config.per_round} need "
             f"{needed} prompts, there are {available}; lower prompts.per_round or rounds, "
-            "or bring more"
+            f"or bring more{remedy}"
         )
 
 
@@ -88,28 +170,26 @@ def preference_prompts(path: str | None, field: str) -> list[Prompt]:
     return [Prompt(path, messages) for messages in table["messages"].to_pylist()]
 
 
-def counted_prompts(config: PromptsConfig, world: WorldConfig | None) -> Counted:
+def counted_prompts(config: PromptsConfig, world: WorldConfig | None, seed: int) -> Counted:
     """How many prompts there are for the rounds and held out. Raises InputError."""
     if config.path == WORLD and world:
         sizes = {"pool": world.prompts, "dev": world.dev_prompts, "test": world.test_prompts}
         return Counted(parts=sizes)
-    seen, tables = Counted(), {}
-    for part in ("path", "dev_path", "test_path"):
-        if name := getattr(config, part):
-            where = f"prompts.{part}"
-            found = read_prompt_file(named_file(where, name))
-            tables[part] = found.table
-            counts = {k: n for k, n in found.counts.items() if n and k not in ("read", "kept")}
-            kept = found.counts["kept"]
-            seen.files.append(File(where, name, found.counts["read"], kept, counts))
+    read = read_files(config)
+    seen = Counted()
+    for part, files in read.items():
+        for where, source, file in files:
+            counts = {k: n for k, n in file.counts.items() if n and k not in ("read", "kept")}
+            rows, kept = file.counts["read"], file.counts["kept"]
+            weight = source.weight if part == "path" and len(files) > 1 else None
+            seen.files.append(File(where, source.path, rows, kept, counts, file.layouts, weight))
             seen.rows[where] = kept
-    pool = tables.pop("path")
-    rest = without_prompts(pool, tables.values()) if tables else pool
-    seen.overlap = len(pool) - len(rest)
-    dev, test = held_out_sizes(config)
-    seen.parts = {
-        "pool": len(rest) - dev - test,
-        "dev": len(tables["dev_path"]) if "dev_path" in tables else dev,
-        "test": len(tables["test_path"]) if "test_path" in tables else test,
-    }
+    found = apart(config, read)
+    with suppress(InputError):  # too few to hold any out, as `check_prompts` says
+        found = split_off(config, found, sizes_of(config), seed)
+    for one in found.lost:
+        for why, number in one.items():
+            seen.lost[why] = seen.lost.get(why, 0) + number
+    held = {part: len(found.held.get(part, ())) for part in ("dev", "test")}
+    seen.parts = {"pool": found.available, **held}
     return seen

@@ -3,14 +3,14 @@
 No torch here: the prompts' files are counted, which preflight reads again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from data.errors import InputError
-from data.readers.prompts import read_prompt_file, without_prompts
-from data.recipes.recipe import WORLD, PromptsConfig, WorldConfig
-from flows.preflight.prompts import named_file
+from data.recipes.prompts import PARTS, PromptsConfig
+from data.recipes.recipe import WORLD, WorldConfig
+from flows.preflight.prompts import Parted, apart, named_file, read_files, split_off
 
 Sizes = dict[str, int]
 
@@ -21,7 +21,9 @@ _ROUND: int = PromptsConfig.model_fields["per_round"].default
 _NAMES = {"per_round", *_ONE_IN}
 
 
-def left_out_sizes(config: PromptsConfig, made: WorldConfig | None, rounds: int) -> Sizes:
+def left_out_sizes(
+    config: PromptsConfig, made: WorldConfig | None, rounds: int, seed: int
+) -> Sizes:
     """Values for the sizes that the recipe does not give and that its run needs, by dotted field.
 
     None where the prompts cannot be read: preflight says what is wrong with them.
@@ -34,10 +36,14 @@ def left_out_sizes(config: PromptsConfig, made: WorldConfig | None, rounds: int)
     if given.keys() >= _NAMES:
         return {}
     try:
-        available = made.prompts if world and made else pool_size(config)
+        if world and made:
+            sizes = shared_out(made.prompts, rounds, given)
+        else:
+            sizes = dict(
+                _fitting(config, rounds, tuple(sorted(given.items())), seed, *_states(config))
+            )
     except InputError:
         return {}
-    sizes = shared_out(available, rounds, given)
     return {f"prompts.{name}": sizes[name] for name in sorted(_NAMES - given.keys())}
 
 
@@ -57,21 +63,35 @@ def shared_out(available: int, rounds: int, given: Mapping[str, int]) -> Sizes:
     return held | {"per_round": given.get("per_round", max(1, min(_ROUND, share)))}
 
 
-def pool_size(config: PromptsConfig) -> int:
-    """Different prompts of `prompts.path` that no held-out file has. Raises InputError."""
-    names = {part: getattr(config, part) for part in ("path", "dev_path", "test_path")}
-    files = [named_file(f"prompts.{part}", name) for part, name in names.items() if name]
-    return _counted(*((file, *_state(file)) for file in files))
+def fitting(config: PromptsConfig, found: Parted, rounds: int, given: Sizes, seed: int) -> Sizes:
+    """Sizes for what is there, less what is too like the prompts that they hold out.
+
+    Raises:
+        InputError: fewer prompts than the held-out parts take.
+    """
+    sizes = shared_out(found.available, rounds, given)
+    if "per_round" in given:
+        return sizes
+    left = split_off(config, found, sizes, seed).available
+    return sizes | {"per_round": max(1, min(sizes["per_round"], left // rounds))}
 
 
 @lru_cache(maxsize=8)
-def _counted(*files: tuple[str, int, int]) -> int:
-    pool, *held_out = (read_prompt_file(name).table for name, *_ in files)
-    return len(without_prompts(pool, held_out) if held_out else pool)
+def _fitting(
+    config: PromptsConfig,
+    rounds: int,
+    given: tuple[tuple[str, int], ...],
+    seed: int,
+    *files: tuple[str, int, int],
+) -> tuple[tuple[str, int], ...]:
+    found = apart(config, read_files(config))
+    return tuple(fitting(config, found, rounds, dict(given), seed).items())
 
 
-def _state(name: str) -> tuple[int, int]:
-    """Size and time of a file; none of a `datasets` id."""
-    path = Path(name)
-    found = path.stat() if path.is_file() else None
-    return (found.st_size, found.st_mtime_ns) if found else (0, 0)
+def _states(config: PromptsConfig) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of every file; of a `datasets` id its name alone."""
+    for part in PARTS:
+        for field, one in config.sources(part).items():
+            path = Path(named_file(field, one.path))
+            found = path.stat() if path.exists() else None
+            yield str(path), *((found.st_size, found.st_mtime_ns) if found else (0, 0))

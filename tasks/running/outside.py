@@ -13,9 +13,17 @@ from pydantic import BaseModel, ConfigDict
 
 from data.errors import InputError
 from data.readers.logged import logged_digest
+from data.recipes.prompts import PromptColumns
 from data.recipes.recipe import LoggedConfig
 from data.source_code import code_digest
-from data.store.digests import digest_of, file_digest, is_hidden, tree_digest, tree_files
+from data.store.digests import (
+    canonical_json,
+    digest_of,
+    file_digest,
+    is_hidden,
+    tree_digest,
+    tree_files,
+)
 
 _TRIES = 3  # of a stage beside someone who writes to what it reads
 
@@ -42,13 +50,35 @@ class External(BaseModel):
         return tree_digest(path) if path.is_dir() else file_digest(path)
 
 
-class Dataset(External):
+class PromptRows(External):
+    """A file of prompts; of what `datasets` has saved in a folder perhaps one split."""
+
+    split: str | None = None
+    columns: PromptColumns = PromptColumns()
+
+    @property
+    def rows(self) -> str:
+        """What the reader of prompts is given."""
+        return f"{self.path}:{self.split}" if self.split else self.path
+
+    @property
+    def identity(self) -> str:
+        read_as = {"split": self.split} if self.split else {}
+        read_as |= self.columns.named()
+        return (
+            f"{super().identity} {canonical_json(read_as).decode()}"
+            if read_as
+            else (super().identity)
+        )
+
+
+class Dataset(PromptRows):
     """A `datasets` id; its digest is that of the rows read."""
 
     def digest_now(self) -> str:
         from data.readers.prompts import read_prompts
 
-        table, _ = read_prompts(self.path)
+        table, _ = read_prompts(self.path, columns=self.columns)
         return digest_of(table.to_pylist())
 
 

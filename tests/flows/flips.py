@@ -19,6 +19,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from data.recipes.loading import sections
+from data.recipes.names import Names
+from data.recipes.prompts import HeldOutSource
 from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
@@ -104,6 +106,7 @@ BASES: dict[str, dict[str, Any]] = {
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
+SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 FLIPS = {
     "recipe": Flip("tso"),
     "run": Flip("another"),
@@ -112,6 +115,18 @@ FLIPS = {
     "prompts.path": Flip("{other_prompts}"),
     "prompts.dev_path": Flip("{held_out}"),
     "prompts.test_path": Flip("{held_out}"),
+    "prompts.path.path": Flip("{other_prompts}", SOURCES),
+    "prompts.path.name": Flip("named", SOURCES),
+    "prompts.path.weight": Flip(2.0, SOURCES),
+    **{
+        f"{section}.{name}": Flip("column", given | needed)
+        for section, given in (("prompts.columns", {}), ("prompts.path.columns", SOURCES))
+        for needed, names in (
+            ({}, ("prompt", "messages", "dataset", "prompt_id")),
+            ({f"{section}.prompt": "asked"}, ("input", "system")),
+        )
+        for name in names
+    },
     "policy.model": Flip("{other_policy}"),
     "policy.template": Flip("plain"),
     "policy.pair_weight.form": Flip("linear", {"policy.pair_weight": {"form": "sigmoid"}}),
@@ -273,10 +288,12 @@ def all_fields() -> Iterator[tuple[Place, FieldInfo]]:
 def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """The fields of a class, those of sections, of unions and of what lists hold included."""
     for name, field in model.model_fields.items():
-        inner = list(sections(field.annotation))
-        for section in inner:
+        inner = [one for one in sections(field.annotation) if one is not HeldOutSource]
+        for section in inner:  # of held-out sources those of PromptSource are the same
             yield from fields(section, f"{prefix}{name}.")
-        if not inner or str in get_args(field.annotation):  # a name, or a list of sections
+        marks = [one for one in field.metadata if isinstance(one, Names)]
+        named = str in get_args(field.annotation)  # a name, or a list of sections
+        if not inner or named or any(one.kind == "prompts" for one in marks):
             yield prefix + name, field
 
 

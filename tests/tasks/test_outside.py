@@ -8,12 +8,13 @@ import textwrap
 import pytest
 
 from data.errors import InputError
+from data.recipes.prompts import PromptSource
 from data.recipes.recipe import LoggedConfig, RuntimeConfig
 from data.schemas import PROMPTS
 from data.source_code import code_digest, code_files
 from data.store.digests import file_digest, tree_digest
 from data.store.store import Store
-from flows.outside import file
+from flows.outside import prompts
 from tasks.prompts import import_prompts
 from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External, Logs, steadily
@@ -214,20 +215,24 @@ def hub(monkeypatch):
     return found
 
 
+def hub_prompts(name):
+    return prompts("prompts.path", PromptSource(path=name))
+
+
 def test_a_data_set_is_named_by_its_rows_and_may_name_its_revision(hub):
-    first = file("prompts.path", "org/name@v1.0:test")
+    first = hub_prompts("org/name@v1.0:test")
     assert hub.asked[-1] == ("org/name", "v1.0", "test")
-    assert file("prompts.path", "org/name") == file("prompts.path", "org/name")
+    assert hub_prompts("org/name") == prompts("prompts.path", PromptSource(path="org/name"))
     assert hub.asked[-1] == ("org/name", None, "train")
     hub.rows = hub.rows[:2]
-    assert file("prompts.path", "org/name@v1.0:test").identity != first.identity
+    assert hub_prompts("org/name@v1.0:test").identity != first.identity
 
 
 def test_a_data_set_that_moves_on_during_its_import_is_not_kept(run, hub):
-    source = file("prompts.path", "org/name")
+    source = hub_prompts("org/name")
     imported = import_prompts(source=source)
     assert run.context.store.table(imported)["dataset"].to_pylist() == ["org/name"] * 3
-    again = file("prompts.path", "org/name@v2")
+    again = hub_prompts("org/name@v2")
     MEANWHILE.append(lambda: setattr(hub, "rows", hub.rows[:2]))
     with pytest.raises(InputError, match="prompts.path: 'org/name@v2' has changed"):
         reading(run, [again])

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.readers.prompts import prompt_id, read_prompt_file, read_prompts, without_prompts
+from data.readers.held_out import without_prompts
+from data.readers.prompts import prompt_id, read_prompt_file, read_prompts
 from data.readers.rows import read_rows
 from data.schemas import PROMPTS
 
@@ -121,9 +122,12 @@ def test_messages_from_parquet_may_have_unused_fields(tmp_path):
 
 
 BAD_ROWS = {
-    "no field": ({}, "needs exactly one of the fields 'prompt' and 'messages'"),
-    "other field": ({"text": "a"}, "needs exactly one of the fields"),
-    "both fields": ({"prompt": "a", "messages": USER}, "needs exactly one of the fields"),
+    "no field": ({}, "no column is known to hold a prompt; say how: prompts.columns: {prompt:"),
+    "other field": (
+        {"id": 1, "text": "a"},
+        "of its columns (id, text) say which does: prompts.columns: {prompt: id}",
+    ),
+    "both fields": ({"prompt": "a", "messages": USER}, "do not begin with the prompt"),
     "empty prompt": ({"prompt": ""}, "prompt is empty"),
     "blank prompt": ({"prompt": " \n"}, "prompt is empty"),
     "number": ({"prompt": 3}, "prompt must be text or a list of messages"),
@@ -143,10 +147,14 @@ BAD_ROWS = {
         "must end with the user's message; drop the answer",
     ),
     "another talk": ({"prompt": "a", "messages": CHAT}, "turn of the system that prompt has not"),
-    "ShareGPT": ({"conversations": []}, "name it 'messages', its turns with 'role' and 'content'"),
-    "ShareGPT turns": ({"messages": [{"from": "human", "value": "a"}]}, "name them 'role' and"),
-    "human": ({"messages": [{"role": "human", "content": "a"}]}, "'human'; call it 'user'"),
-    "gpt": ({"messages": [*USER, {"role": "gpt", "content": "a"}]}, "call it 'assistant'"),
+    "no turns": ({"conversations": []}, "conversations must be text or a list of messages"),
+    "tool": ({"conversations": [{"from": "tool", "value": "a"}]}, "the role 'tool'; use system,"),
+    "two ways": ({"messages": [USER[0] | {"from": "human"}]}, "'role' and 'from'; drop one"),
+    "two tasks": (
+        {"question": "a", "instruction": "b"},
+        "'instruction' and 'question' may each hold the prompt; say which does: "
+        "prompts.columns: {prompt: instruction}",
+    ),
     "image": ({"messages": [USER[0] | {"content": [{"type": "image"}]}]}, "not text alone; remove"),
     "surrogate": ({"prompt": "a\ud800"}, "prompt holds a lone surrogate"),
     "surrogate inside": ({"messages": [USER[0] | {"content": "\udfff"}]}, "lone surrogate"),
@@ -181,7 +189,7 @@ BAD_FILES = {
     "w.csv": (b'prompt,dataset\n"a,b\n', "w.csv line 2: not CSV"),
     "c.csv": (b"prompt,dataset\na,b,c\n", "c.csv line 2: has more or fewer fields"),
     "s.csv": (b"prompt,dataset\na\n", "s.csv line 2: has more or fewer fields"),
-    "r.csv": (b"question\na\n", "r.csv line 2: needs exactly one of the fields"),
+    "r.csv": (b"text\na\n", "r.csv line 2: no column is known to hold a prompt; of its columns"),
     "p.parquet": (b"PAR1 nothing", "p.parquet: not a readable Parquet file"),
     "g.jsonl.gz": (b"not gzip", "g.jsonl.gz: cannot be read"),
     "k.jsonl.gz": (gzip.compress(b'{"prompt": "a"}')[:-9], "k.jsonl.gz: cannot be read"),
@@ -246,11 +254,14 @@ VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=4),
     lambda inner: (
         st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from(["role", "content", "user"]), inner)
+        | st.dictionaries(st.sampled_from(["role", "content", "user", "from", "value"]), inner)
     ),
     max_leaves=6,
 )
-KEYS = st.sampled_from(["prompt", "messages", "prompt_id", "dataset", "source"])
+KEYS = st.sampled_from(
+    ["prompt", "messages", "prompt_id", "dataset", "source", "conversations", "instruction"]
+    + ["question", "input", "chosen", "system"]
+)
 
 
 @given(st.lists(st.dictionaries(KEYS, VALUES | st.just("user")), max_size=3))

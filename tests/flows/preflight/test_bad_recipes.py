@@ -44,7 +44,13 @@ FIELDS = [
     Field("rounds", [], "rounds: must be a whole number, got []"),
     Field("run", 7, "run: must be text (quote it), got 7"),
     Field("run", None, "run: must be text"),
-    Field("prompts.path", ["a.jsonl"], "prompts.path: must be text"),
+    Field("prompts.path", 3, "prompts.path: must be text"),
+    Field("prompts.path", [], "prompts.path: names no file; give one"),
+    Field("prompts.path", [{"path": "a.jsonl", "weight": 0}], "weight: must be greater than 0"),
+    Field(
+        "prompts.dev_path", [{"path": "a", "weight": 2}], "unknown key 'prompts.dev_path.0.weight'"
+    ),
+    Field("student.warm_up", True, "student.warm_up: goes with student.replay_path"),
     Field("logged", [], "logged: must be a mapping"),
     # Out of range
     Field("policy.beta", -1.0, "policy.beta: must be greater than 0, got -1.0"),

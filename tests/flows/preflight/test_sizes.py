@@ -96,7 +96,7 @@ def test_prompts_that_cannot_be_read_are_left_to_preflight(recipe_of, tmp_path):
 
 
 def test_sizes_that_are_given_cost_no_reading(tiny_recipe, monkeypatch):
-    monkeypatch.setattr("flows.preflight.sizes.read_prompt_file", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("flows.preflight.sizes.read_files", lambda *_: pytest.fail("read"))
     assert recipe_from(tiny_recipe).sizes() == {}
 
 
