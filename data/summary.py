@@ -213,6 +213,17 @@ class Gate(Entry):
     adopted: bool
 
 
+class FunctionRewards(Entry):
+    """What one reward function of the teacher gave, before its weight."""
+
+    judged: int  # of the answers that labels were made of
+    without: int  # it does not apply to them
+    failed: int
+    mean: float | None = None  # of those it judged
+    base_mean: float | None = None  # of the base's answers to the test prompts
+    policy_mean: float | None = None  # of this round's policy's
+
+
 class Round(Entry):
     round: int
     ledger: Ledger
@@ -225,6 +236,7 @@ class Round(Entry):
     drift: Drift | None = None
     matrix: dict[str, AxisSummary] = {}  # by axis
     gate: Gate | None = None
+    functions: dict[str, FunctionRewards] = {}  # by name, where the teacher is reward functions
     adopted: bool = True
     tokens: int = 0
     stages: list[StageRecord] = []

@@ -57,7 +57,8 @@ def _evaluated(
     number: int,
 ) -> Artifact:
     name, judge, role = by
-    who = called(name)
+    who, title = called(name), f"evaluate {role}".strip()
+    rewards = base.rewards, policy.rewards
     if isinstance(judge, Speaker):
         verdicts = verdicts_of(
             judge,
@@ -67,13 +68,12 @@ def _evaluated(
             role=f"test {role}".strip(),
             measures=True,
         )
-        return evaluate_by_verdicts.as_(role, title=f"evaluate {role}".strip(), measures=True)(
+        return evaluate_by_verdicts.as_(role, title=title, measures=True)(
             prompts=parts.test,
             base=base.completions,
             policy=policy.completions,
             verdicts=verdicts,
         )
-    rewards = base.rewards, policy.rewards
     if judge is not None and name != TEACHER:
         sides = (("base", base), (f"round {number}", policy))
         rewards = tuple(  # type: ignore[assignment]
@@ -88,7 +88,7 @@ def _evaluated(
             )
             for whose, answers in sides
         )
-    return evaluate.as_(role, title=f"evaluate {role}".strip(), measures=True)(
+    return evaluate.as_(role, title=title, measures=True)(
         prompts=parts.test,
         base=base.completions,
         policy=policy.completions,

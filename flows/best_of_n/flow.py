@@ -13,6 +13,7 @@ from flows.evaluations import evaluations, judges_of
 from flows.judging import gated, judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, own_prompts, templated
+from flows.loop.reward_figures import failures, names
 from flows.loop.round import answer
 from flows.loop.state import Parts
 from flows.result import Made, Result
@@ -88,24 +89,28 @@ def learn_from_best(
         max_length=recipe.max_length,
     )
     picked = pick(prompts=asked, completions=completions, scores=scores, config=recipe.pick)
+    for line in failures(scores.meta):
+        run.progress.note(line)
     if not picked.rows:
-        raise InputError(f"round {number}: {nothing_picked(recipe, picked)}")
+        raise InputError(f"round {number}: {nothing_picked(recipe, picked, scores)}")
     policy = fine_tune(
         policy=state.policy, demonstrations=picked, config=recipe.policy, seed=recipe.seed
     )
     judged = None
     if recipe.evaluated(number):
         judged = judge(run, recipe, parts, state, policy, number)
-    return Outcome(number, asked, completions, picked, policy, judged)
+    return Outcome(number, asked, completions, scores, picked, policy, judged)
 
 
-def nothing_picked(recipe: BestOfNRecipe, picked: Artifact) -> str:
+def nothing_picked(recipe: BestOfNRecipe, picked: Artifact, scores: Artifact) -> str:
     """Why no answer is left to learn from, and what to do about it."""
     counts = picked.meta
     lost = {
         "truncated": f"generate.max_tokens is {recipe.generate.max_tokens}: raise it, or set "
         "pick.drop_truncated=false",
-        "unscored": f"take a {recipe.scorer} that reads more, or lower generate.max_tokens",
+        "unscored": "see why the reward functions fail"
+        if names(scores.meta)
+        else f"take a {recipe.scorer} that reads more, or lower generate.max_tokens",
         "duplicate": f"generate.temperature is {recipe.generate.temperature:g}: raise it, the "
         "policy gives the same answer again and again",
         "empty": "the policy ends its answers at once: take one that is tuned to chat",

@@ -33,6 +33,7 @@ class Outcome:
     number: int
     asked: Artifact
     completions: Artifact
+    scores: Artifact
     picked: Artifact
     policy: Artifact
     judged: Judged | None  # None between evaluations

@@ -6,15 +6,16 @@ from typing import Any
 from data.measures import Fact, Interval, Measure, Reference, RoundValue, Verdict
 from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Section, Table, Text
 from data.store.store import Store
-from data.summary import Final, PolicySummary
+from data.summary import Final, FunctionRewards, PolicySummary
 from flows import judges_told
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome
+from flows.loop import reward_figures
 from flows.loop import sections as shared
 from flows.loop.measures import DRIFT
 from flows.loop.summary import base_summary, mean_reward, mean_score
 from flows.loop.told import few_prompts
-from flows.loop.wording import adoption
+from flows.loop.wording import TOO_LONG, adoption, unread
 from flows.result import Result
 from flows.win_rates import policy_summary
 from reports.text import interval, percent
@@ -212,11 +213,21 @@ def sections(
         rate = rates[one.number]
         made += [judges_told.datasets(rate), *judges_told.section(rate), answers(one)]
     made.append(ledger(recipe, done))
+    if told := reward_figures.section([(one.number, functions(recipe, one)) for one in done]):
+        made.append(told)
     if judged:
         drift = shared.drift(measures, [], length_known=True)
         charts = [block for block in drift.blocks if block.kind == "chart"]  # no rules, no warnings
         made.append(drift.model_copy(update={"blocks": charts}))
     return made
+
+
+def functions(recipe: BestOfNRecipe, one: Outcome) -> dict[str, FunctionRewards]:
+    """What the teacher's reward functions gave, if it is some."""
+    rewards = [side.rewards for side in (one.judged.base, one.judged.policy)] if one.judged else []
+    base, policy = rewards or (None, None)
+    picking = one.scores.meta if recipe.scorer == "teacher" else {}
+    return reward_figures.function_rewards(picking, base, policy)
 
 
 def judged_by_teacher(recipe: BestOfNRecipe, found: Final | None) -> list[Section]:
@@ -291,6 +302,7 @@ def ledger(recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Section:
 def levels(recipe: BestOfNRecipe, one: Outcome) -> list[Level]:
     """What answers, prompts and picked answers split into; the first part is kept."""
     x, policy = one.picked.meta, one.policy.meta
+    lacking = unread(recipe.teacher.model) if recipe.scorer == "teacher" else TOO_LONG
     parts: list[tuple[str, int, list[tuple[str, int]]]] = [
         (
             f"answers to {one.asked.rows:,} prompts",
@@ -299,7 +311,7 @@ def levels(recipe: BestOfNRecipe, one: Outcome) -> list[Level]:
                 ("usable", x["usable"]),
                 ("said before", x["duplicate"]),
                 ("cut off", x["truncated"]),
-                (f"too long for the {recipe.scorer}", x["unscored"]),
+                (f"{lacking} the {recipe.scorer}", x["unscored"]),
                 ("empty", x["empty"]),
             ],
         ),

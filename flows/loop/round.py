@@ -11,6 +11,7 @@ from flows.judging import agreeing, gated, is_pairwise, rewards_of
 from flows.loop import shortfall
 from flows.loop.label import label
 from flows.loop.recipe import AlignRecipe
+from flows.loop.reward_figures import failures, labelled_meta
 from flows.loop.state import (
     Agreement,
     Answers,
@@ -147,6 +148,8 @@ def stopped(
         reused: Of these, pairs of earlier rounds.
     """
     counts = labelled_ledger(labelled)
+    for line in failures(labelled_meta(labelled)):
+        run.progress.note(line)
     if not pairs:
         return Stopped(number, labelled, f"round {number}: {shortfall.reason(counts, recipe)}")
     run.progress.note(shortfall.mined_line(counts, recipe))

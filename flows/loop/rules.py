@@ -266,7 +266,7 @@ def _cut_short(seen: Seen) -> str:
     if not ledger.generated or lost <= CUT * ledger.generated:
         return ""
     share = lost / ledger.generated
-    return f"{share:.1%} of the answers were cut off or too long for {seen.words.reader}"
+    return f"{share:.1%} of the answers were cut off or {seen.words.lost(seen.words.reader)}"
 
 
 def _over_long(seen: Seen) -> str:
@@ -276,7 +276,8 @@ def _over_long(seen: Seen) -> str:
     if not ledger.mined or lost <= OVER_LONG * ledger.mined:
         return ""
     share = lost / ledger.mined
-    return f"{share:.1%} of the pairs were too long for {seen.words.who} or for training"
+    lacking = seen.words.lost(seen.words.who)
+    return f"{share:.1%} of the pairs were {lacking} or too long for training"
 
 
 RULES = (

@@ -174,7 +174,7 @@ def ledger_levels(ledger: Ledger, words: Words) -> list[Level]:
         ("scored too close", x.below_margin),
         ("scored equal", x.teacher_tied),
         ("judged differently when turned round", x.inconsistent),
-        ("too long for " + who, x.unjudged),
+        (words.lost(who), x.unjudged),
     ]
     if x.kept_unsure:  # which of them is not known by kind
         unsure = [("unsure or not judged", sum(n for _, n in unsure) - x.kept_unsure)]
@@ -186,7 +186,7 @@ def ledger_levels(ledger: Ledger, words: Words) -> list[Level]:
                 ("usable", x.usable),
                 ("said before", x.duplicate),
                 ("cut off", x.truncated),
-                ("too long for " + words.reader, x.unscored),
+                (words.lost(words.reader), x.unscored),
                 ("empty", x.empty),
             ],
         ),

@@ -5,6 +5,7 @@ Counts of the ledger in words; where nothing is left, the cause that took most a
 
 from data.summary import Ledger
 from flows.loop.recipe import AlignRecipe
+from flows.loop.wording import TOO_LONG, unread
 
 FEW = 0.05  # of the prompts
 
@@ -12,14 +13,14 @@ FEW = 0.05  # of the prompts
 _COMPLETIONS = {
     "truncated": "truncated",
     "empty": "empty",
-    "unscored": "too long for the {scorer}",
+    "unscored": "{unread_by_scorer} the {scorer}",
     "duplicate": "repeated",
 }
 _PROMPTS = {"tied": "prompts tied"}
 _PAIRS = {
     "teacher_tied": "pairs that the {judge} scores alike",
     "inconsistent": "pairs on which the {judge} turns with their order",
-    "unjudged": "pairs too long for the {judge}",
+    "unjudged": "pairs {unread_by_judge} the {judge}",
     "dropped_disagreement": "pairs in which the {judge} disagrees",
     "below_margin": "pairs below teacher.min_margin",
 }
@@ -30,6 +31,7 @@ def lost(ledger: Ledger, recipe: AlignRecipe) -> str:
     counts = _counts(ledger)
     words = _COMPLETIONS | _PROMPTS | _PAIRS
     named = {"scorer": _scorer(recipe), "judge": _judge(recipe)}
+    named |= {f"unread_by_{who}": _unread(recipe, name) for who, name in list(named.items())}
     return ", ".join(f"{n:,} {words[field].format(**named)}" for field, n in counts.items() if n)
 
 
@@ -84,15 +86,25 @@ def _judge(recipe: AlignRecipe) -> str:
     return {"student": "student", "matrix": "judge"}.get(recipe.labels, "teacher")
 
 
+def _unread(recipe: AlignRecipe, who: str) -> str:
+    """What answers are that the teacher, or a student, does not judge."""
+    return unread(recipe.teacher.model) if who == "teacher" else TOO_LONG
+
+
 def _remedy(cause: str, recipe: AlignRecipe) -> str:
     generate, matrix = recipe.generate, recipe.matrix
     longer = "take one that reads more, or lower generate.max_tokens"
+    failing = "see why the teacher's reward functions fail"
+    unscored, unjudged = (
+        longer if _unread(recipe, name) == TOO_LONG else failing
+        for name in (_scorer(recipe), _judge(recipe))
+    )
     remedies = {
         "truncated": f"generate.max_tokens is {generate.max_tokens}: raise it, or set "
         "mine.drop_truncated=false",
         "empty": "the policy ends its answers at once: take one that is tuned to chat, or see its "
         "generation_config.json for the tokens that end an answer",
-        "unscored": longer,
+        "unscored": unscored,
         "duplicate": "the cells give the same answers: compare other models"
         if matrix
         else f"generate.temperature is {generate.temperature:g}: raise it, the policy gives the "
@@ -104,7 +116,7 @@ def _remedy(cause: str, recipe: AlignRecipe) -> str:
         else f"the {_scorer(recipe)} gives all answers to a prompt the same reward: take another",
         "teacher_tied": f"the {_judge(recipe)} cannot tell the answers apart: take another",
         "inconsistent": "take another judge, or set matrix.correction.on_unsure=keep",
-        "unjudged": longer,
+        "unjudged": unjudged,
         "dropped_disagreement": "matrix.correction.on_reversed is drop: set it to swap"
         if matrix
         else "teacher.on_disagreement is drop: set it to swap, or take a better student",

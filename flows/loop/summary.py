@@ -8,6 +8,7 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
 from flows.loop.recipe import AlignRecipe
+from flows.loop.reward_figures import function_rewards, labelled_meta
 from flows.loop.state import Answers, Judged, Labelled, Outcome, Stopped
 from flows.win_rates import policy_summary
 from models.drift import distinct_2
@@ -51,11 +52,9 @@ def mean_reward(scores: Artifact | None) -> float | None:
 
 
 def mean_score(evaluation: Artifact, side: str) -> float | None:
-    """Of the "base" or "policy" answers the judge could read; None: it only compares answers."""
-    if f"{side}_judged" not in evaluation.meta:
-        return None
+    """Of the "base" or "policy" answers the judge could read; None: it only compares, or none."""
     total, judged = (evaluation.meta[f"{side}_{name}"] for name in ("total_score", "judged"))
-    return float(total / max(1, judged))
+    return float(total / judged) if judged else None
 
 
 def student_summary(outcome: Outcome) -> StudentSummary:
@@ -119,6 +118,11 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
         drift=drift_summary(judged) if judged else None,
         matrix=axis_summaries(labelled.preferences) if recipe.matrix else {},
         gate=Gate(**judged.gate.meta) if judged else None,
+        functions=function_rewards(
+            labelled_meta(labelled),
+            judged.base.rewards if judged else None,
+            judged.policy.rewards if judged else None,
+        ),
         adopted=outcome.adopted,
         tokens=labelled.tokens,
     )
@@ -135,6 +139,7 @@ def stopped_summary(outcome: Stopped) -> Round:
         student=StudentSummary(),
         adopted=False,
         tokens=outcome.labelled.tokens,
+        functions=function_rewards(labelled_meta(outcome.labelled), None, None),
         stopped=outcome.reason,
     )
 

@@ -13,7 +13,7 @@ from data.summary import Final, Round, StudentSummary
 from flows import judges_told
 from flows.judge_words import listed
 from flows.judges_told import win_rates
-from flows.loop import sections
+from flows.loop import reward_figures, sections
 from flows.loop.measures import judgements, of_rounds, result, result_round
 from flows.loop.rules import warnings
 from flows.loop.wording import Words, words
@@ -89,6 +89,7 @@ def _sections(
         sections.matrix(rounds) if any(entry.matrix for entry in rounds) else None,
         sections.ledger(method, rounds),
         sections.labels(method, rounds, last_student(rounds)) if labels else None,
+        reward_figures.section([(entry.round, entry.functions) for entry in rounds]),
         sections.drift(measures, warned, length_known),
     ]
     return [section for section in made if section]

@@ -6,9 +6,14 @@ student that picks pairs where there is none.
 
 from typing import Any, NamedTuple
 
+from data.recipes.judges import is_function
+
 Config = dict[str, Any]
 
 MATRIX, TEACHER, STUDENT, BOTH = "matrix", "teacher", "student", "student+teacher"
+
+
+TOO_LONG, NO_REWARD = "too long for", "without a reward from"
 
 
 class Words(NamedTuple):
@@ -27,6 +32,11 @@ class Words(NamedTuple):
     section: str  # title of one round's ledger, with {round}
     student: bool  # whether there is one
     against: str = "the teacher"  # whom the student is measured against
+    unread: str = TOO_LONG  # what answers are that the teacher did not judge
+
+    def lost(self, who: str) -> str:
+        """What answers are that `who` did not judge."""
+        return f"{self.unread if who == self.against else TOO_LONG} {who}"
 
     @property
     def reverses(self) -> bool:
@@ -40,6 +50,7 @@ def words(config: Config) -> Words:
     refresh = config.get("prompts", {}).get("refresh")
     made = {BOTH: _both, TEACHER: _teacher, STUDENT: _student, MATRIX: _matrix}
     found = made[labels](config, student) if labels in made else _own(config, student)
+    found = found._replace(unread=unread(config.get("teacher", {}).get("model", "")))
     if refresh:
         found = found._replace(
             rounds=f"{_refreshed(refresh)} {found.rounds}",
@@ -47,6 +58,12 @@ def words(config: Config) -> Words:
             "are reused.",
         )
     return found
+
+
+def unread(teacher: Any) -> str:
+    """What befalls answers that a teacher of this spelling does not judge."""
+    by_functions = isinstance(teacher, list | tuple) or is_function(teacher)
+    return NO_REWARD if by_functions else TOO_LONG
 
 
 def _refreshed(refresh: Config) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
-from data.errors import InputError
+from data.errors import InputError, TsAlignError
 from data.function_parameters import Columns, columns_of
 from data.reward_functions import SHIPPED
 from tasks.running.outside import External, Shipped
@@ -88,6 +88,8 @@ class Called:
         _ = self.body  # what is wrong with the file is no failure of a row
         try:
             found = self._call(rows)
+        except TsAlignError:  # a shipped function lacks what it needs
+            raise
         except Exception as error:  # whatever a user's code raises
             self.why = self.why or _said(error)
             if len(rows) > 1:
@@ -154,7 +156,7 @@ def _awaited(waiting: Any) -> Any:
 
 
 class Rewarded(NamedTuple):
-    """The rewards of rows, in order, and counts that add up over shards."""
+    """The rewards of rows, in order; counts and a reason that add up over shards."""
 
     rewards: list[float | None]
     counts: dict[str, Any]
@@ -200,6 +202,7 @@ def rewarded(
             f"without:{name}": one.without,
             f"judged:{name}": len(one.values) - one.failed - one.without,
             f"total:{name}": one.total,
+            f"why:{name}": one.why,
         }
     return Rewarded(rewards, counts)
 

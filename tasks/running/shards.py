@@ -24,8 +24,15 @@ def slices(table: pa.Table, size: int) -> Iterator[pa.Array]:
 
 
 def join(out: Path, store: Store, parts: list[Artifact]) -> dict[str, Any]:
-    """Write the rows of all parts, in order; returns the sums of what they counted."""
+    """Write the rows of all parts, in order; returns what they counted, added up."""
     kind = parts[0].kind
     tables = [store.table(part) for part in parts]
     write_table(out / TABLE, pa.concat_tables(tables), TABLES[kind])
-    return {name: sum(part.meta[name] for part in parts) for name in parts[0].meta}
+    return {name: _together([part.meta[name] for part in parts]) for name in parts[0].meta}
+
+
+def _together(counts: list[Any]) -> Any:
+    """The sum of counts; of texts the first that says something."""
+    if isinstance(counts[0], str):
+        return next(filter(None, counts), "")
+    return sum(counts)
