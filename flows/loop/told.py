@@ -13,7 +13,7 @@ from data.summary import Final, Round, StudentSummary
 from flows import judges_told
 from flows.judge_words import listed
 from flows.judges_told import win_rates
-from flows.loop import reward_figures, sections
+from flows.loop import reward_figures, sections, verdict_figures
 from flows.loop.measures import judgements, of_rounds, result, result_round
 from flows.loop.rules import warnings
 from flows.loop.wording import Words, words
@@ -85,6 +85,7 @@ def _sections(
         sections.rounds_table(method, rounds),
         judges_told.datasets(found) if found else None,
         *(judges_told.section(entry.policy) if entry and entry.policy else []),
+        verdict_figures.section(rounds),
         sections.answers(rounds, final),
         sections.matrix(rounds) if any(entry.matrix for entry in rounds) else None,
         sections.ledger(method, rounds),
