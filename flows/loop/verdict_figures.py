@@ -28,10 +28,12 @@ _HINT = (
 def section(rounds: Sequence[Round]) -> Section | None:
     """None where no language model has judged."""
     told = [(x.round, record) for x in rounds for record in x.stages if record.kind == "verdicts"]
-    once = {record.key: (number, record) for number, record in reversed(told)}  # the first time
+    once: dict[str, tuple[int, StageRecord]] = {}
+    for number, record in told:
+        once.setdefault(record.key, (number, record))  # later it was found
     if not once:
         return None
-    known = list(reversed(once.values()))
+    known = list(once.values())
     columns = [Column(title="round"), Column(title="compared")]
     columns += [Column(title=title, unit="count") for title in _TITLES]
     columns += [Column(title="speaks to the judge"), Column(title="calls", unit="count")]
