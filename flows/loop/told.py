@@ -13,7 +13,7 @@ from data.summary import Final, Round, StudentSummary
 from flows import instructions_told, judges_told
 from flows.judge_words import listed
 from flows.judges_told import win_rates
-from flows.loop import reward_figures, sections
+from flows.loop import reward_figures, sections, verdict_figures
 from flows.loop.measures import judgements, of_rounds, result, result_round
 from flows.loop.rules import warnings
 from flows.loop.wording import Words, words
@@ -87,6 +87,7 @@ def _sections(
         judges_told.datasets(found) if found else None,
         *(judges_told.section(entry.policy) if entry and entry.policy else []),
         *instructions_told.section(_instructions(rounds)),
+        verdict_figures.section(rounds),
         sections.answers(rounds, final),
         sections.matrix(rounds) if any(entry.matrix for entry in rounds) else None,
         sections.ledger(method, rounds),

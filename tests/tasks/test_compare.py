@@ -208,7 +208,7 @@ def test_a_real_server_behind_a_bad_line_loses_nothing(run, proxy, pairs, vllm_s
     assert all(row["left_first_text"] in ("Verdict: A", "Verdict: B") for row in calm)
     spent = compared(endpoint(), *pairs, "calm").meta  # found
     assert spent["judge_completion_tokens"] >= 2 * N * len("Verdict: A")
-    assert spent["judge_prompt_tokens"] > 2 * N * 1000 and not spent["judge_uncounted_calls"]
+    assert spent["judge_prompt_tokens"] > 2 * N * 500 and not spent["judge_uncounted_calls"]
     # A question longer than the 4,096 tokens that the server was started with is no other's loss.
     long = pair(1) | {"left": "word " * 2000}
     with_long = [pair(2), long]

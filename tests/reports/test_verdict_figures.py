@@ -1,0 +1,45 @@
+"""The report's section on what a language model said: each verdict's cost is counted once."""
+
+from data.sections import Table
+from data.summary import Ledger, Round, StageRecord, StudentSummary
+from flows.loop.verdict_figures import section
+
+
+def call(role, key, **counts):
+    numbers = {"pairs": 8, "judged": 7, "unparsable": 1, "judge_calls": 16} | counts
+    return StageRecord(
+        stage=f"judge compares ({role})", name="ask", role=role, kind="verdicts", key=key,
+        artifact=key, cached=False, seconds=1.0, computed_seconds=1.0, counts=numbers,
+    )  # fmt: skip
+
+
+def entry(number, *stages):
+    return Round(
+        round=number, ledger=Ledger(), teacher_calls=0, swap_rate=0, student=StudentSummary(),
+        stages=list(stages),
+    )  # fmt: skip
+
+
+def test_calls_that_were_found_again_cost_once_and_sides_are_told_apart():
+    dev = call("dev", "a")
+    rounds = [
+        entry(1, dev, call("label", "b", left_addressing=3, right_addressing=1)),
+        entry(2, dev, call("test by x", "c")),
+    ]
+    found = section(rounds)
+    assert found is not None
+    (table,) = found.blocks
+    assert isinstance(table, Table)
+    cells = [[getattr(cell, "value", cell) for cell in row.cells] for row in table.rows]
+    assert [row[:2] for row in cells] == [
+        ["1", "pairs of dev answers"],
+        ["1", "pairs to learn from"],
+        ["2", "policy against base"],
+        ["", "in all"],
+    ]
+    assert "student's best 3, its worst 1" in cells[1]
+    assert cells[-1][2:] == [24, 21, 0, 0, 3, 0, 0, "4", 48, 0, 0]
+
+
+def test_without_a_language_model_there_is_no_section():
+    assert section([entry(1)]) is None
