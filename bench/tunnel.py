@@ -17,6 +17,7 @@ from bench.pool import Pool, Schedule
 from bench.progress import BenchProgress
 from bench.variants import Variant, parse_seeds, parse_variants, write_bench
 from data.errors import InputError
+from data.places import in_its_store
 from data.recipes.recipe import RUN_NAME, RunRecipe
 from data.store.store import Store
 from flows.launch import check_writable
@@ -25,6 +26,7 @@ from flows.recipe_files import load_recipe
 from tasks.running import machine
 
 
+@in_its_store
 def bench(
     recipes: Sequence[str],
     *,

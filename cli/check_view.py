@@ -56,7 +56,9 @@ def show(check: Check, source: str, command: str) -> None:
         _title(console, "Tried")
         for tried in check.tried:
             _tried(console, tried)
-    _title(console, "Nothing was computed or written.")
+    imported = any(facts.imported for facts in check.models)
+    written = "nothing but the imported model was written" if imported else "or written"
+    _title(console, f"Nothing was computed{', ' if imported else ' '}{written}.")
     if check.models and not check.tried:
         _line(console, "No weights were loaded; --deep loads each model and uses it once.")
     if not (check.plan and check.plan.fails):
@@ -109,7 +111,7 @@ def _model(console: Console, facts: ModelFacts) -> None:
     how = "prompt and answer as a pair"
     if facts.reads == "chat template":
         how = f"by the template {facts.template}" if facts.template else "by its chat template"
-    _line(console, f"{facts.field.removesuffix('.model')}: {facts.path}", 2)
+    _line(console, f"{facts.field.removesuffix('.model')}: {facts.imported or facts.path}", 2)
     text = f"{facts.architecture}, {large} parameters in {facts.dtype}, {reads}, {how}"
     _line(console, text, 4)
 

@@ -4,14 +4,21 @@ What is given, else what the environment says, else a place below the folder the
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from inspect import signature
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from data.errors import InputError
 from data.paths import named_path
 from data.store.locks import held, locked
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 STORE, RUNS = "TSALIGN_STORE", "TSALIGN_RUNS"
 REPORTS = "TSALIGN_REPORTS_URL"  # of a server of the runs' reports, such as `tsalign open`'s
@@ -21,6 +28,36 @@ def store_url(given: str | None = None) -> str:
     """Folder or URL of the artifacts."""
     url = given if given is not None else os.environ.get(STORE) or ".tsalign/store"
     return str(named_path(url, "--store")) if url.startswith("~") else url
+
+
+_IN_USE: ContextVar[str | None] = ContextVar("store", default=None)
+
+
+@contextmanager
+def using(store: str) -> Iterator[None]:
+    """Within the block, this store is in use."""
+    token = _IN_USE.set(store)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
+def in_its_store(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorates a function with an argument `store`, which is in use while it runs."""
+    arguments = signature(function)
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        with using(arguments.bind(*args, **kwargs).arguments["store"]):
+            return function(*args, **kwargs)
+
+    return called
+
+
+def store_in_use() -> str:
+    """The store of the command or run at work, else the one that a command would use."""
+    return _IN_USE.get() or store_url()
 
 
 def runs_folder(given: str | Path | None = None) -> Path:

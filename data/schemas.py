@@ -157,6 +157,17 @@ EVALUATION = pa.schema(
     ]
 )
 
+# One row per instruction of each held-out prompt: whether both answers follow it.
+FOLLOWED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("dataset", pa.string()),
+        ("kind", pa.string()),  # IFEval's name of it
+        ("base", pa.bool_()),  # null: it has no checker, or that failed
+        ("policy", pa.bool_()),
+    ]
+)
+
 # A teacher's judgments recorded earlier, one per judged completion.
 JUDGMENTS = pa.schema(
     [
@@ -214,6 +225,7 @@ TABLES = {
     "demonstrations": DEMONSTRATIONS,
     "reference_logps": REFERENCE_LOGPS,
     "evaluation": EVALUATION,
+    "followed": FOLLOWED,
     "judgments": JUDGMENTS,
     "judged_pairs": JUDGED_PAIRS,
     "matrix_pairs": MATRIX_PAIRS,

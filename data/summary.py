@@ -205,6 +205,28 @@ class Drift(Entry):
     judge_score: float | None = None  # of a judge that only compares
 
 
+class Followed(Entry):
+    """Shares of instructions, or of prompts with all of theirs, that base and policy follow."""
+
+    base: float
+    policy: float
+    difference: float  # policy less base
+    ci95: Interval  # of the difference, paired over prompts
+    n: int  # instructions; per prompt: prompts
+    prompts: int
+
+
+class InstructionSummary(Entry):
+    """How instructions were followed; see docs/instructions.md."""
+
+    per_instruction: Followed  # the mean over data sets
+    per_prompt: Followed
+    by_dataset: dict[str, Followed]  # per instruction
+    by_dataset_per_prompt: dict[str, Followed]
+    by_kind: dict[str, Followed]
+    left_out: int  # instructions without a checker, and those whose checker failed
+
+
 class Gate(Entry):
     """The teacher's win rate of the new policy over the previous one, on dev prompts."""
 
@@ -237,6 +259,7 @@ class Round(Entry):
     matrix: dict[str, AxisSummary] = {}  # by axis
     gate: Gate | None = None
     functions: dict[str, FunctionRewards] = {}  # by name, where the teacher is reward functions
+    instructions: InstructionSummary | None = None
     adopted: bool = True
     tokens: int = 0
     stages: list[StageRecord] = []

@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.context import FlowRunContext
 
 from data.errors import InputError
-from data.places import one_at_a_time, runs_folder, store_url
+from data.places import in_its_store, one_at_a_time, runs_folder, store_url
 from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe
 from data.store.store import Store
@@ -70,6 +70,7 @@ def known_seconds(folder: Path, recipe: RunRecipe) -> dict[str, float]:
     return found
 
 
+@in_its_store
 def run_recipe(
     recipe: RunRecipe,
     store: str,

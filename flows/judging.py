@@ -95,6 +95,11 @@ def columns_for(run: Run, recipe: RunRecipe, functions: list[External]) -> list[
     """
     read = [columns_read(one) for one in functions]
     names = sorted({name for one in read for name in (*one.needs, *one.uses)})
+    return columns_of_prompts(run, recipe, names)
+
+
+def columns_of_prompts(run: Run, recipe: RunRecipe, names: list[str]) -> list[Artifact]:
+    """These columns of every prompt file of the recipe, held-out files first."""
     files = [one.field for one in references(recipe) if one.kind == "prompts"]
     return [
         import_columns.as_(field, title=f"read columns of {field}")(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from data.errors import ArtifactError, InputError
-from data.places import one_at_a_time
+from data.places import in_its_store, one_at_a_time
 from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.inventory import run_folder
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 STARTING = "Starting Prefect, loading torch and transformers"
 
 
+@in_its_store
 def launch(
     recipe: RunRecipe, *, store: str, runs_dir: Path, quiet: bool = False, verbose: bool = False
 ) -> Path:
@@ -54,6 +55,7 @@ def launch(
     return folder
 
 
+@in_its_store
 def launch_rerun(
     run: str,
     number: int,

@@ -113,11 +113,12 @@ def decode_completion(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
     """Text of generated token ids without special tokens, spaces left as they are.
 
     Decoded as the continuation of other words, which it is: at the start of a text Llama's and
-    Gemma's decoders drop a space that was sampled.
+    Gemma's decoders drop a space that was sampled. One that the template writes goes (Mistral).
     """
     head_ids, head = _head(tokenizer)
     text = _decode(tokenizer, [*head_ids, *token_ids])
-    return text[len(head) :] if text.startswith(head) else _decode(tokenizer, token_ids)
+    text = text[len(head) :] if text.startswith(head) else _decode(tokenizer, token_ids)
+    return text.removeprefix(_lead(tokenizer, str(tokenizer.chat_template or "")))
 
 
 def answer_change(tokenizer: Tokenizer) -> str | None:
@@ -314,8 +315,8 @@ def _after(prompt: Pieces, full: Pieces) -> Pieces:
     start = len("".join(prompt))
     if "".join(full)[:start] != "".join(prompt):
         raise InputError(
-            "the chat template's generation prompt does not begin the answered conversation; "
-            "use a template without text that only the generation prompt has"
+            "the chat template's generation prompt does not begin the answered conversation; use "
+            "one without text of its own, or prompts without the role system if it moves that one"
         )
     rest = list(full)
     while start > len(rest[0]):
@@ -356,6 +357,18 @@ def _continuation(tokenizer: Tokenizer, pieces: Pieces) -> list[int]:
 def _head(tokenizer: Tokenizer) -> tuple[list[int], str]:
     ids = _encode(tokenizer, ["a"])
     return ids, _decode(tokenizer, ids)
+
+
+@lru_cache(maxsize=32)
+def _lead(tokenizer: Tokenizer, template: str) -> str:
+    """White space that the template writes between the generation prompt and an answer."""
+    try:
+        prompt = _render(tokenizer, _QUESTION, generation_prompt=True)
+        tail = _after(prompt, _render(tokenizer, _answered(_QUESTION, _ANSWER)))
+    except InputError:  # it is refused elsewhere
+        return ""
+    lead, _, after = "".join(tail).partition(_ANSWER)
+    return lead if after and not lead.strip() else ""
 
 
 def _decode(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from cli.operating.connect import Connection, client_of, connection
 from cli.operating.operate import Operation
 from data.errors import InputError
+from data.places import using
 from data.recipes.recipe import RunRecipe
 from data.store.store import Store
 from flows.preflight.fitting import fitted
@@ -61,7 +62,9 @@ def _check_here(recipe: RunRecipe, here: Operation) -> None:
     from flows.launch import check
 
     store, runs = here.places
-    for note in check(fitted(recipe), Store(store), Path(runs) / recipe.run):
+    with using(store):
+        notes = check(fitted(recipe), Store(store), Path(runs) / recipe.run)
+    for note in notes:
         sys.stderr.write(f"tsalign: note: {note}\n")
 
 

@@ -525,7 +525,7 @@ FAMILIES = (
         (SUBJECTS,),
     ),
     Family(
-        ("Write a thank-you card for {}.", "Say thanks to {1} for {0}."),
+        ("Write a thank-you card to {1} for {0}.", "Say thanks to {1} for {0}."),
         (FAVORS, PEOPLE),
     ),
     Family(

@@ -32,21 +32,21 @@ UNWANTED = (
     "important great good make help also very really always need time people best new many enjoy "
     "first start day way well know want ensure provide different feel life world sure perfect"
 ).split()
+# None of these has an unwanted word, which may be forbidden beside them.
 ENDINGS = (
-    "That is all for today.",
-    "Let me know how it goes.",
+    "That is all I have to tell.",
+    "Tell me how it goes.",
     "Now it is your turn.",
     "And that is the whole story.",
-    "I hope this helps you.",
+    "I hope this answers it.",
     "See you next week.",
     "Thanks for reading this far.",
-    "Nothing more needs to be said.",
-    "Take it one step at a time.",
-    "Feel free to ask again.",
+    "There is no more to say about it.",
+    "Take it one step after the other.",
+    "Write back whenever you like.",
 )
-FIRST_WORDS = (
-    "however finally today often sometimes maybe usually nobody everyone later once".split()
-)
+FIRST_WORDS = "however finally often maybe usually nobody meanwhile later once perhaps".split()
+MARKS = ("Section", "Part", "Step", "Chapter", "SECTION")
 RELATIONS = ("at least", "less than")
 
 
@@ -201,7 +201,7 @@ def first_word(rng: Random, taken: Words, task: str) -> Drawn:
 
 
 def sections(rng: Random, taken: Words, task: str) -> Drawn:
-    n, mark = rng.randint(2, 3), rng.choice(("Section", "Part", "Step", "Day", "SECTION"))
+    n, mark = rng.randint(2, 3), rng.choice(MARKS)
     shown = _number(rng, n)
     return Drawn(
         {"section_spliter": mark, "num_sections": n},
@@ -543,8 +543,13 @@ _NOT_WITH = {
         "detectable_format:multiple_sections",
         "detectable_format:title",
     ),
-    "length_constraints:number_words": ("length_constraints:number_sentences",),
+    "length_constraints:number_words": (
+        "length_constraints:number_sentences",
+        "keywords:letter_frequency",
+    ),
     "length_constraints:number_sentences": (
+        "length_constraints:number_paragraphs",
+        "length_constraints:nth_paragraph_first_word",
         "detectable_format:multiple_sections",
         "detectable_content:postscript",
     ),

@@ -32,18 +32,24 @@ def draw_kinds(rng: Random, among: Sequence[str]) -> list[str]:
 def draw_row(rng: Random, task: str, dataset: str) -> Row:
     """A prompt of the data set, as a row of its file in IFEval's form."""
     kinds = draw_kinds(rng, TRAINED if dataset == EVERYDAY else HELD_OUT)
-    taken = frozenset(task.lower().strip(".?").split())
-    drawn: list[Drawn] = []
-    for kind in kinds:
-        one = KINDS[kind](rng, taken, task)
-        taken |= _words_of(one.kwargs)
-        drawn.append(one)
+    drawn = draw_instructions(rng, task, kinds)
     return {
         "prompt": _joined(rng, task, [one.text for one in drawn]),
         "dataset": dataset,
         "instruction_id_list": kinds,
         "kwargs": [one.kwargs for one in drawn],
     }
+
+
+def draw_instructions(rng: Random, task: str, kinds: Sequence[str]) -> list[Drawn]:
+    """An instruction of each kind, so that all can be followed at once."""
+    taken = frozenset(task.lower().strip(".?").split())
+    drawn: list[Drawn] = []
+    for kind in kinds:
+        one = KINDS[kind](rng, taken, task)
+        taken |= _words_of(one.kwargs)
+        drawn.append(one)
+    return drawn
 
 
 def _words_of(kwargs: Mapping[str, Any]) -> frozenset[str]:

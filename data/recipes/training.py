@@ -105,7 +105,7 @@ class TunedPolicy(TrainConfig):
     not_in_key = frozenset({"model", "template"})
 
     model: Annotated[str, Names("policy", (WORLD, SMALL))] = Field(
-        WORLD, description="Hugging Face directory or hub id of the base policy"
+        WORLD, description="Hugging Face directory, hub id or GGUF file of the base policy"
     )
     template: Annotated[str | None, Names("template", TEMPLATES)] = Field(
         None,

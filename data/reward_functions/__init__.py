@@ -20,6 +20,12 @@ class Shipped(NamedTuple):
 
 SHIPPED: dict[str, Shipped] = {
     "exact-answer": Shipped("data.reward_functions.exact_answer", "exact_answer", "1", ("answer",)),
+    "instructions": Shipped(
+        "data.reward_functions.instructions",
+        "instructions",
+        "1",
+        ("instruction_id_list", "kwargs"),
+    ),
     "length-band": Shipped(
         "data.reward_functions.length_band",
         "length_band",

@@ -10,6 +10,7 @@ from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome, State
 from flows.best_of_n.told import told
 from flows.evaluations import evaluations, judges_of
+from flows.following import followed_by
 from flows.judging import gated, judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, own_prompts, templated
@@ -62,6 +63,9 @@ def judge(
         ),
         base=base,
         policy=test,
+        followed=followed_by(
+            run, recipe, recipe.evaluate.judges, parts.test, base.completions, test.completions
+        ),
     )
 
 

@@ -24,6 +24,7 @@ class Judged:
     drift: Artifact
     base: Answers
     policy: Answers
+    followed: Artifact | None = None  # instructions, where these are a judge
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from data.measures import Fact, Interval, Measure, Reference, RoundValue, Verdic
 from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Section, Table, Text
 from data.store.store import Store
 from data.summary import Final, FunctionRewards, PolicySummary
-from flows import judges_told
+from flows import instructions_told, judges_told
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome
 from flows.loop import reward_figures
@@ -51,16 +51,39 @@ def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result
     by_judge = judges_told.win_rates(judgements(rates, done), found)
     rate = by_judge.get("win_rate")
     measures = by_judge | of_rounds(store, recipe, done)
+    followed = instructions(store, recipe, done)
+    measures |= instructions_told.measures(followed)
     return Result(
         headline="win_rate",
         measures=measures,
-        sections=[*judged_by_teacher(recipe, found), *sections(recipe, rates, done, measures)],
+        sections=[
+            *judged_by_teacher(recipe, found),
+            *sections(recipe, rates, done, measures),
+            *instructions_told.section(followed),
+        ],
         method=f"best-of-{recipe.generate.k} distillation, picked by the {recipe.scorer}",
         verdict=verdict(recipe, rates, found, rate),
         facts=facts(recipe, measures) if done else [],
         warnings=few_prompts(rate),
         progress=progress(rates, done) if done else None,
     )
+
+
+def instructions(
+    store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]
+) -> list[instructions_told.InRound]:
+    """How instructions were followed, in the rounds where that was measured."""
+    found = []
+    for one in done:
+        summary = instructions_told.instruction_summary(
+            store,
+            one.judged.followed if one.judged else None,
+            samples=recipe.evaluate.bootstrap_samples,
+            seed=recipe.seed,
+        )
+        if summary:
+            found.append(instructions_told.InRound(one.number, one.adopted, summary))
+    return found
 
 
 def kept(done: Sequence[Outcome]) -> list[Outcome]:

@@ -7,6 +7,7 @@ from data.recipes.judges import ORACLE
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
 from flows.evaluations import evaluations
+from flows.following import followed_by
 from flows.judging import agreeing, gated, is_pairwise, rewards_of
 from flows.loop import shortfall
 from flows.loop.label import label
@@ -216,6 +217,9 @@ def judge(
         )
         if student
         else None,
+        followed=followed_by(
+            run, recipe, recipe.evaluate.judges, parts.test, base.completions, test.completions
+        ),
     )
 
 

@@ -109,6 +109,7 @@ class Judged:
     base: Answers
     policy: Answers
     student_rewards: Artifact | None
+    followed: Artifact | None = None  # instructions, where these are a judge
 
 
 @dataclass(frozen=True)

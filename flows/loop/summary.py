@@ -7,6 +7,7 @@ from data.matrix import by_axis
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
+from flows.instructions_told import instruction_summary
 from flows.loop.recipe import AlignRecipe
 from flows.loop.reward_figures import function_rewards, labelled_meta
 from flows.loop.state import Answers, Judged, Labelled, Outcome, Stopped
@@ -125,6 +126,14 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
             judged.base.rewards if judged else None,
             judged.policy.rewards if judged else None,
         ),
+        instructions=instruction_summary(
+            store,
+            judged.followed,
+            samples=recipe.evaluate.bootstrap_samples,
+            seed=recipe.seed,
+        )
+        if judged
+        else None,
         adopted=outcome.adopted,
         tokens=labelled.tokens,
     )

@@ -10,7 +10,7 @@ from data.measures import Fact, Measure, Verdict, Warned
 from data.recipes.judges import TEACHER
 from data.sections import Column, Row, Section, Table, Text
 from data.summary import Final, Round, StudentSummary
-from flows import judges_told
+from flows import instructions_told, judges_told
 from flows.judge_words import listed
 from flows.judges_told import win_rates
 from flows.loop import reward_figures, sections
@@ -47,6 +47,7 @@ def told(
     rates = win_rates(judgements(rounds), result(rounds, final))
     rate = rates.get("win_rate")
     measures = rates | of_rounds(rounds, known, method)
+    measures |= instructions_told.measures(_instructions(rounds))
     if rounds:
         measures["teacher_calls"].about += " Scoring dev and test prompts comes on top."
     warned = warnings(known, rounds, method)
@@ -85,6 +86,7 @@ def _sections(
         sections.rounds_table(method, rounds),
         judges_told.datasets(found) if found else None,
         *(judges_told.section(entry.policy) if entry and entry.policy else []),
+        *instructions_told.section(_instructions(rounds)),
         sections.answers(rounds, final),
         sections.matrix(rounds) if any(entry.matrix for entry in rounds) else None,
         sections.ledger(method, rounds),
@@ -93,6 +95,14 @@ def _sections(
         sections.drift(measures, warned, length_known),
     ]
     return [section for section in made if section]
+
+
+def _instructions(rounds: Sequence[Round]) -> list[instructions_told.InRound]:
+    return [
+        instructions_told.InRound(entry.round, entry.adopted, entry.instructions)
+        for entry in rounds
+        if entry.instructions
+    ]
 
 
 def last_student(rounds: Sequence[Round]) -> StudentSummary:

@@ -1,6 +1,7 @@
 """A look at a recipe before hours of work: what is wrong with it, what it reads, what it will do.
 
-No weights are loaded unless asked for (`deep`), nothing is computed, and nothing is written.
+No weights are loaded unless asked for (`deep`), nothing is computed, and nothing is written but
+what a GGUF file is made into.
 """
 
 import os
@@ -12,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 from data.errors import InputError
+from data.places import in_its_store
 from data.readers.seen import Prompts
 from data.recipes.names import Naming
 from data.recipes.recipe import RunRecipe
@@ -31,6 +33,7 @@ from models.checkpoints import (
     weight_files,
     weight_shapes,
 )
+from models.gguf import gguf_file
 from tasks.running import machine
 
 _TOKEN_BYTES = 10  # of a completion's token in the store: its id and its text
@@ -50,6 +53,7 @@ class ModelFacts:
     context: int | None
     reads: str  # "chat template", "text pair"
     template: str | None = None  # that the recipe gives it
+    imported: str | None = None  # the GGUF file that it was made of
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Check:
     tried: list[Tried] = field(default_factory=list)
 
 
+@in_its_store
 def checked(recipe: RunRecipe, *, store: str, runs_dir: Path, deep: bool = False) -> Check:
     """Look at all that the recipe names. What is wrong is in `problems`, and then there is no plan.
 
@@ -141,6 +146,7 @@ def _facts(named: Naming, path: Path) -> ModelFacts:
         context=context_length(path, name),
         reads=reads,
         template=template_of(named.section),
+        imported=str(file) if (file := gguf_file(Path(named.value), name)) else None,
     )
 
 

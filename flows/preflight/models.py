@@ -22,6 +22,7 @@ from data.readers.seen import Prompt, Prompts
 from data.recipes.names import MODELS, Kind, Naming, references
 from data.recipes.recipe import RunRecipe, TrainConfig
 from flows.preflight.findings import Findings
+from flows.preflight.gguf import imported
 from flows.preflight.heads import check_student, head_note
 from flows.preflight.notes import answer_notes, special_notes
 from flows.preflight.templates import (
@@ -44,6 +45,7 @@ from models.checkpoints import (
     readable_length,
     weight_shapes,
 )
+from models.gguf import gguf_file
 from tasks.running.machine import dtype, engine_name
 
 if TYPE_CHECKING:
@@ -77,12 +79,15 @@ def scorer_kind(named: Naming) -> Kind:
 
 
 def model_path(field: str, name: str) -> Path:
-    """Local folder of a model: as named, or a hub id in the local cache or downloaded.
+    """Local folder of a model: as named, or a hub id in the local cache or downloaded, or what a
+    GGUF file was made into.
 
     Raises:
-        InputError: neither a folder with a config.json nor a model the hub gives.
+        InputError: neither a folder with a config.json, nor a GGUF file, nor a model the hub gives.
     """
     folder = named_path(name, field)
+    if file := gguf_file(folder, field):
+        return imported(file, field).folder
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             merge = "merge the adapter into its model first; " if _is_adapter(folder) else ""
@@ -120,6 +125,8 @@ def check_models(recipe: RunRecipe, found: Findings) -> dict[str, Path]:
     for one in brought(recipe):
         if path := found.attempt(check_model, recipe, one):
             models[one.field] = path
+            if file := gguf_file(named_path(one.value, one.field), one.field):
+                found.notes.append(imported(file, one.field).about)
     return models
 
 

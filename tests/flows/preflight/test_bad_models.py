@@ -360,10 +360,11 @@ def test_good_models_are_not_refused(tiny_recipe):
     check_inputs(recipe_from(tiny_recipe))
 
 
-def test_a_template_that_refuses_a_role_of_the_prompts(refuse_change, tmp_path, tiny_recipe):
+@pytest.mark.parametrize("field", [POLICY, STUDENT, TEACHER])
+def test_a_template_that_refuses_a_role_of_the_prompts(field, refuse_change, tmp_path, tiny_recipe):
     """Two models with no common rendering: one knows system messages, the other refuses them."""
     strict, prompts = tmp_path / "strict", tmp_path / "system.jsonl"
-    shutil.copytree(tiny_recipe["student"]["model"], strict)
+    shutil.copytree(tiny_recipe[field.partition(".")[0]]["model"], strict)
     path = strict / "chat_template.jinja"
     path.write_text(
         "{% if messages[0]['role'] == 'system' %}" + LOUD + "{% endif %}" + path.read_text()
@@ -371,8 +372,8 @@ def test_a_template_that_refuses_a_role_of_the_prompts(refuse_change, tmp_path, 
     turns = [{"role": "system", "content": "Be brief."}]
     rows = [{"messages": [*turns, {"role": "user", "content": f"Say {i}"}]} for i in range(60)]
     prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    line = refuse_change({"prompts.path": str(prompts), STUDENT: str(strict)})
-    assert line.startswith("student.model: the chat template refuses") and "no system" in line
+    line = refuse_change({"prompts.path": str(prompts), field: str(strict)})
+    assert line.startswith(f"{field}: the chat template refuses") and "no system" in line
     assert line.endswith(f"({prompts} line 1)")
 
 
