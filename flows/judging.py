@@ -128,7 +128,7 @@ def rewards_of(
     """SCORES of completions by a pointwise judge. Raises InputError for a pairwise one."""
     match judge:
         case Functions(functions, weights, columns):
-            return reward.as_(role, title=title, measures=measures)(
+            return reward.as_(role, title=title or f"score {role}".strip(), measures=measures)(
                 functions=functions,
                 weights=weights,
                 prompts=prompts,

@@ -61,6 +61,7 @@ def compare(
         policies,
         asked,
         places,
+        prompts,
         decoding=decoding,
         seed=seed,
         judge=judge,

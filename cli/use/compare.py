@@ -15,16 +15,18 @@ import pyarrow as pa
 from cli.use.policies_of import Policy, names_of, runtime_here
 from data.errors import InputError
 from data.readers.prompts import read_prompt_file
-from data.recipes.names import namings
-from data.recipes.recipe import DecodingConfig, RunRecipe
+from data.recipes.asking import JudgingSection
+from data.recipes.names import references
+from data.recipes.recipe import WORLD, DecodingConfig, RunRecipe
 from data.schemas import MESSAGES, PROMPTS
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import PolicySummary, Summary
 from data.tables import mapping, write_table
+from flows.judging import Judge, is_pairwise, judge_of, rewards_of
+from flows.outside import READERS
 from flows.outside import file as outside_file
 from flows.outside import model as outside_model
-from flows.preflight.models import model_path
 from flows.recipe_files import recorded_recipe
 from flows.win_rates import policy_summary
 from models.engines.base import UnservableError
@@ -34,8 +36,8 @@ from tasks.prompts import import_prompts
 from tasks.running import machine
 from tasks.running.books import Books
 from tasks.running.loaded import LoadedModels
+from tasks.running.outside import External
 from tasks.running.progress import Progress
-from tasks.score import score
 from tasks.stage import Context, Model, Run
 
 # One row per prompt. `a` is the first policy, `b` the second; scores are null without a judge, or
@@ -83,6 +85,7 @@ def compare(
     policies: Sequence[Policy],
     prompts: pa.Table,
     places: Sequence[str],
+    file: str,
     *,
     decoding: DecodingConfig,
     seed: int,
@@ -91,13 +94,18 @@ def compare(
 ) -> Comparison:
     """Have two policies answer the prompts; with `judge`, have the run's teacher score them.
 
+    Args:
+        prompts: PROMPTS, and in `places` where each stands.
+        file: That they are from, with the columns that reward functions read.
+
     Raises:
-        InputError: a prompt leaves no room for an answer, or the teacher cannot be found.
+        InputError: a prompt leaves no room for an answer, or the teacher cannot be found or only
+            compares.
     """
     summary = policies[-1].summary
     recipe = recorded_recipe(summary)
     longest = _longest(policies, prompts, places, recipe, decoding.max_tokens)
-    teacher = _teacher(store, summary, recipe) if judge else None
+    known = _outside(recipe, file) if judge else {}
     models = [_model(store, policy, recipe) for policy in policies]
     names = names_of(policies)
     engines = _engines(recipe)
@@ -105,7 +113,9 @@ def compare(
         for engine in engines:
             run = _open_run(store, summary, recipe, engine, longest, seed, progress)
             try:
+                run.outside |= known
                 with run.active():
+                    teacher = _teacher(run, summary, recipe) if judge else None
                     answers, evaluation = _answers(
                         run, models, names, prompts, decoding, seed, teacher, longest
                     )
@@ -147,7 +157,7 @@ def _answers(
     prompts: pa.Table,
     decoding: DecodingConfig,
     seed: int,
-    teacher: Model | None,
+    teacher: Judge | None,
     longest: int,
 ) -> tuple[list[Artifact], Artifact | None]:
     """COMPLETIONS of both, and the EVALUATION where a teacher judges."""
@@ -167,11 +177,13 @@ def _answers(
     if teacher is None:
         return answers, None
     rewards = [
-        score.as_(name, title=f"teacher scores {name}")(
-            model=teacher,
+        rewards_of(
+            teacher,
             prompts=asked,
             completions=completions,
             max_length=_OTHERS * longest,
+            role=name,
+            title=f"teacher scores {name}",
         )
         for name, completions in zip(names, answers, strict=True)
     ]
@@ -244,16 +256,35 @@ def _model(store: Store, policy: Policy, recipe: RunRecipe) -> Model:
     return store.record(policy.artifact).artifact
 
 
-def _teacher(store: Store, summary: Summary, recipe: RunRecipe) -> Model:
-    teacher = next(one for one in namings(recipe) if one.field == "teacher.model")
-    if not teacher.is_word:
-        path = model_path("teacher.model", teacher.value)
-        return outside_model("teacher.model", path, recipe.runtime.trust_remote_code)
+def _outside(recipe: RunRecipe, file: str) -> dict[str, External]:
+    """What the run's teacher is made of, by field; all prompts are those of the file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    trusted = recipe.runtime.trust_remote_code
+    teacher = [one for one in references(recipe) if one.field.startswith("teacher.")]
+    prompts = [one.field for one in references(recipe) if one.kind == "prompts"]
+    given = dict.fromkeys(prompts, outside_file("--prompts", file))
+    return given | {one.field: READERS[one.kind](one, trusted) for one in teacher}
+
+
+def _teacher(run: Run, summary: Summary, recipe: RunRecipe) -> Judge:
+    """The run's teacher. Raises InputError."""
+    section, field = getattr(recipe, "teacher", None), "teacher.model"
+    found: dict[str, Model] = dict(run.outside)
     for record in summary.bootstrap:
         if record.kind == "teacher":
             artifact = Artifact(kind=record.kind, key=record.key, digest=record.artifact)
-            return store.record(artifact).artifact
-    raise InputError(f"{summary.run}: its teacher is not known; leave out --judge")
+            found.setdefault(field, run.context.store.record(artifact).artifact)
+    if not isinstance(section, JudgingSection) or (section.model == WORLD and field not in found):
+        raise InputError(f"{summary.run}: its teacher is not known; leave out --judge")
+    judge = judge_of(run, recipe, field, section.model, section.asking, found)
+    if is_pairwise(judge):
+        raise InputError(
+            f"{summary.run}: its teacher compares answers and gives no scores; leave out --judge"
+        )
+    return judge
 
 
 def _table(

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cli.use.model_card import Exported, is_hub_id, licence_of, model_card
+from cli.use.model_card import Exported, licence_of, model_card
+from cli.use.named import is_hub_id
 from cli.use.policies_of import BASE, Policy, Training, policy_of, start_of, tables_of, trainings
 from data.errors import ArtifactError, InputError
 from data.paths import named_path

@@ -11,10 +11,8 @@ from typing import Any
 
 import yaml
 
-from data.paths import named_path
-from data.recipes.judges import OPENAI
-from data.recipes.recipe import NONE, SMALL, WORLD
-from data.reward_functions import SHIPPED
+from cli.use.named import is_hub_id, shown
+from data.recipes.recipe import SMALL, WORLD
 from data.summary import Round, Summary
 from flows.earlier import whole
 from flows.judge_words import called
@@ -27,11 +25,6 @@ PLEASED = (
     "answers; ask an independent judge before relying on it."
 )
 _METHODS = {"ts-align": "TS-Align", "optune": "OPTune", "tso": "TSO"}
-_WORLDS = {
-    WORLD: "a small model of tsalign's embedded world",
-    SMALL: "the smaller model of tsalign's embedded world",
-    NONE: "none",
-}
 
 
 @dataclass(frozen=True)
@@ -91,24 +84,6 @@ def licence_of(base: Path | None) -> tuple[str | None, list[Path]]:
         if path.is_file() and path.name.lower().startswith(begins)
     ]
     return named, files
-
-
-def shown(name: str | list[dict[str, Any]]) -> str:
-    """A model or file as a card names it: a hub id, or the last part of a path of this machine."""
-    if isinstance(name, list):  # reward functions
-        return " and ".join(shown(one["function"]) for one in name)
-    if name in _WORLDS:
-        return _WORLDS[name]
-    if is_hub_id(name) or name in SHIPPED or name.partition(":")[0] == OPENAI:
-        return name
-    return f"{named_path(name, 'name').name} (a local folder or file)"
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a recipe's model is named as on a hub, and is no folder here."""
-    if name in _WORLDS or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        return False
-    return not named_path(name, "policy.model").exists()
 
 
 def _front_matter(exported: Exported) -> str:

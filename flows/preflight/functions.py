@@ -1,6 +1,6 @@
 """Reward functions before a run: they are there, and the prompts have the columns they read.
 
-No code of a user's is run; flows.preflight.labels has checked that its file is Python.
+No code of a user's is run.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from data.recipes.names import Naming, namings
 from data.recipes.recipe import WORLD, RunRecipe
 from data.reward_functions import SHIPPED
 from data.source_code import file_and_function
+from flows.preflight.labels import check_code
 from flows.preflight.prompts import named_file
 
 
@@ -39,7 +40,10 @@ def _columns(named: Naming) -> Columns | None:
         shipped = SHIPPED[named.value]
         return Columns(shipped.needs, shipped.uses)
     found = file_and_function(named.value) if named.kind == "reward function" else None
-    return columns_of(named_path(found[0], named.field), found[1], named.field) if found else None
+    if found is None:
+        return None
+    check_code(named.field, *found)
+    return columns_of(named_path(found[0], named.field), found[1], named.field)
 
 
 def _check_file(prompts: Naming, needed: dict[str, Naming]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from data.errors import InputError
 from data.files import check_regular
 from data.paths import named_path
-from data.recipes.names import CODE, references
+from data.recipes.names import references
 from data.recipes.recipe import RunRecipe
 from data.source_code import file_and_function
 
@@ -21,12 +21,13 @@ def check_own_code(recipe: RunRecipe) -> None:
     Their code runs when a round needs it. Raises InputError.
     """
     for one in references(recipe):
-        found = file_and_function(one.value) if one.kind in CODE else None
+        found = file_and_function(one.value) if one.kind == "code" else None
         if found:
-            _check_code(one.field, *found)
+            check_code(one.field, *found)
 
 
-def _check_code(field: str, path: str, name: str) -> None:
+def check_code(field: str, path: str, name: str) -> None:
+    """The same of one file and function. Raises InputError."""
     path = str(named_path(path, field))
     check_regular(path, field)
     tree = _parsed(path, field)

@@ -61,6 +61,8 @@ RECORDED = [
     {"name": "a", "path": "{answers_a}", "version": 2, "family": "f"},
     {"name": "b", "path": "{answers_b}", "version": 1, "family": "f"},
 ]
+FUNCTIONS = [{"function": "length-band"}, {"function": "exact-answer"}]
+TRUSTED = {"runtime.trust_remote_code": True}
 BASES: dict[str, dict[str, Any]] = {
     "own": OWN,
     "world": {
@@ -125,6 +127,10 @@ FLIPS = {
     "student.replay_path": Flip("{other_replay}"),
     "student.adapter.target_modules": Flip(["query"]),
     "teacher.model": Flip("{student}"),
+    "teacher.model.function": Flip("{code}:mine", {"teacher.model": FUNCTIONS, **TRUSTED}),
+    "teacher.model.weight": Flip(0.5, {"teacher.model": FUNCTIONS}),
+    "teacher.asking.template": Flip("{question}"),
+    "evaluate.asking.template": Flip("{question}"),
     "labels": Flip("teacher"),
     "matrix.cells.human": Flip(True, WITH_FILE),
     "matrix.cells.name": Flip("c"),
@@ -161,6 +167,8 @@ REASONS = {
         "intervals",
         "they are computed with the summary, by every run; part of the run's digest",
     ),
+    "teacher.asking.attempts": (NO, "tries of one call; what came of it is kept"),
+    "evaluate.asking.attempts": (NO, "tries of one call; what came of it is kept"),
     "runtime.token_budget": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.shard_prompts": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.checkpoint_minutes": (NO, "a training goes on from a checkpoint as if undisturbed"),
@@ -236,11 +244,16 @@ class Place(NamedTuple):
 
     @property
     def flip(self) -> Flip:
-        return FLIPS.get(str(self)) or FLIPS.get(self.dotted) or Flip(given=of_a_loss(self.dotted))
+        known = FLIPS.get(str(self)) or FLIPS.get(self.dotted) or Flip()
+        return known._replace(given=known.given or needed(self.dotted))
 
 
-def of_a_loss(dotted: str) -> dict[str, Any]:
-    """What must be set for the setting of a loss to be there."""
+def needed(dotted: str) -> dict[str, Any]:
+    """What must be set for the setting of a loss or of a judge that is asked to be there."""
+    if dotted.startswith("teacher.asking."):
+        return {"teacher.model": "{speaker}"}
+    if dotted.startswith("evaluate.asking."):
+        return {"evaluate.judge": ["teacher", "{speaker}"]}
     if not dotted.startswith("policy.losses."):
         return {}
     name = dotted.split(".")[2]
@@ -263,7 +276,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
         inner = list(sections(field.annotation))
         for section in inner:
             yield from fields(section, f"{prefix}{name}.")
-        if not inner:
+        if not inner or str in get_args(field.annotation):  # a name, or a list of sections
             yield prefix + name, field
 
 
@@ -373,19 +386,21 @@ def affected(place: Place, field: FieldInfo, places: dict[str, str], store: Path
 def make_places(folder: Path) -> dict[str, str]:
     """The files and models that the bases name, by name; of models only what planning reads."""
     found = {}
-    for name in ("policy", "other_policy", "student", "teacher", "dated", "coded"):
+    for name in ("policy", "other_policy", "student", "teacher", "speaker", "dated", "coded"):
         found[name] = str(folder / name)
         (folder / name).mkdir()
         code: dict[str, Any] = {"architectures": ["LlamaForSequenceClassification"]}
         if name == "coded":
             code |= {"auto_map": {"AutoModel": "own.Model"}}
+        if name == "speaker":
+            code = {"architectures": ["LlamaForCausalLM"]}
         (folder / name / "config.json").write_text(json.dumps({"name": name} | code))
     (folder / "dated" / "chat_template.jinja").write_text("{{ strftime_now('%Y') }}")
     pair = {"chosen": "yes", "rejected": "no"}
     answer = {"instruction": "What?", "output": "That.", "generator": "g"}
     logs = [{"prompt": "a", "completion": str(i), "reward": i} for i in range(2)]
     rows: dict[str, list[dict[str, Any]]] = {
-        "prompts": [{"prompt": f"What is {i}?"} for i in range(40)],
+        "prompts": [{"prompt": f"What is {i}?", "answer": str(i)} for i in range(40)],
         "other_prompts": [{"prompt": f"Who is {i}?"} for i in range(40)],
         "held_out": [{"prompt": f"Where is {i}?"} for i in range(9)],
         "replay": [{"prompt": "Old?"} | pair],
@@ -394,6 +409,9 @@ def make_places(folder: Path) -> dict[str, str]:
         "other_logged": logs[::-1],
         **{f"answers_{cell}": [answer | {"generator": cell}] for cell in "abc"},
     }
+    for name, text in (("question.jinja", "Which?"), ("code.py", "def mine(**kwargs): ...\n")):
+        found[name.split(".")[0]] = str(folder / name)
+        (folder / name).write_text(text)
     for name, lines in rows.items():
         path = folder / f"{name}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in lines))

@@ -75,7 +75,7 @@ def reward(text, answer):
 
 def test_a_users_function_labels_and_judges(own, align, tmp_path, write_recipe, where, capsys):
     summary = align(own)
-    said = " ".join(capsys.readouterr().out.split())
+    said = " ".join("".join(capsys.readouterr()).split())
     (entry,) = summary.rounds
     stages = {record.stage: record for record in entry.stages}
     answers = {f"What is {i} plus {i % 7}?": i for i in range(60)}
@@ -134,9 +134,11 @@ def test_two_weighted_functions_score_every_answer(own, align, tmp_path):
         {"function": "length-band"},
         {"function": f"{tmp_path}/mine.py:vowels", "weight": 0.1},
     ]
-    prompts = own["prompts"] | OPTUNE["prompts"] | {"path": own["prompts"]["path"]}
-    changes = {"rounds": 2, "prompts": prompts, "teacher": {"model": functions}}
-    summary = align(own | OPTUNE | changes)
+    method = {
+        name: own[name] | value if isinstance(value, dict) and name in own else value
+        for name, value in OPTUNE.items()
+    }
+    summary = align(own | method | {"rounds": 2, "teacher": {"model": functions}})
     first, second = summary.rounds
     stages = {record.stage: record for record in first.stages}
     scores = {row["completion_id"]: row for row in table(tmp_path, stages["score"]).to_pylist()}
