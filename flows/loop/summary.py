@@ -47,11 +47,9 @@ def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict
 
 def mean_reward(scores: Artifact | None) -> float | None:
     """Of the completions the model could read; None: it only compares, and scores none."""
-    return (
-        None
-        if scores is None
-        else float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
-    )
+    if scores is None:
+        return None
+    return float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
 
 
 def mean_score(evaluation: Artifact, side: str) -> float | None:
