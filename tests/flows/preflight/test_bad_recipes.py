@@ -81,7 +81,9 @@ FIELDS = [
     Field("policy.losses", {"sigmod": 1.0}, "policy.losses"),
     Field("policy.scheduler", "step", "policy.scheduler: must be one of 'linear'"),
     Field("generate.engine", "sglang", "generate.engine: must be one of 'auto', 'vllm'"),
-    Field("evaluate.judge", "gpt", "evaluate.judge: must be oracle or teacher"),
+    Field("evaluate.judge", "recorded", "evaluate.judge: 'recorded' judgments are of logged"),
+    Field("evaluate.judge", ["teacher", "teacher"], "evaluate.judge: names a judge twice"),
+    Field("evaluate.judge", [], "evaluate.judge: names nobody"),
     Field("runtime.device", "tpu", "runtime.device: must be one of"),
     Field("recipe", "ppo", "recipe: must be one of 'ts-align'"),
     # Names that would lead out of the folder of the runs
