@@ -3,6 +3,7 @@
 from typing import Any
 
 from data.paths import named_path
+from data.recipes.judges import OPENAI
 from data.recipes.recipe import NONE, SMALL, WORLD
 from data.reward_functions import SHIPPED
 from data.source_code import file_and_function
@@ -27,7 +28,7 @@ def shown(name: str | list[dict[str, Any]]) -> str:
         return f"{name} (a reward function of tsalign)"
     if file_and_function(name):
         return f"{named_path(name, 'name').name} (a reward function)"
-    if is_hub_id(name):
+    if is_hub_id(name) or name.partition(":")[0] == OPENAI:
         return name
     return f"{named_path(name, 'name').name} (a local folder or file)"
 
