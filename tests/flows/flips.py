@@ -184,6 +184,7 @@ REASONS = {
     ),
     "teacher.asking.attempts": (NO, "tries of one call; what came of it is kept"),
     "evaluate.asking.attempts": (NO, "tries of one call; what came of it is kept"),
+    "evaluate.asking.dev_pairs": (NO, "an evaluation judges the test prompts"),
     "runtime.token_budget": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.shard_prompts": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.checkpoint_minutes": (NO, "a training goes on from a checkpoint as if undisturbed"),
