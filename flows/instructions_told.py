@@ -1,4 +1,4 @@
-"""How base and policy follow instructions: called in a round, told in measures and a section.
+"""How base and policy follow instructions, told in measures and a section.
 
 Shared by the flows whose rounds judge a policy against its base. It is measured where
 `instructions` is among the judges of the evaluation, beside the win rate.
@@ -9,14 +9,10 @@ from typing import NamedTuple
 
 from data.instructed.accuracy import Checked, accuracy
 from data.measures import Measure, RoundValue, Value
-from data.recipes.recipe import RunRecipe
 from data.sections import Block, Cell, Column, Row, Section, Table, Text
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import Followed, InstructionSummary
-from flows.judging import columns_of_prompts
-from tasks.follow import COLUMNS, follow
-from tasks.stage import Run
 
 JUDGE = "instructions"  # the shipped reward function
 
@@ -27,25 +23,6 @@ class InRound(NamedTuple):
     number: int
     adopted: bool
     found: InstructionSummary
-
-
-def followed_by(
-    run: Run,
-    recipe: RunRecipe,
-    judges: Sequence[str],
-    prompts: Artifact,
-    base: Artifact,
-    policy: Artifact,
-) -> Artifact | None:
-    """FOLLOWED of the answers of both; None where instructions are no judge of the run."""
-    if JUDGE not in judges:
-        return None
-    return follow.as_("", title="follow instructions", measures=True)(
-        prompts=prompts,
-        base=base,
-        policy=policy,
-        columns=columns_of_prompts(run, recipe, COLUMNS),
-    )
 
 
 def instruction_summary(

@@ -9,7 +9,7 @@ from data.store.artifacts import Artifact
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome, State
 from flows.best_of_n.told import told
-from flows.instructions_told import followed_by
+from flows.following import followed_by
 from flows.judging import gated, judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, own_prompts, templated

@@ -4,18 +4,20 @@ Beside a weighted sum this tells which part of it has risen.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.sections import Cell, Column, Row, Section, Table
 from data.store.artifacts import Artifact
 from data.summary import FunctionRewards
-from flows.loop.state import Labelled
+
+if TYPE_CHECKING:
+    from flows.loop.state import Labelled
 
 Meta = Mapping[str, Any]
 _JUDGED = "judged:"
 
 
-def labelled_meta(labelled: Labelled) -> Meta:
+def labelled_meta(labelled: "Labelled") -> Meta:
     """Counts of the stage in which the teacher saw this round's answers."""
     scores = labelled.scores.meta if labelled.scores else {}
     return labelled.preferences.meta if names(labelled.preferences.meta) else scores

@@ -6,7 +6,7 @@ The first half, from prompts to preferences, is in `flows.loop.label`.
 from data.recipes.judges import TEACHER
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
-from flows.instructions_told import followed_by
+from flows.following import followed_by
 from flows.judging import Speaker, agreeing, gated, is_pairwise, rewards_of, verdicts_of
 from flows.loop import shortfall
 from flows.loop.label import label
