@@ -77,10 +77,10 @@ def work(steps: Iterable[Step]) -> dict[str, int]:
     """What the steps that are not found take at most."""
     left = [step for step in steps if step.state in ("compute", "later")]
     readers = {f"{who} reads": 0 for who in ("teacher", "student")}
-    readers |= {f"{step.reader} reads": 0 for step in left if step.reader}
     for step in left:
-        if step.reader:
-            readers[f"{step.reader} reads"] += step.reads
+        for what in ("reads", "calls"):
+            if n := getattr(step, what):
+                readers[f"{step.reader} {what}"] = readers.get(f"{step.reader} {what}", 0) + n
     trained = {
         f"{rows} for the {who}, each epoch": sum(
             getattr(step, rows) for step in left if step.makes == who

@@ -172,14 +172,28 @@ class DatasetResult(Entry):
     policy_score: float | None = None
 
 
+class AtEqualLength(Entry):
+    """The length-controlled win rate; see `data.length_controlled`."""
+
+    win_rate: float
+    ci95: Interval
+    length_effect: float  # log-odds that the longest answers win by their length alone
+
+
 class PolicySummary(Entry):
+    """A policy's answers against the base's, by one judge, and what further judges say of them."""
+
     win_rate: float
     ci95: Interval
     wins: int
     ties: int
     losses: int
-    judge: str
+    judge: str  # as the recipe spells it
     by_dataset: dict[str, DatasetResult] = {}
+    unjudged: int = 0  # of the ties: the judge could not read an answer, or gave no verdict
+    at_equal_length: AtEqualLength | None = None
+    same_order: dict[str, float] = {}  # share of the prompts, by each judge named before this one
+    others: list["PolicySummary"] = []  # by the further judges, in the recipe's order
 
 
 class Drift(Entry):
@@ -188,7 +202,7 @@ class Drift(Entry):
     distinct_2: float
     student_reward: float | None = None  # without a student
     teacher_reward: float | None = None  # of a teacher that only compares
-    judge_score: float
+    judge_score: float | None = None  # of a judge that only compares
 
 
 class Followed(Entry):
@@ -260,6 +274,8 @@ class Final(Entry):
     ci95: Interval
     by_dataset: dict[str, DatasetResult]
     judge: str
+    at_equal_length: AtEqualLength | None = None
+    others: list[PolicySummary] = []
 
 
 class Summary(Entry):

@@ -11,35 +11,16 @@ from typing import Any
 
 from data.errors import ArtifactError, InputError
 from data.measures import Measure
-from data.statistics import win_rate
 from data.store.artifacts import Artifact
 from data.store.digests import file_digest, tree_digest
 from data.store.store import Store
-from data.summary import DatasetResult, Final, Gate, PolicySummary, Round, Summary
+from data.summary import Final, Gate, Round, Summary
 from flows.earlier import whole
+from flows.win_rates import policy_summary
 
 _LINKS = ("policy", "student")
 _FILES = ("summary.json", "report.html", "error.log")
 _MEASURES = ("evaluation", "gate", "drift", "mined", "agreement")  # kinds that figures are of
-
-
-def policy_summary(
-    store: Store, evaluation: Artifact, *, samples: int, seed: int, judge: str
-) -> PolicySummary:
-    """Win rate of a policy over the base, with intervals, in all and per data set."""
-    table = store.table(evaluation)
-    datasets = table["dataset"].to_pylist()
-    rates = win_rate(table["outcome"].to_pylist(), datasets, samples, seed)
-    scores: dict[str, dict[str, list[float]]] = {}
-    for row in table.select(["dataset", "base_score", "policy_score"]).to_pylist():
-        for side in ("base_score", "policy_score"):
-            known = scores.setdefault(row["dataset"], {}).setdefault(side, [])
-            known += [row[side]] if row[side] is not None else []
-    by_dataset = {}
-    for name, entry in rates.pop("by_dataset").items():
-        means = {side: sum(v) / len(v) for side, v in scores[name].items() if v}
-        by_dataset[name] = DatasetResult(**entry, **means)
-    return PolicySummary(**rates, by_dataset=by_dataset, judge=judge)
 
 
 def final_result(rounds: list[Round]) -> Final | None:
@@ -52,6 +33,8 @@ def final_result(rounds: list[Round]) -> Final | None:
                 ci95=entry.policy.ci95,
                 by_dataset=entry.policy.by_dataset,
                 judge=entry.policy.judge,
+                at_equal_length=entry.policy.at_equal_length,
+                others=entry.policy.others,
             )
     return None
 
@@ -105,9 +88,10 @@ def contradictions(store: Store, summary: Summary) -> list[str]:
             artifact = Artifact(kind=record.kind, key=record.key, digest=record.artifact)
             with suppress(ArtifactError):  # damage has been found already
                 made.append(store.record(artifact).artifact)
-                figures += _figures(store, summary, entry, artifact)
+                figures += _figures(store, entry, artifact)
         if len(made) == len(measuring):
             figures += _own_figures(entry, made)
+        figures += _win_rates(store, summary, entry, made)
         found += [
             f"summary.json: round {entry.round}: {field} is not {said}"
             for field, said, true in figures
@@ -136,22 +120,31 @@ def _numbers(measure: Measure) -> Any:
     return measure.round, measure.kept, _plain(measure.value), curve
 
 
-def _figures(
-    store: Store, summary: Summary, entry: Round, artifact: Artifact
+def _win_rates(
+    store: Store, summary: Summary, entry: Round, artifacts: list[Artifact]
 ) -> Iterator[tuple[str, Any, Any]]:
+    """(field, what the summary says, what the evaluations give), of what it says at all."""
+    evaluations = [artifact for artifact in artifacts if artifact.kind == "evaluation"]
+    said, evaluate = entry.policy, summary.config.get("evaluate", {})
+    judges = evaluate.get("judge", "teacher")
+    judges = [judges] if isinstance(judges, str) else judges
+    if said is None or len(evaluations) != len(judges):  # damage has been found already
+        return
+    true = policy_summary(
+        store,
+        evaluations,
+        samples=evaluate["bootstrap_samples"],
+        seed=summary.seed,
+        judges=judges,
+    )
+    yield "policy.win_rate", said.win_rate, true.win_rate
+    fields = said.model_fields_set  # an earlier version has written fewer
+    yield "policy", said.model_dump(include=fields), true.model_dump(include=fields)
+
+
+def _figures(store: Store, entry: Round, artifact: Artifact) -> Iterator[tuple[str, Any, Any]]:
     """(field, what the summary says, what the artifact gives)."""
-    if artifact.kind == "evaluation" and entry.policy:
-        evaluate = summary.config["evaluate"]
-        true = policy_summary(
-            store,
-            artifact,
-            samples=evaluate["bootstrap_samples"],
-            seed=summary.seed,
-            judge=evaluate["judge"],
-        )
-        yield "policy.win_rate", entry.policy.win_rate, true.win_rate
-        yield "policy", entry.policy, true
-    elif artifact.kind == "gate" and entry.gate:
+    if artifact.kind == "gate" and entry.gate:
         yield "gate", entry.gate, Gate(**store.record(artifact).artifact.meta)
     elif artifact.kind == "drift" and entry.drift:
         meta = store.record(artifact).artifact.meta

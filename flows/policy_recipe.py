@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from data.readers.seen import Counted, Prompts
 from data.recipes.config import WORLD
+from data.recipes.judges import ORACLE, RECORDED, TEACHER
 from data.recipes.recipe import (
     DecodingConfig,
     EvaluateConfig,
@@ -45,9 +46,13 @@ class PolicyRecipe(RunRecipe):
             raise ValueError(
                 f"prompts.{held_out[0]}: the world's prompts bring their own; name prompts.path too"
             )
-        if self.evaluate.judge not in ("oracle", "teacher"):
-            raise ValueError("evaluate.judge: must be oracle or teacher")
-        if self.evaluate.judge == "oracle" and prompts.path != WORLD:
+        judges = self.evaluate.judges
+        if RECORDED in judges:
+            raise ValueError(
+                "evaluate.judge: 'recorded' judgments are of logged answers (recipe: logged); a "
+                "policy that is trained gives new ones, so name a judge that can read them"
+            )
+        if ORACLE in judges and prompts.path != WORLD:
             raise ValueError(
                 "evaluate.judge: the oracle knows only the embedded world; use 'teacher'"
             )
@@ -96,7 +101,7 @@ class PolicyRecipe(RunRecipe):
             "world": self.world.model_dump() if self.world else {},
             "policy.model": self.policy.model,
             "policy.template": self.policy.template,
-            "teacher.model": self.teacher.model if evaluate.judge == "teacher" else None,
+            "teacher.model": self.teacher.model if TEACHER in evaluate.judges else None,
             "generate.max_tokens": self.generate.max_tokens,
             **{f"prompts.{name}": getattr(prompts, name) for name in held_out},
         }

@@ -137,6 +137,12 @@ def compare_policies(
             "over the base are shown, each by its own judge."
         )
         return Paired(notes, [], None, None)
+    if all(row["policy_score"] is None for pair in both for row in pair):
+        notes.append(
+            "The judge compares two answers and gives no scores, so these policies are not set "
+            "against each other; only the win rates over the base are shown."
+        )
+        return Paired(notes, [], None, None)
     rows = [_row(x, y) for x, y in both]
     rates = win_rate([row["outcome"] for row in rows], [row["dataset"] for row in rows])
     known = [row for row in rows if None not in (row["base_score"], row["policy_score"])]

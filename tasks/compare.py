@@ -25,6 +25,7 @@ from tasks.stage import Context, Model, Rows, stage
 if TYPE_CHECKING:
     from models.judges.endpoint import Reply
 
+HERE = ("vllm", "transformers")  # engines that serve a judge beside the policy
 Pair = dict[str, Any]  # a row of ANSWER_PAIRS
 Messages = list[dict[str, str]]
 Orders = tuple[float | None, float | None]  # margins for the left answer, shown first and second
@@ -121,7 +122,7 @@ def _written(
         max_tokens=config.max_tokens,
         temperature=config.temperature or 0.0,
         runtime=ctx.runtime,
-        engine=ctx.loaded.engine_name,
+        engine=engine if (engine := ctx.loaded.engine_name) in HERE else "auto",
         on_progress=ctx.on_progress,
     )
     rows = [written_row(pair, replies[2 * n : 2 * n + 2]) for n, (_, pair) in enumerate(asked)]

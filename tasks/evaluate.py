@@ -102,8 +102,6 @@ def evaluate_by_verdicts(
         row["outcome"] = 0.5 if outcome is None else outcome
     counts: dict[str, Any] = {"n": len(rows)}
     counts["unjudged"] = sum(said[row["prompt_id"]] is None for row in rows)
-    for side in ("base", "policy"):
-        counts |= {f"{side}_judged": 0, f"{side}_total_score": 0}
     return Rows(rows, counts)
 
 

@@ -12,7 +12,8 @@ def score_model(
         str,
         Argument(
             metavar="MODEL",
-            help="A reward model, or a language model to be asked; a folder or hub id.",
+            help="A reward model or language model (folder or hub id), openai:MODEL, a reward "
+            "function (FILE.py:FUNCTION), or a file of recorded verdicts.",
         ),
     ],
     preferences: Annotated[
@@ -41,11 +42,14 @@ def score_model(
     ] = None,
     as_json: Annotated[bool, Option("--json", help="Print all measures as JSON.")] = False,
     trust_remote_code: Annotated[
-        bool, Option("--trust-remote-code", help="Run code that comes with the model.")
+        bool,
+        Option(
+            "--trust-remote-code", help="Run code that comes with the model, or a reward function."
+        ),
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure how well a teacher orders labelled pairs, before a run."""
+    """Measure how well a judge orders labelled pairs, before a run."""
     import json
 
     from rich.console import Console

@@ -22,11 +22,11 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import PolicySummary, Summary
 from data.tables import mapping, write_table
-from flows.derived import policy_summary
 from flows.outside import file as outside_file
 from flows.outside import model as outside_model
 from flows.preflight.models import model_path
 from flows.recipe_files import recorded_recipe
+from flows.win_rates import policy_summary
 from models.engines.base import UnservableError
 from tasks.evaluate import evaluate
 from tasks.generate import generate
@@ -120,7 +120,7 @@ def compare(
     judged = None
     if evaluation:
         samples = recipe.yardstick()["evaluate.bootstrap_samples"]
-        judged = policy_summary(store, evaluation, samples=samples, seed=seed, judge="teacher")
+        judged = policy_summary(store, [evaluation], samples=samples, seed=seed, judges=["teacher"])
     return Comparison((names[0], names[1]), table, judged)
 
 

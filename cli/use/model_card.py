@@ -12,9 +12,13 @@ from typing import Any
 import yaml
 
 from data.paths import named_path
+from data.recipes.judges import OPENAI
 from data.recipes.recipe import NONE, SMALL, WORLD
+from data.reward_functions import SHIPPED
 from data.summary import Round, Summary
 from flows.earlier import whole
+from flows.judge_words import called
+from flows.judges_told import only_teacher, sentences
 from reports.text import headline, interval, percent, rounds_done
 
 PLEASED = (
@@ -89,11 +93,13 @@ def licence_of(base: Path | None) -> tuple[str | None, list[Path]]:
     return named, files
 
 
-def shown(name: str) -> str:
+def shown(name: str | list[dict[str, Any]]) -> str:
     """A model or file as a card names it: a hub id, or the last part of a path of this machine."""
+    if isinstance(name, list):  # reward functions
+        return " and ".join(shown(one["function"]) for one in name)
     if name in _WORLDS:
         return _WORLDS[name]
-    if is_hub_id(name):
+    if is_hub_id(name) or name in SHIPPED or name.partition(":")[0] == OPENAI:
         return name
     return f"{named_path(name, 'name').name} (a local folder or file)"
 
@@ -161,8 +167,7 @@ def _teacher(summary: Summary) -> str:
 
 
 def _result(exported: Exported) -> Iterator[str]:
-    yield "## Result"
-    yield ""
+    yield from ("## Result", "")
     if exported.kind == "student":
         yield from _agreement(exported.summary)
     else:
@@ -187,27 +192,22 @@ def _win_rate(exported: Exported) -> Iterator[str]:
         yield "This round was not evaluated: nothing is known of its answers."
         return
     n = found.wins + found.ties + found.losses
-    teacher = shown(exported.summary.config["teacher"]["model"])
-    judge = f"the teacher ({teacher})" if found.judge == "teacher" else f"the {found.judge}"
-    if found.judge == "oracle":
-        judge = "the exact oracle of the embedded world"
+    config = exported.summary.config
+    teacher = f"the teacher ({shown(config['teacher']['model'])})"
+    named = {"teacher": teacher, "oracle": "the exact oracle of the embedded world"}
+    judge = named.get(found.judge, called(found.judge))
     yield (
         f"Win rate over the base policy: **{percent(found.win_rate)}** (95 % interval "
         f"{interval(found.ci95)}), ties counting half, on {n:,} held-out prompts: {found.wins:,} "
         f"won, {found.ties:,} tied, {found.losses:,} lost. Judged by {judge}. No change would be "
         f"{percent(0.5)}."
     )
-    low, high = found.ci95
-    if low <= 0.5 <= high:
-        yield ""
-        yield "By this measure it cannot be told apart from the base."
-    if found.judge == "teacher":
-        yield ""
-        yield PLEASED
+    unclear = ["By this measure it cannot be told apart from the base."]
+    unclear *= found.ci95[0] <= 0.5 <= found.ci95[1]
+    for said in (*unclear, *sentences(found), *[PLEASED] * only_teacher(found, config)):
+        yield from ("", said)
     if len(found.by_dataset) > 1:
-        yield ""
-        yield "| data set | win rate | 95 % interval | prompts |"
-        yield "|---|---|---|---|"
+        yield from ("", "| data set | win rate | 95 % interval | prompts |", "|---|---|---|---|")
         for name, one in found.by_dataset.items():
             cells = (_cell(name), percent(one.win_rate), interval(one.ci95), f"{one.n:,}")
             yield f"| {' | '.join(cells)} |"

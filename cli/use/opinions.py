@@ -1,6 +1,6 @@
 """What a judge of each kind makes of labelled pairs. Loads torch only where a model is asked."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,17 @@ import numpy as np
 
 from cli.use.judge_measures import share
 from data.errors import InputError
+from data.paths import anchored, named_path
 from data.readers.labelled_pairs import LabelledPair
 from data.readers.recorded_verdicts import Verdict
+from data.recipes.asking import AskingConfig
+from data.recipes.judges import RewardFunctions, Spelt
 from data.recipes.recipe import RuntimeConfig
+from data.reward_functions import SHIPPED
+from data.source_code import file_and_function
 from models.devices import device
+from tasks.running.outside import Code, External, Shipped
+from tasks.running.reward_functions import Row, columns_read, name_of, rewarded
 
 OnProgress = Callable[[int, int], None]
 
@@ -26,6 +33,7 @@ class Opinion:
     turned: int | None = None  # verdicts that turned with the order of the answers
     graded: bool = True  # whether the size of a margin says how sure it is
     readings: dict[str, Any] | None = None  # of recorded verdicts: what counts as agreement
+    counts: dict[str, Any] | None = None  # of functions, what failed; of an endpoint, its cost
 
 
 def recalled(verdicts: Mapping[str, Verdict], pairs: list[LabelledPair]) -> Opinion:
@@ -107,3 +115,81 @@ def asked(
         )
     turned = int((odds[:, 0] * odds[:, 1] < 0).sum())
     return Opinion(odds.mean(axis=1), turned=turned)
+
+
+def functions_of(spelling: Spelt, trusted: bool) -> list[External]:
+    """The reward functions that a judge is; none of another kind. Raises InputError."""
+    if not isinstance(spelling, RewardFunctions):
+        return []
+    found: list[External] = []
+    for one in spelling.functions:
+        if one.function in SHIPPED:
+            found.append(Shipped(path=one.function, digest="", field="MODEL"))
+            continue
+        if not trusted:
+            raise InputError(
+                f"MODEL: {one.function} runs Python code; read it, and give --trust-remote-code "
+                "if you trust it"
+            )
+        parts = file_and_function(one.function)
+        assert parts is not None  # it is spelt so
+        path = anchored(named_path(parts[0], "MODEL"))
+        if not path.is_file():
+            raise InputError(f"MODEL: no such file '{parts[0]}'; check the path")
+        found.append(Code(path=str(path), digest="", field="MODEL", name=parts[1]))
+    return found
+
+
+def columns_of(functions: Sequence[External]) -> set[str]:
+    """The columns that they read beside prompt and answers."""
+    read = [columns_read(one) for one in functions]
+    return {name for one in read for name in (*one.needs, *one.uses)}
+
+
+def rewarded_by(
+    functions: Sequence[External], pairs: list[LabelledPair], on_progress: OnProgress | None
+) -> Opinion:
+    """Of reward functions: a reward for each answer; NaN where they fail or do not apply."""
+    names = columns_of(functions)
+    present = frozenset(n for pair in pairs for n in names if pair.row.get(n) is not None)
+    for one in functions:
+        missing = [name for name in columns_read(one).needs if name not in present]
+        if missing:
+            raise InputError(
+                f"MODEL: {name_of(one)} reads the column '{missing[0]}', which no pair has; add it"
+            )
+    rows = [
+        Row(pair.messages, text, {name: pair.row.get(name) for name in present})
+        for pair in pairs
+        for text in pair.answers
+    ]
+    found = rewarded(functions, [1.0] * len(functions), rows, present, on_progress=on_progress)
+    rewards = np.array(found.rewards, float).reshape(-1, 2)
+    return Opinion(rewards[:, 0] - rewards[:, 1], rewards, graded=False, counts=found.counts)
+
+
+def replied(name: str, pairs: list[LabelledPair], on_progress: OnProgress | None) -> Opinion:
+    """Of a language model behind OPENAI_BASE_URL that writes verdicts, asked in both orders."""
+    from models.judges.endpoint import ChatEndpoint, model_of
+    from models.judges.question import DEFAULT, Question
+    from tasks.compare import both_orders, counts, spent, written_row
+
+    config, wording = AskingConfig(), Question.read(DEFAULT)
+    asked = [
+        (pair.messages, dict(zip(("left", "right"), pair.answers, strict=True))) for pair in pairs
+    ]
+    with ChatEndpoint(
+        model_of(name, "MODEL"),
+        "MODEL",
+        max_tokens=config.max_tokens,
+        temperature=config.temperature,
+        attempts=config.attempts,
+    ) as endpoint:
+        replies = endpoint.replies(both_orders(wording, asked), on_progress=on_progress)
+    ids = dict.fromkeys(("prompt_id", "left_id", "right_id"), "")
+    rows = [
+        written_row(pair | ids, replies[2 * n : 2 * n + 2]) for n, (_, pair) in enumerate(asked)
+    ]
+    margins = np.array([row["margin"] for row in rows], float)
+    known = counts(rows)
+    return Opinion(margins, turned=known["turned"], graded=False, counts=known | spent(replies))

@@ -10,11 +10,21 @@ import numpy as np
 import pyarrow as pa
 
 from cli.use.judge_measures import among_annotators, correct, measures
-from cli.use.opinions import OnProgress, asked, recalled, scored
+from cli.use.opinions import (
+    OnProgress,
+    asked,
+    columns_of,
+    functions_of,
+    recalled,
+    replied,
+    rewarded_by,
+    scored,
+)
 from data.errors import InputError
 from data.readers.labelled_pairs import LabelledPair, by_dataset, read_labelled_pairs
 from data.readers.prompts import prompt_id
 from data.readers.recorded_verdicts import is_recorded, read_verdicts
+from data.recipes.judges import Endpoint, spelt
 from data.recipes.recipe import RuntimeConfig
 from data.schemas import MESSAGES
 from flows.preflight.models import model_path
@@ -59,9 +69,9 @@ def score_model(
     """Have a judge compare the labelled pairs of files, and measure how well it does.
 
     Args:
-        name: Folder or hub id. A sequence classifier with one label scores each answer; a causal
-            language model is asked which of the two is better, in both orders. A file of rows
-            holds a judge's recorded verdicts.
+        name: As recipes spell a judge (`data.recipes.judges`), or a file of recorded verdicts. A
+            reward model or function scores each answer; a language model is asked which of the two
+            is better, in both orders.
         max_length: Longest conversation, in tokens; by default what the model reads.
         limit: Only the first so many pairs of each data set.
 
@@ -69,15 +79,21 @@ def score_model(
         InputError: the model is neither, or a file cannot be read.
     """
     recorded = read_verdicts(name) if is_recorded(name) else None
-    pairs, counts = read_labelled_pairs(paths, keep_empty=recorded is not None)
+    spelling = spelt(name, ())
+    functions = functions_of(spelling, trust_remote_code)
+    pairs, counts = read_labelled_pairs(paths, columns_of(functions), keep_empty=bool(recorded))
     groups = [(dataset, places[:limit]) for dataset, places in by_dataset(pairs)]
     kept = [place for _, places in groups for place in places]
     pairs = [pairs[place] for place in kept]
     groups = list(by_dataset(pairs))
     runtime = runtime_here(trust_remote_code)
-    if recorded is not None:
-        kind, longest = "recorded judge", None
-        opinion = recalled(recorded, pairs)
+    longest: int | None = None
+    if recorded:
+        kind, opinion = "recorded judge", recalled(recorded, pairs)
+    elif functions:
+        kind, opinion = "reward function", rewarded_by(functions, pairs, on_progress)
+    elif isinstance(spelling, Endpoint):
+        kind, opinion = "language model", replied(name, pairs, on_progress)
     else:
         folder = model_path("MODEL", name)
         kind = kind_of(folder)
@@ -109,6 +125,7 @@ def score_model(
         "rows": {key: sum(c[key] for c in counts.values()) for key in next(iter(counts.values()))},
         **of(slice(None)),
         "turned_with_order": opinion.turned,
+        "counts": opinion.counts,
         "agreement_by_reading": opinion.readings,
         "among_annotators": among_annotators([pair.votes for pair in pairs]),
         "mean_over_datasets": mean_accuracy(found),

@@ -148,8 +148,11 @@ def _verdict(ci95: tuple[float, float]) -> str:
 def _left_out(summary: dict[str, Any]) -> list[str]:
     """Pairs that the accuracy does not count, and why."""
     rows = summary["rows"]
-    recorded = summary["judge"] == "recorded judge"
-    unread = "without a verdict" if recorded else "too long for the model"
+    unread = {
+        "recorded judge": "without a verdict",
+        "reward function": "without a reward",
+        "reward model": "too long for the model",
+    }.get(summary["judge"], "too long for the model, or without a verdict")
     reasons = {
         "tied by the label": summary["label_ties"],
         unread: summary["unread"],
@@ -161,9 +164,27 @@ def _left_out(summary: dict[str, Any]) -> list[str]:
     lines = [f"Not counted: {', '.join(counted)}."] if counted else []
     if summary["judge_ties"]:
         lines.append(f"Called a tie by the judge, each half right: {summary['judge_ties']:,}.")
+    lines += _counted(summary["counts"] or {})
     if summary["turned_with_order"]:
         lines.append(
             f"Verdicts that turn with the order of the answers: {summary['turned_with_order']:,}."
+        )
+    return lines
+
+
+def _counted(counts: dict[str, Any]) -> list[str]:
+    """What an endpoint was asked, and where reward functions have failed."""
+    lines = [
+        f"{key.partition(':')[2]} failed on {count:,} answers."
+        for key, count in counts.items()
+        if key.startswith("failed:") and count
+    ]
+    if "judge_calls" in counts:
+        lines.append(
+            f"Asked {counts['judge_calls']:,} times: {counts['judge_prompt_tokens']:,} tokens "
+            f"read, {counts['judge_completion_tokens']:,} written. Pairs without a verdict that "
+            f"can be read: {counts['unparsable']:,}; too long: {counts['too_long']:,}; kept out by "
+            f"the server: {counts['refused']:,}."
         )
     return lines
 

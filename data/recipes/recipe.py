@@ -316,6 +316,10 @@ class RunRecipe(Config):
         """Why a student without a head cannot be used, and what to do; None: it can."""
         return None
 
+    def refuse_comparing(self) -> str | None:
+        """Why a teacher that only compares two answers cannot be used; None: it can."""
+        return None
+
     def about_head(self) -> str:
         """What becomes of a head that is made for such a student: the end of a sentence."""
         return "; it is trained in round 1"

@@ -9,12 +9,13 @@ from data.store.artifacts import Artifact
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome, State
 from flows.best_of_n.told import told
+from flows.evaluations import evaluations, judges_of
 from flows.following import followed_by
 from flows.judging import gated, judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, own_prompts, templated
 from flows.loop.reward_figures import failures, names
-from flows.loop.round import answer, evaluated
+from flows.loop.round import answer
 from flows.loop.state import Parts
 from flows.result import Made, Result
 from tasks.evaluate import drift
@@ -31,12 +32,14 @@ def gather(run: Run, recipe: BestOfNRecipe) -> Parts:
     prompts = own_prompts(run, recipe.prompts, recipe.seed)
     found, world = models_of(run, recipe)
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
+    teacher = judge_of(
+        run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
+    )
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=found["student.model"] if recipe.scorer == "student" else None,
-        teacher=judge_of(
-            run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
-        ),
+        teacher=teacher,
+        judges=judges_of(run, recipe, teacher, found),
         pool=pool,
         dev=dev,
         test=test,
@@ -54,7 +57,7 @@ def judge(
     test = answer(run, recipe, parts, policy, "test", number)
     return Judged(
         gate=gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both),
-        evaluation=evaluated(recipe, parts, base, test),
+        evaluations=evaluations(recipe, parts, base, test, number),
         drift=drift.as_("", measures=True)(
             prompts=parts.test, completions=test.completions, policy=policy, base=parts.policy
         ),

@@ -49,6 +49,9 @@ class BestOfNRecipe(PolicyRecipe):
             raise ValueError("policy.template: the world's policy has its own; leave it out")
         return self
 
+    def refuse_comparing(self) -> str | None:
+        return "picking the best of K answers takes rewards" if self.scorer == "teacher" else None
+
     def about(self) -> str:
         asked, k = self.prompts.per_round, self.generate.k
         rounds = f"{self.rounds} round" + "s" * (self.rounds != 1)

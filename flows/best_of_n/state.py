@@ -20,7 +20,7 @@ class Judged:
     """What is known of a round's policy after its evaluation."""
 
     gate: Artifact
-    evaluation: Artifact
+    evaluations: tuple[Artifact, ...]  # of the same answers, by each judge
     drift: Artifact
     base: Answers
     policy: Answers

@@ -3,23 +3,22 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from data.measures import Fact, Interval, Measure, Reference, RoundValue, Value
+from data.measures import Fact, Interval, Measure, Reference, RoundValue, Verdict
 from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Section, Table, Text
 from data.store.store import Store
 from data.summary import Final, FunctionRewards, PolicySummary
-from flows import instructions_told
+from flows import instructions_told, judges_told
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome
-from flows.derived import policy_summary
 from flows.loop import reward_figures
 from flows.loop import sections as shared
 from flows.loop.measures import DRIFT
-from flows.loop.summary import mean_reward, mean_score
-from flows.loop.told import JUDGES, few_prompts
+from flows.loop.summary import base_summary, mean_reward, mean_score
+from flows.loop.told import few_prompts
 from flows.loop.wording import TOO_LONG, adoption, unread
 from flows.result import Result
-from models.drift import distinct_2
-from reports.text import percent
+from flows.win_rates import policy_summary
+from reports.text import interval, percent
 
 Number = float | None
 Rates = dict[int, PolicySummary]  # by round, of those that were evaluated
@@ -40,27 +39,30 @@ def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result
     rates = {
         one.number: policy_summary(
             store,
-            one.judged.evaluation,
+            one.judged.evaluations,
             samples=recipe.evaluate.bootstrap_samples,
             seed=recipe.seed,
-            judge=recipe.evaluate.headline,
+            judges=recipe.evaluate.judges,
         )
         for one in done
         if one.judged
     }
-    rate = win_rate(rates, done)
-    measures = ({"win_rate": rate} if rate else {}) | of_rounds(store, recipe, done)
+    found = result(rates, done)
+    by_judge = judges_told.win_rates(judgements(rates, done), found)
+    rate = by_judge.get("win_rate")
+    measures = by_judge | of_rounds(store, recipe, done)
     followed = instructions(store, recipe, done)
     measures |= instructions_told.measures(followed)
     return Result(
         headline="win_rate",
         measures=measures,
         sections=[
-            *judged_by_teacher(rate),
+            *judged_by_teacher(recipe, found),
             *sections(recipe, rates, done, measures),
             *instructions_told.section(followed),
         ],
         method=f"best-of-{recipe.generate.k} distillation, picked by the {recipe.scorer}",
+        verdict=verdict(recipe, rates, found, rate),
         facts=facts(recipe, measures) if done else [],
         warnings=few_prompts(rate),
         progress=progress(rates, done) if done else None,
@@ -88,45 +90,50 @@ def kept(done: Sequence[Outcome]) -> list[Outcome]:
     return [one for one in done if one.adopted and one.judged]
 
 
-def win_rate(rates: Rates, done: Sequence[Outcome]) -> Measure | None:
-    """Of the last adopted policy; where there is none, of the last one that was evaluated."""
-    curve = [
-        RoundValue(
-            round=one.number,
-            value=rates[one.number].win_rate,
-            ci95=rates[one.number].ci95,
-            n=sum(part.n for part in rates[one.number].by_dataset.values()),
-            kept=one.adopted,
-            evidence=reference(one),
-            parts={
-                name: Value(value=part.win_rate, ci95=part.ci95, n=part.n)
-                for name, part in rates[one.number].by_dataset.items()
-            },
-        )
+def result(rates: Rates, done: Sequence[Outcome]) -> Final | None:
+    """Of the last adopted policy that was judged."""
+    if not kept(done):
+        return None
+    number = kept(done)[-1].number
+    return Final(round=number, **rates[number].model_dump(include=set(Final.model_fields)))
+
+
+def judgements(rates: Rates, done: Sequence[Outcome]) -> list[judges_told.Judged]:
+    """The rounds whose policies were judged."""
+    return [
+        judges_told.Judged(one.number, rates[one.number], one.adopted, references(one))
         for one in done
         if one.judged
     ]
-    if not curve:
-        return None
-    last = ([one for one in curve if one.kept] or curve)[-1]
-    return Measure(
-        **last.model_dump(exclude={"evidence"}),
-        title="win rate over the base policy",
-        short="win rate",
-        unit="share",
-        better="higher",
-        even=0.5,
-        group="policy",
-        judge=rates[last.round].judge,
-        rounds=curve,
+
+
+def verdict(
+    recipe: BestOfNRecipe, rates: Rates, found: Final | None, rate: Measure | None
+) -> Verdict:
+    """By whom the result is judged, and what further judges say; the rest is the measure's."""
+    if rate is None or rate.round is None:
+        return Verdict()
+    config = recipe.model_dump(mode="json")
+    by = judges_told.by_whom(rate.judge, config, part(recipe))
+    refused = "" if rate.kept else ", not adopted"
+    line = f"Win rate over the base: {percent(rate.value)} ({interval(rate.ci95)}), judged by {by}"
+    return Verdict(
+        kind=rate.means,
+        label=f"win rate over the base policy, judged by {by}, ties counting half{refused}",
+        line=f"{line}, round {rate.round}{refused}",
+        meaning=judges_told.meaning(rate, found or rates[rate.round], config),
     )
 
 
-def reference(one: Outcome) -> Reference | None:
-    if one.judged is None:
-        return None
-    made = one.judged.evaluation
-    return Reference(kind=made.kind, key=made.key, artifact=made.digest)
+def part(recipe: BestOfNRecipe) -> str:
+    """What the teacher did for the policy."""
+    return "trained" if recipe.scorer == "teacher" else "chose"
+
+
+def references(one: Outcome) -> list[Reference]:
+    """The answers that were judged, by each judge."""
+    made = one.judged.evaluations if one.judged else ()
+    return [Reference(kind=x.kind, key=x.key, artifact=x.digest) for x in made]
 
 
 def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> dict[str, Measure]:
@@ -164,7 +171,7 @@ OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
     "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
     "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
     "teacher_reward": lambda x: mean_reward(x.policy.rewards),
-    "judge_score": lambda x: mean_score(x.evaluation, "policy"),
+    "judge_score": lambda x: mean_score(x.evaluations[0], "policy"),
 }
 
 
@@ -173,15 +180,7 @@ def base_values(store: Store, done: Sequence[Outcome]) -> dict[str, float]:
     judged = next((one.judged for one in done if one.judged), None)
     if judged is None:
         return {}
-    base, reward = judged.base.completions, mean_reward(judged.base.rewards)
-    answers = store.table(judged.evaluation)["base_completion"].to_pylist()
-    return {
-        "kl_to_base": 0.0,
-        "mean_tokens": base.meta["tokens"] / base.meta["generated"],
-        "distinct_2": distinct_2(answers),
-        "judge_score": mean_score(judged.evaluation, "base"),
-        **({} if reward is None else {"teacher_reward": reward}),
-    }
+    return {"kl_to_base": 0.0, **base_summary(store, judged.base, judged.evaluations[0])}
 
 
 def _add(found: dict[str, Measure], name: str, measure: Measure | None) -> None:
@@ -234,8 +233,8 @@ def sections(
     judged = [one for one in done if one.judged]
     if judged:
         one = (kept(done) or judged)[-1]
-        known = rates[one.number].model_dump(include=set(Final.model_fields))
-        made += [shared.datasets(Final(round=one.number, **known)), answers(one)]
+        rate = rates[one.number]
+        made += [judges_told.datasets(rate), *judges_told.section(rate), answers(one)]
     made.append(ledger(recipe, done))
     if told := reward_figures.section([(one.number, functions(recipe, one)) for one in done]):
         made.append(told)
@@ -254,15 +253,15 @@ def functions(recipe: BestOfNRecipe, one: Outcome) -> dict[str, FunctionRewards]
     return reward_figures.function_rewards(picking, base, policy)
 
 
-def judged_by_teacher(rate: Measure | None) -> list[Section]:
+def judged_by_teacher(recipe: BestOfNRecipe, found: Final | None) -> list[Section]:
     """What it means that the teacher alone has judged; nothing where another judge has."""
-    if rate is None or not rate.kept or rate.judge != "teacher":
+    if found is None or not judges_told.only_teacher(found, recipe.model_dump(mode="json")):
         return []
     said = (
         "The teacher has decided which policies were kept, and unless the student picked the "
-        f"answers also what was learned, and has judged the result. So {percent(rate.value)} says "
-        "how often the teacher, not a person, prefers the new answers. Before you rely on it, read "
-        "answers, and let people or a model that took no part compare them."
+        f"answers also what was learned, and has judged the result. So {percent(found.win_rate)} "
+        "says how often the teacher, not a person, prefers the new answers. Before you rely on it, "
+        "read answers, and let people or a model that took no part compare them (evaluate.judge)."
     )
     title = "The only judge is the teacher"
     return [Section(name="judge", title=title, blocks=[Text(paragraphs=[said])], box=True)]
@@ -301,8 +300,7 @@ def _learned(one: Outcome) -> list[int | float | str | None]:
 
 def answers(one: Outcome) -> Section:
     """Base and aligned policy side by side."""
-    judged = reference(one)
-    assert judged is not None
+    judged = references(one)[0]
     return Section(
         name="answers",
         title="Answers side by side",
@@ -369,11 +367,13 @@ def facts(recipe: BestOfNRecipe, measures: dict[str, Measure]) -> list[Fact]:
     """By whose judgement, and the cost."""
     calls, tokens = measures["teacher_calls"].value, measures["tokens"].value
     learned, asked = measures["trained"].value, measures["prompts"].value
-    judge, said = recipe.evaluate.headline, "answers scored to pick the best"
+    said = "answers scored to pick the best"
     if recipe.scorer == "student":
         said = "none to pick: the student does. Checks on dev and test prompts come on top"
     return [
-        Fact(title="Judged by", value=judge, text=JUDGES[judge]),
+        judges_told.fact(
+            recipe.evaluate.headline, recipe.evaluate.judges[1:], recipe.model_dump(mode="json")
+        ),
         Fact(title="Teacher calls", value=f"{calls:,.0f}", text=said),
         Fact(
             title="Answer tokens",

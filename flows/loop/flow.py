@@ -66,7 +66,8 @@ def after(
     else:
         store = run.context.store
         entry = round_summary(store, recipe, outcome)
-        base |= base_summary(store, outcome.judged) if outcome.judged else {}
+        if judged := outcome.judged:
+            base |= base_summary(store, judged.base, judged.evaluations[0])
         trained = {"policy": outcome.tuned.policy, "student": outcome.tuned.student}
         losses = {name: model.meta["final_loss"] for name, model in trained.items() if model}
     entry.stages = run.take_records()

@@ -9,6 +9,7 @@ from data.recipes.names import from_world, models
 from data.recipes.recipe import SMALL, WORLD, PromptsConfig, RunRecipe, StudentTraining
 from data.store.artifacts import Artifact
 from flows.bootstrap import World, bootstrap
+from flows.evaluations import judges_of
 from flows.judging import judge_of, speaker
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts
@@ -30,12 +31,14 @@ def gather(run: Run, recipe: AlignRecipe) -> Parts:
     pool, dev, test = prompts or (world.pool, world.dev, world.test)  # type: ignore[union-attr]
     samplers = {cell.name: found.get(cell.called) for cell in recipe.cells}
     student, corrects = found.get("student.model"), "matrix.correction.judge"
+    teacher = judge_of(
+        run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
+    )
     return Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=ready(recipe.student, recipe.seed, student, replay) if student else None,
-        teacher=judge_of(
-            run, recipe, "teacher.model", recipe.teacher.model, recipe.teacher.asking, found
-        ),
+        teacher=teacher,
+        judges=judges_of(run, recipe, teacher, found),
         pool=pool,
         dev=dev,
         test=test,

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from data.measures import Measure, Reference, RoundValue, Value
+from data.measures import Measure, Reference, RoundValue
 from data.statistics import wilson
-from data.summary import DatasetResult, Final, Interval, Round
+from data.summary import Final, Interval, Round
+from flows.judges_told import Judged
 from flows.loop.wording import Words
 
 Number = float | None
@@ -54,63 +55,22 @@ def result(rounds: Sequence[Round], final: Final | None) -> Final | None:
     return Final(round=entry.round, **known)
 
 
-def evaluation(entry: Round) -> Reference | None:
-    """The answers of a round that were judged."""
-    made = [record for record in entry.stages if record.kind == "evaluation"]
-    if not made:
-        return None
-    return Reference(kind=made[-1].kind, key=made[-1].key, artifact=made[-1].artifact)
+def evaluations(entry: Round) -> list[Reference]:
+    """The answers of a round that were judged, by each judge."""
+    return [
+        Reference(kind=record.kind, key=record.key, artifact=record.artifact)
+        for record in entry.stages
+        if record.kind == "evaluation"
+    ]
 
 
-def win_rate(rounds: Sequence[Round], final: Final | None) -> Measure | None:
-    """Of the result; where no policy was adopted, of the last one that was evaluated."""
-    found = result(rounds, final)
-    judged = [entry for entry in rounds if entry.policy]
-    if found is None and not judged:
-        return None
-    curve = [
-        RoundValue(
-            round=entry.round,
-            value=entry.policy.win_rate,
-            ci95=entry.policy.ci95,
-            n=_compared(entry),
-            kept=entry.adopted,
-            evidence=evaluation(entry),
-            parts=_by_dataset(entry.policy.by_dataset),
-        )
-        for entry in judged
+def judgements(rounds: Sequence[Round]) -> list[Judged]:
+    """The rounds whose policies were judged."""
+    return [
+        Judged(entry.round, entry.policy, entry.adopted, evaluations(entry))
+        for entry in rounds
         if entry.policy
     ]
-    reads = {
-        "title": "win rate over the base policy",
-        "short": "win rate",
-        "unit": "share",
-        "better": "higher",
-        "even": 0.5,
-        "group": "policy",
-        "rounds": curve,
-    }
-    if found:
-        parts = _by_dataset(found.by_dataset)
-        reads |= {"value": found.win_rate, "ci95": found.ci95, "judge": found.judge}
-        reads |= {"n": sum(part.n or 0 for part in parts.values()), "parts": parts}
-        reads |= {"round": found.round}
-    else:
-        last = curve[-1]
-        reads |= {"value": last.value, "ci95": last.ci95, "n": last.n, "round": last.round}
-        reads |= {"kept": False, "judge": judged[-1].policy and judged[-1].policy.judge}
-    return Measure.model_validate(reads)
-
-
-def _by_dataset(results: Mapping[str, DatasetResult]) -> dict[str, Value]:
-    return {
-        name: Value(value=part.win_rate, ci95=part.ci95, n=part.n) for name, part in results.items()
-    }
-
-
-def _compared(entry: Round) -> int:
-    policy = entry.policy
-    return policy.wins + policy.ties + policy.losses if policy else 0
 
 
 def of_rounds(

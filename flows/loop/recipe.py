@@ -180,6 +180,13 @@ class AlignRecipe(PolicyRecipe):
             return None
         return f"{reason}; name preferences to train it on in student.replay_path{remedy}"
 
+    def refuse_comparing(self) -> str | None:
+        if self.labels == "teacher":
+            return "with labels: teacher it would have to score all answers"
+        if self.prompts.refresh:
+            return "prompts.refresh chooses prompts by rewards"
+        return None
+
     def about_head(self) -> str:
         if self.earlier_preferences:
             return " and trained on the earlier preferences before round 1"

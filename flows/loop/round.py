@@ -3,11 +3,12 @@
 The first half, from prompts to preferences, is in `flows.loop.label`.
 """
 
-from data.recipes.judges import TEACHER
+from data.recipes.judges import ORACLE
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
+from flows.evaluations import evaluations
 from flows.following import followed_by
-from flows.judging import Speaker, agreeing, gated, is_pairwise, rewards_of, verdicts_of
+from flows.judging import agreeing, gated, is_pairwise, rewards_of
 from flows.loop import shortfall
 from flows.loop.label import label
 from flows.loop.recipe import AlignRecipe
@@ -26,7 +27,7 @@ from flows.loop.state import (
 )
 from flows.loop.summary import labelled_ledger
 from tasks.distill import distill
-from tasks.evaluate import drift, evaluate, evaluate_by_verdicts, precision
+from tasks.evaluate import drift, precision
 from tasks.generate import generate
 from tasks.optimize import average, optimize, reference, sample_earlier
 from tasks.running.subflow import subflow
@@ -186,30 +187,6 @@ def tune(
     return Tuned(student, tune_policy(recipe, parts, state, pairs), reused)
 
 
-def evaluated(recipe: Asking, parts: Parts, base: Answers, policy: Answers) -> Artifact:
-    """EVALUATION of the policy's test answers against the base's."""
-    sides = {"base": base.completions, "policy": policy.completions}
-    if isinstance(parts.teacher, Speaker) and recipe.evaluate.headline == TEACHER:
-        verdicts = verdicts_of(
-            parts.teacher,
-            prompts=parts.test,
-            left=policy.completions,
-            right=base.completions,
-            role="test",
-            measures=True,
-        )
-        return evaluate_by_verdicts.as_("", title="evaluate", measures=True)(
-            prompts=parts.test, verdicts=verdicts, **sides
-        )
-    return evaluate.as_("", measures=True)(
-        prompts=parts.test,
-        **sides,
-        base_rewards=base.rewards,
-        policy_rewards=policy.rewards,
-        judge=recipe.evaluate.headline,
-    )
-
-
 def judge(
     run: Run, recipe: AlignRecipe, parts: Parts, state: State, tuned: Tuned, number: int
 ) -> Judged:
@@ -223,7 +200,7 @@ def judge(
     student = tuned.student or state.student
     return Judged(
         gate=verdict,
-        evaluation=evaluated(recipe, parts, base, test),
+        evaluations=evaluations(recipe, parts, base, test, number),
         drift=drift.as_("", measures=True)(
             prompts=parts.test,
             completions=test.completions,
@@ -297,7 +274,7 @@ def align_round(
         judged=judge(run, recipe, parts, state, tuned, number) if evaluated else None,
         agreement=measured,
         precision=precision.as_("", measures=True)(preferences=labelled.preferences)
-        if recipe.evaluate.headline == "oracle"
+        if ORACLE in recipe.evaluate.judges
         else None,
     )
     return following(recipe, state, outcome), outcome

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from data.measures import Warned
+from data.recipes.judges import TEACHER
 from data.statistics import wilson
 from data.summary import Round
+from flows.judge_words import called
+from flows.judges_told import everyone
 from flows.loop.wording import TS_ALIGN, Words
 
 LONGER, SHORTER, LESS_VARIED = 1.25, 0.75, 2 / 3  # of the base policy's
@@ -178,19 +181,26 @@ def _teacher_exploited(seen: Seen) -> str:
     entry, before = seen.entry, seen.before
     if not (before and before.drift and entry.drift and entry.policy):
         return ""
-    judge, old, new = entry.policy.judge, before.drift, entry.drift
+    old, new = before.drift, entry.drift
     if old.teacher_reward is None or new.teacher_reward is None:  # it only compares
         return ""
-    if judge == "teacher" or new.teacher_reward <= old.teacher_reward:
+    if new.teacher_reward <= old.teacher_reward:
         return ""
-    gained = old.judge_score - seen.base.get("judge_score", old.judge_score)
-    if old.judge_score - new.judge_score > LOST_GAIN * max(0.0, gained):
-        return f"the teacher's reward rose while the {judge}'s score fell (over-optimisation)"
-    if before.policy and entry.policy.win_rate <= before.policy.win_rate:
-        return (
-            f"the teacher's reward rose ({old.teacher_reward:.2f} to {new.teacher_reward:.2f}), "
-            "but the policy wins no more often"
-        )
+    judge, scores = entry.policy.judge, (old.judge_score, new.judge_score)
+    if judge != TEACHER and scores[0] is not None and scores[1] is not None:
+        gained = scores[0] - seen.base.get("judge_score", scores[0])
+        if scores[0] - scores[1] > LOST_GAIN * max(0.0, gained):
+            return (
+                f"the teacher's reward rose while {called(judge)}'s score fell (over-optimisation)"
+            )
+    known = {one.judge: one.win_rate for one in everyone(before.policy)} if before.policy else {}
+    for one in everyone(entry.policy):
+        if one.judge != TEACHER and one.win_rate <= known.get(one.judge, 0.0):
+            by = "" if one.judge == judge else f"by {called(one.judge)} "
+            return (
+                f"the teacher's reward rose ({old.teacher_reward:.2f} to {new.teacher_reward:.2f}),"
+                f" but {by}the policy wins no more often"
+            )
     return ""
 
 

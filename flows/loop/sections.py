@@ -21,7 +21,7 @@ from data.sections import (
     Text,
 )
 from data.summary import AxisSummary, Final, Interval, Ledger, Round, StudentSummary, check_ledger
-from flows.loop.measures import DRIFT, evaluation, precision_interval, result_round
+from flows.loop.measures import DRIFT, evaluations, precision_interval, result_round
 from flows.loop.rules import LOW_PRECISION
 from flows.loop.wording import Words
 from reports.text import percent
@@ -89,52 +89,18 @@ def _agrees(student: StudentSummary) -> str:
     return f"{percent(student.agreement_before)} → {percent(student.agreement_after)}"
 
 
-def datasets(final: Final) -> Section:
-    """The result in every data set."""
-    columns = [
-        Column(title="data set"),
-        Column(title="base score", unit="score"),
-        Column(title="aligned score", unit="score"),
-        Column(title="win rate", unit="share", bar=True),
-        Column(title="n", unit="count"),
-    ]
-    rows = [
-        Row(
-            cells=[
-                name,
-                part.base_score,
-                part.policy_score,
-                Cell(value=part.win_rate, ci95=part.ci95),
-                part.n,
-            ]
-        )
-        for name, part in sorted(final.by_dataset.items())
-    ]
-    n = sum(part.n for part in final.by_dataset.values())
-    mean = Cell(value=final.win_rate, ci95=final.ci95)
-    rows.append(Row(cells=["mean over data sets", "", "", mean, n], total=True))
-    return Section(
-        name="datasets",
-        title="By data set",
-        hint="Base and aligned policy answer the same held-out prompts under the same decoding; "
-        f"the {final.judge} scores both. An interval that crosses 50\N{NARROW NO-BREAK SPACE}% "
-        "(dashed) shows no clear change in that data set.",
-        blocks=[Table(title="By data set", columns=columns, rows=rows)],
-    )
-
-
 def answers(rounds: Sequence[Round], final: Final | None) -> Section | None:
     """Base and aligned policy side by side; None where nothing was kept or judged."""
     entry = result_round(rounds, final)
-    judged = evaluation(entry) if entry else None
-    if judged is None:
+    judged = evaluations(entry) if entry else []
+    if not judged:
         return None
     return Section(
         name="answers",
         title="Answers side by side",
         hint="The best wins, the worst losses and some ties of the aligned policy in each data "
         "set, largest difference of the two scores first; both answers in full.",
-        blocks=[Answers(evaluation=judged, names=("base policy", "aligned policy"))],
+        blocks=[Answers(evaluation=judged[0], names=("base policy", "aligned policy"))],
     )
 
 

@@ -29,6 +29,7 @@ class Parts:
     policy: Model
     student: Model | None
     teacher: Judge
+    judges: tuple[Judge | None, ...]  # of the evaluation; None: the oracle
     pool: Artifact
     dev: Artifact
     test: Artifact
@@ -103,7 +104,7 @@ class Judged:
     """What is known of a round's policy after its evaluation."""
 
     gate: Artifact
-    evaluation: Artifact
+    evaluations: tuple[Artifact, ...]  # of the same answers, by each judge
     drift: Artifact
     base: Answers
     policy: Answers

@@ -7,11 +7,11 @@ from data.matrix import by_axis
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
-from flows.derived import policy_summary
 from flows.instructions_told import instruction_summary
 from flows.loop.recipe import AlignRecipe
 from flows.loop.reward_figures import function_rewards, labelled_meta
-from flows.loop.state import Judged, Labelled, Outcome, Stopped
+from flows.loop.state import Answers, Judged, Labelled, Outcome, Stopped
+from flows.win_rates import policy_summary
 from models.drift import distinct_2
 
 
@@ -47,17 +47,15 @@ def axis_summaries(preferences: Artifact, pairs: Artifact | None = None) -> dict
 
 def mean_reward(scores: Artifact | None) -> float | None:
     """Of the completions the model could read; None: it only compares, and scores none."""
-    return (
-        None
-        if scores is None
-        else float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
-    )
+    if scores is None:
+        return None
+    return float(scores.meta["total_reward"] / max(1, scores.meta["scored"]))
 
 
-def mean_score(evaluation: Artifact, side: str) -> float:
-    """Of the "base" or "policy" answers the judge could read."""
+def mean_score(evaluation: Artifact, side: str) -> float | None:
+    """Of the "base" or "policy" answers the judge could read; None: it only compares, or none."""
     total, judged = (evaluation.meta[f"{side}_{name}"] for name in ("total_score", "judged"))
-    return float(total / max(1, judged))
+    return float(total / judged) if judged else None
 
 
 def student_summary(outcome: Outcome) -> StudentSummary:
@@ -85,7 +83,7 @@ def drift_summary(judged: Judged) -> Drift:
         distinct_2=drift["distinct_2"],
         student_reward=mean_reward(student) if student else None,
         teacher_reward=mean_reward(judged.policy.rewards),
-        judge_score=mean_score(judged.evaluation, "policy"),
+        judge_score=mean_score(judged.evaluations[0], "policy"),
     )
 
 
@@ -111,10 +109,10 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
         student=student_summary(outcome),
         policy=policy_summary(
             store,
-            judged.evaluation,
+            judged.evaluations,
             samples=recipe.evaluate.bootstrap_samples,
             seed=recipe.seed,
-            judge=recipe.evaluate.headline,
+            judges=recipe.evaluate.judges,
         )
         if judged
         else None,
@@ -162,14 +160,19 @@ def labelled_ledger(labelled: Labelled) -> Ledger:
     )
 
 
-def base_summary(store: Store, judged: Judged) -> dict[str, float]:
-    """Fields of `Drift` for the base policy, as far as they are measured."""
-    base = judged.base.completions
-    answers = store.table(judged.evaluation)["base_completion"].to_pylist()
-    reward = mean_reward(judged.base.rewards)
+def base_summary(store: Store, base: Answers, evaluation: Artifact) -> dict[str, float]:
+    """Fields of `Drift` for the base policy, as far as they are measured.
+
+    Args:
+        base: To the test prompts.
+        evaluation: EVALUATION of these by the first judge.
+    """
+    answers = store.table(evaluation)["base_completion"].to_pylist()
+    counts, score = base.completions.meta, mean_score(evaluation, "base")
+    reward = mean_reward(base.rewards)
     return {
-        "judge_score": mean_score(judged.evaluation, "base"),
+        **({} if score is None else {"judge_score": score}),
         **({} if reward is None else {"teacher_reward": reward}),
-        "mean_tokens": base.meta["tokens"] / base.meta["generated"],
+        "mean_tokens": counts["tokens"] / counts["generated"],
         "distinct_2": distinct_2(answers),
     }

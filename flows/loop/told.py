@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.measures import Fact, Measure, Verdict, Warned
+from data.recipes.judges import TEACHER
 from data.sections import Column, Row, Section, Table, Text
 from data.summary import Final, Round, StudentSummary
-from flows import instructions_told
+from flows import instructions_told, judges_told
+from flows.judge_words import listed
+from flows.judges_told import win_rates
 from flows.loop import reward_figures, sections
-from flows.loop.measures import of_rounds, result, result_round, win_rate
+from flows.loop.measures import judgements, of_rounds, result, result_round
 from flows.loop.rules import warnings
 from flows.loop.wording import Words, words
 from flows.result import Result
@@ -22,15 +25,6 @@ LOOKED_AT = (
     "The rules look at lost answers and pairs, the quality of the labels, length, variety and "
     "drift; they cannot say whether an answer is right."
 )
-JUDGES = {
-    "teacher": "the model that the policy was trained to please",
-    "oracle": "an exact program that the loop never sees",
-}
-MEANING = {  # of a judge, for the terminal
-    "teacher": "The teacher is both label and judge: this says how well the policy pleases the "
-    "teacher; ask an independent judge too.",
-    "oracle": "The judge is the world's exact oracle, which the training never saw.",
-}
 
 
 def told(
@@ -50,8 +44,9 @@ def told(
     """
     method = words(dict(config))
     known = {"kl_to_base": 0.0} | dict(base)
-    rate = win_rate(rounds, final)
-    measures = ({"win_rate": rate} if rate else {}) | of_rounds(rounds, known, method)
+    rates = win_rates(judgements(rounds), result(rounds, final))
+    rate = rates.get("win_rate")
+    measures = rates | of_rounds(rounds, known, method)
     measures |= instructions_told.measures(_instructions(rounds))
     if rounds:
         measures["teacher_calls"].about += " Scoring dev and test prompts comes on top."
@@ -61,9 +56,9 @@ def told(
     return Result(
         headline="win_rate",
         measures=measures,
-        sections=[*_box(method, rate), *shown],
+        sections=[*_box(config, method, rounds, final), *shown],
         method=recipe,
-        verdict=verdict(config, rounds, final, rate),
+        verdict=verdict(config, method, rounds, final, rate),
         facts=facts(config, method, rounds, rate) if rounds else [],
         warnings=[*(_placed(one, shown) for one in warned), *few_prompts(rate)],
         checked=f"No rule found anything{unless}. {LOOKED_AT}" if rounds else "",
@@ -86,9 +81,11 @@ def _sections(
     if not rounds:
         return []
     found, labels = result(rounds, final), method.student or "label_precision" in measures
+    entry = result_round(rounds, final)
     made = [
         sections.rounds_table(method, rounds),
-        sections.datasets(found) if found else None,
+        judges_told.datasets(found) if found else None,
+        *(judges_told.section(entry.policy) if entry and entry.policy else []),
         *instructions_told.section(_instructions(rounds)),
         sections.answers(rounds, final),
         sections.matrix(rounds) if any(entry.matrix for entry in rounds) else None,
@@ -128,9 +125,12 @@ def few_prompts(rate: Measure | None) -> list[Warned]:
     return [Warned(section="datasets", rule="few_prompts", found=found, reason=why)]
 
 
-def _box(method: Words, rate: Measure | None) -> list[Section]:
+def _box(
+    config: Mapping[str, Any], method: Words, rounds: Sequence[Round], final: Final | None
+) -> list[Section]:
     """What it means that the teacher alone has judged; nothing where another judge has."""
-    if rate is None or not rate.kept or rate.judge != "teacher":
+    found = result(rounds, final)
+    if found is None or not judges_told.only_teacher(found, config):
         return []
     took_part = (
         "The teacher that labelled the training pairs has also judged the result."
@@ -138,27 +138,34 @@ def _box(method: Words, rate: Measure | None) -> list[Section]:
         else "The teacher has decided which policies were kept and has also judged the result."
     )
     said = (
-        f"{took_part} So {percent(rate.value)} says how often the teacher, not a person, "
+        f"{took_part} So {percent(found.win_rate)} says how often the teacher, not a person, "
         "prefers the new answers. A policy can please its teacher with length, phrases or mistakes "
         "that the teacher does not see, and no number on this page tells that from better answers. "
         "Before you rely on it, read answers, and let people or a model that took no part compare "
-        "them."
+        "them (evaluate.judge)."
     )
     title = "The only judge is the teacher"
     return [Section(name="judge", title=title, blocks=[Text(paragraphs=[said])], box=True)]
 
 
 def verdict(
-    config: Mapping[str, Any], rounds: Sequence[Round], final: Final | None, rate: Measure | None
+    config: Mapping[str, Any],
+    method: Words,
+    rounds: Sequence[Round],
+    final: Final | None,
+    rate: Measure | None,
 ) -> Verdict:
     entry = result_round(rounds, final)
     if rate is None:
         return Verdict(title="No result yet", label="no result", text=_nothing(config, rounds))
+    part = "trained" if method.who == "the teacher" else "chose"
+    by = judges_told.by_whom(rate.judge, config, part)
     line = (
-        f"Win rate over the base: {percent(rate.value)} ({interval(rate.ci95)}), judged by the "
-        f"{rate.judge}, round {rate.round}"
+        f"Win rate over the base: {percent(rate.value)} ({interval(rate.ci95)}), judged by "
+        f"{by}, round {rate.round}"
     )
-    meaning = _meaning(rate)
+    judged = result(rounds, final) or next(x.policy for x in reversed(rounds) if x.policy)
+    meaning = judges_told.meaning(rate, judged, config)
     if entry is None:
         return Verdict(
             title="No new policy was adopted",
@@ -176,8 +183,8 @@ def verdict(
     return Verdict(
         kind=rate.means,
         title=titles[rate.means],
-        label="win rate over the base policy, ties counting half",
-        text=_won(rate, entry),
+        label=f"win rate over the base policy, judged by {by}, ties counting half",
+        text=" ".join([_won(rate, entry, by), *judges_told.sentences(judged)]),
         line=line,
         meaning=meaning,
     )
@@ -192,7 +199,7 @@ def _nothing(config: Mapping[str, Any], rounds: Sequence[Round]) -> str:
     )
 
 
-def _won(rate: Measure, entry: Round) -> str:
+def _won(rate: Measure, entry: Round, by: str) -> str:
     x = entry.policy
     assert x is not None
     said = {
@@ -203,7 +210,7 @@ def _won(rate: Measure, entry: Round) -> str:
     text = (
         f"On {x.wins + x.ties + x.losses:,} held-out prompts the aligned policy (round "
         f"{rate.round}) gave the better answer {x.wins:,} times, an equally good one {x.ties:,} "
-        f"times and a worse one {x.losses:,} times, judged by the {rate.judge}. No change would be "
+        f"times and a worse one {x.losses:,} times, judged by {by}. No change would be "
         f"{percent(0.5)}. {said[rate.means]}."
     )
     if len(rate.parts) > 1:
@@ -211,26 +218,17 @@ def _won(rate: Measure, entry: Round) -> str:
     return text
 
 
-def _meaning(rate: Measure) -> list[str]:
-    said = {
-        "good": "The policy is better than the base: the whole interval lies above 50 %.",
-        "bad": "The policy is worse than the base: the whole interval lies below 50 %.",
-        "unclear": "No result: the interval includes 50 %, so the policies cannot be told apart.",
-    }
-    return [said[rate.means], *([MEANING[rate.judge]] if rate.judge in MEANING else [])]
-
-
 def facts(
     config: Mapping[str, Any], method: Words, rounds: Sequence[Round], rate: Measure | None
 ) -> list[Fact]:
     """By whose judgement, and the cost: teacher calls, tokens."""
-    judge = config.get("evaluate", {}).get("judge", "teacher")
-    judge = rate.judge if rate and rate.kept else judge
+    judges = listed(config.get("evaluate", {}).get("judge", TEACHER))
+    judge = rate.judge if rate and rate.kept else judges[0]
     ledgers = [entry.ledger for entry in rounds]
     trained, asked = sum(x.trained for x in ledgers), sum(x.asked for x in ledgers)
     tokens = sum(entry.tokens for entry in rounds)
     return [
-        Fact(title="Judged by", value=judge, text=JUDGES.get(judge, "")),
+        judges_told.fact(judge, judges[1:], config),
         _calls(method, rounds),
         Fact(
             title="Answer tokens",

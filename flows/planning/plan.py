@@ -48,6 +48,7 @@ class Step:
     sampled: int = 0  # completions
     tokens: int = 0  # sampled at most
     reads: int = 0  # texts read by a reward model or judge
+    calls: int = 0  # questions to a language model that judges, two for each pair
     reader: str = ""
     pairs: int = 0  # that a training goes through in each epoch
     answers: int = 0  # the same of a training on single answers
@@ -151,9 +152,11 @@ class _Walk:
         """What a step that is not found takes at most, by what it makes; `left` of it is to do."""
         if stage.kind in MODELS:
             return self._training(stage, inputs)
+        values = list(inputs.values())
+        if stage.kind == "verdicts":
+            return {"calls": 2 * left, "reader": self._whose(inputs["judge"])}
         if not stage.model:
             return {}
-        values = list(inputs.values())
         if stage.kind == "completions":
             longest = [one.max_tokens for one in values if isinstance(one, DecodingConfig)]
             return {"sampled": left, "tokens": left * max(longest, default=0)}

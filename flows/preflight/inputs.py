@@ -13,8 +13,9 @@ from data.readers.seen import Prompts
 from data.recipes.recipe import RunRecipe, RuntimeConfig
 from flows.preflight.findings import Findings
 from flows.preflight.functions import check_reward_functions
+from flows.preflight.judges import check_judges
 from flows.preflight.labels import check_own_code
-from flows.preflight.models import check_loading, check_models, check_rendering
+from flows.preflight.models import brought, check_loading, check_models, check_rendering
 from models.training.trackers import MODULES
 from tasks.running import machine
 
@@ -67,6 +68,7 @@ def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Pr
     found.attempt(check_machine, recipe)
     found.attempt(check_own_code, recipe)
     models = check_models(recipe, found)
+    check_judges(recipe, brought(recipe), found)
     prompts = found.attempt(recipe.check_prompts)
     found.attempt(check_reward_functions, recipe)
     return models, prompts or [], found.attempt(recipe.earlier_prompts) or []

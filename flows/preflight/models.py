@@ -24,6 +24,7 @@ from data.recipes.recipe import RunRecipe, TrainConfig
 from flows.preflight.findings import Findings
 from flows.preflight.gguf import imported
 from flows.preflight.heads import check_student, head_note
+from flows.preflight.judges import room_notes
 from flows.preflight.notes import answer_notes, special_notes
 from flows.preflight.templates import (
     check_template,
@@ -211,6 +212,7 @@ def check_rendering(
         policies = [f for f in trained if named[f].kind == "policy"]
         for field in policies:
             found.notes += answer_notes(tokenizers.get(field))
+        room_notes(recipe, list(named.values()), models, tokenizers, found)
         found.notes += special_notes(tokenizers, chain(prompts, replay))
 
 

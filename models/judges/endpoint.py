@@ -166,7 +166,7 @@ class ChatEndpoint:
         if self._temperature is not None:
             body["temperature"] = self._temperature
         if self._temperature:
-            body["seed"] = int(self._name(question)[:7], 16)
+            body["seed"] = seed_of(question)
         whole: Retrying = Retrying(
             retry=retry_if_result(lambda a: a.is_success and _completion(a) is None),
             wait=wait_random_exponential(max=patient.LONGEST_PAUSE),
@@ -202,6 +202,11 @@ class ChatEndpoint:
     def _name(self, question: list[dict[str, str]]) -> str:
         asked = [self._model, self._url, question, self._max_tokens, self._temperature]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def seed_of(question: list[dict[str, str]]) -> int:
+    """The seed of a verdict that is drawn: the same for the same question, wherever it stands."""
+    return int(hashlib.sha256(json.dumps(question).encode()).hexdigest()[:7], 16)
 
 
 def model_of(name: str, field: str) -> str:

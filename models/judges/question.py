@@ -97,17 +97,17 @@ class Question:
                 )
         except InputError as error:
             raise InputError(f"{field}: {error}") from error
-        lacking = [
-            name
-            for name, text in zip(("messages", "first", "second"), _PROBE, strict=True)
-            if text not in one or text not in other
-        ]
-        if lacking:
+        shown = {
+            "messages": asked in one and asked in other,
+            "first": first in one and second in other,
+            "second": second in one and first in other,
+        }
+        if lacking := [name for name, there in shown.items() if not there]:
             raise InputError(
                 f"{field}: the template does not write {' and '.join(lacking)} as given; "
                 "write {{ first }} and {{ second }}, and the content of all messages"
             )
-        if (one.index(first) < one.index(second)) == (other.index(first) < other.index(second)):
+        if one.index(first) > one.index(second) or other.index(second) > other.index(first):
             raise InputError(
                 f"{field}: the template does not show the answers in the order it is given; write "
                 "{{ first }} before {{ second }}"

@@ -3,17 +3,15 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, render_prompt
 from models.checkpoints import context_length
 from models.engines import open_engine
 from models.engines.base import Sampling
-from models.judges.endpoint import LONGER, Reply
+from models.judges.endpoint import LONGER, Reply, seed_of
 
 OnProgress = Callable[[int, int], None]
 _UNLIMITED = 2**15  # tokens, of a model whose files set no limit
-_SEED = 0
 
 
 def write(
@@ -33,11 +31,6 @@ def write(
     Raises:
         InputError: the engine is not installed, or the model cannot write.
     """
-    if engine == "openai":
-        raise InputError(
-            "asking.verdict: the engine openai serves the policy and no judge beside it; leave "
-            "asking.verdict out, or name the judge openai:MODEL"
-        )
     tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
     limit = context_length(model_dir, "judge") or _UNLIMITED
     prompts = [render_prompt(tokenizer, question) for question in questions]
@@ -46,13 +39,13 @@ def write(
     if not waiting:
         return [Reply("", "too_long", 0, 0, 0) for _ in prompts]
     longest = max(len(prompts[n]) for n in waiting) + LONGER * max_tokens
-    served = open_engine(engine, model_dir, runtime, min(limit, longest), _SEED)
+    served = open_engine(engine, model_dir, runtime, min(limit, longest), 0)
     try:
         for tokens in (max_tokens, LONGER * max_tokens):
             waiting = [n for n in waiting if len(prompts[n]) + tokens <= limit]
             outputs = served.generate(
                 [prompts[n] for n in waiting],
-                [_SEED] * len(waiting),
+                [seed_of(questions[n]) for n in waiting],
                 Sampling(1, temperature, 1.0, tokens),
                 on_progress,
             )

@@ -91,7 +91,10 @@ def aligned():
 
 
 def test_the_headline_says_what_was_reached_and_how_sure_it_is(aligned):
-    assert "71.2 % win rate over the base policy, ties counting half" in aligned.text
+    assert (
+        "71.2 % win rate over the base policy, judged by the oracle, ties counting half"
+        in aligned.text
+    )
     assert "(95 % interval 68.8 to 73.5 %)" in aligned.text
     assert "On 700 held-out prompts the aligned policy (round 3) gave the better" in aligned.text
     assert "No change would be 50.0 %. It is better than the base" in aligned.text

@@ -2,8 +2,12 @@
 
 import json
 import math
+import re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -245,3 +249,100 @@ def test_the_recorded_judges_of_pandalm_have_the_figures_that_are_known():
         assert round(readings["as_written"]["share"], 3) == rounded[judge]
         assert round(summary["among_annotators"]["share"], 3) == 0.920
         assert summary["rows"]["pairs"] == 999
+
+
+MINE = """
+def shorter(prompts, completions, wanted=None, **columns):
+    texts = [completion[0]["content"] for completion in completions]
+    return [None if "fig" in text else -float(len(text)) for text in texts]
+
+
+def needs(prompts, completions, answer):
+    return [float(a in c[0]["content"]) for a, c in zip(answer, completions)]
+"""
+
+
+def test_a_reward_function_is_measured_as_a_reward_model_is(pairs, tmp_path, refuse, capsys):
+    (tmp_path / "mine.py").write_text(MINE)
+    name = f"{tmp_path}/mine.py:shorter"
+    assert "--trust-remote-code" in refuse("score-model", name, str(pairs))
+    found = score_model(name, [pairs], trust_remote_code=True)
+    assert found.summary["judge"] == "reward function"
+    for row in found.table.to_pylist():
+        sides = row["chosen"], row["rejected"]
+        if any("fig" in side for side in sides):
+            assert row["margin"] is None
+        else:
+            assert row["margin"] == len(sides[1]) - len(sides[0])
+    unread = sum(margin is None for margin in found.table["margin"].to_pylist())
+    assert found.summary["unread"] == unread > 0
+    assert found.summary["counts"]["without:shorter"] > 0
+    assert found.summary["quantiles"] == [], "its rewards are no log-odds"
+    assert main(["score-model", name, str(pairs), "--trust-remote-code"]) == 0
+    assert "without a reward" in capsys.readouterr().out
+
+
+def test_a_function_reads_the_columns_of_the_pairs(tmp_path, refuse):
+    (tmp_path / "mine.py").write_text(MINE)
+    name, path = f"{tmp_path}/mine.py:needs", tmp_path / "p.parquet"
+    rows = [{"prompt": "2+2?", "chosen": "It is 4.", "rejected": "It is 5.", "answer": "4"}]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    summary = score_model(name, [path], trust_remote_code=True).summary
+    assert summary["accuracy"]["share"] == 1
+    shipped = [{"prompt": "2+2?", "chosen": "#### 4", "rejected": "#### 5", "answer": "#### 4"}]
+    pq.write_table(pa.Table.from_pylist(shipped), path)
+    assert score_model("exact-answer", [path]).summary["accuracy"]["share"] == 1
+    pq.write_table(pa.Table.from_pylist(shipped).drop(["answer"]), path)
+    line = refuse("score-model", name, str(path), "--trust-remote-code")
+    assert "reads the column 'answer', which no pair has" in line
+
+
+class Longer(BaseHTTPRequestHandler):
+    """A judge that calls the longer answer the better one; where one says fig it rambles."""
+
+    def do_POST(self):
+        content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = content["messages"][0]["content"]
+        first, second = re.findall(r"answer [AB] begins\]\n(.*)\n", asked)
+        sides = {"A": len(first), "B": len(second), "tie": max(len(first), len(second))}
+        better = "tie" if len(first) == len(second) else max(sides, key=sides.get)
+        said = "Hm." if "fig" in first + second else f"Well.\nVerdict: {better}"
+        choice = {"message": {"content": said}, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 10, "completion_tokens": 3}
+        body = json.dumps({"choices": [choice], "usage": usage}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def longer_judge(monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Longer)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.usefixtures("longer_judge")
+def test_a_language_model_behind_an_endpoint_writes_its_verdicts(pairs, capsys):
+    found = score_model("openai:longer", [pairs])
+    table = found.table.to_pylist()
+    for row in table:
+        sides = [len(row["chosen"]), len(row["rejected"])]
+        if "fig" in row["chosen"] + row["rejected"]:
+            assert row["margin"] is None
+        else:
+            assert row["margin"] == np.sign(sides[0] - sides[1])
+    unread = sum(row["margin"] is None for row in table)
+    assert found.summary["judge"] == "language model" and found.summary["unread"] == unread > 0
+    counts = found.summary["counts"]
+    assert (counts["unparsable"], counts["judge_calls"]) == (unread, 24)
+    assert counts["judge_prompt_tokens"] == 240 and found.summary["turned_with_order"] == 0
+    assert main(["score-model", "openai:longer", str(pairs)]) == 0
+    assert "Asked 24 times: 240 tokens" in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,98 @@
+"""Every judge of an evaluation compares the same answers of base and policy."""
+
+from collections.abc import Mapping
+
+from data.recipes.judges import ORACLE, TEACHER
+from data.store.artifacts import Artifact
+from flows.judge_words import called, suffixes
+from flows.judging import Judge, Speaker, judge_of, rewards_of, verdicts_of
+from flows.loop.state import Answers, Parts
+from flows.policy_recipe import PolicyRecipe
+from tasks.evaluate import evaluate, evaluate_by_verdicts
+from tasks.stage import Model, Run
+
+
+def judges_of(
+    run: Run, recipe: PolicyRecipe, teacher: Judge, found: Mapping[str, Model]
+) -> tuple[Judge | None, ...]:
+    """The judges of the evaluation, in the recipe's order; None for the oracle.
+
+    Args:
+        found: The recipe's models by field; see `flows.loop.inputs.models_of`.
+    """
+    config = recipe.evaluate
+    several = len(config.judges) > 1
+    judges: list[Judge | None] = []
+    for number, name in enumerate(config.judges):
+        field = f"evaluate.judge.{number}" if several else "evaluate.judge"
+        if name in (ORACLE, TEACHER):
+            judges.append(teacher if name == TEACHER else None)
+        else:
+            judges.append(judge_of(run, recipe, field, name, config.asking, found))
+    return tuple(judges)
+
+
+def evaluations(
+    recipe: PolicyRecipe, parts: Parts, base: Answers, policy: Answers, number: int
+) -> tuple[Artifact, ...]:
+    """EVALUATION of the test answers by each judge, the first one's first.
+
+    Args:
+        number: Of the round that has left the policy.
+    """
+    names = recipe.evaluate.judges
+    roles = [suffix.strip("_").replace("_", " ") for suffix in suffixes(names)]
+    return tuple(
+        _evaluated(recipe, parts, (name, judge, role), base, policy, number)
+        for name, judge, role in zip(names, parts.judges, roles, strict=True)
+    )
+
+
+def _evaluated(
+    recipe: PolicyRecipe,
+    parts: Parts,
+    by: tuple[str, Judge | None, str],
+    base: Answers,
+    policy: Answers,
+    number: int,
+) -> Artifact:
+    name, judge, role = by
+    who, title = called(name), f"evaluate {role}".strip()
+    rewards = base.rewards, policy.rewards
+    if isinstance(judge, Speaker):
+        verdicts = verdicts_of(
+            judge,
+            prompts=parts.test,
+            left=policy.completions,
+            right=base.completions,
+            role=f"test {role}".strip(),
+            measures=True,
+        )
+        return evaluate_by_verdicts.as_(role, title=title, measures=True)(
+            prompts=parts.test,
+            base=base.completions,
+            policy=policy.completions,
+            verdicts=verdicts,
+        )
+    if judge is not None and name != TEACHER:
+        sides = (("base", base), (f"round {number}", policy))
+        rewards = tuple(  # type: ignore[assignment]
+            rewards_of(
+                judge,
+                prompts=parts.test,
+                completions=answers.completions,
+                max_length=recipe.max_length,
+                role=f"test {role or 'by the judge'}",
+                title=f"{who} scores {whose}'s test answers",
+                measures=True,
+            )
+            for whose, answers in sides
+        )
+    return evaluate.as_(role, title=title, measures=True)(
+        prompts=parts.test,
+        base=base.completions,
+        policy=policy.completions,
+        base_rewards=rewards[0],
+        policy_rewards=rewards[1],
+        judge=name if judge is None else TEACHER,
+    )
