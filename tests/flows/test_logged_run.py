@@ -111,8 +111,8 @@ def test_all_judgments_may_make_the_pairs(of_the_judge):
     entry = of_the_judge["rounds"][0]
     assert entry["ledger"]["mined"] == PROMPTS // 2 * (SAMPLES // 2)
     assert entry["swap_rate"] == 0
-    titles = [stage["title"] for stage in entry["stages"]]
-    assert "warm up the student" in titles and "student scores logged (before)" not in titles
+    calls = [(stage["name"], stage["role"]) for stage in entry["stages"]]
+    assert ("distill", "warm-up") in calls and ("score", "logged before") not in calls
     student = entry["student"]
     assert student["agreement_after"] > student["agreement_before"] + 0.03
 
