@@ -178,6 +178,15 @@ JUDGMENTS = pa.schema(
     ]
 )
 
+# The completion of a prompt that a scorer held for the best, as its owner recorded it.
+PICKS = pa.schema(
+    [
+        ("picker", pa.string()),
+        ("prompt_id", pa.string()),
+        ("completion_id", pa.string()),
+    ]
+)
+
 # Two completions of a prompt that a recorded judge tells apart.
 JUDGED_PAIRS = pa.schema(
     [
@@ -227,6 +236,7 @@ TABLES = {
     "evaluation": EVALUATION,
     "followed": FOLLOWED,
     "judgments": JUDGMENTS,
+    "picks": PICKS,
     "judged_pairs": JUDGED_PAIRS,
     "matrix_pairs": MATRIX_PAIRS,
 }

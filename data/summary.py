@@ -144,6 +144,20 @@ class AxisSummary(Entry):
     length_ratio: float | None = None  # median, characters of chosen over rejected
 
 
+class PickSummary(Entry):
+    """How often the judge prefers a scorer's best answer to the prompt's others, 0 to 1."""
+
+    picker: str
+    agreement: float | None = None
+    ci95: Interval | None = None
+    pairs: int = 0
+    prompts: int = 0
+    equal_length: float | None = None  # of pairs that differ by no more than a tenth in length
+    ci95_equal_length: Interval | None = None
+    equal_length_pairs: int = 0
+    beside: list["PickSummary"] = []  # other scorers on the same prompts
+
+
 class StudentSummary(Entry):
     agreement_before: float | None = None
     agreement_after: float | None = None  # of the student the round ends with
@@ -162,6 +176,7 @@ class StudentSummary(Entry):
     ci95_equal_length_before: Interval | None = None
     ci95_equal_length_after: Interval | None = None
     equal_length_pairs: int | None = None
+    picks: list[PickSummary] = []
 
 
 class DatasetResult(Entry):

@@ -59,11 +59,17 @@ def top2_bottom2(ranked: list[Row], rng: random.Random) -> list[tuple[Row, Row]]
     return pairs + [(ranked[1], ranked[-2])] if len(ranked) > 3 else pairs
 
 
+def outside_in(ranked: list[Row], rng: random.Random) -> list[tuple[Row, Row]]:
+    """Best and worst, second best and second worst, and so on: no completion is in two pairs."""
+    return list(zip(ranked[: len(ranked) // 2], ranked[::-1], strict=False))
+
+
 # Pairs of two or more candidates, best first, by the names of `mine.pairs`.
 RULES: dict[str, Callable[[list[Row], random.Random], list[tuple[Row, Row]]]] = {
     "best_worst": best_worst,
     "best_random": best_random,
     "top2_bottom2": top2_bottom2,
+    "outside_in": outside_in,
 }
 
 
@@ -139,8 +145,10 @@ def mine_pairs(
 
 
 def _most_pairs(inputs: Mapping[str, Any]) -> int:
-    """Two of a prompt with the rule that says so."""
+    """One of a prompt, or as many as the rule says."""
     completions = inputs["completions"]
+    if inputs["config"].pairs == "outside_in":
+        return int(completions.rows or 0) // 2
     each = 2 if inputs["config"].pairs == "top2_bottom2" else 1
     return each * int(completions.meta.get("prompts", 0))
 

@@ -29,7 +29,7 @@ from data.readers.logged_formats import (
 from data.readers.prompts import content_of, prompt_id
 from data.readers.rows import SUFFIXES, format_of
 from data.recipes.logged import LoggedConfig
-from data.schemas import COMPLETIONS, JUDGMENTS, PROMPTS, SCORES
+from data.schemas import COMPLETIONS, JUDGMENTS, PICKS, PROMPTS, SCORES
 from data.store.digests import digest_of, file_digest
 from data.tables import completion_id, mapping
 
@@ -81,6 +81,8 @@ def read_logged(config: LoggedConfig) -> Logged:
 def logged_digest(config: LoggedConfig) -> str:
     """Digest of every recorded file's name and bytes, for cache keys."""
     parts = {"completions": config.completions, "judgments": config.judgments or []}
+    if config.picks:
+        parts["picks"] = config.picks
     files = {name: _files(value, f"logged.{name}") for name, value in parts.items()}
     return digest_of(
         {name: [[path.name, file_digest(path)] for path in paths] for name, paths in files.items()}
@@ -134,6 +136,30 @@ def recorded_rewards(judgments: pa.Table, completion_ids: Iterable[str]) -> dict
     if lost:
         raise CardinalityError(f"completion_id {lost[0]!r}: has no recorded judgment")
     return {value: rewards[value] for value in wanted}
+
+
+def read_picks(config: LoggedConfig, completions: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+    """PICKS: which completion each scorer picked; its name is its file's, without the endings.
+
+    Of completions with the same text the lowest id. Counts: picks = rows + unmatched.
+
+    Raises:
+        InputError: with file and line for what cannot be read; no pick is a completion.
+    """
+    by_text: dict[tuple[str, str], str] = {}
+    for row in completions.sort_by("completion_id").to_pylist():
+        by_text.setdefault((row["prompt_id"], row["completion"]), row["completion_id"])
+    rows, picks = [], 0
+    for path in _files(config.picks or [], "logged.picks"):
+        name = path.name.removesuffix(".gz").rpartition(".")[0]
+        for picked in read_completions(config, [path]):
+            key, picks = prompt_id(picked.messages), picks + 1
+            if found := by_text.get((key, picked.text)):
+                rows.append({"picker": name, "prompt_id": key, "completion_id": found})
+    if not rows:
+        raise InputError("logged.picks: none is the text of a completion; check both paths")
+    table = pa.Table.from_pylist(rows, schema=PICKS)
+    return table, {"picks": picks, "unmatched": picks - len(rows)}
 
 
 def longer_answer_scores(completions: pa.Table) -> pa.Table:

@@ -57,6 +57,34 @@ def of_equal_length(pairs: pa.Table, tolerance: float = EQUAL_LENGTH) -> pa.Tabl
     return pairs.filter(pa.array(log_ratio <= math.log1p(tolerance) + 1e-12))
 
 
+def pairs_with(pairs: pa.Table, picks: Mapping[str, str]) -> pa.Table:
+    """The pairs of which one answer is the pick of its prompt; `picks` is by prompt id."""
+    rows = pairs.select(["prompt_id", "better_id", "worse_id"]).to_pylist()
+    mask = [picks.get(row["prompt_id"]) in (row["better_id"], row["worse_id"]) for row in rows]
+    return pairs.filter(pa.array(mask, pa.bool_()))
+
+
+def preferred(pairs: pa.Table, picks: Mapping[str, str]) -> dict[str, Any]:
+    """How often the judge prefers a prompt's pick to its other answers, as `agreement` counts.
+
+    A pick at random is preferred in half of them, by symmetry.
+    """
+    ids = {*pairs["better_id"].to_pylist(), *pairs["worse_id"].to_pylist()}
+    picked = set(picks.values())
+    return agreement(pairs_with(pairs, picks), {key: float(key in picked) for key in ids})
+
+
+def best_of(completions: pa.Table, rewards: Mapping[str, float]) -> dict[str, str]:
+    """By prompt id, the completion of the highest reward; of equal ones the lowest sample."""
+    rows = completions.sort_by([("sample", "descending")]).to_pylist()
+    best: dict[str, str] = {}
+    for row in rows:
+        mine, old = row["completion_id"], best.get(row["prompt_id"])
+        if old is None or rewards[mine] >= rewards[old]:
+            best[row["prompt_id"]] = mine
+    return best
+
+
 def agreement(
     pairs: pa.Table, rewards: Mapping[str, float], samples: int = 2_000, seed: int = 0
 ) -> dict[str, Any]:

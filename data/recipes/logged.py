@@ -22,11 +22,16 @@ class LoggedConfig(Config):
     """Completions and a judge's rewards recorded earlier, in place of generation and teacher."""
 
     # The files enter a key by data.readers.logged.logged_digest.
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"completions", "judgments"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"completions", "judgments", "picks"})
 
     completions: str | list[str] = Field(description="Files, globs or folders")
     judgments: str | list[str] | None = Field(
         None, description="Files, globs or folders; without it, rewards in the completion files"
+    )
+    picks: str | list[str] | None = Field(
+        None,
+        description="Files, globs or folders of the answers that other scorers picked as best, one "
+        "file each: the report sets them beside the student",
     )
     format: Literal["rows", "alpaca_eval"] = Field(
         "rows", description="One row per completion, or AlpacaEval outputs and annotations"

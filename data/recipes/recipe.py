@@ -107,8 +107,10 @@ class TeacherConfig(RelabelConfig, JudgingSection):
 
 
 class MineConfig(Config):
-    pairs: Literal["best_worst", "best_random", "top2_bottom2"] = Field(
-        "best_worst", description="Which completions of a prompt make its pair or pairs"
+    pairs: Literal["best_worst", "best_random", "top2_bottom2", "outside_in"] = Field(
+        "best_worst",
+        description="Which completions of a prompt make its pair or pairs; outside_in: best and "
+        "worst, second best and second worst, and so on, each in one pair",
     )
     length_penalty: float = Field(
         0.0,

@@ -4,7 +4,7 @@ What a recipe leaves out of them and depends on the models is filled in by
 `flows.preflight.fitting`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -59,9 +59,33 @@ class TrainConfig(Config):
         return True
 
 
-class StudentTraining(TrainConfig):
+class AdaptedTraining(TrainConfig):
+    """A training of all weights, or of an adapter."""
+
+    part: ClassVar[str]  # the section's name in a recipe, for messages
+
+    method: Literal["full", "lora"] = Field(
+        "lora", description="Train all weights, or an adapter that is merged afterwards"
+    )
+    adapter: AdapterConfig | None = Field(
+        default_factory=lambda given: AdapterConfig() if given.get("method") == "lora" else None,
+        description="Only used by the method lora",
+    )
+
+    @model_validator(mode="after")
+    def _an_adapter_for_lora(self) -> Self:
+        field = f"{self.part}.adapter"
+        if self.method == "full" and self.adapter is not None:
+            raise ValueError(f"{field}: the method full has none; leave it out")
+        if self.method == "lora" and self.adapter is None:
+            raise ValueError(f"{field}: the method lora needs one; leave it out for defaults")
+        return self
+
+
+class StudentTraining(AdaptedTraining):
     """How a student reward model is distilled from labels."""
 
+    part = "student"
     not_in_key = frozenset({"model"})
 
     loss: RewardLoss = Field(
@@ -70,11 +94,10 @@ class StudentTraining(TrainConfig):
     )
     learning_rate: float = Field(1e-3, gt=0, json_schema_extra=BY_MODELS)
     epochs: Times = Field(2, ge=1)
-    adapter: AdapterConfig = AdapterConfig()
 
     @property
     def trained_as(self) -> Trained:
-        return "student"
+        return "full" if self.method == "full" else "student"
 
 
 class StudentConfig(StudentTraining):
@@ -105,9 +128,10 @@ class StudentConfig(StudentTraining):
         return self.update or self.replay_path is not None
 
 
-class TunedPolicy(TrainConfig):
+class TunedPolicy(AdaptedTraining):
     """A policy that a run trains, by whatever loss."""
 
+    part = "policy"
     not_in_key = frozenset({"model", "template"})
 
     model: Annotated[str, Names("policy", (WORLD, SMALL))] = Field(
@@ -118,26 +142,11 @@ class TunedPolicy(TrainConfig):
         description="Chat template for a base policy that has none: 'plain', 'chatml' or a Jinja "
         "file, which also takes the place of one that is there",
     )
-    method: Literal["full", "lora"] = Field(
-        "lora", description="Train all weights, or an adapter that is merged afterwards"
-    )
-    adapter: AdapterConfig | None = Field(
-        default_factory=lambda given: AdapterConfig() if given.get("method") == "lora" else None,
-        description="Only used by the method lora",
-    )
     learning_rate: float = Field(1e-4, gt=0, json_schema_extra=BY_MODELS)
 
     @property
     def trained_as(self) -> Trained:
         return self.method
-
-    @model_validator(mode="after")
-    def _an_adapter_for_lora(self) -> "TunedPolicy":
-        if self.method == "full" and self.adapter is not None:
-            raise ValueError("policy.adapter: the method full has none; leave it out")
-        if self.method == "lora" and self.adapter is None:
-            raise ValueError("policy.adapter: the method lora needs one; leave it out for defaults")
-        return self
 
 
 class PolicyConfig(TunedPolicy):

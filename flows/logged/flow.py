@@ -1,7 +1,8 @@
 """The loop over logged completions: mine, relabel with the recorded judge, distill the student.
 
 Nothing is generated and no policy is trained. The result is how often the student orders pairs of
-answers to held-out prompts as the judge does, before and after, beside the rule "longer is better".
+answers to held-out prompts as the judge does, before and after, beside the rule "longer is better",
+and how often the judge prefers the student's best answer, beside the best of recorded scorers.
 """
 
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from dataclasses import dataclass
 from data.recipes.logged import LoggedConfig
 from data.recipes.recipe import FRESH
 from data.store.artifacts import Artifact
-from data.summary import Round, StudentSummary
+from data.summary import PickSummary, Round, StudentSummary
 from flows.logged.recipe import LoggedRecipe
-from flows.logged.told import told
+from flows.logged.told import AFTER, BEFORE, LONGER, told
 from flows.loop.inputs import ready
 from flows.loop.summary import ledger
 from flows.result import Made, Result
@@ -24,10 +25,14 @@ from tasks.logged import (
     import_judgments,
     import_logged_completions,
     import_logged_prompts,
+    import_picks,
+    picks_of,
+    recorded_scores,
     relabel_recorded,
     score_by_length,
 )
 from tasks.mine import mine
+from tasks.prompts import import_preferences
 from tasks.running.subflow import subflow
 from tasks.score import score
 from tasks.stage import Model, Run
@@ -59,6 +64,7 @@ class LoggedOutcome:
     before_equal: Artifact
     after_equal: Artifact
     longer_equal: Artifact
+    picks: Artifact
 
 
 def import_logs(run: Run, config: LoggedConfig) -> Logs:
@@ -89,12 +95,25 @@ def import_logs(run: Run, config: LoggedConfig) -> Logs:
 def first_student(run: Run, recipe: LoggedRecipe, logs: Logs) -> Model:
     """The student to distill: the recipe's, or one made from the texts to learn from."""
     if recipe.student.model != FRESH:
-        return ready(recipe.student, recipe.seed, run.outside["student.model"])
-    return fresh_student(
-        prompts=logs.train,
-        completions=logs.train_completions,
-        vocabulary=VOCABULARY,
-        max_length=recipe.student.max_length,
+        student = ready(recipe.student, recipe.seed, run.outside["student.model"])
+    else:
+        student = fresh_student(
+            prompts=logs.train,
+            completions=logs.train_completions,
+            vocabulary=VOCABULARY,
+            max_length=recipe.student.max_length,
+            seed=recipe.seed,
+        )
+    if recipe.student.warm_up is None:
+        return student
+    field = "student.warm_up"
+    earlier = import_preferences.as_(field, title=f"read {field}")(source=run.outside[field])
+    return distill.as_("warm-up", title="warm up the student")(
+        student=student,
+        preferences=earlier,
+        replay=[],
+        share=0.0,
+        config=recipe.student,
         seed=recipe.seed,
     )
 
@@ -126,7 +145,10 @@ def distill_from_logs(name: str, *, run: Run, recipe: LoggedRecipe, logs: Logs) 
         )
 
     old = first_student(run, recipe, logs)
-    scored = scores(old, "logged", "before")
+    if recipe.labels == "teacher":
+        scored = recorded_scores(completions=logs.train_completions, judgments=logs.judgments)
+    else:
+        scored = scores(old, "logged", "before")
     mined = mine(
         completions=logs.train_completions,
         scores=scored,
@@ -162,6 +184,28 @@ def distill_from_logs(name: str, *, run: Run, recipe: LoggedRecipe, logs: Logs) 
         before_equal=held_out_agreement(recipe, logs, before, "student before", True),
         after_equal=held_out_agreement(recipe, logs, after, "student after", True),
         longer_equal=held_out_agreement(recipe, logs, longer, "longer answer", True),
+        picks=held_out_picks(run, recipe, logs, {BEFORE: before, AFTER: after, LONGER: longer}),
+    )
+
+
+def held_out_picks(
+    run: Run, recipe: LoggedRecipe, logs: Logs, scores: dict[str, Artifact]
+) -> Artifact:
+    """What the judge makes of the best answer of each scorer, and of the recorded ones' picks."""
+    recorded = None
+    if recipe.logged.picks is not None:
+        recorded = import_picks(
+            completions=logs.held_out_completions,
+            config=recipe.logged,
+            files=run.outside["logged"],
+        )
+    return picks_of.as_("", title="best answers of student, length and recorded scorers")(
+        completions=logs.held_out_completions,
+        scores=list(scores.values()),
+        names=list(scores),
+        judgments=logs.judgments,
+        picks=recorded,
+        min_margin=recipe.teacher.min_margin,
     )
 
 
@@ -221,5 +265,6 @@ def logged_summary(outcome: LoggedOutcome) -> Round:
             equal_length_after=outcome.after_equal.meta["agreement"],
             ci95_equal_length_after=outcome.after_equal.meta["ci95"],
             equal_length_pairs=outcome.after_equal.meta["pairs"],
+            picks=[PickSummary.model_validate(row) for row in outcome.picks.meta["pickers"]],
         ),
     )

@@ -14,9 +14,14 @@ from data.recipes.recipe import MineConfig, RelabelConfig, RunRecipe, StudentTra
 class LoggedStudent(StudentTraining):
     """The student reward model and how it is distilled from the recorded judge's labels."""
 
+    not_in_key = StudentTraining.not_in_key | {"warm_up"}
+
     model: Annotated[str, Names("student", (FRESH,))] = Field(
         description="Hugging Face directory or hub id of a model with one label, or 'fresh' for a "
         "small encoder made from the texts to learn from"
+    )
+    warm_up: Annotated[str | None, Names("preferences")] = Field(
+        None, description="Preferences it learns from first, with the same settings"
     )
 
 
@@ -26,6 +31,11 @@ class LoggedRecipe(RunRecipe):
     recipe: Literal["logged"]
     logged: Annotated[LoggedConfig, Names("logs")]
     student: LoggedStudent
+    labels: Literal["student+teacher", "teacher"] = Field(
+        "student+teacher",
+        description="Who picks the pairs that the recorded judge orders: the student, as if each "
+        "judgment had its price, or the judge itself, of all that is recorded",
+    )
     mine: MineConfig = MineConfig()
     teacher: RelabelConfig = RelabelConfig()
 
@@ -69,5 +79,12 @@ class LoggedRecipe(RunRecipe):
 
         return counted_logs(self.logged)
 
+    def earlier_prompts(self) -> Prompts:
+        from flows.preflight.prompts import preference_prompts
+
+        return preference_prompts(self.student.warm_up, "student.warm_up")
+
     def about_head(self) -> str:
+        if self.labels == "teacher":
+            return "; it is trained on the recorded judgments"
         return "; it picks the first pairs at random, the recorded judge orders them"

@@ -14,15 +14,22 @@ from flows.loop.wording import Words
 from flows.result import Result
 from reports.text import interval, percent
 
+# What the scorers are called in `StudentSummary.picks`, beside the names of recorded ones.
+BEFORE, AFTER, LONGER = "Student before", "Student after", "Longest answer"
+
 
 def told(config: Mapping[str, Any], entry: Round) -> Result:
     """The result of such a run, whose one round is given."""
     judge = str((config.get("logged") or {}).get("judge", "recorded judge"))
-    method, student = words(judge), entry.student
+    method, student = words(judge, str(config.get("labels"))), entry.student
     return Result(
         headline="agreement",
         measures=measures(method, entry),
-        sections=[agreement(judge, student), sections.ledger(method, [entry])],
+        sections=[
+            agreement(judge, student),
+            *best(judge, student),
+            sections.ledger(method, [entry]),
+        ],
         method="logged completions",
         verdict=verdict(judge, student),
         facts=facts(judge, entry),
@@ -71,6 +78,24 @@ def measures(method: Words, entry: Round) -> dict[str, Measure]:
             unit="share",
             judge=method.against,
         )
+    for row in x.picks:
+        if row.picker == AFTER and row.agreement is not None:
+            found["best_answer"] = Measure(
+                value=row.agreement,
+                ci95=row.ci95,
+                n=row.pairs,
+                title="how often the judge prefers the student's best answer to others",
+                short="student's best answer",
+                unit="share",
+                better="higher",
+                even=0.5,
+                judge=method.against,
+                parts={
+                    one.picker: Value(value=one.agreement, ci95=one.ci95, n=one.pairs)
+                    for one in x.picks
+                    if one.agreement is not None and one is not row
+                },
+            )
     del found["tokens"]  # nothing is generated
     calls = found["teacher_calls"]
     calls.title, calls.short = f"judgments of {method.who} used to label", "judgments used"
@@ -114,6 +139,49 @@ def agreement(judge: str, student: StudentSummary) -> Section:
         f"less{counted}: there length cannot help.",
         blocks=[Table(title="Agreement with the judge", columns=columns, rows=rows)],
     )
+
+
+def best(judge: str, student: StudentSummary) -> list[Section]:
+    """Whose best answer the judge prefers to the others; recorded scorers beside the student."""
+    if not any(row.agreement is not None for row in student.picks):
+        return []
+    rows = []
+    for pick in student.picks:
+        beside = {one.picker: one for one in pick.beside}
+        others = [beside.get(name) for name in (AFTER, LONGER)]
+        rows.append(
+            Row(
+                cells=[
+                    pick.picker,
+                    Cell(value=pick.prompts),
+                    Cell(value=pick.agreement, ci95=pick.ci95),
+                    Cell(value=pick.equal_length, ci95=pick.ci95_equal_length),
+                    *(Cell(value=one.agreement if one else None) for one in others),
+                ]
+            )
+        )
+    columns = [
+        Column(title="whose best"),
+        Column(title="prompts", unit="count"),
+        Column(title="all pairs", unit="share", bar=True),
+        Column(title="equal length", unit="share", bar=True),
+        Column(title="student, same prompts", unit="share"),
+        Column(title="longest, same prompts", unit="share"),
+    ]
+    title = "The best of the judged answers"
+    return [
+        Section(
+            name="best_answers",
+            title=title,
+            hint="Each scorer picks one of a held-out prompt's judged answers. The figure is how "
+            f"often the judge ({judge}) prefers the pick to the others that it tells apart from "
+            "it; a pick at random gets 50\N{NARROW NO-BREAK SPACE}%. A recorded scorer picked "
+            "among more answers: prompts where its pick was not judged are left out for it, so "
+            "compare it with the student's and the longest answer on the same prompts, in the "
+            "last columns.",
+            blocks=[Table(title=title, columns=columns, rows=rows)],
+        )
+    ]
 
 
 def _row(
@@ -205,13 +273,18 @@ def progress(entry: Round) -> Table:
     return Table(columns=[Column(title=title) for title in columns], rows=[Row(cells=list(cells))])
 
 
-def words(judge: str) -> Words:
+def words(judge: str, labels: str = "student+teacher") -> Words:
     """The words of a run over logged completions."""
+    picks = (
+        f"The judgments of {judge} make pairs of the usable answers to a prompt"
+        if labels == "teacher"
+        else "The student picks pairs of the usable answers to a prompt, such as the best and the "
+        f"worst; the recorded judgments of {judge} put the two in order"
+    )
     return Words(
         rounds="",
-        ledger="The logs hold answers that were judged before. The student picks the best and the "
-        f"worst usable answer to a prompt; the recorded judgments of {judge} put the two in order; "
-        "the student learns from the pairs that are left. No policy is trained.",
+        ledger=f"The logs hold answers that were judged before. {picks}; the student learns from "
+        "the pairs that are left. No policy is trained.",
         answers="recorded answers to {asked} prompts",
         reader="the student",
         tied="all answers alike to the student",

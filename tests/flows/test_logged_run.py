@@ -47,9 +47,9 @@ def align(tmp_path_factory, write_recipe, logs, bert_reward_dir):
         }
     )
 
-    def call():
+    def call(*more):
         arguments = ["--store", str(folder / "store"), "--runs-dir", str(folder / "runs")]
-        assert main(["align", str(recipe), "--quiet", *arguments]) == 0
+        assert main(["align", str(recipe), "--quiet", *arguments, *more]) == 0
         return json.loads((folder / "runs" / "logged" / "summary.json").read_text())
 
     return call
@@ -80,3 +80,52 @@ def test_again_there_is_nothing_to_do(summary, align):
     again = align()
     stages = [s for s in again["bootstrap"] + again["rounds"][0]["stages"]]
     assert stages and all(stage["cached"] for stage in stages)
+
+
+@pytest.fixture(scope="module")
+def of_the_judge(align, summary, logs, tmp_path_factory):
+    """All weights trained on pairs of all judgments, after a warm-up, beside two scorers' picks."""
+    folder = tmp_path_factory.mktemp("more")
+    rows = [json.loads(line) for line in logs.read_text().splitlines()]
+    for name, sample in (("right", SAMPLES - 1), ("wrong", 0)):
+        picked = [row for row in rows if row["sample"] == sample]
+        text = "".join(json.dumps(row) + "\n" for row in picked)
+        (folder / f"{name}.jsonl").write_text(text)
+    earlier = [
+        {"prompt": f"Is it {i}?", "chosen": "yes yes", "rejected": "no no"} for i in range(8)
+    ]
+    warm_up = tmp_path_factory.mktemp("earlier") / "pairs.jsonl"
+    warm_up.write_text("".join(json.dumps(row) + "\n" for row in earlier))
+    values = {
+        "labels": "teacher",
+        "mine.pairs": "outside_in",
+        "logged.picks": str(folder),
+        "student.warm_up": str(warm_up),
+        "student.method": "full",
+        "student.learning_rate": 1e-3,
+    }
+    return align(*(part for name, value in values.items() for part in ("--set", f"{name}={value}")))
+
+
+def test_all_judgments_may_make_the_pairs(of_the_judge):
+    entry = of_the_judge["rounds"][0]
+    assert entry["ledger"]["mined"] == PROMPTS // 2 * (SAMPLES // 2)
+    assert entry["swap_rate"] == 0
+    calls = [(stage["name"], stage["role"]) for stage in entry["stages"]]
+    assert ("distill", "warm-up") in calls and ("score", "logged before") not in calls
+    student = entry["student"]
+    assert student["agreement_after"] > student["agreement_before"] + 0.03
+
+
+def test_recorded_picks_stand_beside_the_students_on_the_same_prompts(of_the_judge, summary):
+    found = {row["picker"]: row for row in of_the_judge["rounds"][0]["student"]["picks"]}
+    assert found["right"]["agreement"] == 1.0 and found["wrong"]["agreement"] == 0.0
+    assert found["right"]["prompts"] == PROMPTS // 2
+    beside = {row["picker"]: row["agreement"] for row in found["right"]["beside"]}
+    assert beside["Student after"] == found["Student after"]["agreement"]
+    measure = of_the_judge["measures"]["best_answer"]
+    assert measure["parts"]["right"]["value"] == 1.0 and measure["even"] == 0.5
+    titles = [section["title"] for section in of_the_judge["sections"]]
+    assert "The best of the judged answers" in titles
+    own = {row["picker"] for row in summary["rounds"][0]["student"]["picks"]}
+    assert own == {"Student before", "Student after", "Longest answer"}

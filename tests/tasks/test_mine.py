@@ -48,6 +48,15 @@ def test_best_and_worst_are_the_extremes_of_the_rewards():
     assert counts["mined"] == 1 and counts["usable"] == 4
 
 
+@pytest.mark.parametrize("n", [2, 3, 6, 7])
+def test_outside_in_every_completion_is_in_one_pair_but_the_middle_one(n):
+    mined, counts = best_and_worst(*tables(list(range(n))), MineConfig(pairs="outside_in"))
+    pairs = list(
+        zip(mined["best_reward"].to_pylist(), mined["worst_reward"].to_pylist(), strict=True)
+    )
+    assert pairs == [(n - 1 - i, i) for i in range(n // 2)] and counts["mined"] == n // 2
+
+
 def test_scores_are_joined_by_id_not_by_position():
     completions, scores = tables([0.1, 2.0, -3.0])
     shuffled = scores.take(pa.array([2, 0, 1]))

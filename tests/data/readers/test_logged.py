@@ -11,6 +11,7 @@ from data.readers.logged import (
     held_out_split,
     logged_digest,
     read_logged,
+    read_picks,
 )
 from data.recipes.recipe import LoggedConfig
 from data.schemas import COMPLETIONS, JUDGMENTS, PROMPTS
@@ -330,3 +331,25 @@ def test_data_sets_of_one_prompt_each_are_split_together():
 def test_the_recipe_for_logged_completions_loads():
     recipe = load_recipe(ROOT / "recipes/logged.yaml")
     assert recipe.logged.format == "alpaca_eval"
+
+
+def test_a_pick_is_found_by_its_text_and_named_by_its_file(tmp_path):
+    rows = answers("a", ["x", "yy", "x"], reward=0.5) + answers("b", ["z"], reward=0.1)
+    write(tmp_path / "rows" / "mine.jsonl", rows)
+    picks = [*answers("a", ["x"]), *answers("b", ["other"]), *answers("c", ["x"])]
+    write(tmp_path / "picks" / "scorer-1.5b.jsonl.gz", picks)
+    config = LoggedConfig(completions=str(tmp_path / "rows"), picks=str(tmp_path / "picks"))
+    logged = read_logged(config)
+    table, counts = read_picks(config, logged.completions)
+    first = min(
+        row["completion_id"] for row in logged.completions.to_pylist() if row["completion"] == "x"
+    )
+    assert [(r["picker"], r["completion_id"]) for r in table.to_pylist()] == [
+        ("scorer-1.5b", first)
+    ]
+    assert counts == {"picks": 3, "unmatched": 2}
+    without = config.model_copy(update={"picks": None})
+    assert logged_digest(config) != logged_digest(without)
+    write(tmp_path / "picks" / "scorer-1.5b.jsonl.gz", answers("c", ["x"]))
+    with pytest.raises(InputError, match=r"logged\.picks: none is the text of a completion"):
+        read_picks(config, logged.completions)

@@ -3,7 +3,14 @@ import pytest
 
 from data.errors import CardinalityError
 from data.readers.logged import judged_only, longer_answer_scores, recorded_rewards
-from data.readers.logged_pairs import agreement, judged_pairs, of_equal_length
+from data.readers.logged_pairs import (
+    agreement,
+    best_of,
+    judged_pairs,
+    of_equal_length,
+    pairs_with,
+    preferred,
+)
 from data.schemas import COMPLETIONS, JUDGMENTS
 
 
@@ -60,3 +67,27 @@ def test_agreement_counts_pairs_in_the_judges_order_and_ties_half():
 def test_longer_answer_scores_are_lengths():
     completions, _ = tables(["abc", "", "é"], [])
     assert longer_answer_scores(completions)["reward"].to_pylist() == [3.0, 0.0, 1.0]
+
+
+def test_a_pick_is_preferred_to_the_others_that_the_judge_tells_apart_from_it():
+    """0.5 is better than 0.1, worse than 0.9 and tied with the other 0.5: one of two."""
+    completions, judgments = tables(["a", "b", "c", "d"], [0.9, 0.5, 0.5, 0.1])
+    pairs = judged_pairs(completions, judgments)
+    assert len(pairs_with(pairs, {"p": "p-1"})) == 2
+    found = preferred(pairs, {"p": "p-1"})
+    assert (found["agreement"], found["pairs"], found["prompts"]) == (0.5, 2, 1)
+    assert preferred(pairs, {"p": "p-0"})["agreement"] == 1.0
+    assert preferred(pairs, {"another": "p-0"})["pairs"] == 0
+
+
+def test_picks_at_random_are_preferred_in_half_of_the_pairs():
+    completions, judgments = tables(["a", "b", "c", "d"], [0.9, 0.5, 0.5, 0.1])
+    pairs = judged_pairs(completions, judgments)
+    found = [preferred(pairs, {"p": f"p-{i}"}) for i in range(4)]
+    right = sum(one["agreement"] * one["pairs"] for one in found)
+    assert right / sum(one["pairs"] for one in found) == 0.5
+
+
+def test_the_best_answer_has_the_highest_reward_then_the_lowest_sample():
+    completions, _ = tables(["a", "b", "c"], [None] * 3)
+    assert best_of(completions, {"p-0": 1.0, "p-1": 2.0, "p-2": 2.0}) == {"p": "p-1"}
