@@ -10,6 +10,7 @@ from data.readers.logged import read_logged
 from data.recipes.files import PROJECT, known_names, recipe_file
 from data.store.inventory import run_folder
 from flows.recipe_files import load_recipe
+from flows.table import recipe_from
 
 
 @pytest.fixture(autouse=True)

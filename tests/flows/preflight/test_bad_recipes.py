@@ -47,7 +47,7 @@ FIELDS = [
     Field("prompts.path", 3, "prompts.path: must be text"),
     Field("prompts.path", [], "prompts.path: names no file; give one"),
     Field("prompts.path", [{"path": "a.jsonl", "weight": 0}], "weight: must be greater than 0"),
-    Field("prompts.dev_path", [{"path": "a", "weight": 2}], "unknown key 'prompts.dev_path.0.weight'"),
+    Field("prompts.dev_path", [{"path": "a", "weight": 2}], "key 'prompts.dev_path.0.weight'"),
     Field("logged", [], "logged: must be a mapping"),
     # Out of range
     Field("policy.beta", -1.0, "policy.beta: must be greater than 0, got -1.0"),
