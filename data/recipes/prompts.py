@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from data.recipes.config import BY_MODELS, BY_PROMPTS, WORLD, Config, Count, Size
 from data.recipes.names import Names, Naming, namings
@@ -65,8 +65,20 @@ def _as_sources(value: Any) -> Any:
     return tuple({"path": one} if isinstance(one, str) else one for one in value)
 
 
-Sources = Annotated[str | tuple[PromptSource, ...], BeforeValidator(_as_sources)]
-HeldOut = Annotated[str | tuple[HeldOutSource, ...], BeforeValidator(_as_sources)]
+def _form(value: Any) -> str:
+    return "list" if isinstance(value, tuple) else "str"
+
+
+_Name = Annotated[str, Tag("str")]
+_ONE_OR_LIST = Discriminator(_form)  # so that what is wrong in a list is said of its place there
+Sources = Annotated[
+    Annotated[_Name | Annotated[tuple[PromptSource, ...], Tag("list")], _ONE_OR_LIST],
+    BeforeValidator(_as_sources),
+]
+HeldOut = Annotated[
+    Annotated[_Name | Annotated[tuple[HeldOutSource, ...], Tag("list")], _ONE_OR_LIST],
+    BeforeValidator(_as_sources),
+]
 
 
 class PromptsConfig(Config):

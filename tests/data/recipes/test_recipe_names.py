@@ -10,6 +10,7 @@ from data.readers.logged import read_logged
 from data.recipes.files import PROJECT, known_names, recipe_file
 from data.store.inventory import run_folder
 from flows.recipe_files import load_recipe
+from flows.table import recipe_from
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +88,12 @@ def test_a_run_that_goes_on_is_seen_by_its_lock(tmp_path):
     assert not going_on(folder) and not (folder / ".lock").exists()
     (folder / ".lock").touch()  # of a process that was killed
     assert not going_on(folder)
+
+
+def test_a_warm_up_needs_earlier_preferences():
+    own = {part: {"model": f"./{part}"} for part in ("policy", "teacher")}
+    student = {"model": "./student", "warm_up": True}
+    values = own | {"run": "r", "student": student, "prompts": {"path": "p.jsonl"}}
+    with pytest.raises(ValueError, match="student.warm_up: goes with student.replay_path"):
+        recipe_from(values)
+    assert recipe_from(values | {"student": student | {"replay_path": "pairs.jsonl"}})
