@@ -21,6 +21,7 @@ _PAIRS = {
     "teacher_tied": "pairs that the {judge} scores alike",
     "inconsistent": "pairs on which the {judge} turns with their order",
     "unjudged": "pairs {unread_by_judge} the {judge}",
+    "unparsable": "pairs on which what the {judge} said is no verdict",
     "dropped_disagreement": "pairs in which the {judge} disagrees",
     "below_margin": "pairs below teacher.min_margin",
 }
@@ -72,7 +73,7 @@ def reason(ledger: Ledger, recipe: AlignRecipe) -> str:
 def _counts(ledger: Ledger) -> dict[str, int]:
     counts = {field: getattr(ledger, field) for field in (*_COMPLETIONS, *_PROMPTS, *_PAIRS)}
     if ledger.unjudged == ledger.kept_unsure:  # the matrix without a judge: nothing is lost
-        counts["unjudged"] = 0
+        return counts | {"unjudged": 0, "unparsable": 0}
     counts["unjudged"] -= counts["unparsable"]
     return counts
 
@@ -118,6 +119,7 @@ def _remedy(cause: str, recipe: AlignRecipe) -> str:
         "teacher_tied": f"the {_judge(recipe)} cannot tell the answers apart: take another",
         "inconsistent": "take another judge, or set matrix.correction.on_unsure=keep",
         "unjudged": unjudged,
+        "unparsable": "raise teacher.asking.max_tokens, or take another judge",
         "dropped_disagreement": "matrix.correction.on_reversed is drop: set it to swap"
         if matrix
         else "teacher.on_disagreement is drop: set it to swap, or take a better student",
