@@ -7,8 +7,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from data.instructed.drawn import Drawn
 from data.instructed.everyday import tasks
-from data.instructed.kinds import HELD_OUT, KINDS, TRAINED, Drawn, go_together
+from data.instructed.kinds import HELD_OUT, KINDS, TRAINED, go_together
 
 EVERYDAY, UNSEEN = "everyday", "held-out kinds"
 SIZES = {"train": 4000, "dev": 200, "test": 600}

@@ -11,17 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.instructed.content import ENDINGS, UNWANTED
 from data.instructed.everyday import tasks
-from data.instructed.kinds import (
-    ENDINGS,
-    FIRST_WORDS,
-    HELD_OUT,
-    KINDS,
-    MARKS,
-    TRAINED,
-    UNWANTED,
-    go_together,
-)
+from data.instructed.form import FIRST_WORDS, MARKS
+from data.instructed.kinds import HELD_OUT, KINDS, TRAINED, go_together
 from data.instructed.prompts import EVERYDAY, UNSEEN, draw, draw_instructions, write
 from data.readers.prompts import read_prompts
 from tests.repository import ROOT
