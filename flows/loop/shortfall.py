@@ -3,7 +3,7 @@
 Counts of the ledger in words; where nothing is left, the cause that took most and its remedy.
 """
 
-from data.summary import Ledger
+from data.ledger import Ledger
 from flows.loop.recipe import AlignRecipe
 from flows.loop.wording import TOO_LONG, unread
 
@@ -73,7 +73,7 @@ def reason(ledger: Ledger, recipe: AlignRecipe) -> str:
 def _counts(ledger: Ledger) -> dict[str, int]:
     counts = {field: getattr(ledger, field) for field in (*_COMPLETIONS, *_PROMPTS, *_PAIRS)}
     if ledger.unjudged == ledger.kept_unsure:  # the matrix without a judge: nothing is lost
-        counts["unjudged"] = 0
+        counts["unjudged"] = counts["unparsable"] = 0
     counts["unjudged"] -= counts["unparsable"]
     return counts
 
@@ -119,8 +119,8 @@ def _remedy(cause: str, recipe: AlignRecipe) -> str:
         "teacher_tied": f"the {_judge(recipe)} cannot tell the answers apart: take another",
         "inconsistent": "take another judge, or set matrix.correction.on_unsure=keep",
         "unjudged": unjudged,
-        "unparsable": "read what it said in the artifact of verdicts; raise teacher.asking.max_tokens, "
-        "word the question by teacher.asking.template, or take another",
+        "unparsable": "read what it said in the artifact of verdicts; raise "
+        "teacher.asking.max_tokens, word the question by teacher.asking.template, or take another",
         "dropped_disagreement": "matrix.correction.on_reversed is drop: set it to swap"
         if matrix
         else "teacher.on_disagreement is drop: set it to swap, or take a better student",
