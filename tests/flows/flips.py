@@ -164,7 +164,7 @@ FLIPS = {
     "logged.judgments": Flip("{logged}"),
     "logged.picks": Flip("{logged}"),
     "labels (logged)": Flip("teacher"),
-    "student.warm_up (logged)": Flip("{other_replay}"),
+    "student.warm_up_path": Flip("{other_replay}"),
     "logged.judge": Flip("another"),
     "logged.format": Flip("alpaca_eval"),
     "runtime.device": Flip("cuda"),
