@@ -119,8 +119,8 @@ def _remedy(cause: str, recipe: AlignRecipe) -> str:
         "teacher_tied": f"the {_judge(recipe)} cannot tell the answers apart: take another",
         "inconsistent": "take another judge, or set matrix.correction.on_unsure=keep",
         "unjudged": unjudged,
-        "unparsable": "read what it said in the artifact of verdicts; raise teacher.asking.max_tokens, "
-        "word the question by teacher.asking.template, or take another",
+        "unparsable": "read what it said in the artifact of verdicts; raise "
+        "teacher.asking.max_tokens, word teacher.asking.template otherwise, or take another",
         "dropped_disagreement": "matrix.correction.on_reversed is drop: set it to swap"
         if matrix
         else "teacher.on_disagreement is drop: set it to swap, or take a better student",
