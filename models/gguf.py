@@ -157,7 +157,11 @@ def convert(path: Path, header: Header, out: Path, field: str) -> dict[str, Any]
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
             model, found = AutoModelForCausalLM.from_pretrained(
-                str(path.parent), gguf_file=path.name, dtype=dtype, output_loading_info=True
+                str(path.parent),
+                gguf_file=path.name,
+                dtype=dtype,
+                output_loading_info=True,
+                use_safetensors=True,
             )
             if hasattr(model.config, "quantization_config"):
                 del model.config.quantization_config
