@@ -217,6 +217,7 @@ _CHATTER = Variable("none", NO, "what is printed or reported")
 _CURVES = Variable("none", NO, "where a tracker draws")
 _PLACE = Variable("none", NO, "where things are kept")
 _THREADS = Variable("none", DIGITS, "the order in which threads add up")
+SERVED = "generate, and ask of a judge `openai`"
 _LOWERED = Variable("every stage with a model", "yes", "float32 is computed with fewer digits")
 VARIABLES = {
     "CUDA_VISIBLE_DEVICES": Variable(
@@ -226,8 +227,8 @@ VARIABLES = {
     "NVIDIA_TF32_OVERRIDE": _LOWERED,
     "ONEDNN_DEFAULT_FPMATH_MODE": _LOWERED,
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": _LOWERED,
-    "OPENAI_BASE_URL": Variable("generate", "yes", "another server"),
-    "OPENAI_MODEL": Variable("generate", "yes", "another model of the server"),
+    "OPENAI_BASE_URL": Variable(SERVED, "yes", "another server"),
+    "OPENAI_MODEL": Variable(SERVED, "yes", "another model of the server"),
     "OPENAI_API_KEY": Variable("none", NO, "who asks; never kept"),
     "OMP_NUM_THREADS": _THREADS,
     "OMP_WAIT_POLICY": Variable("none", NO, "how threads wait"),
@@ -473,7 +474,8 @@ def all_affected(folder: Path) -> dict[str, set[str]]:
     with (
         mock.patch("models.devices.has_cuda", lambda: True),
         mock.patch(
-            "models.engines.openai_server.identity", lambda: "0.11.0 served http://there/v1"
+            "models.engines.openai_server.identity",
+            lambda named=None, *_: f"0.11.0 {named or 'served'} http://there/v1",
         ),
     ):
         return {

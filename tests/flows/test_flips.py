@@ -12,7 +12,7 @@ from tests.flows import flips
 from tests.repository import ROOT
 
 # Upper-case texts that are no environment variables.
-OTHERS = {"BYTE_ARRAY", "CAUSAL_LM", "SEQ_CLS", "RUN_A", "RUN_B", "SC_PAGE_SIZE", "SC_PHYS_PAGES"}
+OTHERS = set("BYTE_ARRAY CAUSAL_LM OUT_DIR RUN_A RUN_B SC_PAGE_SIZE SC_PHYS_PAGES SEQ_CLS".split())
 
 
 @pytest.fixture(scope="module")
