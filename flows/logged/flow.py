@@ -104,9 +104,9 @@ def first_student(run: Run, recipe: LoggedRecipe, logs: Logs) -> Model:
             max_length=recipe.student.max_length,
             seed=recipe.seed,
         )
-    if recipe.student.warm_up is None:
+    if recipe.student.warm_up_path is None:
         return student
-    field = "student.warm_up"
+    field = "student.warm_up_path"
     earlier = import_preferences.as_(field, title=f"read {field}")(source=run.outside[field])
     return distill.as_("warm-up", title="warm up the student")(
         student=student,

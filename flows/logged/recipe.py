@@ -14,13 +14,13 @@ from data.recipes.recipe import MineConfig, RelabelConfig, RunRecipe, StudentTra
 class LoggedStudent(StudentTraining):
     """The student reward model and how it is distilled from the recorded judge's labels."""
 
-    not_in_key = StudentTraining.not_in_key | {"warm_up"}
+    not_in_key = StudentTraining.not_in_key | {"warm_up_path"}
 
     model: Annotated[str, Names("student", (FRESH,))] = Field(
         description="Hugging Face directory or hub id of a model with one label, or 'fresh' for a "
         "small encoder made from the texts to learn from"
     )
-    warm_up: Annotated[str | None, Names("preferences")] = Field(
+    warm_up_path: Annotated[str | None, Names("preferences")] = Field(
         None, description="Preferences it learns from first, with the same settings"
     )
 
@@ -82,7 +82,7 @@ class LoggedRecipe(RunRecipe):
     def earlier_prompts(self) -> Prompts:
         from flows.preflight.prompts import preference_prompts
 
-        return preference_prompts(self.student.warm_up, "student.warm_up")
+        return preference_prompts(self.student.warm_up_path, "student.warm_up_path")
 
     def about_head(self) -> str:
         if self.labels == "teacher":

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from data.errors import CardinalityError
+from data.ledger import Ledger, check_ledger
 from data.measures import Measure, RoundValue, Warned
 from data.sections import (
     Answers,
@@ -20,7 +21,7 @@ from data.sections import (
     Table,
     Text,
 )
-from data.summary import AxisSummary, Final, Interval, Ledger, Round, StudentSummary, check_ledger
+from data.summary import AxisSummary, Final, Interval, Round, StudentSummary
 from flows.loop.measures import DRIFT, evaluations, precision_interval, result_round
 from flows.loop.rules import LOW_PRECISION
 from flows.loop.wording import Words

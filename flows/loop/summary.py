@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from data.ledger import Ledger, check_ledger
 from data.matrix import by_axis
 from data.store.artifacts import Artifact
 from data.store.store import Store
-from data.summary import AxisSummary, Drift, Gate, Ledger, Round, StudentSummary, check_ledger
+from data.summary import AxisSummary, Drift, Gate, Round, StudentSummary
 from flows.instructions_told import instruction_summary
 from flows.loop.recipe import AlignRecipe
 from flows.loop.reward_figures import function_rewards, labelled_meta

@@ -18,6 +18,7 @@ from unittest import mock
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from data.ledger import Ledger
 from data.recipes.loading import sections
 from data.recipes.names import Names
 from data.recipes.prompts import HeldOutSource
@@ -25,7 +26,6 @@ from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from data.store.store import Store
-from data.summary import Ledger
 from flows.fingerprint import engine_of
 from flows.outside import outside_of
 from flows.table import flow_of, recipe_classes, recipe_from
@@ -164,7 +164,7 @@ FLIPS = {
     "logged.judgments": Flip("{logged}"),
     "logged.picks": Flip("{logged}"),
     "labels (logged)": Flip("teacher"),
-    "student.warm_up (logged)": Flip("{other_replay}"),
+    "student.warm_up_path": Flip("{other_replay}"),
     "logged.judge": Flip("another"),
     "logged.format": Flip("alpaca_eval"),
     "runtime.device": Flip("cuda"),

@@ -100,7 +100,7 @@ def of_the_judge(align, summary, logs, tmp_path_factory):
         "labels": "teacher",
         "mine.pairs": "outside_in",
         "logged.picks": str(folder),
-        "student.warm_up": str(warm_up),
+        "student.warm_up_path": str(warm_up),
         "student.method": "full",
         "student.learning_rate": 1e-3,
     }

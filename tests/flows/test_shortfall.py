@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from cli.main import main
-from data.summary import Ledger, read_summary
+from data.ledger import Ledger
+from data.summary import read_summary
 from flows.loop.shortfall import few_line, mined_line, reason
 from flows.table import recipe_from
 

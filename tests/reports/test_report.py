@@ -10,8 +10,8 @@ import pytest
 
 from data.durations import duration
 from data.errors import ArtifactError
+from data.ledger import Ledger
 from data.store.store import Store
-from data.summary import Ledger
 from flows.earlier import whole
 from flows.loop.rules import warnings
 from flows.loop.sections import ledger_levels

@@ -1,7 +1,8 @@
 """The report's section on what a language model said: each verdict's cost is counted once."""
 
+from data.ledger import Ledger
 from data.sections import Table
-from data.summary import Ledger, Round, StageRecord, StudentSummary
+from data.summary import Round, StageRecord, StudentSummary
 from flows.loop.verdict_figures import section
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import CardinalityError
+from data.ledger import Ledger, check_ledger
 from data.matrix import by_axis
 from data.recipes.asking import AskingConfig
 from data.recipes.methods import CorrectionConfig, MatrixConfig, Place
@@ -14,7 +15,6 @@ from data.recipes.recipe import RuntimeConfig
 from data.schemas import COMPLETIONS, PROMPTS
 from data.store.digests import file_digest, tree_digest
 from data.store.store import Store
-from data.summary import Ledger, check_ledger
 from data.tables import write_table
 from flows.judging import Speaker
 from flows.judging import corrected as corrected_by

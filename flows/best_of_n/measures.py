@@ -1,0 +1,110 @@
+"""What a run of best-of-n distillation has measured round by round, all but the win rate."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from data.measures import Measure, RoundValue
+from data.store.store import Store
+from flows.best_of_n.recipe import BestOfNRecipe
+from flows.best_of_n.state import Judged, Outcome
+from flows.loop.measures import DRIFT
+from flows.loop.summary import base_summary, mean_reward, mean_score
+
+Number = float | None
+
+# What is counted in every round and adds up: group and title.
+SUMS: dict[str, tuple[str, str, Callable[[Outcome], int]]] = {
+    "prompts": ("answers", "prompts asked", lambda x: x.asked.rows or 0),
+    "generated": ("answers", "answers generated", lambda x: x.completions.rows or 0),
+    "usable": ("answers", "usable answers", lambda x: x.picked.meta["usable"]),
+    "picked": ("answers", "answers picked", lambda x: x.picked.rows or 0),
+    "trained": ("answers", "answers learned", lambda x: x.policy.meta["rows"]),
+    "tokens": ("cost", "answer tokens", lambda x: x.completions.meta["tokens"]),
+}
+
+
+def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> dict[str, Measure]:
+    """All but the win rate, as far as they were measured; a curve each."""
+    found = {name: _sum(done, *about) for name, about in SUMS.items() if done}
+    by_teacher = recipe.scorer == "teacher"
+    if done:
+        calls = "answers that the teacher scored to pick"
+        found["teacher_calls"] = _sum(
+            done, "cost", calls, lambda x: (x.completions.rows or 0) * by_teacher
+        )
+    rewards = ("reward_of_usable", "mean of a prompt's answers"), ("reward_of_picked", "the best")
+    for name, which in rewards:
+        title = f"{recipe.scorer}'s reward: {which}"
+        _add(found, name, _curve(done, _meta(name), title=title, group="answers"))
+    preferred = {"title": "teacher prefers new policy", "unit": "share", "judge": "teacher"}
+    gated = _curve(done, _judged_by(lambda x: x.gate.meta["win_rate"]), **preferred)
+    _add(found, "gate_win_rate", gated)
+    base = base_values(store, done)
+    for name, of in OF_DRIFT.items():
+        title, unit = DRIFT[name]
+        curve = _curve(done, _judged_by(of), title=title, unit=unit)
+        if curve and name in base:
+            curve.rounds.insert(0, RoundValue(round=0, value=base[name]))
+        _add(found, name, curve)
+    return found
+
+
+def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:
+    return lambda one: of(one.judged) if one.judged else None
+
+
+OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
+    "kl_to_base": lambda x: float(x.drift.meta["kl_to_base"]),
+    "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
+    "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
+    "teacher_reward": lambda x: mean_reward(x.policy.rewards),
+    "judge_score": lambda x: mean_score(x.evaluations[0], "policy"),
+}
+
+
+def base_values(store: Store, done: Sequence[Outcome]) -> dict[str, float]:
+    """The same of the base policy, as far as they are measured."""
+    judged = next((one.judged for one in done if one.judged), None)
+    if judged is None:
+        return {}
+    return {"kl_to_base": 0.0, **base_summary(store, judged.base, judged.evaluations[0])}
+
+
+def _add(found: dict[str, Measure], name: str, measure: Measure | None) -> None:
+    if measure:
+        found[name] = measure
+
+
+def _meta(name: str) -> Callable[[Outcome], Number]:
+    return lambda one: one.picked.meta[name]
+
+
+def _sum(
+    done: Sequence[Outcome], group: str, title: str, count: Callable[[Outcome], int]
+) -> Measure:
+    rounds = [RoundValue(round=one.number, value=count(one)) for one in done]
+    return Measure(
+        value=sum(one.value for one in rounds),
+        title=title,
+        unit="count",
+        group=group,
+        adds_up=True,
+        rounds=rounds,
+    )
+
+
+def _curve(
+    done: Sequence[Outcome], of: Callable[[Outcome], Number], **reads: Any
+) -> Measure | None:
+    """What was measured round by round; for the run stands the last adopted round, or the last."""
+    values = [(one, of(one)) for one in done]
+    curve = [
+        RoundValue(round=one.number, value=value, kept=one.adopted)
+        for one, value in values
+        if value is not None
+    ]
+    if not curve:
+        return None
+    last = ([one for one in curve if one.kept] or curve)[-1]
+    about = {"group": "policy"} | reads
+    return Measure(value=last.value, round=last.round, kept=last.kept, rounds=curve, **about)
