@@ -14,7 +14,6 @@ from data.recipes.names import Naming, references
 from data.recipes.recipe import RunRecipe
 from flows.preflight.findings import Findings
 from models.checkpoints import context_length
-from models.engines import openai_server as server
 from models.judges.question import DEFAULT, Question
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ def refuse(field: str, reason: str) -> None:
 
 def check_endpoint(named: Naming) -> None:
     """The server of a judge answers, takes the key and has the model. Raises InputError."""
+    from models.engines import openai_server as server
+
     model = named.value.partition(":")[2] or server.model(named.field)
     server.check_listed(model, named.field)
 
