@@ -72,9 +72,9 @@ def reason(ledger: Ledger, recipe: AlignRecipe) -> str:
 
 def _counts(ledger: Ledger) -> dict[str, int]:
     counts = {field: getattr(ledger, field) for field in (*_COMPLETIONS, *_PROMPTS, *_PAIRS)}
-    counts["unjudged"] -= counts["unparsable"]
     if ledger.unjudged == ledger.kept_unsure:  # the matrix without a judge: nothing is lost
         counts["unjudged"] = counts["unparsable"] = 0
+    counts["unjudged"] -= counts["unparsable"]
     return counts
 
 

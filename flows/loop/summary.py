@@ -55,8 +55,8 @@ def mean_reward(scores: Artifact | None) -> float | None:
 
 def mean_score(evaluation: Artifact, side: str) -> float | None:
     """Of the "base" or "policy" answers the judge could read; None: it only compares, or none."""
-    total, judged = (evaluation.meta[f"{side}_{name}"] for name in ("total_score", "judged"))
-    return float(total / judged) if judged else None
+    judged = evaluation.meta.get(f"{side}_judged")
+    return float(evaluation.meta[f"{side}_total_score"] / judged) if judged else None
 
 
 def student_summary(outcome: Outcome) -> StudentSummary:

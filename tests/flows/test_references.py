@@ -54,7 +54,12 @@ RECIPES = {
         | {"student": {"model": "{student}"}, "scorer": "student"},
         {name: OWN[name] for name in ("policy", "prompts")} | JUDGED_BY_CODE,
     ],
-    "logged": [{"logged": {"completions": "{logs}"}, "student": {"model": "{student}"}}],
+    "logged": [
+        {
+            "logged": {"completions": "{logs}"},
+            "student": {"model": "{student}", "warm_up_path": "{preferences}"},
+        }
+    ],
     "matrix": [
         {"matrix": JUDGED | {"cells": ANSWERS}},
         {"matrix": {"cells": ANSWERS}, "teacher": {"model": "{teacher}"}},

@@ -17,6 +17,7 @@ from cli.main import main
 from cli.use.model_card import PLEASED
 from cli.use.policies_of import policy_of
 from data.store.digests import file_digest, tree_digest
+from flows.logged.recipe import LoggedStudent
 from reports.text import interval, percent
 from tests.cli.use.used import Place, copied, none_adopted
 from tests.fixtures.runs import linked
@@ -173,7 +174,8 @@ def test_a_run_over_logged_answers_exports_its_student(export, tiny_run, tmp_pat
     def logged(summary):
         logs = {"judge": "gpt", "completions": "answers.jsonl"}
         student = summary.config["student"]
-        summary.config = {"run": "logged", "logged": logs, "student": student}
+        student = {name: student[name] for name in student if name in LoggedStudent.model_fields}
+        summary.config = {"recipe": "logged", "run": "logged", "logged": logs, "student": student}
         summary.measures[summary.headline].judge = "gpt"
         summary.links.pop("policy")
 

@@ -81,7 +81,7 @@ def test_prompts_that_leave_no_room_for_an_answer_are_named_by_their_line(refuse
 
 def test_prompts_that_are_none(refuse, place, tmp_path):
     path = tmp_path / "bad.jsonl"
-    path.write_text('{"question": "?"}\n')
+    path.write_text('{"nothing": "?"}\n')
     assert "bad.jsonl line 1" in refuse("compare", "tiny", "--prompts", str(path), *place.options)
 
 
