@@ -50,7 +50,6 @@ FIELDS = [
     Field(
         "prompts.dev_path", [{"path": "a", "weight": 2}], "unknown key 'prompts.dev_path.0.weight'"
     ),
-    Field("student.warm_up", True, "student.warm_up: goes with student.replay_path"),
     Field("logged", [], "logged: must be a mapping"),
     # Out of range
     Field("policy.beta", -1.0, "policy.beta: must be greater than 0, got -1.0"),
