@@ -85,7 +85,7 @@ def test_what_is_held_out_leaves_the_pool(recipe_in, check, tmp_path):
     rows = [{"prompt": f"What is {i} plus {i % 7}?"} for i in range(8)] + [{"prompt": "Other?"}]
     held_out.write_text("".join(json.dumps(row) + "\n" for row in rows))
     _, out, _ = check(recipe_in(prompts={"test_path": str(held_out)}))
-    assert "8 prompts of the pool are held out too and leave it" in out
+    assert "8 prompts of the pool are held out too, and leave it" in out
     assert "pool 46, dev 6, test 9" in out
 
 

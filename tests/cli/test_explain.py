@@ -57,7 +57,7 @@ def fields(changes):
 
 
 IMPORT = "read prompts.path"
-SPLITS = {f"split {part}" for part in ("pool", "dev", "test")}
+SPLITS = {"split dev", "split test", "decontaminate prompts.path apart"}
 DEV = {"student scores dev (before)", "agreement (before)"}
 LABELS = {"select", "generate", "score", "mine", "relabel"}
 
@@ -73,9 +73,9 @@ LABELS = {"select", "generate", "score", "mine", "relabel"}
         ),
         ("generate.k=3", "generate", "k: 4 -> 3", {IMPORT, "select"} | SPLITS | DEV),
         (
-            "teacher.min_margin=0.5",
+            "teacher.min_margin=1.0",
             "relabel",
-            "config.min_margin: default -> 0.5",
+            "config.min_margin: default -> 1.0",
             {IMPORT, "student scores dev (before)"} | SPLITS | LABELS - {"relabel"},
         ),
         (
@@ -104,7 +104,7 @@ def test_the_text_of_a_prompt(compare, tiny_recipe, prompts_file, tmp_path):
     calls = compare(recipe=changed)
     assert fields(calls[IMPORT][0]) == {"source"}
     ((change,),) = calls["split dev"]
-    assert re.fullmatch(rf"pool: {IMPORT} of \S+ -> {IMPORT}", change)
+    assert re.fullmatch(rf"pools\[0\]: {IMPORT} of \S+ -> {IMPORT}", change)
 
 
 def respaced(path):

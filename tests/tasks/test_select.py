@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.readers.prompts import split_prompts
+from data.readers.held_out import split_prompts
 from data.schemas import PROMPTS
 from tasks.select import take_slice
 
@@ -30,14 +30,14 @@ def test_an_exhausted_pool_says_what_to_change():
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 50), st.integers(0, 99))
-def test_a_split_is_a_partition(dev, test, rest, seed):
+def test_held_out_parts_are_apart(dev, test, rest, seed):
     table = pool(dev + test + rest)
-    parts = split_prompts(table, dev, test, seed)
+    parts = split_prompts([table], dev, test, seed)
     ids = [p for part in parts.values() for p in part["prompt_id"].to_pylist()]
-    assert sorted(ids) == sorted(table["prompt_id"].to_pylist())
+    assert len(set(ids)) == dev + test and set(ids) <= set(table["prompt_id"].to_pylist())
     assert (len(parts["dev"]), len(parts["test"])) == (dev, test)
 
 
 def test_too_few_prompts_to_hold_any_out():
     with pytest.raises(InputError, match="too few to hold out 5 \\+ 5"):
-        split_prompts(pool(10), 5, 5, 0)
+        split_prompts([pool(10)], 5, 5, 0)
