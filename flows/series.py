@@ -87,6 +87,11 @@ def going_on(recipe: AlignRecipe, name: str, folder: Path, last: Path | None) ->
     frozen = {part: read_table(folder / f"{part}.parquet", PROMPTS) for part in _PARTS}
     pool, *held_out = (frozen[part] for part in _PARTS)
     available = len(decontaminated(pool, held_out, recipe.prompts.decontaminate)[0])
+    if not available:
+        raise InputError(
+            "prompts.path: every prompt is held out too, or shares eight words in a row with one "
+            "that is; bring others, or set prompts.decontaminate to exact"
+        )
     per_round = min(recipe.prompts.per_round, available)
     if not recipe.prompts.refresh:  # which asks the same prompts in every round
         values["rounds"] = min(recipe.rounds, available // per_round)

@@ -8,7 +8,7 @@ from data.errors import InputError
 from data.readers.prompts import read_prompts
 from data.summary import Summary, write_summary
 from flows.loop.recipe import AlignRecipe
-from flows.series import finished_runs, next_run
+from flows.series import finished_runs, freeze, going_on, next_run
 
 
 @pytest.fixture
@@ -93,3 +93,12 @@ def test_a_name_to_which_no_number_can_be_added_is_refused(recipe, prompts, tmp_
     assert next_run(recipe.model_copy(update={"run": "s" * 60}), tmp_path / "runs")
     with pytest.raises(InputError, match="^series: 's+' is too long, .* 60 characters at most"):
         next_run(recipe.model_copy(update={"run": "s" * 61}), tmp_path / "runs")
+
+
+def test_prompts_that_are_all_held_out_are_refused(recipe, prompts, tmp_path):
+    add(prompts, *range(4))
+    table, _ = read_prompts(prompts)
+    for part in ("prompts", "dev", "test"):
+        freeze(tmp_path / f"{part}.parquet", table)
+    with pytest.raises(InputError, match="every prompt is held out too"):
+        going_on(recipe, "a", tmp_path, None)
