@@ -299,8 +299,6 @@ def test_every_kind_of_table_is_made_by_some_flow(every):
     made = {record.kind for name in TINY for record in summary_of(name, every).stages()}
     elsewhere = {"judgments", "judged_pairs", "picks"}  # of logged files: test_logged_run.py
     elsewhere |= {"answer_pairs", "verdicts"}  # test_speaking_judges.py
-    elsewhere |= {
-        "prompt_columns",
-        "followed",
-    }  # test_reward_functions.py, test_instructions_run.py
+    elsewhere |= {"prompt_columns"}  # test_reward_functions.py
+    elsewhere |= {"followed"}  # test_instructions_run.py
     assert TABLES.keys() - made <= elsewhere

@@ -45,7 +45,7 @@ def test_a_run_tells_how_instructions_are_followed(own, prefect, tmp_path, write
     summary = read_summary(tmp_path / "runs" / own["run"] / "summary.json")
     entry = summary.rounds[-1]
     (record,) = [one for one in entry.stages if one.name == "follow"]
-    assert record.measures
+    assert record.measures and record.kind == "followed"
     artifact = Artifact(kind=record.kind, key=record.key, digest=record.artifact)
     rows = Store(str(tmp_path / "store")).table(artifact).to_pylist()
     asked = [json.loads(line) for line in (tmp_path / "test.jsonl").read_text().splitlines()]

@@ -118,6 +118,7 @@ def test_all_judgments_may_make_the_pairs(of_the_judge):
 
 
 def test_recorded_picks_stand_beside_the_students_on_the_same_prompts(of_the_judge, summary):
+    assert "picks" in {record["kind"] for record in of_the_judge["rounds"][0]["stages"]}
     found = {row["picker"]: row for row in of_the_judge["rounds"][0]["student"]["picks"]}
     assert found["right"]["agreement"] == 1.0 and found["wrong"]["agreement"] == 0.0
     assert found["right"]["prompts"] == PROMPTS // 2

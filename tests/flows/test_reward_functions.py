@@ -81,6 +81,7 @@ def test_a_users_function_labels_and_judges(own, align, tmp_path, write_recipe, 
     (entry,) = summary.rounds
     stages = {record.stage: record for record in entry.stages}
     answers = {f"What is {i} plus {i % 7}?": i for i in range(60)}
+    assert "prompt_columns" in {record.kind for record in summary.stages()}
     pairs = table(tmp_path, stages["relabel"]).to_pylist()
     assert pairs and len(pairs) == entry.ledger.labelled
     for pair in pairs:

@@ -80,6 +80,7 @@ def test_the_report_tells_what_was_said_and_what_it_cost(summary, folder, where,
         *("pairs of dev answers", "policy against base", "in all"),
     ):
         assert words in page
+    assert {x.kind for x in summary.stages()} >= {"answer_pairs", "verdicts"}
     calls = sum(x.counts["judge_calls"] for x in summary.stages() if x.kind == "verdicts")
     pairs = sum(x.counts["pairs"] for x in summary.stages() if x.kind == "verdicts")
     assert calls == 2 * pairs and f"{calls:,}" in page

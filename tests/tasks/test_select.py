@@ -6,14 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.readers.held_out import split_prompts
+from data.readers.held_out import split_prompts, without_prompts
 from data.schemas import PROMPTS
 from tasks.select import take_slice
 
 
 def pool(n):
     return pa.Table.from_pylist(
-        [{"prompt_id": f"p{i}", "messages": [], "dataset": "d"} for i in range(n)], PROMPTS
+        [
+            {
+                "prompt_id": f"p{i}",
+                "messages": [{"role": "user", "content": f"prompt {i}"}],
+                "dataset": "d",
+            }
+            for i in range(n)
+        ],
+        PROMPTS,
     )
 
 
@@ -30,11 +38,12 @@ def test_an_exhausted_pool_says_what_to_change():
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 50), st.integers(0, 99))
-def test_held_out_parts_are_apart(dev, test, rest, seed):
+def test_a_split_is_a_partition(dev, test, rest, seed):
     table = pool(dev + test + rest)
     parts = split_prompts([table], dev, test, seed)
+    parts["pool"] = without_prompts(table, list(parts.values()))
     ids = [p for part in parts.values() for p in part["prompt_id"].to_pylist()]
-    assert len(set(ids)) == dev + test and set(ids) <= set(table["prompt_id"].to_pylist())
+    assert sorted(ids) == sorted(table["prompt_id"].to_pylist())
     assert (len(parts["dev"]), len(parts["test"])) == (dev, test)
 
 
