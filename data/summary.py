@@ -146,6 +146,7 @@ class Drift(Entry):
     kl_to_base: float
     mean_tokens: float
     distinct_2: float
+    perplexity: float | None = None  # under the base; of earlier versions' runs not known
     student_reward: float | None = None  # without a student
     teacher_reward: float | None = None  # of a teacher that only compares
     judge_score: float | None = None  # of a judge that only compares

@@ -15,10 +15,9 @@ from flows.judging import gated, judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, of_world, own_prompts, round_prompts, templated
 from flows.loop.reward_figures import failures, names
-from flows.loop.round import answer
+from flows.loop.round import answer, drift_of
 from flows.loop.state import Parts
 from flows.result import Made, Result
-from tasks.evaluate import drift
 from tasks.fine_tune import fine_tune
 from tasks.generate import generate
 from tasks.pick import pick
@@ -57,9 +56,8 @@ def judge(
     return Judged(
         gate=gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both),
         evaluations=evaluations(recipe, parts, base, test, number),
-        drift=drift.as_("", measures=True)(
-            prompts=parts.test, completions=test.completions, policy=policy, base=parts.policy
-        ),
+        drift=drift_of(parts, policy, test),
+        base_drift=drift_of(parts, parts.policy, base, "base"),
         base=base,
         policy=test,
         followed=followed_by(

@@ -22,6 +22,7 @@ class Judged:
     gate: Artifact
     evaluations: tuple[Artifact, ...]  # of the same answers, by each judge
     drift: Artifact
+    base_drift: Artifact  # of the base's answers: what the policy's are compared with
     base: Answers
     policy: Answers
     followed: Artifact | None = None  # instructions, where these are a judge

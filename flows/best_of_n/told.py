@@ -37,7 +37,7 @@ def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result
     found = result(rates, done)
     by_judge = judges_told.win_rates(judgements(rates, done), found)
     rate = by_judge.get("win_rate")
-    measures = by_judge | of_rounds(store, recipe, done)
+    measures = by_judge | of_rounds(recipe, done)
     followed = instructions(store, recipe, done)
     measures |= instructions_told.measures(followed)
     return Result(

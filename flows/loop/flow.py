@@ -67,7 +67,7 @@ def after(
         store = run.context.store
         entry = round_summary(store, recipe, outcome)
         if judged := outcome.judged:
-            base |= base_summary(store, judged.base, judged.evaluations[0])
+            base |= base_summary(judged.base, judged.base_drift, judged.evaluations[0])
         trained = {"policy": outcome.tuned.policy, "student": outcome.tuned.student}
         losses = {name: model.meta["final_loss"] for name, model in trained.items() if model}
     entry.stages = run.take_records()
