@@ -193,6 +193,21 @@ class FunctionRewards(Entry):
     policy_mean: float | None = None  # of this round's policy's
 
 
+class PromptSource(Entry):
+    """What became of the prompts of a source of the pool before the first round.
+
+    prompts = pool + held_out + exact + shared + repeated; see `data.readers.held_out`.
+    """
+
+    name: str
+    prompts: int  # of the file, each once
+    pool: int  # that rounds draw from
+    held_out: int  # to judge, or with the text of one that is
+    exact: int  # the same as a held-out one but for case and white space
+    shared: int  # eight words in a row with a held-out one
+    repeated: int  # an earlier source has them
+
+
 class Round(Entry):
     round: int
     ledger: Ledger
@@ -242,6 +257,7 @@ class Summary(Entry):
     report: str | None = None  # digest of report.html
     links: dict[str, str] = {}  # digest of what each link in the run's folder leads to
     base: dict[str, float] = {}  # fields of Drift for the base policy, as far as they are known
+    sources: list[PromptSource] = []  # of the training prompts; none in the embedded world
     bootstrap: list[StageRecord] = []
     rounds: list[Round] = []
     final: Final | None = None

@@ -131,7 +131,7 @@ def best_of_n(run: Run, recipe: BestOfNRecipe) -> Made:
     parts = gather(run, recipe)
     settle_engine(run, recipe, parts)
     store, done = run.context.store, list[Outcome]()
-    run.so_far(lambda: told(store, recipe, done))
+    run.so_far(lambda: told(store, recipe, parts.pool, done))
     state = State(parts.policy)
     for number in range(1, recipe.rounds + 1):
         run.progress.round(number, recipe.rounds)
@@ -142,8 +142,8 @@ def best_of_n(run: Run, recipe: BestOfNRecipe) -> Made:
         done.append(outcome)
         if outcome.adopted:
             state = State(outcome.policy, number)
-        run.so_far(lambda: said(run, told(store, recipe, done)))
-    return lambda: told(store, recipe, done).with_models(
+        run.so_far(lambda: said(run, told(store, recipe, parts.pool, done)))
+    return lambda: told(store, recipe, parts.pool, done).with_models(
         {"policy": state.policy}, {"policy": done[-1].policy.meta["final_loss"]}
     )
 

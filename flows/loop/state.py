@@ -28,6 +28,7 @@ class Source(NamedTuple):
     name: str
     weight: float
     prompts: Artifact
+    steps: tuple[Artifact, ...] = ()  # the file's prompts, then what each step has left of them
 
 
 Pool = list[Source]

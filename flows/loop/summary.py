@@ -7,11 +7,11 @@ from data.ledger import Ledger, check_ledger
 from data.matrix import by_axis
 from data.store.artifacts import Artifact
 from data.store.store import Store
-from data.summary import AxisSummary, Drift, Gate, Round, StudentSummary
+from data.summary import AxisSummary, Drift, Gate, PromptSource, Round, StudentSummary
 from flows.instructions_told import instruction_summary
 from flows.loop.recipe import AlignRecipe
 from flows.loop.reward_figures import function_rewards, labelled_meta
-from flows.loop.state import Answers, Judged, Labelled, Outcome, Stopped
+from flows.loop.state import Answers, Judged, Labelled, Outcome, Pool, Source, Stopped
 from flows.win_rates import policy_summary
 
 
@@ -175,3 +175,18 @@ def base_summary(base: Answers, drift: Artifact, evaluation: Artifact) -> dict[s
         **({} if reward is None else {"teacher_reward": reward}),
         **{name: drift.meta[name] for name in ("mean_tokens", "distinct_2", "perplexity")},
     }
+
+
+def sources(pool: Pool) -> list[PromptSource]:
+    """The sources whose prompts were read from files."""
+    return [_counted(one) for one in pool if one.steps]
+
+
+def _counted(one: Source) -> PromptSource:
+    lost = {
+        why: sum(step.meta.get(why, 0) for step in one.steps[1:])
+        for why in ("repeated", "held_out", "exact", "8gram")
+    }
+    lost["shared"] = lost.pop("8gram")
+    prompts, pool = one.steps[0].rows or 0, one.prompts.rows or 0
+    return PromptSource(name=one.name, prompts=prompts, pool=pool, **lost)

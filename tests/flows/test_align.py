@@ -85,6 +85,15 @@ def test_prompts_that_are_dropped_are_counted(first):
     assert read["counts"] == {"read": 62, "kept": 60, "duplicate": 2}
 
 
+def test_the_ledger_begins_with_what_became_of_the_source(first):
+    (source,) = first[0]["sources"]
+    lost = {"held_out": 26, "exact": 0, "shared": 0, "repeated": 0}  # 6 dev and 20 test prompts
+    assert source == {"name": "prompts", "prompts": 60, "pool": 34} | lost
+    (ledger,) = (s for s in first[0]["sections"] if s["name"] == "ledger")
+    titles = [block["title"] for block in ledger["blocks"]]
+    assert titles == ["Before the first round", "Round 1", "Round 2"]
+
+
 def test_the_ledger_starts_from_all_prompts_and_completions(first):
     for entry in first[0]["rounds"]:
         assert entry["ledger"]["asked"] == 10
