@@ -98,7 +98,8 @@ def learn_from_best(
     judged = None
     if recipe.evaluated(number):
         judged = judge(run, recipe, parts, state, policy, number)
-    return Outcome(number, asked, completions, scores, picked, policy, judged)
+    calls = tuple(run.records)  # what came before is in the summary already
+    return Outcome(number, asked, completions, scores, picked, policy, judged, calls)
 
 
 def nothing_picked(recipe: BestOfNRecipe, picked: Artifact, scores: Artifact) -> str:

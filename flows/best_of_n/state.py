@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from data.store.artifacts import Artifact
+from data.summary import StageRecord
 from flows.loop.state import Answers
 from tasks.stage import Model
 
@@ -39,6 +40,7 @@ class Outcome:
     picked: Artifact
     policy: Artifact
     judged: Judged | None  # None between evaluations
+    calls: tuple[StageRecord, ...] = ()  # of its stages
 
     @property
     def adopted(self) -> bool:

@@ -10,7 +10,7 @@ from flows import instructions_told, judges_told
 from flows.best_of_n.measures import of_rounds
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Outcome
-from flows.loop import reward_figures
+from flows.loop import reward_figures, verdict_figures
 from flows.loop import sections as shared
 from flows.loop.sources_told import blocks as of_sources
 from flows.loop.state import Pool
@@ -143,7 +143,10 @@ def sections(
     if judged:
         one = (kept(done) or judged)[-1]
         rate = rates[one.number]
-        made += [judges_told.datasets(rate), *judges_told.section(rate), answers(one)]
+        made += [judges_told.datasets(rate), *judges_told.section(rate)]
+        if said := verdict_figures.section(call for one in done for call in one.calls):
+            made.append(said)
+        made.append(answers(one))
     made.append(ledger(recipe, read, done))
     if told := reward_figures.section([(one.number, functions(recipe, one)) for one in done]):
         made.append(told)

@@ -91,7 +91,7 @@ def _sections(
         judges_told.datasets(found) if found else None,
         *(judges_told.section(entry.policy) if entry and entry.policy else []),
         *instructions_told.section(_instructions(rounds)),
-        verdict_figures.section(rounds),
+        verdict_figures.section(record for entry in rounds for record in entry.stages),
         sections.answers(rounds, final),
         sections.matrix(rounds) if any(entry.matrix for entry in rounds) else None,
         sections.ledger(method, rounds, sources),
