@@ -24,6 +24,7 @@ from data.durations import duration
 from data.summary import write_text
 from reports.page import environment
 from reports.plots import Effect, Point, Series, chart, forest
+from reports.text import percent
 
 __all__ = ["bench_html", "bench_markdown", "bench_table", "world_table", "write_text"]
 
@@ -98,7 +99,7 @@ def world_notes(bench: Bench) -> list[str]:
         found.append(
             f"A world counts once, by the mean of its seeds. Whatever worlds are distributed like, "
             f"the lowest and the highest of {count} lie around the median world in "
-            f"{range_covers(count):.1%} of cases; 'one more world' is where a single other one "
+            f"{percent(range_covers(count))} of cases; 'one more world' is where a single other one "
             "would lie (95 %, Student's t)."
         )
     return found
