@@ -97,10 +97,10 @@ def world_notes(bench: Bench) -> list[str]:
     if over_worlds(bench):
         count = len(bench.worlds)
         found.append(
-            f"A world counts once, by the mean of its seeds. Whatever worlds are distributed like, "
+            "A world counts once, by the mean of its seeds. Whatever worlds are distributed like, "
             f"the lowest and the highest of {count} lie around the median world in "
-            f"{percent(range_covers(count))} of cases; 'one more world' is where a single other one "
-            "would lie (95 %, Student's t)."
+            f"{percent(range_covers(count))} of cases; 'one more world' is where a single other "
+            "one would lie (95 %, Student's t)."
         )
     return found
 

@@ -35,7 +35,8 @@ def describe(runtime: RuntimeConfig) -> dict[str, str]:
 
     cpu: the processor's name. cores: those this process may use. instructions: its extensions that
     have kernels of their own. threads and kernels: as torch has them, where it is loaded.
-    kernel_limits: environment variables that hold kernels back, or "none". gpu, driver: where the run computes on one.
+    kernel_limits: environment variables that hold kernels back, or "none". gpu, driver: where the
+    run computes on one.
     """
     limits = [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
     found = {
