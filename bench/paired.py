@@ -2,9 +2,8 @@
 
 No torch here: reports use it. Seeds and worlds are few, so degrees of freedom are small whole
 numbers, for which Student's distribution has a finite series. Few values are also why nothing here
-resamples them: a percentile bootstrap of five is too narrow by more than a third
-and covers about 84 %
-(`tests/bench/test_paired.py` measures it).
+resamples them: a percentile bootstrap of five is too narrow by more than a third and covers the
+truth in about 84 % of cases (`tests/bench/test_paired.py` measures it).
 """
 
 import math

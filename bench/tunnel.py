@@ -19,7 +19,7 @@ from bench.progress import BenchProgress
 from bench.variants import Variant, parse_seeds, parse_variants, write_bench
 from data.errors import InputError
 from data.places import in_its_store
-from data.recipes.names import from_world
+from data.recipes.names import from_world, references
 from data.recipes.recipe import RUN_NAME, RunRecipe
 from data.store.store import Store
 from flows.launch import check_writable
@@ -118,7 +118,8 @@ def plan(
     jobs = []
     for world, seed in product(worlds, seeds):
         for variant in variants:
-            changes = [*overrides, *variant.overrides, f"seed={seed}"]
+            changes = [filled(one, world, seed) for one in (*overrides, *variant.overrides)]
+            changes.append(f"seed={seed}")
             where = ""
             if world is not None:
                 changes.append(f"world.seed={world}")
@@ -129,12 +130,19 @@ def plan(
     return jobs
 
 
+def filled(change: str, world: int | None, seed: int) -> str:
+    """A change with {seed} and {world} filled in: so a path may lead to another run of the same
+    world and seed, such as `student.model=runs/b-full-w{world}-s{seed}/student`."""
+    change = change.replace("{seed}", str(seed))
+    return change if world is None else change.replace("{world}", str(world))
+
+
 def check_world(variant: Variant, overrides: Sequence[str]) -> None:
     """InputError unless the recipe is of the embedded world and leaves its seed to `--worlds`."""
     changes = [*overrides, *variant.overrides]
     if any(one.startswith("world.seed=") for one in changes):
         raise InputError(f"{variant.label}: world.seed is what --worlds decides; leave one out")
-    recipe = load_recipe(variant.path, changes)
+    recipe = load_recipe(variant.path, [filled(one, 0, 0) for one in changes])
     if recipe.world is None or not from_world(recipe):
         raise InputError(
             f"{variant.label}: takes nothing from the embedded world, so there are no other worlds "
@@ -146,12 +154,15 @@ def check(jobs: Sequence[Job], places: Places, folder: Path) -> None:
     """Whatever can be refused is refused here. Raises InputError."""
     from flows.preflight.inputs import check_inputs
 
-    base = jobs[0]
-    first = [job for job in jobs if job.pair == base.pair]
-    for job in first:
-        check_yardstick(job, base)
-    for job in first:
-        check_inputs(job.recipe)
+    baselines = {job.pair: job for job in jobs if job.baseline}
+    for job in jobs:
+        check_yardstick(job, baselines[job.pair])
+    checked = set()
+    for job in jobs:  # other worlds and seeds name the same, unless a change has them in a path
+        named = (job.label, *(str(one.value) for one in references(job.recipe)))
+        if named not in checked:
+            check_inputs(job.recipe)
+            checked.add(named)
     store = Store(places.store)
     check_writable("--runs-dir", folder)
     check_writable("--store", store.root)

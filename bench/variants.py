@@ -195,6 +195,19 @@ class Bench(Entry):
     finished: str  # UTC, ISO 8601
 
 
+def read_bench(path: Path) -> Bench:
+    """A bench that was written. Raises InputError where the file is none, or of another schema."""
+    try:
+        content = json.loads(path.read_text())
+        if content.get("schema") != 1:
+            raise InputError(f"{path}: is no bench.json of schema 1")
+        content["schema_version"] = content.pop("schema")
+        return Bench.model_validate(content)
+    except (OSError, ValueError, AttributeError) as error:
+        problem = str(error).splitlines()[0]
+        raise InputError(f"{path}: is no bench.json that this version reads: {problem}") from None
+
+
 def write_bench(path: Path, bench: Bench) -> None:
     """Write atomically, the contract's `schema` first."""
     content = bench.model_dump(mode="json")

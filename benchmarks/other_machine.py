@@ -3,8 +3,8 @@
     python -m benchmarks.other_machine [RECIPE] [--set KEY=VALUE ...] [--only NAME ...] [--work DIR]
 
 Runs the recipe (recipes/small.yaml) once for every setting of `SETTINGS`, each in a process and a
-store of its own, and sets all against the first: how many stage calls gave another content, which of
-them was the first in the order of the run, by how much, and what became of the run's figures. The
+store of its own, and sets all against the first: how many stage calls gave another content, which
+of them was the first in the order of the run, by how much, and what became of the figures. The
 settings stand for other machines: fewer or more cores, a processor without AVX-512. A library takes
 what its variable allows and the processor has, so that a setting that the machine cannot follow
 changes nothing; `kernels` in each run's summary says what ATen took.

@@ -11,7 +11,7 @@ from bench.jobs import Job, Places
 from bench.paired import mean_interval
 from bench.pool import Schedule
 from bench.report import bench_html, bench_markdown, world_table
-from bench.tunnel import command_line, plan
+from bench.tunnel import check, command_line, plan
 from bench.variants import BenchRun, Variant, parse_variants
 from bench.worlds import estimate, in_worlds, units
 from data.errors import InputError
@@ -218,6 +218,27 @@ def test_the_command_repeats_the_worlds():
     said = command_line(["f.yaml"], "5,6", "1", "prompts", None, "n", [])
     assert said == "tsalign bench f.yaml --worlds 5,6 --seeds 1 --equal prompts --name n"
     assert "--worlds" not in command_line(["f.yaml"], None, "5", "prompts", None, "n", [])
+
+
+def test_a_change_may_name_the_run_of_the_same_world_and_seed(tmp_path):
+    text = f"a={TUNNEL}:student.model={tmp_path}/w{{world}}-s{{seed}}"
+    jobs = planned(worlds=(3, 4), seeds=(0, 1), texts=[text])
+    named = [job.recipe.student.model for job in jobs]
+    assert named == [f"{tmp_path}/w{w}-s{s}" for w in (3, 4) for s in (0, 1)]
+
+
+def test_what_only_one_world_names_is_looked_at_too(tmp_path):
+    (tmp_path / "w0").mkdir()
+    jobs = planned(
+        worlds=(0, 1), texts=[f"a={TUNNEL}", f"b={TUNNEL}:student.model={tmp_path}/w{{world}}"]
+    )
+    looked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.preflight.inputs.check_inputs", looked.append)
+        check(
+            jobs, Places(str(tmp_path / "store"), tmp_path / "runs", "prompts"), tmp_path / "runs"
+        )
+    assert [one.run for one in looked] == ["n-a-w0-s0", "n-b-w0-s0", "n-b-w1-s0"]
 
 
 @pytest.mark.parametrize(
