@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -68,10 +69,23 @@ def make(name: str, recipe: str, changes: Sequence[str], work: Path) -> tuple[Su
 
 
 def changed(one: Summary, other: Summary) -> list[tuple[StageRecord, StageRecord]]:
-    """The stage calls of two runs that gave another content, in the order of the run."""
-    of_other = {(record.round, record.address): record for record in other.stages()}
-    pairs = [(x, of_other.get((x.round, x.address))) for x in one.stages()]
+    """The stage calls of two runs that gave another content, in the order of the run.
+
+    Calls belong together by round, title and which of these it is.
+    """
+    theirs = numbered(other)
+    pairs = [(x, theirs.get(place)) for place, x in numbered(one).items()]
     return [(x, y) for x, y in pairs if y is not None and x.artifact != y.artifact]
+
+
+def numbered(summary: Summary) -> dict[tuple[int, str, int], StageRecord]:
+    seen: Counter[tuple[int, str]] = Counter()
+    found = {}
+    for record in summary.stages():
+        name = (record.round, record.stage)
+        found[(*name, seen[name])] = record
+        seen[name] += 1
+    return found
 
 
 def by_how_much(pair: tuple[StageRecord, StageRecord], stores: tuple[Store, Store]) -> str:
