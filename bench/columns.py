@@ -126,6 +126,7 @@ def also(name: str, unit: str) -> Callable[[BenchRecipe], str]:
 
 
 Columns = dict[str, Callable[[BenchRecipe], str]]
+COSTS = ("rounds", "prompts", "generated tokens", "teacher calls", "method seconds")
 
 
 def short(bench: Bench) -> Columns:

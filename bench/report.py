@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from bench.columns import (
+    COSTS,
     all_columns,
     behaviour,
     called,
@@ -126,11 +127,13 @@ def facts(bench: Bench) -> dict[str, str]:
 
 
 def bench_table(bench: Bench) -> Table:
-    """The main columns, for a terminal."""
+    """The main columns, for a terminal; those of worlds take the place of what it has cost."""
     table = Table(title=f"{bench.name}: equal {bench.equal}", title_justify="left")
-    for name in short(bench):
+    hidden = COSTS if over_worlds(bench) else ()
+    columns = {name: text for name, text in short(bench).items() if name not in hidden}
+    for name in columns:
         table.add_column(name, justify="left" if name in ("recipe", "verdict") else "right")
-    for row in rows(bench, short(bench)):
+    for row in rows(bench, columns):
         table.add_row(*row)
     return table
 

@@ -42,7 +42,8 @@ class Claim:
 # By paper: `one`, `other`, what is expected of their difference, the claim in words.
 ROWS: dict[str, tuple[tuple[str, str, Expected, str], ...]] = {
     "TS-Align": (
-        ("tsalign", "", "more", "the aligned policy is better than its base"),
+        ("embedded", "", "more", "three rounds of 1,600 prompts improve on the base"),
+        ("tsalign", "", "more", "two rounds of 500 prompts improve on the base"),
         ("tsalign", "student-only", "more", "the teacher's labels beat the student's own"),
         ("tsalign", "teacher-all", "not less", "two answers a prompt judged are as good as all"),
         ("tsalign", "no-student-update", "more", "updating the student helps the policy"),

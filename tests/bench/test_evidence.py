@@ -39,7 +39,7 @@ def test_two_recipes_of_which_neither_is_the_baseline_are_paired_within_a_world(
 def test_a_claim_over_the_base_is_set_against_no_change(bench):
     found = bench({"tsalign": [[0.66], [0.68], [0.67]]})
     assert ahead(CLAIM["tsalign", ""], found).values == pytest.approx([0.16, 0.18, 0.17])
-    assert verdicts(found)["the aligned policy is better than its base"] == "holds"
+    assert verdicts(found)["two rounds of 500 prompts improve on the base"] == "holds"
     assert verdicts(found)["people's answers help"] == "not measured in these files"
 
 

@@ -10,7 +10,7 @@ from bench.collect import collect
 from bench.jobs import Job, Places
 from bench.paired import mean_interval
 from bench.pool import Schedule
-from bench.report import bench_html, bench_markdown, world_table
+from bench.report import bench_html, bench_markdown, bench_table, world_table
 from bench.tunnel import check, command_line, plan
 from bench.variants import BenchRun, Variant, parse_variants
 from bench.worlds import estimate, in_worlds, units
@@ -158,6 +158,7 @@ def test_pages_say_what_the_interval_is_and_show_every_world(bench):
     assert f"| base | {percent(0.5)} | {percent(0.6)} | {percent(0.7)} |" in text
     assert "(+3.0)" in text
     assert world_table(found).row_count == 2
+    assert not {"teacher calls", "rounds"} & {one.header for one in bench_table(found).columns}
     assert "Strokes: single worlds" in page
 
 
