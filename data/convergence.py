@@ -61,7 +61,7 @@ def fit(steps: Sequence[float], values: Sequence[float]) -> Law | None:
 
     Raises ValueError for steps or values that are not above 0.
     """
-    if len(steps) != len(values) or min(*steps, *values, 1.0) <= 0:
+    if len(steps) != len(values) or min([*steps, *values, 1.0]) <= 0:
         raise ValueError("need a step for every value, all above 0")
     x, y = np.log(np.asarray(steps, float)), np.log(np.asarray(values, float))
     width = float(((x - x.mean()) ** 2).sum()) if len(x) else 0.0
