@@ -10,9 +10,10 @@ a reconstruction.
 
 The limit is `z` standard deviations above the law, widened for what a fit to few points does not
 know: Student's t with n - 2 degrees of freedom in place of the normal, and the standard error of
-the extrapolation. With p = 1 - Phi(z), each later value of an exact law with independent normal
-noise in its logarithm exceeds its limit with probability p, so `in_row` consecutive ones of m
-later values do so somewhere with probability (m - in_row + 1) p at most.
+the extrapolation. Let p = 1 - Phi(z). A later value of an exact law with independent normal noise
+in its logarithm exceeds its limit with probability 3/2 p at most: p by the line that was fitted,
+and p again of those fits, at most half of them, that rise and are held to a constant. So `in_row`
+consecutive ones of m later values do so somewhere with probability 3/2 (m - in_row + 1) p at most.
 """
 
 import math
@@ -24,6 +25,7 @@ import numpy as np
 from data.statistics import t_quantile
 
 FEWEST = 4  # points of a fit: two degrees of freedom
+_FLAT = 1e-9  # a slope that rounding alone makes
 FLOOR = 0.02  # least standard deviation of a log value: changes of a few percent are nobody's alarm
 
 
@@ -47,7 +49,7 @@ class Law(NamedTuple):
         Args:
             error: Standard error of the value's logarithm, where it is known by itself.
         """
-        apart = (math.log(step) - self.middle) ** 2 / self.width
+        apart = (math.log(step) - self.middle) ** 2 / self.width if self.rate else 0.0
         t = t_quantile(self.points - 2, math.erf(z / math.sqrt(2)))
         deviation = max(z * FLOOR, z * error, t * self.spread)
         return self.at(step) * math.exp(deviation * math.sqrt(1 + 1 / self.points + apart))
@@ -57,7 +59,8 @@ def fit(steps: Sequence[float], values: Sequence[float]) -> Law | None:
     """Least squares in logarithms; None of fewer than FEWEST points, or of one step alone.
 
     What rises over the early part is held to a constant, its mean: a law of convergence does not
-    rise, and one that did would excuse what comes after.
+    rise, and one that did would excuse what comes after. The spread is that around the line that
+    does rise: a trend is no noise, and would excuse it too.
 
     Raises ValueError for steps or values that are not above 0.
     """
@@ -67,10 +70,11 @@ def fit(steps: Sequence[float], values: Sequence[float]) -> Law | None:
     width = float(((x - x.mean()) ** 2).sum()) if len(x) else 0.0
     if len(x) < FEWEST or width == 0:
         return None
-    rate = max(0.0, -float(((x - x.mean()) * (y - y.mean())).sum()) / width)
-    level = float(y.mean() + rate * x.mean())
-    squares = float(((y - level + rate * x) ** 2).sum())
+    slope = float(((x - x.mean()) * (y - y.mean())).sum()) / width
+    squares = float(((y - y.mean() - slope * (x - x.mean())) ** 2).sum())
     spread = math.sqrt(squares / (len(x) - 2))
+    rate = -slope if slope < -_FLAT else 0.0
+    level = float(y.mean() + rate * x.mean())
     return Law(level, rate, spread, len(x), float(x.mean()), width)
 
 
