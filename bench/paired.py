@@ -1,42 +1,16 @@
 """Means over seeds or worlds and paired differences: Student's t, and Holm over comparisons.
 
-No torch here: reports use it. Seeds and worlds are few, so degrees of freedom are small whole
-numbers, for which Student's distribution has a finite series. Few values are also why nothing here
-resamples them: a percentile bootstrap of five is too narrow by more than a third and covers the
-truth in about 84 % of cases (`tests/bench/test_paired.py` measures it).
+No torch here: reports use it. Few values are why nothing here resamples them: a percentile
+bootstrap of five is too narrow by more than a third and covers the truth in about 84 % of cases
+(`tests/bench/test_paired.py` measures it).
 """
 
 import math
 from collections.abc import Sequence
 
-from data.statistics import Z_95, Interval
+from data.statistics import Z_95, Interval, t_quantile, t_within
 
 _NO_SPREAD = 1e-12
-
-
-def t_within(t: float, freedom: int) -> float:
-    """P(|T| <= t) of Student's t (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4)."""
-    if freedom < 1 or t < 0:
-        raise ValueError(f"need freedom >= 1 and t >= 0, got {freedom} and {t}")
-    angle = math.atan(t / math.sqrt(freedom))
-    cosine, odd = math.cos(angle), freedom % 2
-    term, total = (cosine if odd else 1.0), 0.0
-    for power in range(1 + odd, freedom, 2):
-        total += term
-        term *= cosine * cosine * power / (power + 1)
-    share = math.sin(angle) * total
-    return 2 / math.pi * (angle + share) if odd else share
-
-
-def t_quantile(freedom: int, share: float = 0.95) -> float:
-    """The t within which `share` of Student's distribution lies, symmetric around 0."""
-    low, high = 0.0, 1.0
-    while t_within(high, freedom) < share:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_within(middle, freedom) < share else (low, middle)
-    return high
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, Interval | None]:

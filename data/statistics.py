@@ -131,3 +131,31 @@ def wilson(successes: float, n: int) -> Interval:
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def t_within(t: float, freedom: int) -> float:
+    """P(|T| <= t) of Student's t (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4).
+
+    Degrees of freedom are small whole numbers here, for which it has a finite series.
+    """
+    if freedom < 1 or t < 0:
+        raise ValueError(f"need freedom >= 1 and t >= 0, got {freedom} and {t}")
+    angle = math.atan(t / math.sqrt(freedom))
+    cosine, odd = math.cos(angle), freedom % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for power in range(1 + odd, freedom, 2):
+        total += term
+        term *= cosine * cosine * power / (power + 1)
+    share = math.sin(angle) * total
+    return 2 / math.pi * (angle + share) if odd else share
+
+
+def t_quantile(freedom: int, share: float = 0.95) -> float:
+    """The t within which `share` of Student's distribution lies, symmetric around 0."""
+    low, high = 0.0, 1.0
+    while t_within(high, freedom) < share:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_within(middle, freedom) < share else (low, middle)
+    return high

@@ -14,6 +14,7 @@ from data.errors import InputError
 from data.files import check_regular
 from data.ledger import Ledger
 from data.measures import Entry, Fact, Interval, Measure, Verdict, Warned
+from data.monitor import Watch
 from data.recipes.spelling import current
 from data.sections import Section, Table
 from data.titles import address, means
@@ -223,6 +224,7 @@ class Round(Entry):
     functions: dict[str, FunctionRewards] = {}  # by name, where the teacher is reward functions
     instructions: InstructionSummary | None = None
     adopted: bool = True
+    watch: Watch | None = None  # None: nobody watched
     tokens: int = 0
     stages: list[StageRecord] = []
     stopped: str | None = None  # why it ended before its trainings

@@ -14,6 +14,8 @@ from flows.loop.rules import hardly_moved
 from flows.loop.state import Outcome, Pool, State, Stopped
 from flows.loop.summary import base_summary, round_summary, sources, stopped_summary
 from flows.loop.told import told
+from flows.loop.watch_told import found
+from flows.loop.watching import returned
 from flows.result import Made, Result
 from tasks.stage import Model, Run
 
@@ -35,6 +37,10 @@ def rounds(run: Run, recipe: AlignRecipe) -> Made:
         run.so_far(partial(after, run, recipe, parts.pool, outcome, done, base))
         if isinstance(outcome, Stopped):
             raise InputError(outcome.reason)
+        if outcome.ends:
+            state = returned(state, done)
+            run.progress.note(f"the monitor's alarm ends the run; round {number} is not adopted")
+            break
     models = {"policy": state.policy} | ({"student": state.student} if state.student else {})
     return lambda: result_of(
         recipe, parts.pool, done, base, models=models, final=final_result(done)
@@ -95,3 +101,5 @@ def say(run: Run, entry: Round) -> None:
     run.progress.result(note)
     if still := hardly_moved(entry):
         run.progress.note(f"warning: {still}; raise policy.learning_rate")
+    if alarm := found(entry):
+        run.progress.note(f"warning: the monitor's alarm: {alarm}")

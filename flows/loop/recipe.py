@@ -8,6 +8,7 @@ from data.readers.seen import Prompts
 from data.recipes.config import NONE, SMALL, WORLD, Times
 from data.recipes.losses import PairWeight
 from data.recipes.methods import CellConfig, MatrixConfig, RefreshConfig
+from data.recipes.monitor import MonitorConfig, StopWhen
 from data.recipes.names import Names, from_world
 from data.recipes.recipe import (
     EvaluateConfig,
@@ -52,6 +53,11 @@ class AlignRecipe(PolicyRecipe):
     mine: MineConfig = MineConfig()
     gate: GateConfig = GateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    stop_when: StopWhen = Field(
+        "never",
+        description="alarm: where the monitor raises it, the run ends with the best policy before",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -72,6 +78,8 @@ class AlignRecipe(PolicyRecipe):
             raise ValueError("policy.template: the world's policy has its own; leave it out")
         if self.runtime.train_micro_batch and any(loss.sorts for loss in losses.values()):
             raise ValueError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
+        if self.stop_when == "alarm" and not self.monitor.enabled:
+            raise ValueError("stop_when: 'alarm' needs the monitor; leave monitor.enabled true")
         return self
 
     def _slots(self) -> None:

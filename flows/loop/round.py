@@ -26,6 +26,7 @@ from flows.loop.state import (
     Tuned,
 )
 from flows.loop.summary import labelled_ledger
+from flows.loop.watching import watch_round
 from tasks.distill import distill
 from tasks.evaluate import drift, precision
 from tasks.generate import generate
@@ -205,6 +206,10 @@ def judge(
     base = answer(run, recipe, parts, parts.policy, "test")
     test = answer(run, recipe, parts, policy, "test", number)
     student = tuned.student or state.student
+    watched: tuple[Answers, ...] = ()
+    if recipe.monitor.enabled:
+        first = answer(run, recipe, parts, parts.policy, "dev") if state.adopted else previous
+        watched = (first, candidate)
     return Judged(
         gate=verdict,
         evaluations=evaluations(recipe, parts, base, test, number),
@@ -223,6 +228,7 @@ def judge(
         followed=followed_by(
             run, recipe, recipe.evaluate.judges, parts.test, base.completions, test.completions
         ),
+        dev=watched,
     )
 
 
@@ -243,6 +249,9 @@ def following(recipe: AlignRecipe, state: State, outcome: Outcome) -> State:
         older=older,
         preferences=(*state.preferences, outcome.labelled.preferences),
         stored=outcome.labelled.stored,
+        watched=(*state.watched, outcome.watch)
+        if outcome.adopted and outcome.watch
+        else state.watched,
     )
 
 
@@ -270,14 +279,18 @@ def align_round(
         if tuned.student:
             after = student_agreement(recipe, parts, tuned.student, base, "after")
         measured = Agreement(before, after)
+    judged = judge(run, recipe, parts, state, tuned, number) if evaluated else None
+    watch = watch_round(recipe, parts, state, tuned.policy, judged, number)
     outcome = Outcome(
         number=number,
         labelled=labelled,
         tuned=tuned,
-        judged=judge(run, recipe, parts, state, tuned, number) if evaluated else None,
+        judged=judged,
         agreement=measured,
         precision=precision.as_("", measures=True)(preferences=labelled.preferences)
         if ORACLE in recipe.evaluate.judges
         else None,
+        watch=watch,
+        ends=recipe.stop_when == "alarm" and watch is not None and watch.alarm,
     )
     return following(recipe, state, outcome), outcome

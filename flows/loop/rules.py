@@ -12,6 +12,7 @@ from data.statistics import wilson
 from data.summary import Round
 from flows.judge_words import called
 from flows.judges_told import everyone
+from flows.loop.watch_told import found as alarm
 from flows.loop.wording import TS_ALIGN, Words
 
 LONGER, SHORTER, LESS_VARIED = 1.25, 0.75, 2 / 3  # of the base policy's
@@ -40,7 +41,7 @@ class Seen(NamedTuple):
 
 class Rule(NamedTuple):
     name: str
-    section: str  # of the report: "ledger", "labels" or "drift"
+    section: str  # of the report: "monitor", "ledger", "labels" or "drift"
     find: Callable[[Seen], str]  # what is the case, without a full stop; empty if it is not
     reason: str
 
@@ -281,6 +282,9 @@ def _over_long(seen: Seen) -> str:
 
 
 RULES = (
+    Rule("alarm", "monitor", lambda seen: alarm(seen.entry),
+         "The policy may have begun to exploit its teacher; read answers of this round and the "
+         "one before."),
     Rule("cut_short", "ledger", _cut_short,
          "What is learned comes from short answers only; raise generate.max_tokens, or the "
          "max_length of the model that reads them all."),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from data.monitor import Watch
 from data.recipes.recipe import DecodingConfig, EvaluateConfig
 from data.store.artifacts import Artifact
 from flows.judging import Judge
@@ -71,6 +72,7 @@ class State:
     older: tuple[Model, ...] = ()  # policies before this one, the latest first
     preferences: tuple[Artifact, ...] = ()
     stored: Stored | None = None
+    watched: tuple[Watch, ...] = ()  # of the rounds that were adopted
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class Judged:
     policy: Answers
     student_rewards: Artifact | None
     followed: Artifact | None = None  # instructions, where these are a judge
+    dev: tuple[Answers, ...] = ()  # of base and policy, where the run is watched
 
 
 @dataclass(frozen=True)
@@ -161,11 +164,13 @@ class Outcome:
     judged: Judged | None  # None between evaluations
     agreement: Agreement | None
     precision: Artifact | None
+    watch: Watch | None = None
+    ends: bool = False  # the run: an alarm was raised, and the recipe says stop_when: alarm
 
     @property
     def adopted(self) -> bool:
         """Whether the policy is kept: the gate speaks where there is an evaluation."""
-        return self.judged is None or bool(self.judged.gate.meta["adopted"])
+        return not self.ends and (self.judged is None or bool(self.judged.gate.meta["adopted"]))
 
     @property
     def student_adopted(self) -> bool:

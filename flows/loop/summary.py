@@ -134,6 +134,7 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
         if judged
         else None,
         adopted=outcome.adopted,
+        watch=outcome.watch,
         tokens=labelled.tokens,
     )
 

@@ -13,7 +13,7 @@ from data.summary import Final, PromptSource, Round, StudentSummary
 from flows import instructions_told, judges_told
 from flows.judge_words import listed
 from flows.judges_told import win_rates
-from flows.loop import reward_figures, sections, verdict_figures
+from flows.loop import reward_figures, sections, verdict_figures, watch_told
 from flows.loop.measures import judgements, of_rounds, result, result_round
 from flows.loop.rules import warnings
 from flows.loop.wording import Words, words
@@ -54,13 +54,15 @@ def told(
         measures["teacher_calls"].about += " Scoring dev and test prompts comes on top."
     warned = warnings(known, rounds, method)
     shown = _sections(method, sources, rounds, final, measures, warned, "mean_tokens" in base)
+    said = verdict(config, method, rounds, final, rate)
+    said.meaning += watch_told.sentences(rounds)
     unless = "" if "mean_tokens" in base else sections.UNKNOWN_LENGTH
     return Result(
         headline="win_rate",
         measures=measures,
         sections=[*_box(config, method, rounds, final), *shown],
         method=recipe,
-        verdict=verdict(config, method, rounds, final, rate),
+        verdict=said,
         facts=facts(config, method, rounds, rate) if rounds else [],
         warnings=[*(_placed(one, shown) for one in warned), *few_prompts(rate)],
         checked=f"No rule found anything{unless}. {LOOKED_AT}" if rounds else "",
@@ -97,6 +99,7 @@ def _sections(
         sections.ledger(method, rounds, sources),
         sections.labels(method, rounds, last_student(rounds)) if labels else None,
         reward_figures.section([(entry.round, entry.functions) for entry in rounds]),
+        watch_told.section(rounds),
         sections.drift(measures, warned, length_known),
     ]
     return [section for section in made if section]

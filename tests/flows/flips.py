@@ -185,6 +185,14 @@ REASONS = {
         "intervals",
         "they are computed with the summary, by every run; part of the run's digest",
     ),
+    **{
+        f"monitor.{name}": (NO, "what is said of what was measured; but see `stop_when`")
+        for name in ("z", "in_row", "early", "early_rounds")
+    },
+    "stop_when": (
+        "which rounds there are",
+        "an alarm ends the run with an earlier policy; part of the run's digest",
+    ),
     "teacher.asking.attempts": (NO, "tries of one call; what came of it is kept"),
     "evaluate.asking.attempts": (NO, "tries of one call; what came of it is kept"),
     "evaluate.asking.dev_pairs": (NO, "an evaluation judges the test prompts"),

@@ -33,7 +33,7 @@ def test_every_field_is_in_a_key_or_has_a_reason(found):
     [
         ("generate.temperature", {"generate"}),
         ("teacher.model", {"relabel", "score"}),
-        ("policy.beta", {"optimize"}),
+        ("policy.beta", {"optimize", "watch"}),
         ("student.loss.margin", {"distill"}),
         ("student.loss.margin (logged)", {"distill"}),
         ("matrix.max_length (matrix)", {"correct"}),

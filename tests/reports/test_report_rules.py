@@ -1,5 +1,7 @@
 import pytest
 
+from data.monitor import Rated, Watch, watched
+from data.recipes.monitor import MonitorConfig
 from flows.loop.rules import RULES, warnings
 from tests.reports import report_examples as examples
 from tests.repository import ROOT
@@ -25,10 +27,23 @@ def test_a_healthy_run_gets_no_warning():
     assert found(examples.aligned().rounds) == {}
 
 
+def seen(win_rate):
+    """A round that the first student rates so, after one that it rates 0.6."""
+    before = Watch(round=2, steps=1, raters={"student": Rated(win_rate=0.6, error=0.0, n=200)})
+    rated = {"student": {"win_rate": win_rate, "error": 0.0, "n": 200}}
+    measured = {"steps": 1, "margin": None, "grid": {}, "raters": rated}
+    return watched(3, measured, [before], MonitorConfig(), from_base=True)
+
+
 EVEN = {"win_rate": 0.51, "ci95": (0.48, 0.54), "judge": "teacher"}  # none of wins and losses
 
 # Per rule: values on its quiet side, values past its threshold, and what it says of these.
 CASES = {
+    "alarm": (
+        {"watch": seen(0.576)},  # of what the base wins, 6 % more is the least that counts
+        {"watch": seen(0.575)},
+        "by the student that the run began with, the policy wins less often over the base",
+    ),
     "cut_short": (
         {"ledger": {"truncated": 300, "unscored": 100}},
         {"ledger": {"truncated": 300, "unscored": 180}},

@@ -1,0 +1,32 @@
+"""The section of a recipe that says how a run is watched for over-optimisation."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from data.recipes.config import Config, Times
+
+StopWhen = Literal["never", "alarm"]
+
+
+class MonitorConfig(Config):
+    """When the proxies of a round say that the teacher is being exploited; see docs/monitor.md."""
+
+    enabled: bool = Field(
+        True, description="Watch the trainings and the answers to dev prompts for over-optimisation"
+    )
+    z: float = Field(
+        3.0, gt=0, le=6, description="Standard deviations above its law at which a value is off it"
+    )
+    in_row: Times = Field(
+        2, ge=1, description="Points of a training in a row that must be off the law for an alarm"
+    )
+    early: float = Field(
+        0.25, gt=0, lt=1, description="Share of a training's steps to which its law is fitted"
+    )
+    early_rounds: Times = Field(
+        4,
+        ge=4,
+        description="Adopted rounds to which the laws over rounds are fitted; before that a value "
+        "is compared with the lowest so far",
+    )
