@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 
 from flows.server import set_defaults
 
@@ -15,6 +16,10 @@ os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 # What the command line sets before Prefect is there. With Prefect's own a server whose database is
 # locked, on a busy machine, is not asked again, and the run says in a line that it goes on alone.
 set_defaults()
+
+# No test is timed: on a busy machine a single example may take long.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 pytest_plugins = [f"tests.fixtures.{name}" for name in ("once", "models", "runs", "commands")]
 
