@@ -8,7 +8,7 @@ import pytest
 from data.recipes.recipe import RuntimeConfig
 from flows.table import recipe_from
 from models import devices
-from tests.flows import flips
+from tests.flows import flip_tables, flips
 from tests.repository import ROOT
 
 # Upper-case texts that are no environment variables.
@@ -23,9 +23,9 @@ def found(tmp_path_factory):
 def test_every_field_is_in_a_key_or_has_a_reason(found):
     """A new field fails here until it is used by a stage or the table says why it needs no key."""
     nowhere = {name.split(" ")[0] for name, stages in found.items() if not stages}
-    assert nowhere == set(flips.REASONS)
+    assert nowhere == set(flip_tables.REASONS)
     known = set(found) | {name.partition(" ")[0] for name in found}
-    assert set(flips.FLIPS) <= known, "a row for a field that is gone"
+    assert set(flip_tables.FLIPS) <= known, "a row for a field that is gone"
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,12 @@ def test_every_environment_variable_of_the_code_is_in_the_table():
     named = {name for file in files for name in environment(ast.parse(file.read_text()))}
     many = r"^(MLFLOW|PREFECT|TRACKIO|WANDB)_.*"
     named = {re.sub(many, r"\1_*", name) for name in named - OTHERS}
-    assert named == set(flips.VARIABLES)
+    assert named == set(flip_tables.VARIABLES)
 
 
-@pytest.mark.parametrize("name", sorted(set(flips.VARIABLES) - {"OPENAI_BASE_URL", "OPENAI_MODEL"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(flip_tables.VARIABLES) - {"OPENAI_BASE_URL", "OPENAI_MODEL"})
+)
 def test_a_variable_is_in_the_key_if_the_table_says_so(tmp_path, monkeypatch, name):
     """Those of the server: tests/flows/test_identity.py."""
     monkeypatch.setattr(devices, "gpus", lambda: 1)
@@ -86,7 +88,7 @@ def test_a_variable_is_in_the_key_if_the_table_says_so(tmp_path, monkeypatch, na
     before = flips.plan(recipe, tmp_path / "store")
     monkeypatch.setenv(variable, "" if name == "CUDA_VISIBLE_DEVICES" else "1")
     changed = flips.plan(recipe, tmp_path / "store") != before
-    assert changed is (flips.VARIABLES[name].key != "none")
+    assert changed is (flip_tables.VARIABLES[name].key != "none")
 
 
 def test_planning_finds_the_keys_of_a_real_run(tiny_run, tiny_recipe, tmp_path):

@@ -15,7 +15,7 @@ from flows.preflight.findings import Findings
 from flows.preflight.fitting import fitted
 from flows.preflight.inputs import check_inputs, inspect
 from flows.table import recipe_from
-from tests.flows.preflight.test_bad_models import cut, poisoned, removed, template
+from tests.flows.preflight.defects import cut, poisoned, removed, template
 
 
 def test_several_errors_are_an_input_error_of_several_lines():

@@ -1,4 +1,4 @@
-"""Reward models: losses against closed forms, and the head that must survive saving."""
+"""Reward models: losses against closed forms, what is trained, and where the score is read."""
 
 import json
 import math
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import (
     AutoModelForSequenceClassification,
     LlamaForSequenceClassification,
@@ -22,44 +22,22 @@ from transformers import (
 
 from data.errors import InputError, TrainingError
 from data.recipes.losses import BRADLEY_TERRY, MarginRanking
-from data.recipes.recipe import AdapterConfig, RuntimeConfig, TrainConfig
+from data.recipes.recipe import AdapterConfig, RuntimeConfig
 from models.chat import load_tokenizer, render_conversation
 from models.rewards import load_scorer
-from models.training import reward_training
 from models.training.padding import with_safe_padding
 from models.training.reward_training import (
     canary_batch,
     canary_scores,
-    check_saved,
     margin_ranking_loss,
     tokenise_pairs,
-    train_reward_model,
 )
 from models.training.trainers import remove_dropout
+from tests.models.training.reward_models import ADAPTER, PAIRS, RUNTIME, config, train
 from tests.models.training.training_rows import file_digests, preferences
 
-RUNTIME = RuntimeConfig(device="cpu")
-PAIRS = preferences(21)
 MARGIN_RANKING = MarginRanking(name="margin_ranking", margin=0.5)
 LOSSES = {"bradley_terry": BRADLEY_TERRY, "margin_ranking": MARGIN_RANKING}
-ADAPTER = AdapterConfig(r=4, alpha=8)
-BACKBONES = ["llama_reward_dir", "bert_reward_dir"]
-
-
-@pytest.fixture(params=BACKBONES)
-def reward_dir(request: pytest.FixtureRequest) -> Path:
-    return Path(request.getfixturevalue(request.param))
-
-
-def config(**changes: Any) -> TrainConfig:
-    return TrainConfig(**{"learning_rate": 1e-3, "batch_size": 8, **changes})
-
-
-def train(out: Path, model: Any, **kwargs: Any) -> dict[str, Any]:
-    out.mkdir(exist_ok=True)
-    tokenizer = kwargs.pop("tokenizer", None) or load_tokenizer(model)
-    arguments = {"preferences": PAIRS, "config": config(), "runtime": RUNTIME, "seed": 0}
-    return train_reward_model(out, model=model, tokenizer=tokenizer, **{**arguments, **kwargs})
 
 
 def scores(model_dir: Path, pairs: Any = PAIRS) -> tuple[np.ndarray, np.ndarray]:
@@ -182,84 +160,6 @@ def test_the_scorer_reads_what_was_trained(tmp_path: Path, reward_dir: Path) -> 
     items = [(pair["messages"], pair["chosen"]) for pair in PAIRS.to_pylist()]
     scored = load_scorer(out, RUNTIME, 256).score(items)
     np.testing.assert_allclose(scored, scores(out)[0], rtol=1e-4, atol=1e-5)
-
-
-# -- the head that must survive saving --------------------------------------------------------
-
-
-def _head_name(model_dir: Path) -> str:
-    names = load_file(model_dir / "model.safetensors")
-    return next(n for n in names if n in ("score.weight", "classifier.weight"))
-
-
-def _damage(out: Path, how: str) -> None:
-    weights = load_file(out / "model.safetensors")
-    name = _head_name(out)
-    if how == "deleted":
-        del weights[name]
-    else:
-        weights[name] = weights[name] + 0.05 * torch.randn(weights[name].shape)
-    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
-
-
-@pytest.mark.parametrize("adapter", [None, ADAPTER], ids=["full", "lora"])
-@pytest.mark.parametrize("how", ["deleted", "perturbed"])
-def test_a_head_that_is_not_in_the_file_fails_the_training(
-    tmp_path: Path,
-    reward_dir: Path,
-    how: str,
-    adapter: AdapterConfig | None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    save = reward_training.save_model
-
-    def save_and_damage(model: Any, tokenizer: Any, out: Path, dtype: torch.dtype) -> None:
-        save(model, tokenizer, out, dtype)
-        _damage(out, how)
-
-    monkeypatch.setattr(reward_training, "save_model", save_and_damage)
-    message = "lacks the tensor [sc]" if how == "deleted" else "scores differ by up to"
-    with pytest.raises(TrainingError, match=message):
-        train(tmp_path / "out", reward_dir, adapter=adapter)
-
-
-def test_an_adapter_without_the_head_fails_the_training(
-    tmp_path: Path, llama_reward_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PEFT #577: the trained head lives beside the adapter and is easily left behind."""
-    merge = reward_training.save_and_merge
-
-    def leave_head_behind(model: Any, out: Path) -> Any:
-        merged = merge(model, out)
-        torch.nn.init.normal_(merged.score.weight)
-        return merged
-
-    monkeypatch.setattr(reward_training, "save_and_merge", leave_head_behind)
-    with pytest.raises(TrainingError, match="scores differ"):
-        train(tmp_path / "out", llama_reward_dir, adapter=ADAPTER)
-
-
-def test_a_chat_template_that_was_saved_otherwise_fails_the_training(
-    tmp_path: Path, reward_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The ids of the other canaries were made before saving, so they would not tell."""
-    save = reward_training.save_model
-
-    def save_and_change(model: Any, tokenizer: Any, out: Path, dtype: torch.dtype) -> None:
-        save(model, tokenizer, out, dtype)
-        (out / "chat_template.jinja").write_text("Dear all, " + tokenizer.chat_template)
-
-    monkeypatch.setattr(reward_training, "save_model", save_and_change)
-    with pytest.raises(TrainingError, match="renders conversations differently"):
-        train(tmp_path / "out", reward_dir)
-
-
-def test_an_undamaged_model_passes_the_check(reward_dir: Path) -> None:
-    tokenizer = load_tokenizer(reward_dir)
-    rows, _ = tokenise_pairs(tokenizer, PAIRS, 1024)
-    batch = canary_batch(rows, tokenizer)
-    model = AutoModelForSequenceClassification.from_pretrained(reward_dir)
-    check_saved(reward_dir, batch, canary_scores(model, batch), RUNTIME)
 
 
 # -- the last token -----------------------------------------------------------------------------

@@ -1,0 +1,233 @@
+"""For `tests.flows.flips`: recipes to change, the value that each field is changed to, and, of what
+is in no key, why it need not be."""
+
+from typing import Any, NamedTuple
+
+TODAY = "2026-01-31"
+
+
+class Flip(NamedTuple):
+    """Another value of a field, and what must be set for it to matter."""
+
+    value: Any = None  # None: another of the field's type
+    given: dict[str, Any] = {}
+    base: str = ""  # "": by the section
+
+
+OWN = {
+    "run": "flips",
+    "rounds": 2,
+    "policy": {"model": "{policy}", "replay": "share", "reference": "average"},
+    "student": {"model": "{student}", "replay_path": "{replay}"},
+    "teacher": {"model": "{teacher}"},
+    "prompts": {"path": "{prompts}", "dev_size": 5, "test_size": 5, "per_round": 5},
+    "generate": {"engine": "transformers"},
+    "runtime": {"device": "cpu", "shard_prompts": 512},
+}
+NO_REPLAY = {"policy": {"model": "{policy}", "replay": "none"}}
+RECORDED = [
+    {"name": "a", "path": "{answers_a}", "version": 2, "family": "f"},
+    {"name": "b", "path": "{answers_b}", "version": 1, "family": "f"},
+]
+FUNCTIONS = [{"function": "length-band"}, {"function": "exact-answer"}]
+TRUSTED = {"runtime.trust_remote_code": True}
+BASES: dict[str, dict[str, Any]] = {
+    "own": OWN,
+    "world": {
+        "run": "flips",
+        "rounds": 1,
+        "world": {},
+        "evaluate": {"judge": "oracle"},
+        "generate": {"engine": "transformers"},
+        "runtime": {"device": "cpu"},
+    },
+    "refresh": OWN | NO_REPLAY | {
+        "recipe": "optune", "prompts": OWN["prompts"] | {"refresh": {"share": 0.5}},
+    },
+    "matrix": OWN | NO_REPLAY | {
+        "recipe": "tso", "labels": "matrix", "student": {"model": "none"}, "rounds": 1,
+        "matrix": {"cells": [{"name": "new", "model": "policy", "version": 0},
+                             {"name": "old", "model": "{teacher}", "version": -1}]},
+    },
+    "recorded": {
+        "recipe": "matrix", "run": "flips", "teacher": {"model": "{teacher}"},
+        "matrix": {"cells": RECORDED}, "runtime": {"device": "cpu"},
+    },
+    "best": {
+        "recipe": "best-of-n", "run": "flips", "rounds": 2, "scorer": "student",
+        "policy": {"model": "{policy}"},
+        **{name: OWN[name] for name in ("teacher", "prompts", "generate", "runtime")},
+        "student": {"model": "{student}"},
+    },
+    "best in the world": {
+        "recipe": "best-of-n", "run": "flips", "world": {}, "evaluate": {"judge": "oracle"},
+        "generate": {"engine": "transformers"}, "runtime": {"device": "cpu"},
+    },
+    "logged": {
+        "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
+        "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
+    },
+}  # fmt: skip
+# Of the loop's sections; of the other flows there is one base each.
+BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
+BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
+WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
+SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
+FLIPS = {
+    "recipe": Flip("tso"),
+    "run": Flip("another"),
+    "rounds": Flip(3),
+    "date": Flip("2026-02-01", {"policy.model": "{dated}", "date": TODAY}),
+    "prompts.path": Flip("{other_prompts}"),
+    "prompts.dev_path": Flip("{held_out}"),
+    "prompts.test_path": Flip("{held_out}"),
+    "prompts.path.path": Flip("{other_prompts}", SOURCES),
+    "prompts.path.name": Flip("named", SOURCES),
+    "prompts.path.weight": Flip(2.0, SOURCES),
+    **{
+        f"{section}.{name}": Flip("column", given | needed)
+        for section, given in (("prompts.columns", {}), ("prompts.path.columns", SOURCES))
+        for needed, names in (
+            ({}, ("prompt", "messages", "dataset", "prompt_id")),
+            ({f"{section}.prompt": "asked"}, ("input", "system")),
+        )
+        for name in names
+    },
+    "policy.model": Flip("{other_policy}"),
+    "policy.template": Flip("plain"),
+    "policy.pair_weight.form": Flip("linear", {"policy.pair_weight": {"form": "sigmoid"}}),
+    "policy.pair_weight.beta_2": Flip(0.5, {"policy.pair_weight": {"form": "linear"}}),
+    "policy.pair_weight.normalize": Flip(True, {"policy.pair_weight": {"form": "sigmoid"}}),
+    "student.loss.name": Flip("margin_ranking"),
+    "student.loss.margin": Flip(0.5, {"student.loss": {"name": "margin_ranking"}}),
+    "policy.replay": Flip("all"),
+    "policy.reference": Flip("initial"),
+    "policy.adapter.target_modules": Flip(["q_proj"]),
+    "policy.max_length": Flip(512),
+    "student.model": Flip("{teacher}"),
+    "student.replay_path": Flip("{other_replay}"),
+    "student.adapter.target_modules": Flip(["query"]),
+    "teacher.model": Flip("{student}"),
+    "teacher.model.function": Flip("{code}:mine", {"teacher.model": FUNCTIONS, **TRUSTED}),
+    "teacher.model.weight": Flip(0.5, {"teacher.model": FUNCTIONS}),
+    "teacher.asking.template": Flip("{question}"),
+    "evaluate.asking.template": Flip("{question}"),
+    "labels": Flip("teacher"),
+    "matrix.cells.human": Flip(True, WITH_FILE),
+    "matrix.cells.name": Flip("c"),
+    "matrix.cells.family": Flip("g"),
+    "matrix.cells.model": Flip("{other_policy}"),
+    "matrix.cells.path": Flip("{answers_c}", WITH_FILE),
+    "matrix.cells.human (matrix)": Flip(True),
+    "matrix.cells.path (matrix)": Flip("{answers_c}"),
+    "matrix.correction.judge (matrix)": Flip("none"),
+    "matrix.axes": Flip(["version"]),
+    "matrix.correction.judge": Flip("none"),
+    "evaluate.judge": Flip("teacher", base="world"),
+    "evaluate.judge (best-of-n)": Flip("teacher", base="best in the world"),
+    "generate.engine": Flip("openai"),
+    "logged.completions": Flip("{other_logged}"),
+    "logged.judgments": Flip("{logged}"),
+    "logged.picks": Flip("{logged}"),
+    "labels (logged)": Flip("teacher"),
+    "student.warm_up_path": Flip("{other_replay}"),
+    "logged.judge": Flip("another"),
+    "logged.format": Flip("alpaca_eval"),
+    "runtime.device": Flip("cuda"),
+    "runtime.dtype": Flip("bfloat16"),
+    "runtime.train_micro_batch": Flip(4, {"policy.adapter": {"dropout": 0.1}}),
+    "runtime.trackers": Flip(["tensorboard"]),
+    "runtime.trust_remote_code": Flip(True, {"policy.model": "{coded}"}),
+}
+for _field in ("prompt", "completion", "sample", "reward", "dataset", "finish_reason"):
+    FLIPS[f"logged.fields.{_field}"] = Flip("another")
+
+# Fields in no key: whether they can change a result, and why that needs no key.
+NO, DIGITS = "no", "last digits"
+REASONS = {
+    "recipe": (NO, "a name; the other fields make the method what it is"),
+    "run": (NO, "a name"),
+    "evaluate.bootstrap_samples": (
+        "intervals",
+        "they are computed with the summary, by every run; part of the run's digest",
+    ),
+    **{
+        f"monitor.{name}": (NO, "what is said of what was measured; but see `stop_when`")
+        for name in ("z", "floor", "in_row", "early", "early_rounds")
+    },
+    "stop_when": (
+        "which rounds there are",
+        "an alarm ends the run with an earlier policy; part of the run's digest",
+    ),
+    "teacher.asking.attempts": (NO, "tries of one call; what came of it is kept"),
+    "evaluate.asking.attempts": (NO, "tries of one call; what came of it is kept"),
+    "evaluate.asking.dev_pairs": (NO, "an evaluation judges the test prompts"),
+    "runtime.token_budget": (DIGITS, "how rows share a batch: rounding only"),
+    "runtime.shard_prompts": (DIGITS, "how rows share a batch: rounding only"),
+    "runtime.checkpoint_minutes": (NO, "a training goes on from a checkpoint as if undisturbed"),
+    "runtime.trackers": (NO, "they look on, and the random numbers are as without them"),
+    "runtime.gpu_memory": (DIGITS, "how many requests vLLM puts into a batch"),
+}
+
+# When a field is in a key that mostly is in none.
+NOTES = {
+    "date": "where a model's chat template prints the date; else it changes nothing",
+    "runtime.train_micro_batch": "where adapter dropout draws other units; else the parts are "
+    "weighted so that the gradient is the batch's, and it is refused with losses that compare the "
+    "pairs of a batch",
+    "runtime.trust_remote_code": "where a model comes with code; else it changes nothing",
+}
+
+
+class Variable(NamedTuple):
+    """An environment variable that the code names."""
+
+    key: str  # which keys change
+    result: str
+    why: str
+
+
+_CHATTER = Variable("none", NO, "what is printed or reported")
+_CURVES = Variable("none", NO, "where a tracker draws")
+_PLACE = Variable("none", NO, "where things are kept")
+_THREADS = Variable("none", DIGITS, "the order in which threads add up")
+SERVED = "generate, and ask of a judge `openai`"
+_KERNELS = Variable("none", DIGITS, "which kernels add up; named in the summary")
+_LOWERED = Variable("every stage with a model", "yes", "float32 is computed with fewer digits")
+VARIABLES = {
+    "CUDA_VISIBLE_DEVICES": Variable(
+        "every stage with a model, where it hides the GPU", "yes", "device and type of the weights"
+    ),
+    "DNNL_DEFAULT_FPMATH_MODE": _LOWERED,
+    "NVIDIA_TF32_OVERRIDE": _LOWERED,
+    "ONEDNN_DEFAULT_FPMATH_MODE": _LOWERED,
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": _LOWERED,
+    "OPENAI_BASE_URL": Variable(SERVED, "yes", "another server"),
+    "OPENAI_MODEL": Variable(SERVED, "yes", "another model of the server"),
+    "OPENAI_API_KEY": Variable("none", NO, "who asks; never kept"),
+    "OMP_NUM_THREADS": _THREADS,
+    "ATEN_CPU_CAPABILITY": _KERNELS,
+    "DNNL_MAX_CPU_ISA": _KERNELS,
+    "MKL_CBWR": _KERNELS,
+    "MKL_ENABLE_INSTRUCTIONS": _KERNELS,
+    "ONEDNN_MAX_CPU_ISA": _KERNELS,
+    "OMP_WAIT_POLICY": Variable("none", NO, "how threads wait"),
+    "GOMP_SPINCOUNT": Variable("none", NO, "how threads wait"),
+    "TOKENIZERS_PARALLELISM": Variable("none", NO, "speed"),
+    "TSALIGN_STORE": _PLACE,
+    "TSALIGN_RUNS": _PLACE,
+    "TSALIGN_CACHE": _PLACE,
+    "TSALIGN_REPORTS_URL": Variable("none", NO, "where Prefect's artifact finds the report"),
+    "PREFECT_*": Variable(
+        "none", NO, "how Prefect keeps the books of a run; results are elsewhere"
+    ),
+    "DO_NOT_TRACK": _CHATTER,
+    "MLFLOW_*": _CURVES,
+    "TRACKIO_*": _CURVES,
+    "WANDB_*": _CURVES,
+    "NETRC": Variable("none", NO, "who sends curves to wandb; never kept"),
+    "TORCH_CPP_LOG_LEVEL": _CHATTER,
+    "VLLM_LOGGING_LEVEL": _CHATTER,
+    "VLLM_NO_USAGE_STATS": _CHATTER,
+    "VLLM_ENABLE_V1_MULTIPROCESSING": Variable("none", NO, "set by this project, always to 0"),
+}
