@@ -187,7 +187,7 @@ REASONS = {
     ),
     **{
         f"monitor.{name}": (NO, "what is said of what was measured; but see `stop_when`")
-        for name in ("z", "in_row", "early", "early_rounds")
+        for name in ("z", "floor", "in_row", "early", "early_rounds")
     },
     "stop_when": (
         "which rounds there are",
