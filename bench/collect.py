@@ -1,10 +1,7 @@
 """From the summaries of a bench's runs to its figures. Loads neither torch nor Prefect."""
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from bench.budgets import (
@@ -20,24 +17,26 @@ from bench.budgets import (
     totals,
 )
 from bench.jobs import Job, Places
-from bench.paired import holm, mean_interval, normal_p, t_p
+from bench.paired import deviation, holm, mean_interval, normal_p, t_p
 from bench.variants import (
     Bench,
     BenchRecipe,
     BenchRun,
     Difference,
-    Estimate,
     Failure,
     Other,
+    Step,
     Variant,
     Verdict,
 )
+from bench.worlds import estimate, in_worlds, units
 from data.errors import InputError
-from data.measures import RoundValue
+from data.measures import Measure, RoundValue
 from data.statistics import dataset_mean
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import Summary
+from models.host import cores, cpu_name
 from reports.compare import differences
 from reports.text import column
 
@@ -71,15 +70,15 @@ class Finished:
     def of(self, label: str) -> list[Job]:
         return [job for job in self.jobs if job.label == label]
 
-    def budget(self, seed: int) -> float:
-        """The least that a recipe cost with this seed (prompts), or what the baseline cost."""
-        jobs = [job for job in self.jobs if job.seed == seed]
+    def budget(self, of: Job) -> float:
+        """The least that a recipe cost with this seed in this world, or what the baseline cost."""
+        jobs = [job for job in self.jobs if job.pair == of.pair]
         if self.equal not in OWN_ROUNDS:
             jobs = [job for job in jobs if job.baseline]
         return min(totals(self.summaries[job.run], self.equal)[-1] for job in jobs)
 
     def judged(self, job: Job) -> Judged:
-        return judged(self.summaries[job.run], self.equal, self.budget(job.seed), self.measure)
+        return judged(self.summaries[job.run], self.equal, self.budget(job), self.measure)
 
 
 def collect(
@@ -120,6 +119,7 @@ def collect(
     return Bench(
         **about,
         equal=places.equal,
+        worlds=sorted({job.world for job in jobs if job.world is not None}),
         seeds=sorted({job.seed for job in jobs}),
         recipes=recipes,
         failures=failures,
@@ -134,7 +134,8 @@ def collect(
         computed_seconds=computed,
         unshared_seconds=unshared,
         versions=summaries[0].versions,
-        machine=summaries[0].machine | {"cpu": cpu_name(), "cores": str(cores())} | workers,
+        machine={"cpu": cpu_name(), "cores": str(cores())} | summaries[0].machine | workers,
+        machines_differ=machines_differ(summaries),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -151,9 +152,10 @@ def bench_run(done: Finished, job: Job) -> BenchRun:
     curve = by_round(measure, rounds_of(summary))
     return BenchRun(
         run=job.run,
+        world=job.world,
         seed=job.seed,
         run_digest=summary.run_digest,
-        budget=done.budget(job.seed),
+        budget=done.budget(job),
         over_budget=found.over_budget,
         rounds=len(rounds),
         judged_round=entry.round if entry else None,
@@ -173,7 +175,16 @@ def bench_run(done: Finished, job: Job) -> BenchRun:
         teacher_reward=others.get("teacher_reward"),
         curve=[curve[one.number].value if one.number in curve else None
                for one in rounds_of(summary)],
+        steps={name: steps(one) for name, one in summary.measures.items() if not one.adds_up},
     )  # fmt: skip
+
+
+def steps(measure: Measure) -> list[Step]:
+    """A measure round by round, also beyond the judged one."""
+    return [
+        Step(round=one.round, value=one.value, ci95=one.ci95, kept=one.kept)
+        for one in measure.rounds
+    ]
 
 
 def amounts(summary: Summary, name: str, rounds: Sequence[Round]) -> list[float]:
@@ -199,16 +210,16 @@ def values_at(summary: Summary, number: int) -> dict[str, float]:
 def bench_recipe(
     variant: Variant, runs: list[BenchRun], base: list[BenchRun], done: Finished
 ) -> BenchRecipe:
-    """A recipe with its runs, each set against the baseline's of the same seed."""
-    yardstick = {run.seed: run for run in base}
+    """A recipe with its runs, each set against the baseline's of the same world and seed."""
+    yardstick = {(run.world, run.seed): run for run in base}
     for run in runs:
-        if run.seed in yardstick and runs is not base:
-            run.difference = run.value - yardstick[run.seed].value
-    rates = [run.value for run in runs]
-    mean, ci95 = mean_interval(rates)
-    estimate = Estimate(mean=mean, ci95=ci95, low=min(rates), high=max(rates))
+        other = yardstick.get((run.world, run.seed))
+        if other and runs is not base:
+            run.difference = run.value - other.value
+    value = estimate(runs)
     mine, its = (done.summaries[one[0].run] for one in (runs, base))
     decided = {"seed"} if done.equal in OWN_ROUNDS else {"seed", "rounds"}  # by the bench
+    decided |= {"world.seed"} if runs[0].world is not None else set()
     return BenchRecipe(
         label=variant.label,
         path=variant.path,
@@ -216,8 +227,9 @@ def bench_recipe(
         changes=[one for one in differences(its.config, mine.config) if one[0] not in decided],
         config_digest=mine.config_digest,
         runs=runs,
-        value=estimate,
-        win_rate=estimate if done.measure == "win_rate" else None,
+        worlds=in_worlds(runs),
+        value=value,
+        win_rate=value if done.measure == "win_rate" else None,
     )
 
 
@@ -226,10 +238,12 @@ def compare(recipes: Sequence[BenchRecipe], done: Finished, store: Store) -> Non
     compared = []
     lower = done.summaries[recipes[0].runs[0].run].measures[done.measure].better == "lower"
     for recipe in recipes[1:]:
-        values = [run.difference for run in recipe.runs if run.difference is not None]
+        values, over = units(recipe.runs, lambda run: run.difference)
         if len(values) > 1:
             mean, ci95 = mean_interval(values)
-            recipe.difference = difference(mean, ci95, "seeds", t_p(values), lower)
+            recipe.difference = difference(mean, ci95, over, t_p(values), lower)
+            recipe.difference.deviation = deviation(values)
+            recipe.difference.low, recipe.difference.high = min(values), max(values)
         elif values:
             mean, ci95 = values[0], over_prompts(recipes[0], recipe, done, store)
             p = normal_p(mean, ci95) if ci95 else 1.0
@@ -257,12 +271,12 @@ def verdict(mean: float, p: float, lower: bool) -> Verdict:
 def over_prompts(
     base: BenchRecipe, recipe: BenchRecipe, done: Finished, store: Store
 ) -> tuple[float, float] | None:
-    """95 % interval of the difference of the one seed that both have: paired by prompt.
+    """95 % interval of the difference of the one pair of runs that there is: paired by prompt.
 
     None where the measure is not a mean over prompts.
     """
     run = next(run for run in recipe.runs if run.difference is not None)
-    other = next(one for one in base.runs if one.seed == run.seed)
+    other = next(one for one in base.runs if (one.world, one.seed) == (run.world, run.seed))
     jobs = {job.run: job for job in done.jobs}
     found = [done.judged(jobs[one.run]).entry for one in (run, other)]
     if not any(one and one.evidence for one in found):
@@ -296,15 +310,11 @@ def sharing(summaries: Sequence[Summary]) -> tuple[float, float]:
     return round(sum(everywhere.values()), 1), round(unshared, 1)
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())
+def machines_differ(summaries: Sequence[Summary]) -> dict[str, list[str]]:
+    """What differs between the machines and versions of runs; what only some know is no
+    difference."""
+    found: dict[str, dict[str, None]] = {}
+    for summary in summaries:
+        for name, value in (summary.machine | summary.versions).items():
+            found.setdefault(name, {})[value] = None
+    return {name: list(values) for name, values in found.items() if len(values) > 1}

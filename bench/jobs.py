@@ -20,12 +20,23 @@ from data.summary import Summary, read_summary
 
 @dataclass(frozen=True)
 class Job:
-    """One recipe with one seed."""
+    """One recipe with one seed, in one world where worlds are compared."""
 
     label: str
     seed: int
     recipe: RunRecipe
     baseline: bool
+    world: int | None = None  # `world.seed`
+
+    @property
+    def pair(self) -> tuple[int | None, int]:
+        """World and seed: what is compared has both in common, and so prompts and bootstrap."""
+        return self.world, self.seed
+
+    @property
+    def title(self) -> str:
+        world = "" if self.world is None else f", world {self.world}"
+        return f"{self.label}{world}, seed {self.seed}"
 
     @property
     def run(self) -> str:

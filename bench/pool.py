@@ -59,8 +59,10 @@ def load_libraries() -> None:
 
 
 class Schedule:
-    """Which run is next. Workers are kept at different seeds, as runs of one seed share stages
-    and would wait for each other; the baseline of a seed comes first, others need its budget."""
+    """Which run is next. Workers are kept at different worlds, and else at different seeds, as
+    runs that have these in common share stages and would wait for each other: so the bootstraps of
+    two worlds are made side by side, and each once. The baseline comes first, others may need its
+    budget."""
 
     def __init__(self, jobs: Sequence[Job], wait_for_baseline: bool) -> None:
         self.pending = list(jobs)
@@ -69,7 +71,7 @@ class Schedule:
         self.began: dict[str, float] = {}
         self.computed = 0  # of those done: not found complete
         self._wait = wait_for_baseline
-        self._baselines = {job.seed: job.run for job in jobs if job.baseline}
+        self._baselines = {job.pair: job.run for job in jobs if job.baseline}
         self._changed = threading.Condition()
 
     def take(self, worker: int) -> Job | None:
@@ -78,8 +80,7 @@ class Schedule:
             while self.pending:
                 ready = [job for job in self.pending if self._ready(job)]
                 if ready:
-                    seeds = {job.seed for job in self.at_work.values()}
-                    job = min(ready, key=lambda one: one.seed in seeds)
+                    job = min(ready, key=self._shared)
                     self.pending.remove(job)
                     self.at_work[worker], self.began[job.run] = job, monotonic()
                     return job
@@ -98,8 +99,16 @@ class Schedule:
             self.pending.clear()
             self._changed.notify_all()
 
+    def _shared(self, job: Job) -> tuple[bool, bool]:
+        """Whether a run at work is in the same world, and whether one has the same seed there."""
+        at_work = list(self.at_work.values())
+        return (
+            any(one.world == job.world for one in at_work),
+            any(one.pair == job.pair for one in at_work),
+        )
+
     def _ready(self, job: Job) -> bool:
-        return job.baseline or not self._wait or self._baselines[job.seed] in self.done
+        return job.baseline or not self._wait or self._baselines[job.pair] in self.done
 
 
 class Pool:

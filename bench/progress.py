@@ -57,9 +57,12 @@ class BenchProgress:
                 self._bars.update(line, visible=False)
                 continue
             total, rounds = job.recipe.round_count, self._rounds_of(job)
-            title = f"{job.label}, seed {job.seed}"
             self._bars.update(
-                line, description=title, completed=rounds, total=max(total, rounds), visible=True
+                line,
+                description=job.title,
+                completed=rounds,
+                total=max(total, rounds),
+                visible=True,
             )
 
     def _tell(self, run: str, error: str | None) -> None:

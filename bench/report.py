@@ -1,150 +1,41 @@
 """The result of a bench as a table on the terminal, as Markdown, and as one HTML page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 
+from bench.columns import (
+    COSTS,
+    all_columns,
+    behaviour,
+    called,
+    difference_in,
+    over_worlds,
+    plain,
+    rows,
+    short,
+    world_columns,
+    world_rows,
+)
+from bench.paired import range_covers
 from bench.variants import Bench, BenchRecipe, BenchRun
+from bench.worlds import units
 from data.durations import duration
 from data.summary import write_text
 from reports.page import environment
 from reports.plots import Effect, Point, Series, chart, forest
-from reports.text import ends, percent, score, signed, written
+from reports.text import percent
 
-__all__ = ["bench_html", "bench_markdown", "bench_table", "write_text"]
+__all__ = ["bench_html", "bench_markdown", "bench_table", "world_table", "write_text"]
 
 LIBRARIES = ("tsalign", "python", "torch", "transformers", "trl", "prefect")
 COVERS = {
+    "worlds": "Intervals are 95 % over worlds (Student's t over their means)",
     "seeds": "Intervals are 95 % over seeds (Student's t)",
     "prompts": "With one seed, intervals of differences cover the choice of prompts only (95 %, "
     "paired bootstrap), not the luck of sampling and training",
 }
-
-
-def mean(runs: Sequence[BenchRun], name: str) -> float | None:
-    """Of a field over seeds; None where no run has it."""
-    values = [value for run in runs if (value := getattr(run, name)) is not None]
-    return sum(values) / len(values) if values else None
-
-
-def plain(value: float | None, digits: int = 0) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def points(value: float, digits: int = 1) -> str:
-    """A difference of shares in percentage points, with its sign."""
-    return f"{100 * value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def difference_in(bench: Bench) -> Callable[[float], str]:
-    """How a difference of the measure is written: in points, where it is a share."""
-    return points if bench.unit == "share" else lambda value: signed(value, 3)
-
-
-def called(bench: Bench) -> str:
-    """The measure as it stands above a column."""
-    return bench.short or bench.title or bench.measure.replace("_", " ")
-
-
-def value(bench: Bench) -> Callable[[BenchRecipe], str]:
-    def text(recipe: BenchRecipe) -> str:
-        found = ends(recipe.value.ci95, bench.unit).replace("-", "\N{MINUS SIGN}")
-        return written(recipe.value.mean, bench.unit) + (f" [{found}]" if found else "")
-
-    return text
-
-
-def difference(bench: Bench) -> Callable[[BenchRecipe], str]:
-    """ "+1.8 [+0.2 to +3.4]", of shares in points."""
-    shown = difference_in(bench)
-
-    def text(recipe: BenchRecipe) -> str:
-        found = recipe.difference
-        if found is None:
-            return "–"
-        around = f" [{shown(found.ci95[0])} to {shown(found.ci95[1])}]" if found.ci95 else ""
-        return shown(found.mean) + around
-
-    return text
-
-
-def verdict(recipe: BenchRecipe) -> str:
-    return recipe.difference.verdict if recipe.difference else "baseline"
-
-
-def smallest(bench: Bench) -> Callable[[BenchRecipe], str]:
-    """Half the interval: what a difference would have to exceed to be shown."""
-
-    def text(recipe: BenchRecipe) -> str:
-        found = recipe.difference
-        if found is None or found.ci95 is None:
-            return "–"
-        half = (found.ci95[1] - found.ci95[0]) / 2
-        return f"{100 * half:.1f}" if bench.unit == "share" else score(half, 3)
-
-    return text
-
-
-def averaged(name: str, digits: int = 0) -> Callable[[BenchRecipe], str]:
-    return lambda recipe: plain(mean(recipe.runs, name), digits)
-
-
-def also(name: str, unit: str) -> Callable[[BenchRecipe], str]:
-    """Another measure at the judged rounds, over seeds."""
-
-    def text(recipe: BenchRecipe) -> str:
-        values = [run.measures[name] for run in recipe.runs if name in run.measures]
-        return written(sum(values) / len(values), unit) if values else "–"
-
-    return text
-
-
-Columns = dict[str, Callable[[BenchRecipe], str]]
-
-
-def short(bench: Bench) -> Columns:
-    """The main columns."""
-    in_points = "difference, points" if bench.unit == "share" else "difference"
-    return {
-        "recipe": lambda recipe: recipe.label,
-        "seeds": lambda recipe: str(len(recipe.runs)),
-        "rounds": averaged("rounds", 1),
-        "prompts": averaged("prompts"),
-        "generated tokens": averaged("tokens"),
-        "teacher calls": averaged("teacher_calls"),
-        "method seconds": averaged("seconds", 1),
-        called(bench): value(bench),
-        in_points: difference(bench),
-        "verdict": verdict,
-    }
-
-
-KNOWN: Columns = {  # measures that have had a column of their own from the start
-    "labels right": lambda recipe: percent(mean(recipe.runs, "label_precision")),
-    "KL": averaged("kl_to_base", 2),
-    "tokens per answer": averaged("mean_tokens", 1),
-    "teacher reward": averaged("teacher_reward", 2),
-}
-OF_KNOWN = {"label_precision", "kl_to_base", "mean_tokens", "teacher_reward"}
-
-
-def behaviour(bench: Bench) -> Columns:
-    """What else was measured, beside the one that is compared."""
-    names = dict.fromkeys(n for r in bench.recipes for run in r.runs for n in run.measures)
-    shown = {n: x for n, x in bench.others.items() if n in names}
-    columns = {"could have shown": smallest(bench)}
-    columns |= KNOWN if OF_KNOWN & names.keys() else {}
-    rest = {n: x for n, x in shown.items() if n not in OF_KNOWN | {bench.measure}}
-    return columns | {x.title: also(n, x.unit) for n, x in rest.items() if x.better}
-
-
-def all_columns(bench: Bench) -> Columns:
-    return short(bench) | behaviour(bench)
-
-
-def rows(bench: Bench, columns: Columns) -> list[list[str]]:
-    return [[value(recipe) for value in columns.values()] for recipe in bench.recipes]
 
 
 def stage_rows(bench: Bench) -> list[tuple[str, list[float]]]:
@@ -165,15 +56,24 @@ def stage_rows(bench: Bench) -> list[tuple[str, list[float]]]:
 def notes(bench: Bench) -> list[str]:
     """What a reader must know to read the table."""
     compared = [recipe.difference for recipe in bench.recipes if recipe.difference]
-    over = {found.over for found in compared} or {"seeds" if len(bench.seeds) > 1 else "prompts"}
+    several = "worlds" if over_worlds(bench) else "seeds" if len(bench.seeds) > 1 else "prompts"
+    over: set[str] = {one.over for one in compared} or {several}
+    seeds = ", ".join(map(str, bench.seeds))
     found = [
-        f"Equal {bench.equal}; judge: {bench.judge or 'none'}; seeds "
-        f"{', '.join(map(str, bench.seeds))}. Figures are means over seeds.",
+        f"Equal {bench.equal}; judge: {bench.judge or 'none'}; seeds {seeds}. "
+        + (
+            "Figures are means over worlds."
+            if over_worlds(bench)
+            else "Figures are means over seeds."
+        ),
         *(f"{COVERS[one]}." for one in sorted(over)),
+        *world_notes(bench),
+        *machine_notes(bench),
     ]
     if compared:
+        within = "within each world and seed" if bench.worlds else "seed by seed"
         found.append(
-            "Differences are to the first recipe, seed by seed; their intervals are not corrected, "
+            f"Differences are to the first recipe, {within}; their intervals are not corrected, "
             f"the verdicts are (Holm, {len(compared)} comparison{'s' * (len(compared) > 1)}, 5 %)."
         )
     dear = [run.run for recipe in bench.recipes for run in recipe.runs if run.over_budget]
@@ -184,6 +84,34 @@ def notes(bench: Bench) -> list[str]:
         found.append(f"No policy adopted, so judged as the base: {', '.join(refused)}.")
     found += [f"Failed: {failure.run}: {failure.error}" for failure in bench.failures]
     return found
+
+
+def world_notes(bench: Bench) -> list[str]:
+    """What worlds are, and how few they are."""
+    if not bench.worlds:
+        return []
+    named = ", ".join(map(str, bench.worlds))
+    found = [
+        f"Worlds {named} (world.seed): each has tokenizer, policy, teacher, student and prompts of "
+        "its own; the families of tasks and the judge are the same."
+    ]
+    if over_worlds(bench):
+        count = len(bench.worlds)
+        found.append(
+            "A world counts once, by the mean of its seeds. Whatever worlds are distributed like, "
+            f"the lowest and the highest of {count} lie around the median world in "
+            f"{percent(range_covers(count))} of cases; 'one more world' is where a single other "
+            "one would lie (95 %, Student's t)."
+        )
+    return found
+
+
+def machine_notes(bench: Bench) -> list[str]:
+    """In what the machines differ that the runs were made on."""
+    return [
+        f"The runs were not made on equal machines: {name} is {' or '.join(values)}."
+        for name, values in bench.machines_differ.items()
+    ]
 
 
 def facts(bench: Bench) -> dict[str, str]:
@@ -199,11 +127,25 @@ def facts(bench: Bench) -> dict[str, str]:
 
 
 def bench_table(bench: Bench) -> Table:
-    """The main columns, for a terminal."""
+    """The main columns, for a terminal; those of worlds take the place of what it has cost."""
     table = Table(title=f"{bench.name}: equal {bench.equal}", title_justify="left")
-    for name in short(bench):
+    hidden = COSTS if over_worlds(bench) else ()
+    columns = {name: text for name, text in short(bench).items() if name not in hidden}
+    for name in columns:
         table.add_column(name, justify="left" if name in ("recipe", "verdict") else "right")
-    for row in rows(bench, short(bench)):
+    for row in rows(bench, columns):
+        table.add_row(*row)
+    return table
+
+
+def world_table(bench: Bench) -> Table | None:
+    """World by world, for a terminal; None where there is one."""
+    if not over_worlds(bench):
+        return None
+    table = Table(title=f"{called(bench)}, world by world", title_justify="left")
+    for name in world_columns(bench):
+        table.add_column(name, justify="left" if name == "recipe" else "right")
+    for row in world_rows(bench):
         table.add_row(*row)
     return table
 
@@ -217,12 +159,23 @@ def bench_markdown(bench: Bench) -> str:
         f"```\n{bench.command}\n```",
         _table(list(all_columns(bench)), rows(bench, all_columns(bench))),
         "\n".join(f"- {note}" for note in notes(bench)),
+        *_world_parts(bench),
         "Seconds per stage, to the judged round; an artifact counts once in a run, as long as it "
         "once took:",
         _table(["stage", *labels], stages),
         "\n".join(f"- {name}: {text}" for name, text in facts(bench).items() if name != "command"),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _world_parts(bench: Bench) -> list[str]:
+    if not over_worlds(bench):
+        return []
+    title = f"{called(bench)[:1].upper()}{called(bench)[1:]}, world by world, with the difference"
+    return [
+        f"{title} to {bench.recipes[0].label}:",
+        _table(world_columns(bench), world_rows(bench)),
+    ]
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -251,6 +204,8 @@ def bench_html(bench: Bench) -> str:
         measuring={n for r in bench.recipes for run in r.runs for n in run.measuring_seconds},
         points=difference_in(bench),
         called=called(bench),
+        each="world" if over_worlds(bench) else "seed",
+        worlds=(world_columns(bench), world_rows(bench)) if over_worlds(bench) else None,
     )
 
 
@@ -260,8 +215,8 @@ def _forest(bench: Bench) -> Any:
         found = recipe.difference
         if found:
             around = (scale * found.ci95[0], scale * found.ci95[1]) if found.ci95 else None
-            seeds = [scale * run.difference for run in recipe.runs if run.difference is not None]
-            effects.append(Effect(recipe.label, scale * found.mean, around, seeds))
+            single = [scale * one for one in units(recipe.runs, lambda run: run.difference)[0]]
+            effects.append(Effect(recipe.label, scale * found.mean, around, single))
     if not effects:
         return ""
     base, name = bench.recipes[0].label, called(bench)
@@ -279,7 +234,7 @@ def _curves(bench: Bench) -> list[dict[str, Any]]:
         rounds = max(len(run.curve) for one, _ in pair for run in one.runs)
         labels = [str(number) for number in range(1, rounds + 1)]
         drawn = chart(
-            f"{called(bench)} of {recipe.label} by round, mean over seeds",
+            f"{called(bench)} of {recipe.label} by round, mean over runs",
             series,
             labels,
             unit=called(bench),
@@ -292,7 +247,7 @@ def _curves(bench: Bench) -> list[dict[str, Any]]:
 
 
 def _curve(recipe: BenchRecipe) -> list[Point]:
-    """Mean over the seeds that evaluated a round, whether or not its policy was adopted."""
+    """Mean over the runs that evaluated a round, whether or not its policy was adopted."""
     found = []
     for place in range(max(len(run.curve) for run in recipe.runs)):
         curves = [run.curve for run in recipe.runs if len(run.curve) > place]

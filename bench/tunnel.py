@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -11,18 +12,20 @@ from typing import Any
 from rich.console import Console
 
 from bench.budgets import OWN_ROUNDS, Equal, totals
-from bench.collect import collect, cores
+from bench.collect import collect
 from bench.jobs import Job, Places
 from bench.pool import Pool, Schedule
 from bench.progress import BenchProgress
 from bench.variants import Variant, parse_seeds, parse_variants, write_bench
 from data.errors import InputError
 from data.places import in_its_store
+from data.recipes.names import from_world, references
 from data.recipes.recipe import RUN_NAME, RunRecipe
 from data.store.store import Store
 from flows.launch import check_writable
 from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
+from models.host import cores
 from tasks.running import machine
 
 
@@ -30,7 +33,8 @@ from tasks.running import machine
 def bench(
     recipes: Sequence[str],
     *,
-    seeds: str,
+    worlds: str | None,
+    seeds: str | None,
     equal: Equal,
     measure: str | None,
     name: str,
@@ -40,7 +44,12 @@ def bench(
     runs_dir: Path,
     quiet: bool = False,
 ) -> int:
-    """Run every recipe with every seed, or what is missing of it; write table and report.
+    """Run every recipe in every world with every seed, or what is missing of it; write table and
+    report.
+
+    Args:
+        worlds: How many, or which: `world.seed` of each; None: the one that the recipes name.
+        seeds: How many, or which; None: one where there are worlds, else five.
 
     Returns:
         1 if a run failed, else 0.
@@ -50,7 +59,9 @@ def bench(
     """
     began = monotonic()
     variants = parse_variants(recipes)
-    jobs = plan(variants, parse_seeds(seeds), name, overrides)
+    seeds = seeds or ("1" if worlds else "5")
+    in_worlds = parse_seeds(worlds, "--worlds") if worlds else [None]
+    jobs = plan(variants, in_worlds, parse_seeds(seeds), name, overrides)
     places = Places(store, runs_dir, equal, measure)
     folder = runs_dir / name
     workers = min(number_of_workers(workers, jobs[0].recipe), len(jobs))
@@ -67,11 +78,11 @@ def bench(
         {job.run: schedule.done[job.run] for job in jobs},
         places,
         name=name,
-        command=command_line(recipes, seeds, equal, measure, name, overrides),
+        command=command_line(recipes, worlds, seeds, equal, measure, name, overrides),
         seconds=round(monotonic() - began, 1),
         workers={"workers": str(workers), "threads of each": threads},
     )
-    from bench.report import bench_html, bench_markdown, bench_table, write_text
+    from bench.report import bench_html, bench_markdown, bench_table, world_table, write_text
 
     write_bench(folder / "bench.json", result)
     write_text(folder / "bench.md", bench_markdown(result))
@@ -80,6 +91,9 @@ def bench(
     if not out.is_terminal:  # in a file nothing is too wide
         out = Console(quiet=quiet, highlight=False, width=200)
     out.print(bench_table(result))
+    by_world = world_table(result)
+    if by_world:
+        out.print(by_world)
     for failure in result.failures:
         Console(stderr=True, highlight=False, soft_wrap=True).print(
             f"{failure.run} failed: {failure.error}", markup=False
@@ -89,30 +103,66 @@ def bench(
 
 
 def plan(
-    variants: Sequence[Variant], seeds: Sequence[int], name: str, overrides: Sequence[str]
+    variants: Sequence[Variant],
+    worlds: Sequence[int | None],
+    seeds: Sequence[int],
+    name: str,
+    overrides: Sequence[str],
 ) -> list[Job]:
-    """The runs, seed by seed, the baseline's first. Raises InputError."""
+    """The runs, world by world and seed by seed, the baseline's first. Raises InputError."""
     if not re.fullmatch(RUN_NAME, name):
         raise InputError(f"--name {name}: must match {RUN_NAME}")
-    jobs = []
-    for seed in seeds:
+    if worlds != [None]:
         for variant in variants:
-            changes = [*overrides, *variant.overrides, f"seed={seed}"]
-            run = f"{name}-{variant.label}-s{seed}"
+            check_world(variant, overrides)
+    jobs = []
+    for world, seed in product(worlds, seeds):
+        for variant in variants:
+            changes = [filled(one, world, seed) for one in (*overrides, *variant.overrides)]
+            changes.append(f"seed={seed}")
+            where = ""
+            if world is not None:
+                changes.append(f"world.seed={world}")
+                where = f"-w{world}"
+            run = f"{name}-{variant.label}{where}-s{seed}"
             recipe = fitted(load_recipe(variant.path, changes, run=run))
-            jobs.append(Job(variant.label, seed, recipe, baseline=variant is variants[0]))
+            jobs.append(Job(variant.label, seed, recipe, variant is variants[0], world))
     return jobs
+
+
+def filled(change: str, world: int | None, seed: int) -> str:
+    """A change with {seed} and {world} filled in: so a path may lead to another run of the same
+    world and seed, such as `student.model=runs/b-full-w{world}-s{seed}/student`."""
+    change = change.replace("{seed}", str(seed))
+    return change if world is None else change.replace("{world}", str(world))
+
+
+def check_world(variant: Variant, overrides: Sequence[str]) -> None:
+    """InputError unless the recipe is of the embedded world and leaves its seed to `--worlds`."""
+    changes = [*overrides, *variant.overrides]
+    if any(one.startswith("world.seed=") for one in changes):
+        raise InputError(f"{variant.label}: world.seed is what --worlds decides; leave one out")
+    recipe = load_recipe(variant.path, [filled(one, 0, 0) for one in changes])
+    if recipe.world is None or not from_world(recipe):
+        raise InputError(
+            f"{variant.label}: takes nothing from the embedded world, so there are no other worlds "
+            "to run it in; use --seeds"
+        )
 
 
 def check(jobs: Sequence[Job], places: Places, folder: Path) -> None:
     """Whatever can be refused is refused here. Raises InputError."""
     from flows.preflight.inputs import check_inputs
 
-    base = jobs[0]
-    for job in (job for job in jobs if job.seed == base.seed):
-        check_yardstick(job, base)
-    for job in (job for job in jobs if job.seed == base.seed):
-        check_inputs(job.recipe)
+    baselines = {job.pair: job for job in jobs if job.baseline}
+    for job in jobs:
+        check_yardstick(job, baselines[job.pair])
+    checked = set()
+    for job in jobs:  # other worlds and seeds name the same, unless a change has them in a path
+        named = (job.label, *(str(one.value) for one in references(job.recipe)))
+        if named not in checked:
+            check_inputs(job.recipe)
+            checked.add(named)
     store = Store(places.store)
     check_writable("--runs-dir", folder)
     check_writable("--store", store.root)
@@ -140,12 +190,12 @@ def number_of_workers(wanted: int | None, recipe: RunRecipe) -> int:
 
 def budgets(jobs: Sequence[Job], schedule: Schedule, places: Places) -> Any:
     """What a run may cost, once its baseline is done; None: its recipe's rounds decide."""
-    baselines = {job.seed: job for job in jobs if job.baseline}
+    baselines = {job.pair: job for job in jobs if job.baseline}
 
     def budget(job: Job) -> float | None:
         if places.equal in OWN_ROUNDS or job.baseline:
             return None
-        baseline = baselines[job.seed]
+        baseline = baselines[job.pair]
         if schedule.done[baseline.run] is not None:
             raise InputError(f"no budget, as {baseline.run} failed")
         return totals(places.summary(baseline), places.equal)[-1]
@@ -155,6 +205,7 @@ def budgets(jobs: Sequence[Job], schedule: Schedule, places: Places) -> Any:
 
 def command_line(
     recipes: Sequence[str],
+    worlds: str | None,
     seeds: str,
     equal: str,
     measure: str | None,
@@ -164,5 +215,6 @@ def command_line(
     """The command that gives these figures again."""
     sets = [part for override in overrides for part in ("--set", override)]
     measured = ["--measure", measure] if measure else []
-    options = ["--seeds", seeds, "--equal", equal, *measured, "--name", name, *sets]
+    where = ["--worlds", worlds] if worlds else []
+    options = [*where, "--seeds", seeds, "--equal", equal, *measured, "--name", name, *sets]
     return shlex.join(["tsalign", "bench", *recipes, *options])

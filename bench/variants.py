@@ -55,8 +55,8 @@ def parse_variants(texts: Sequence[str]) -> list[Variant]:
     return variants
 
 
-def parse_seeds(text: str) -> list[int]:
-    """ "5": seeds 0 to 4; "0,3" or "7,": these."""
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
+    """Seeds, or with `option` "--worlds" world seeds. "5": 0 to 4; "0,3" or "7,": these."""
     try:
         seeds = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
@@ -64,25 +64,31 @@ def parse_seeds(text: str) -> list[int]:
     if seeds and "," not in text:
         seeds = list(range(seeds[0]))
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise InputError(f"--seeds {text}: must be how many, as 5, or which, as 0,1,2")
+        raise InputError(f"{option} {text}: must be how many, as 5, or which, as 0,1,2")
     return seeds
 
 
 class Estimate(Entry):
-    """A mean over seeds."""
+    """A mean over worlds, of each the mean over its seeds; in one world, over seeds."""
 
     mean: float
-    ci95: Interval | None = None  # Student's t over seeds; None of one seed or equal values
+    ci95: Interval | None = None  # Student's t; None of one value or equal ones
     low: float
     high: float
+    over: Literal["worlds", "seeds"] = "seeds"  # whose values it is the mean of
+    deviation: float | None = None  # standard deviation between them; None of one
+    next: Interval | None = None  # 95 % prediction interval of one more of them
 
 
 class Difference(Entry):
-    """Of a recipe and the baseline, seed by seed."""
+    """Of a recipe and the baseline, within each world and seed."""
 
     mean: float
     ci95: Interval | None = None  # not corrected for the number of comparisons
-    over: Literal["seeds", "prompts"]  # what the interval covers; prompts where there is one seed
+    over: Literal["worlds", "seeds", "prompts"]  # what the interval covers; prompts: of one run
+    low: float | None = None  # the least and the most of one world, or of one seed
+    high: float | None = None
+    deviation: float | None = None  # standard deviation between them; None of one
     p: float
     p_holm: float  # corrected for the number of recipes compared
     verdict: Verdict
@@ -96,10 +102,20 @@ class Other(Entry):
     better: Literal["higher", "lower"] | None = None
 
 
+class Step(Entry):
+    """A measure after a round; round 0 is what the run began with."""
+
+    round: int
+    value: float
+    ci95: Interval | None = None
+    kept: bool = True
+
+
 class BenchRun(Entry):
     """A run, at the last evaluated round within its budget."""
 
     run: str
+    world: int | None = None  # its `world.seed`, where worlds are compared
     seed: int
     run_digest: str
     budget: float
@@ -122,6 +138,17 @@ class BenchRun(Entry):
     mean_tokens: float | None = None
     teacher_reward: float | None = None
     curve: list[float | None] = []  # the value after every round of the run
+    steps: dict[str, list[Step]] = {}  # every measure that is no sum, round by round
+
+
+class InWorld(Entry):
+    """A recipe in one world: means over its seeds."""
+
+    world: int
+    seeds: list[int]
+    value: float
+    difference: float | None = None  # to the baseline, over the seeds that both have
+    measures: dict[str, float] = {}
 
 
 class BenchRecipe(Entry):
@@ -131,6 +158,7 @@ class BenchRecipe(Entry):
     changes: list[tuple[str, str, str]]  # field, value in the baseline, value here
     config_digest: str  # with the first seed
     runs: list[BenchRun]
+    worlds: list[InWorld] = []  # empty where worlds are not compared
     value: Estimate
     win_rate: Estimate | None  # the same where the win rate is compared
     difference: Difference | None = None  # None of the baseline
@@ -146,6 +174,7 @@ class Bench(Entry):
     name: str
     command: str
     equal: Equal
+    worlds: list[int] = []  # their `world.seed`; empty: the one of the recipes
     seeds: list[int]
     recipes: list[BenchRecipe]  # the baseline first
     failures: list[Failure] = []
@@ -161,8 +190,22 @@ class Bench(Entry):
     computed_seconds: float  # of all artifacts, each once
     unshared_seconds: float  # had every run computed its own
     versions: dict[str, str]
-    machine: dict[str, str]
+    machine: dict[str, str]  # of the first run
+    machines_differ: dict[str, list[str]] = {}  # what differs between the runs', and its values
     finished: str  # UTC, ISO 8601
+
+
+def read_bench(path: Path) -> Bench:
+    """A bench that was written. Raises InputError where the file is none, or of another schema."""
+    try:
+        content = json.loads(path.read_text())
+        if content.get("schema") != 1:
+            raise InputError(f"{path}: is no bench.json of schema 1")
+        content["schema_version"] = content.pop("schema")
+        return Bench.model_validate(content)
+    except (OSError, ValueError, AttributeError) as error:
+        problem = str(error).splitlines()[0]
+        raise InputError(f"{path}: is no bench.json that this version reads: {problem}") from None
 
 
 def write_bench(path: Path, bench: Bench) -> None:

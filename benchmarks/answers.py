@@ -11,7 +11,6 @@ itself. Then answers of both to `--shown` prompts, drawn by a seed.
 
 import argparse
 import sys
-from math import exp
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,7 +23,7 @@ from data.summary import StageRecord, Summary, read_summary
 from data.tables import as_sampled
 from flows.outside import outside_of
 from flows.recipe_files import recorded_recipe
-from models.drift import distinct_2
+from models.drift import distinct_2, perplexity
 from models.logps import sequence_logps
 
 LONG = 40  # words: a shorter answer loses by being short
@@ -85,7 +84,7 @@ def main() -> None:
         tokens = sum(table["n_tokens"].to_pylist()) / len(texts)
         lines.append(
             f"| {who} | {tokens:.1f} | {cut:.1%} | {distinct_2(texts):.3f} | {repeated(texts):.1%} "
-            f"| {exp(-logps.sum() / counts.sum()):.1f} |"
+            f"| {perplexity(logps, counts):.1f} |"
         )
     answers = {
         who: dict(zip(t["prompt_id"].to_pylist(), t["completion"].to_pylist(), strict=True))

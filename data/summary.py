@@ -147,6 +147,7 @@ class Drift(Entry):
     kl_to_base: float
     mean_tokens: float
     distinct_2: float
+    perplexity: float | None = None  # under the base; of earlier versions' runs not known
     student_reward: float | None = None  # without a student
     teacher_reward: float | None = None  # of a teacher that only compares
     judge_score: float | None = None  # of a judge that only compares
@@ -191,6 +192,21 @@ class FunctionRewards(Entry):
     mean: float | None = None  # of those it judged
     base_mean: float | None = None  # of the base's answers to the test prompts
     policy_mean: float | None = None  # of this round's policy's
+
+
+class PromptSource(Entry):
+    """What became of the prompts of a source of the pool before the first round.
+
+    prompts = pool + held_out + exact + shared + repeated; see `data.readers.held_out`.
+    """
+
+    name: str
+    prompts: int  # of the file, each once
+    pool: int  # that rounds draw from
+    held_out: int  # to judge, or with the text of one that is
+    exact: int  # the same as a held-out one but for case and white space
+    shared: int  # eight words in a row with a held-out one
+    repeated: int  # an earlier source has them
 
 
 class Round(Entry):
@@ -243,6 +259,7 @@ class Summary(Entry):
     report: str | None = None  # digest of report.html
     links: dict[str, str] = {}  # digest of what each link in the run's folder leads to
     base: dict[str, float] = {}  # fields of Drift for the base policy, as far as they are known
+    sources: list[PromptSource] = []  # of the training prompts; none in the embedded world
     bootstrap: list[StageRecord] = []
     rounds: list[Round] = []
     final: Final | None = None

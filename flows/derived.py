@@ -21,6 +21,7 @@ from flows.win_rates import policy_summary
 _LINKS = ("policy", "student")
 _FILES = ("summary.json", "report.html", "error.log")
 _MEASURES = ("evaluation", "gate", "drift", "mined", "agreement")  # kinds that figures are of
+_OF_BASE = "drift:base"  # an address: a round's figures are of its own policy
 
 
 def final_result(rounds: list[Round]) -> Final | None:
@@ -88,7 +89,8 @@ def contradictions(store: Store, summary: Summary) -> list[str]:
             artifact = Artifact(kind=record.kind, key=record.key, digest=record.artifact)
             with suppress(ArtifactError):  # damage has been found already
                 made.append(store.record(artifact).artifact)
-                figures += _figures(store, entry, artifact)
+                if record.address != _OF_BASE:
+                    figures += _figures(store, entry, artifact)
         if len(made) == len(measuring):
             figures += _own_figures(entry, made)
         figures += _win_rates(store, summary, entry, made)
@@ -148,7 +150,7 @@ def _figures(store: Store, entry: Round, artifact: Artifact) -> Iterator[tuple[s
         yield "gate", entry.gate, Gate(**store.record(artifact).artifact.meta)
     elif artifact.kind == "drift" and entry.drift:
         meta = store.record(artifact).artifact.meta
-        known = {name: meta[name] for name in ("kl_to_base", "mean_tokens", "distinct_2")}
+        known = {name: meta[name] for name in type(entry.drift).model_fields if name in meta}
         yield "drift", {name: getattr(entry.drift, name) for name in known}, known
     elif artifact.kind == "mined":
         meta = store.record(artifact).artifact.meta

@@ -21,4 +21,4 @@ def _result(summary: Summary) -> Result:
     of_one_round = {"logged": of_logs, "matrix": of_a_matrix}.get(config.get("recipe", ""))
     if of_one_round and rounds:
         return of_one_round(config, rounds[0])
-    return told(recipe, config, rounds, summary.base, summary.final)
+    return told(recipe, config, rounds, summary.base, summary.final, summary.sources)

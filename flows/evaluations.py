@@ -48,6 +48,30 @@ def evaluations(
     )
 
 
+def by_verdicts(
+    judge: Speaker,
+    prompts: Artifact,
+    base: Artifact,
+    policy: Artifact,
+    *,
+    role: str = "",
+    title: str,
+    measures: bool = False,
+) -> Artifact:
+    """EVALUATION of two policies' COMPLETIONS by a language model, which compares them."""
+    verdicts = verdicts_of(
+        judge,
+        prompts=prompts,
+        left=policy,
+        right=base,
+        role=f"test {role}".strip(),
+        measures=measures,
+    )
+    return evaluate_by_verdicts.as_(role, title=title, measures=measures)(
+        prompts=prompts, base=base, policy=policy, verdicts=verdicts
+    )
+
+
 def _evaluated(
     recipe: PolicyRecipe,
     parts: Parts,
@@ -60,20 +84,8 @@ def _evaluated(
     who, title = called(name), f"evaluate {role}".strip()
     rewards = base.rewards, policy.rewards
     if isinstance(judge, Speaker):
-        verdicts = verdicts_of(
-            judge,
-            prompts=parts.test,
-            left=policy.completions,
-            right=base.completions,
-            role=f"test {role}".strip(),
-            measures=True,
-        )
-        return evaluate_by_verdicts.as_(role, title=title, measures=True)(
-            prompts=parts.test,
-            base=base.completions,
-            policy=policy.completions,
-            verdicts=verdicts,
-        )
+        both = base.completions, policy.completions
+        return by_verdicts(judge, parts.test, *both, role=role, title=title, measures=True)
     if judge is not None and name != TEACHER:
         sides = (("base", base), (f"round {number}", policy))
         rewards = tuple(  # type: ignore[assignment]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from data.measures import Fact, Measure, Verdict, Warned
 from data.sections import Section, Table
-from data.summary import Final, Round, Summary
+from data.summary import Final, PromptSource, Round, Summary
 
 if TYPE_CHECKING:
     from tasks.stage import Model
@@ -39,6 +39,7 @@ class Result:
     # Of flows that go in rounds from prompts to preferences: fields of their own in the summary.
     rounds: Sequence[Round] = ()
     base: Mapping[str, float] = field(default_factory=dict)
+    sources: Sequence[PromptSource] = ()
     final: Final | None = None
 
     def with_models(self, models: "Mapping[str, Model]", losses: Mapping[str, float]) -> "Result":
@@ -53,7 +54,7 @@ class Result:
         summary.warnings, summary.checked = list(self.warnings), self.checked
         summary.progress, summary.stopped = self.progress, self.stopped
         summary.rounds, summary.base = list(self.rounds), dict(self.base)
-        summary.final = self.final
+        summary.final, summary.sources = self.final, list(self.sources)
 
 
 # What a flow returns, and hands in before its end with `run.so_far`. Whoever only plans a run does

@@ -13,6 +13,7 @@ from data.summary import Summary, write_summary
 from flows.fingerprint import run_digest
 from flows.result import Made, Result
 from flows.tracking import draw_measures, numbers
+from models import host
 from reports.prefect_ui import publish_report, publish_result
 from reports.report import latest_answers, write_report
 from tasks.stage import Run
@@ -72,6 +73,7 @@ class RunFolder:
         for record in run.take_records():
             (summary.work if record.round else summary.bootstrap).append(record)
         summary.machine["engine"] = run.engine  # it may have been settled since
+        summary.machine |= host.describe(run.context.runtime)  # torch may be loaded by now
         new = numbers(result) - self._drawn
         if new:
             draw_measures(run.context.tracking, result, new)

@@ -1,6 +1,7 @@
 """How far a policy has moved from where it started, from its answers alone. No torch here."""
 
 from collections.abc import Sequence
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,18 @@ def distinct_2(completions: Sequence[str]) -> float:
         bigrams.update(zip(words, words[1:], strict=False))
         total += max(0, len(words) - 1)
     return len(bigrams) / total if total else 0.0
+
+
+def perplexity(logps: Vector, tokens: Sequence[int] | NDArray[np.int64]) -> float:
+    """exp of the mean negative log-probability per token, over the tokens of all completions.
+
+    Args:
+        logps: Log-probability of each completion in nats, summed over its tokens.
+        tokens: How many these are.
+    """
+    if len(logps) != len(tokens) or len(logps) == 0:
+        raise ValueError("need as many lengths as completions, and at least one")
+    return exp(-float(sum(logps)) / int(sum(tokens)))
 
 
 def kl_estimate(policy_logps: Vector, base_logps: Vector) -> float:

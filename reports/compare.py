@@ -67,6 +67,11 @@ def comparison_html(a: Summary, b: Summary, a_rows: Sequence[Row], b_rows: Seque
         results=results,
         headlines=[text.headline(run) for run in runs],
         changed=differences(a.config, b.config),
+        machines=[
+            one
+            for one in differences(a.machine | a.versions, b.machine | b.versions)
+            if "–" not in one  # an earlier version did not record it
+        ],
         curve=curve(a.headline, _sides(a, b, labels, a.headline)) if course else "",
         measures=measure_rows(a, b),
         rounds=round_rows(a, b),

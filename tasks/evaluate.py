@@ -13,7 +13,7 @@ from data.schemas import EVALUATION
 from data.statistics import outcome
 from data.store.artifacts import Artifact
 from data.tables import as_sampled, mapping
-from models.drift import distinct_2, kl_estimate
+from models.drift import distinct_2, kl_estimate, perplexity
 from tasks.stage import Context, Model, Rows, stage
 
 
@@ -129,7 +129,7 @@ def precision(ctx: Context, *, preferences: Artifact) -> dict[str, Any]:
     return result
 
 
-@stage("drift", version="2", model=True)
+@stage("drift", version="3", model=True)
 def drift(
     ctx: Context,
     *,
@@ -138,7 +138,8 @@ def drift(
     policy: Model,
     base: Model,
 ) -> dict[str, Any]:
-    """In: PROMPTS, COMPLETIONS of the policy. Out: drift.json (KL to base in nats, lengths)."""
+    """In: PROMPTS, COMPLETIONS of the policy, which may be the base itself. Out: drift.json (KL to
+    base in nats per completion, perplexity under the base per token, lengths, variety)."""
     from models.logps import sequence_logps
 
     messages = _by_prompt(ctx.table(prompts), "messages")
@@ -148,11 +149,13 @@ def drift(
         (messages[owner], completion)
         for owner, completion in zip(table["prompt_id"].to_pylist(), written, strict=True)
     ]
-    logps = {}
-    for side, model in (("policy", policy), ("base", base)):
-        logps[side], _ = sequence_logps(ctx.path(model), items, runtime=ctx.runtime)
+    under_base, tokens = sequence_logps(ctx.path(base), items, runtime=ctx.runtime)
+    under_policy = under_base
+    if ctx.path(policy) != ctx.path(base):
+        under_policy, _ = sequence_logps(ctx.path(policy), items, runtime=ctx.runtime)
     result = {
-        "kl_to_base": kl_estimate(logps["policy"], logps["base"]),
+        "kl_to_base": kl_estimate(under_policy, under_base),
+        "perplexity": perplexity(under_base, tokens),
         "mean_tokens": sum(table["n_tokens"].to_pylist()) / len(table),
         "distinct_2": distinct_2(table["completion"].to_pylist()),
     }

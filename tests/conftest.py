@@ -7,12 +7,14 @@ from contextlib import ExitStack
 
 import pytest
 
+from flows.server import set_defaults
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as the command line sets it
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+# What the command line sets before Prefect is there. With Prefect's own a server whose database is
+# locked, on a busy machine, is not asked again, and the run says in a line that it goes on alone.
+set_defaults()
 
 pytest_plugins = [f"tests.fixtures.{name}" for name in ("once", "models", "runs", "commands")]
 

@@ -18,7 +18,21 @@ def bench(
         ),
     ],
     *,
-    seeds: Annotated[str, Option(metavar="N", help="How many, or which, as 0,1,2.")] = "5",
+    worlds: Annotated[
+        str | None,
+        Option(
+            metavar="N",
+            help="How many embedded worlds, or which, as 5,6,7: each with tokenizer, policy, "
+            "teacher, student and prompts of its own. Intervals are then over worlds.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        Option(
+            metavar="N",
+            help="How many, or which, as 0,1,2; of every world. By default 5, with --worlds 1.",
+        ),
+    ] = None,
     equal: Annotated[Budget, Option(help="What every recipe may spend as much of.")] = "prompts",
     measure: Annotated[
         str | None,
@@ -33,11 +47,12 @@ def bench(
     store: Store,
     runs_dir: RunsDir,
 ) -> int:
-    """Compare recipes at equal budgets, over seeds."""
+    """Compare recipes at equal budgets, over seeds or over worlds."""
     from bench.tunnel import bench
 
     return bench(
         recipes,
+        worlds=worlds,
         seeds=seeds,
         equal=equal,
         measure=measure,

@@ -20,7 +20,7 @@ def compare(
     rounds: Rounds = None,
     against: Against = None,
     judge: Annotated[
-        bool, Option("--judge", help="Have the run's teacher score the answers.")
+        bool, Option("--judge", help="Have the run's teacher judge the answers.")
     ] = False,
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,

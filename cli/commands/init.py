@@ -17,7 +17,12 @@ def init(
         str | None, Option(metavar="MODEL", help="The model to align: a folder or hub id.")
     ] = None,
     teacher: Annotated[
-        str | None, Option(metavar="MODEL", help="The reward model that judges.")
+        str | None,
+        Option(
+            metavar="JUDGE",
+            help="Who judges: a reward model or language model (folder or hub id), openai, or a "
+            "reward function: FILE.py:FUNCTION, instructions, exact-answer, length-band.",
+        ),
     ] = None,
     student: Annotated[
         str | None, Option(metavar="MODEL", help="The small reward model that screens answers.")
@@ -35,8 +40,9 @@ def init(
         str | None,
         Option(
             metavar="NAME",
-            help="Who decides the win rate: teacher, with --world also oracle. For tso, who "
-            "corrects the order of pairs: teacher, none or a language model's folder.",
+            help="Who decides the win rate: teacher, with --world also oracle, or any that may "
+            "be a teacher. For tso, who corrects the order of pairs: teacher, none or a language "
+            "model's folder.",
         ),
     ] = None,
     method: Annotated[

@@ -12,18 +12,25 @@ from rich.console import Console
 from rich.table import Table
 from typer import prompt
 
-from cli.init.starter import METHODS, Answers, Draft, drafted, missing
+from cli.init.starter import METHODS, Answers, Draft, drafted, is_folder, missing
 from data.errors import InputError
 from data.recipes.recipe import RUN_NAME
+from data.reward_functions import SHIPPED
+from data.source_code import file_and_function
+from flows.preflight.labels import check_code
 from flows.preflight.models import model_path
 from flows.preflight.prompts import named_file
 
 _KINDS = {
     "policy": "the model to align",
-    "teacher": "a reward model that judges",
+    "teacher": "who judges: a reward model, a reward function or a language model",
     "student": "a small reward model or encoder that screens",
     "smaller": "a smaller or weaker model that answers too",
     "prompts": "a file of prompts",
+}
+_FORMS = {
+    "prompts": "JSONL, Parquet, CSV or a datasets id",
+    "teacher": f"folder or hub id, FILE.py:FUNCTION, {', '.join(SHIPPED)} or openai",
 }
 
 
@@ -70,8 +77,7 @@ def _run_name(path: Path) -> str | None:
 
 
 def _question(name: str) -> str:
-    form = "JSONL, Parquet, CSV or a datasets id" if name == "prompts" else "folder or hub id"
-    return f"{name.capitalize()}: {_KINDS[name]} ({form})"
+    return f"{name.capitalize()}: {_KINDS[name]} ({_FORMS.get(name, 'folder or hub id')})"
 
 
 def _absent(path: Path) -> None:
@@ -91,7 +97,7 @@ def asked(answers: Answers, method: str | None, out: Path | None = None) -> Answ
             console.print(f"  {name:<9} {offered.about}", markup=False)
         answers = replace(answers, method=_until_good("Method", _method, "ts-align"))
     for name in missing(answers):
-        check = _prompts if name == "prompts" else _model
+        check = {"prompts": _prompts, "teacher": _teacher}.get(name, _model)
         given: dict[str, Any] = {name: _until_good(_question(name), check)}
         answers = replace(answers, **given)
     if answers.world:
@@ -122,6 +128,13 @@ def _method(name: str) -> None:
 
 def _model(name: str) -> None:
     model_path("model", name)
+
+
+def _teacher(name: str) -> None:
+    if found := file_and_function(name):
+        check_code("teacher", *found)
+    elif is_folder(name):
+        _model(name)
 
 
 def _prompts(name: str) -> None:

@@ -16,7 +16,7 @@ _FIRST = ("model", "path", "test_path")  # of a section: what the user brings
 _ABOUT = {
     "run": "Names the folder of the results, runs/NAME.",
     "policy": "The language model that is aligned.",
-    "teacher": "The reward model whose judgment counts.",
+    "teacher": "Whose judgment counts: it puts the answers that are learned from in order.",
     "student": "The small reward model that screens the answers, and learns from the teacher.",
     "prompts": "What the policy is asked.",
     "generate": "How it answers.",

@@ -18,8 +18,10 @@ from cli.init.starter_world import WORLD_REASONS, Reasons, Values, of_the_world,
 from data.errors import InputError
 from data.paths import named_path
 from data.readers.sources import looks_like_file
+from data.recipes.judges import OPENAI, ORACLE, RECORDED, TEACHER, is_function
 from data.recipes.loading import explained
 from data.recipes.recipe import NONE, RunRecipe
+from data.source_code import file_and_function
 from flows.preflight import inputs as preflight
 from flows.preflight.findings import Findings
 from flows.preflight.fitting import contexts, left_out
@@ -29,6 +31,7 @@ from flows.table import recipe_class
 from tasks.running import machine
 
 ROUNDS = 3
+_WORDS = (TEACHER, ORACLE, RECORDED)  # of evaluate.judge
 _FEW = 60  # prompts of a round below which fewer rounds are better
 
 
@@ -152,8 +155,9 @@ def drafted(answers: Answers) -> Draft:
         reasons |= WORLD_REASONS
     else:
         values |= _named(answers)
+        trusted = _trusted(values, reasons)
         _present(values)
-        derived = _derived(answers, values, reasons)
+        derived = trusted | _derived(answers, values | trusted, reasons)
     recipe, found = _recipe(values | derived), Findings()
     preflight.check_files(recipe, found)
     found.refuse()
@@ -167,11 +171,11 @@ def drafted(answers: Answers) -> Draft:
 
 def _named(answers: Answers) -> Values:
     """What the user brings: folders and files in full, so that the recipe runs from anywhere."""
-    models = {name: getattr(answers, name) for name in ("policy", "teacher", "student")}
+    full = {"policy": in_full, "teacher": judge_in_full, "student": in_full}
     values: Values = {
-        f"{part}.model": in_full(name, f"{part}.model")
-        for part, name in models.items()
-        if name and part in METHODS[answers.method].needs
+        f"{part}.model": called(getattr(answers, part), f"{part}.model")
+        for part, called in full.items()
+        if getattr(answers, part) and part in METHODS[answers.method].needs
     }
     assert answers.prompts is not None
     values["prompts.path"] = in_full(answers.prompts, "prompts.path")
@@ -183,14 +187,29 @@ def _named(answers: Answers) -> Values:
             judge = in_full(str(answers.judge), "matrix.correction.judge")
             values["matrix.correction.judge"] = judge
     elif answers.judge:
-        values["evaluate.judge"] = answers.judge
+        values["evaluate.judge"] = judge_in_full(answers.judge, "evaluate.judge")
     return values
+
+
+def _trusted(named: Values, reasons: Reasons) -> Values:
+    """Consent to run the user's own file, where one is named: whoever names it means it to run."""
+    judges = [str(named.get(name, "")) for name in ("teacher.model", "evaluate.judge")]
+    files = [found[0] for name in judges if (found := file_and_function(name))]
+    if not files:
+        return {}
+    reasons["runtime.trust_remote_code"] = (
+        f"The run executes {' and '.join(dict.fromkeys(files))}: you named a function in it. Read "
+        "it first, if it is not yours."
+    )
+    return {"runtime.trust_remote_code": True}
 
 
 def _present(named: Values) -> None:
     """Everything named is there. Raises InputError, or InputErrors for several that are not."""
     found = Findings()
     for name, value in named.items():
+        if name == "teacher.model" and not is_folder(value):
+            continue  # what it needs, preflight tells
         if name.endswith(".model") and value != NONE:
             found.attempt(model_path, name, value)
         elif name in ("prompts.path", "prompts.test_path"):
@@ -210,6 +229,19 @@ def in_full(name: str, field: str) -> str:
     short = Path(os.path.abspath(path))
     same = path.exists() and short.exists() and short.samefile(path)
     return str(short if same else path.absolute())
+
+
+def is_folder(judge: str) -> bool:
+    """Whether a judge is spelt as a model's folder or hub id; see `data.recipes.judges`."""
+    return not (is_function(judge) or judge.partition(":")[0] == OPENAI)
+
+
+def judge_in_full(name: str, field: str) -> str:
+    """The same of a judge: a function's file in full, and words of the field as they are."""
+    if found := file_and_function(name):
+        return f"{in_full(found[0], field)}:{found[1]}"
+    is_word = field == "evaluate.judge" and name in _WORDS
+    return in_full(name, field) if is_folder(name) and not is_word else name
 
 
 def _derived(answers: Answers, named: Values, reasons: Reasons) -> Values:

@@ -24,10 +24,12 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import PolicySummary, Summary
 from data.tables import mapping, write_table
-from flows.judging import Judge, is_pairwise, judge_of, rewards_of
+from flows.evaluations import by_verdicts
+from flows.judging import Judge, Speaker, judge_of, rewards_of
 from flows.outside import READERS
 from flows.outside import model as outside_model
 from flows.outside import prompts as outside_prompts
+from flows.preflight.judges import check_endpoint
 from flows.recipe_files import recorded_recipe
 from flows.win_rates import policy_summary
 from models.engines.base import UnservableError
@@ -56,7 +58,7 @@ COMPARISON = pa.schema(
         ("b_tokens", pa.int32()),
         ("a_finish_reason", pa.string()),  # "stop" or "length"
         ("b_finish_reason", pa.string()),
-        ("a_score", pa.float64()),
+        ("a_score", pa.float64()),  # null of a language model, which compares
         ("b_score", pa.float64()),
         ("outcome", pa.float64()),  # 1: b is better, 0.5: neither, 0: a is; null: nobody judged
     ]
@@ -93,15 +95,14 @@ def compare(
     judge: bool = False,
     quiet: bool = False,
 ) -> Comparison:
-    """Have two policies answer the prompts; with `judge`, have the run's teacher score them.
+    """Have two policies answer the prompts; with `judge`, have the run's teacher judge them.
 
     Args:
         prompts: PROMPTS, and in `places` where each stands.
         file: That they are from, with the columns that reward functions read.
 
     Raises:
-        InputError: a prompt leaves no room for an answer, or the teacher cannot be found or only
-            compares.
+        InputError: a prompt leaves no room for an answer, or the teacher cannot be found.
     """
     summary = policies[-1].summary
     recipe = recorded_recipe(summary)
@@ -177,6 +178,8 @@ def _answers(
     ]
     if teacher is None:
         return answers, None
+    if isinstance(teacher, Speaker):
+        return answers, by_verdicts(teacher, asked, *answers, title="compare")
     rewards = [
         rewards_of(
             teacher,
@@ -261,10 +264,13 @@ def _outside(recipe: RunRecipe, file: str) -> dict[str, External]:
     """What the run's teacher is made of, by field; all prompts are those of the file.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or its server does not answer.
     """
     trusted = recipe.runtime.trust_remote_code
     teacher = [one for one in references(recipe) if one.field.startswith("teacher.")]
+    for one in teacher:
+        if one.kind == "endpoint":
+            check_endpoint(one)
     prompts = [one.field for one in references(recipe) if one.kind == "prompts"]
     given = dict.fromkeys(prompts, outside_prompts("--prompts", PromptSource(path=file)))
     return given | {one.field: READERS[one.kind](one, trusted) for one in teacher}
@@ -280,12 +286,7 @@ def _teacher(run: Run, summary: Summary, recipe: RunRecipe) -> Judge:
             found.setdefault(field, run.context.store.record(artifact).artifact)
     if not isinstance(section, JudgingSection) or (section.model == WORLD and field not in found):
         raise InputError(f"{summary.run}: its teacher is not known; leave out --judge")
-    judge = judge_of(run, recipe, field, section.model, section.asking, found)
-    if is_pairwise(judge):
-        raise InputError(
-            f"{summary.run}: its teacher compares answers and gives no scores; leave out --judge"
-        )
-    return judge
+    return judge_of(run, recipe, field, section.model, section.asking, found)
 
 
 def _table(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cli.use.compare import Comparison
     from cli.use.policies_of import Policy
     from data.recipes.recipe import DecodingConfig
+    from data.summary import PolicySummary
 
 SHOWN, LONGEST = 10, 300  # rows of the table, characters of a cell
 
@@ -75,10 +76,14 @@ def present(
         console.print(
             f"{found.names[1]} wins {percent(x.win_rate)}{ends} over {found.names[0]}: {x.wins} "
             f"won, {x.ties} tied, {x.losses} lost, judged by the teacher that labelled its "
-            f"training pairs.{' Too few prompts for an interval.' if few(x) else ''}",
+            f"training pairs.{_unjudged(x)}{' Too few prompts for an interval.' if few(x) else ''}",
         )
     console.print(f"Page: {page}", soft_wrap=True)
     console.print(f"Table: {table}", soft_wrap=True)
+
+
+def _unjudged(x: "PolicySummary") -> str:
+    return f" {x.unjudged} of the ties are answers that it did not judge." if x.unjudged else ""
 
 
 def _rows(names: tuple[str, str], rows: Sequence[dict[str, Any]]) -> Table:

@@ -15,10 +15,9 @@ from flows.judging import gated, judge_of, rewards_of
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, of_world, own_prompts, round_prompts, templated
 from flows.loop.reward_figures import failures, names
-from flows.loop.round import answer
+from flows.loop.round import answer, drift_of
 from flows.loop.state import Parts
 from flows.result import Made, Result
-from tasks.evaluate import drift
 from tasks.fine_tune import fine_tune
 from tasks.generate import generate
 from tasks.pick import pick
@@ -57,9 +56,8 @@ def judge(
     return Judged(
         gate=gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both),
         evaluations=evaluations(recipe, parts, base, test, number),
-        drift=drift.as_("", measures=True)(
-            prompts=parts.test, completions=test.completions, policy=policy, base=parts.policy
-        ),
+        drift=drift_of(parts, policy, test),
+        base_drift=drift_of(parts, parts.policy, base, "base"),
         base=base,
         policy=test,
         followed=followed_by(
@@ -100,7 +98,8 @@ def learn_from_best(
     judged = None
     if recipe.evaluated(number):
         judged = judge(run, recipe, parts, state, policy, number)
-    return Outcome(number, asked, completions, scores, picked, policy, judged)
+    calls = tuple(run.records)  # what came before is in the summary already
+    return Outcome(number, asked, completions, scores, picked, policy, judged, calls)
 
 
 def nothing_picked(recipe: BestOfNRecipe, picked: Artifact, scores: Artifact) -> str:
@@ -133,7 +132,7 @@ def best_of_n(run: Run, recipe: BestOfNRecipe) -> Made:
     parts = gather(run, recipe)
     settle_engine(run, recipe, parts)
     store, done = run.context.store, list[Outcome]()
-    run.so_far(lambda: told(store, recipe, done))
+    run.so_far(lambda: told(store, recipe, parts.pool, done))
     state = State(parts.policy)
     for number in range(1, recipe.rounds + 1):
         run.progress.round(number, recipe.rounds)
@@ -144,8 +143,8 @@ def best_of_n(run: Run, recipe: BestOfNRecipe) -> Made:
         done.append(outcome)
         if outcome.adopted:
             state = State(outcome.policy, number)
-        run.so_far(lambda: said(run, told(store, recipe, done)))
-    return lambda: told(store, recipe, done).with_models(
+        run.so_far(lambda: said(run, told(store, recipe, parts.pool, done)))
+    return lambda: told(store, recipe, parts.pool, done).with_models(
         {"policy": state.policy}, {"policy": done[-1].policy.meta["final_loss"]}
     )
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from data.measures import Measure, RoundValue
-from data.store.store import Store
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome
 from flows.loop.measures import DRIFT
@@ -23,7 +22,7 @@ SUMS: dict[str, tuple[str, str, Callable[[Outcome], int]]] = {
 }
 
 
-def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> dict[str, Measure]:
+def of_rounds(recipe: BestOfNRecipe, done: Sequence[Outcome]) -> dict[str, Measure]:
     """All but the win rate, as far as they were measured; a curve each."""
     found = {name: _sum(done, *about) for name, about in SUMS.items() if done}
     by_teacher = recipe.scorer == "teacher"
@@ -39,7 +38,7 @@ def of_rounds(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> d
     preferred = {"title": "teacher prefers new policy", "unit": "share", "judge": "teacher"}
     gated = _curve(done, _judged_by(lambda x: x.gate.meta["win_rate"]), **preferred)
     _add(found, "gate_win_rate", gated)
-    base = base_values(store, done)
+    base = base_values(done)
     for name, of in OF_DRIFT.items():
         title, unit = DRIFT[name]
         curve = _curve(done, _judged_by(of), title=title, unit=unit)
@@ -55,6 +54,7 @@ def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:
 
 OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
     "kl_to_base": lambda x: float(x.drift.meta["kl_to_base"]),
+    "perplexity": lambda x: float(x.drift.meta["perplexity"]),
     "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
     "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
     "teacher_reward": lambda x: mean_reward(x.policy.rewards),
@@ -62,12 +62,13 @@ OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
 }
 
 
-def base_values(store: Store, done: Sequence[Outcome]) -> dict[str, float]:
+def base_values(done: Sequence[Outcome]) -> dict[str, float]:
     """The same of the base policy, as far as they are measured."""
     judged = next((one.judged for one in done if one.judged), None)
     if judged is None:
         return {}
-    return {"kl_to_base": 0.0, **base_summary(store, judged.base, judged.evaluations[0])}
+    known = base_summary(judged.base, judged.base_drift, judged.evaluations[0])
+    return {"kl_to_base": 0.0, **known}
 
 
 def _add(found: dict[str, Measure], name: str, measure: Measure | None) -> None:

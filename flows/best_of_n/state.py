@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from data.store.artifacts import Artifact
+from data.summary import StageRecord
 from flows.loop.state import Answers
 from tasks.stage import Model
 
@@ -22,6 +23,7 @@ class Judged:
     gate: Artifact
     evaluations: tuple[Artifact, ...]  # of the same answers, by each judge
     drift: Artifact
+    base_drift: Artifact  # of the base's answers: what the policy's are compared with
     base: Answers
     policy: Answers
     followed: Artifact | None = None  # instructions, where these are a judge
@@ -38,6 +40,7 @@ class Outcome:
     picked: Artifact
     policy: Artifact
     judged: Judged | None  # None between evaluations
+    calls: tuple[StageRecord, ...] = ()  # of its stages
 
     @property
     def adopted(self) -> bool:

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from data.measures import Fact, Interval, Measure, Reference, Verdict
 from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Section, Table, Text
 from data.store.store import Store
-from data.summary import Final, FunctionRewards, PolicySummary
+from data.summary import Final, FunctionRewards, PolicySummary, PromptSource
 from flows import instructions_told, judges_told
 from flows.best_of_n.measures import of_rounds
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Outcome
-from flows.loop import reward_figures
+from flows.loop import reward_figures, verdict_figures
 from flows.loop import sections as shared
+from flows.loop.sources_told import blocks as of_sources
+from flows.loop.state import Pool
+from flows.loop.summary import sources
 from flows.loop.told import few_prompts
 from flows.loop.wording import TOO_LONG, adoption, unread
 from flows.result import Result
@@ -21,7 +24,7 @@ from reports.text import interval, percent
 Rates = dict[int, PolicySummary]  # by round, of those that were evaluated
 
 
-def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result:
+def told(store: Store, recipe: BestOfNRecipe, pool: Pool, done: Sequence[Outcome]) -> Result:
     """The result of a run, or what there is so far."""
     rates = {
         one.number: policy_summary(
@@ -37,15 +40,16 @@ def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result
     found = result(rates, done)
     by_judge = judges_told.win_rates(judgements(rates, done), found)
     rate = by_judge.get("win_rate")
-    measures = by_judge | of_rounds(store, recipe, done)
+    measures = by_judge | of_rounds(recipe, done)
     followed = instructions(store, recipe, done)
     measures |= instructions_told.measures(followed)
+    read = sources(pool)
     return Result(
         headline="win_rate",
         measures=measures,
         sections=[
             *judged_by_teacher(recipe, found),
-            *sections(recipe, rates, done, measures),
+            *sections(recipe, rates, read, done, measures),
             *instructions_told.section(followed),
         ],
         method=f"best-of-{recipe.generate.k} distillation, picked by the {recipe.scorer}",
@@ -53,6 +57,7 @@ def told(store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Result
         facts=facts(recipe, measures) if done else [],
         warnings=few_prompts(rate),
         progress=progress(rates, done) if done else None,
+        sources=read,
     )
 
 
@@ -124,7 +129,11 @@ def references(one: Outcome) -> list[Reference]:
 
 
 def sections(
-    recipe: BestOfNRecipe, rates: Rates, done: Sequence[Outcome], measures: dict[str, Measure]
+    recipe: BestOfNRecipe,
+    rates: Rates,
+    read: Sequence[PromptSource],
+    done: Sequence[Outcome],
+    measures: dict[str, Measure],
 ) -> list[Section]:
     """Rounds, data sets, answers side by side, what became of the answers, and drift."""
     if not done:
@@ -134,8 +143,11 @@ def sections(
     if judged:
         one = (kept(done) or judged)[-1]
         rate = rates[one.number]
-        made += [judges_told.datasets(rate), *judges_told.section(rate), answers(one)]
-    made.append(ledger(recipe, done))
+        made += [judges_told.datasets(rate), *judges_told.section(rate)]
+        if said := verdict_figures.section(call for one in done for call in one.calls):
+            made.append(said)
+        made.append(answers(one))
+    made.append(ledger(recipe, read, done))
     if told := reward_figures.section([(one.number, functions(recipe, one)) for one in done]):
         made.append(told)
     if judged:
@@ -210,15 +222,17 @@ def answers(one: Outcome) -> Section:
     )
 
 
-def ledger(recipe: BestOfNRecipe, done: Sequence[Outcome]) -> Section:
-    """From asked to learned, round by round; everything is counted once."""
+def ledger(recipe: BestOfNRecipe, read: Sequence[PromptSource], done: Sequence[Outcome]) -> Section:
+    """The prompts of each source, then from asked to learned; everything is counted once."""
+    blocks = of_sources(read)
+    blocks += [Counts(title=f"Round {one.number}", levels=levels(recipe, one)) for one in done]
     return Section(
         name="ledger",
         title="From asked to learned",
         hint=f"The policy answers every prompt {recipe.generate.k} times, the {recipe.scorer} "
         "scores the usable answers, and the policy is fine-tuned on the best one of each prompt. "
         "Each bar splits into what goes on (dark) and what is left out (light).",
-        blocks=[Counts(title=f"Round {one.number}", levels=levels(recipe, one)) for one in done],
+        blocks=blocks,
     )
 
 

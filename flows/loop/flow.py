@@ -11,8 +11,8 @@ from flows.loop.inputs import gather
 from flows.loop.recipe import AlignRecipe
 from flows.loop.round import align_round
 from flows.loop.rules import hardly_moved
-from flows.loop.state import Outcome, State, Stopped
-from flows.loop.summary import base_summary, round_summary, stopped_summary
+from flows.loop.state import Outcome, Pool, State, Stopped
+from flows.loop.summary import base_summary, round_summary, sources, stopped_summary
 from flows.loop.told import told
 from flows.loop.watch_told import found
 from flows.loop.watching import returned
@@ -26,7 +26,7 @@ def rounds(run: Run, recipe: AlignRecipe) -> Made:
     base: dict[str, float] = {}
     parts = gather(run, recipe)
     settle_engine(run, recipe, parts)
-    run.so_far(lambda: result_of(recipe, done, base))
+    run.so_far(lambda: result_of(recipe, parts.pool, done, base))
     state = State(policy=parts.policy, student=parts.student, average=parts.policy)
     for number in range(1, recipe.rounds + 1):
         run.progress.round(number, recipe.rounds)
@@ -34,7 +34,7 @@ def rounds(run: Run, recipe: AlignRecipe) -> Made:
         state, outcome = align_round(
             recipe.run, number, run=run, recipe=recipe, parts=parts, state=state
         )
-        run.so_far(partial(after, run, recipe, outcome, done, base))
+        run.so_far(partial(after, run, recipe, parts.pool, outcome, done, base))
         if isinstance(outcome, Stopped):
             raise InputError(outcome.reason)
         if outcome.ends:
@@ -42,11 +42,14 @@ def rounds(run: Run, recipe: AlignRecipe) -> Made:
             run.progress.note(f"the monitor's alarm ends the run; round {number} is not adopted")
             break
     models = {"policy": state.policy} | ({"student": state.student} if state.student else {})
-    return lambda: result_of(recipe, done, base, models=models, final=final_result(done))
+    return lambda: result_of(
+        recipe, parts.pool, done, base, models=models, final=final_result(done)
+    )
 
 
 def result_of(
     recipe: AlignRecipe,
+    pool: Pool,
     done: Sequence[Round],
     base: Mapping[str, float],
     losses: Mapping[str, float] | None = None,
@@ -55,12 +58,14 @@ def result_of(
 ) -> Result:
     """What the rounds that are done say."""
     config = recipe.model_dump(mode="json", exclude_none=True)
-    return told(recipe.recipe, config, done, base, final).with_models(models or {}, losses or {})
+    result = told(recipe.recipe, config, done, base, final, sources(pool))
+    return result.with_models(models or {}, losses or {})
 
 
 def after(
     run: Run,
     recipe: AlignRecipe,
+    pool: Pool,
     outcome: Outcome | Stopped,
     done: list[Round],
     base: dict[str, float],
@@ -73,14 +78,14 @@ def after(
         store = run.context.store
         entry = round_summary(store, recipe, outcome)
         if judged := outcome.judged:
-            base |= base_summary(store, judged.base, judged.evaluations[0])
+            base |= base_summary(judged.base, judged.base_drift, judged.evaluations[0])
         trained = {"policy": outcome.tuned.policy, "student": outcome.tuned.student}
         losses = {name: model.meta["final_loss"] for name, model in trained.items() if model}
     entry.stages = run.take_records()
     done.append(entry)
     if not entry.stopped:
         say(run, entry)
-    return result_of(recipe, done, base, losses)
+    return result_of(recipe, pool, done, base, losses)
 
 
 def say(run: Run, entry: Round) -> None:

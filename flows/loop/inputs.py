@@ -119,27 +119,25 @@ def own_prompts(
         for part in ("dev", "test")
         if getattr(config, f"{part}_path")
     }
-    own = everything
-    if held_out or len(own) > 1:
-        own = [
-            _clean(run, config, field, table, everything[:number], list(held_out.values()))
-            for number, (field, table) in enumerate(zip(sources, everything, strict=True))
-        ]
+    steps = [[table] for table in everything]
+    if held_out or len(steps) > 1:
+        for number, (field, own) in enumerate(zip(sources, steps, strict=True)):
+            earlier, apart = everything[:number], list(held_out.values())
+            own.append(_clean(run, config, field, own[-1], earlier, apart))
     sizes = sizes_of(config)
     if any(sizes.values()):
         chosen = {
-            part: split.as_(part)(pools=own, part=part, **sizes, seed=seed)
+            part: split.as_(part)(pools=[own[-1] for own in steps], part=part, **sizes, seed=seed)
             for part in ("dev", "test")
             if part not in held_out
         }
-        own = [
-            _clean(run, config, f"{field} apart", table, [], list(chosen.values()))
-            for field, table in zip(sources, own, strict=True)
-        ]
+        for field, own in zip(sources, steps, strict=True):
+            apart = list(chosen.values())
+            own.append(_clean(run, config, f"{field} apart", own[-1], [], apart))
         held_out |= chosen
     pool = [
-        Source(name, one.weight, table)
-        for name, one, table in zip(source_names(config), sources.values(), own, strict=True)
+        Source(name, one.weight, own[-1], tuple(own))
+        for name, one, own in zip(source_names(config), sources.values(), steps, strict=True)
     ]
     return pool, held_out["dev"], held_out["test"]
 

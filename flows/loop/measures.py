@@ -11,6 +11,7 @@ from flows.loop.wording import Words
 Number = float | None
 DRIFT = {  # title, unit
     "kl_to_base": ("KL to the base", "nats per answer"),
+    "perplexity": ("Perplexity under the base", "per token"),
     "mean_tokens": ("Length", "tokens per answer"),
     "distinct_2": ("Variety", "share of word pairs that are different"),
     "student_reward": ("Student's reward", "mean, the student after each round"),

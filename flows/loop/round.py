@@ -72,6 +72,13 @@ def answer(
     return Answers(completions, rewards)
 
 
+def drift_of(parts: Parts, policy: Model, test: Answers, role: str = "") -> Artifact:
+    """How far a policy that gave these answers to the test prompts is from the base."""
+    return drift.as_(role, title="drift (base)" if role else "drift", measures=True)(
+        prompts=parts.test, completions=test.completions, policy=policy, base=parts.policy
+    )
+
+
 def student_agreement(
     recipe: AlignRecipe, parts: Parts, student: Model, answers: Answers, when: str
 ) -> Artifact:
@@ -206,12 +213,8 @@ def judge(
     return Judged(
         gate=verdict,
         evaluations=evaluations(recipe, parts, base, test, number),
-        drift=drift.as_("", measures=True)(
-            prompts=parts.test,
-            completions=test.completions,
-            policy=policy,
-            base=parts.policy,
-        ),
+        drift=drift_of(parts, policy, test),
+        base_drift=drift_of(parts, parts.policy, base, "base"),
         base=base,
         policy=test,
         student_rewards=score.as_("student test", title="student scores test", measures=True)(

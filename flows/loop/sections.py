@@ -21,9 +21,10 @@ from data.sections import (
     Table,
     Text,
 )
-from data.summary import AxisSummary, Final, Interval, Round, StudentSummary
+from data.summary import AxisSummary, Final, Interval, PromptSource, Round, StudentSummary
 from flows.loop.measures import DRIFT, evaluations, precision_interval, result_round
 from flows.loop.rules import LOW_PRECISION
+from flows.loop.sources_told import blocks as of_sources
 from flows.loop.wording import Words
 from reports.text import percent
 
@@ -132,9 +133,10 @@ def matrix(rounds: Sequence[Round]) -> Section:
     )
 
 
-def ledger(words: Words, rounds: Sequence[Round]) -> Section:
-    """From asked to trained, round by round."""
-    blocks: list[Block] = [
+def ledger(words: Words, rounds: Sequence[Round], sources: Sequence[PromptSource] = ()) -> Section:
+    """The prompts of each source, then from asked to trained, round by round."""
+    blocks = of_sources(sources)
+    blocks += [
         Counts(
             title=words.section.format(round=entry.round),
             levels=ledger_levels(entry.ledger, words),

@@ -29,6 +29,7 @@ class Source(NamedTuple):
     name: str
     weight: float
     prompts: Artifact
+    steps: tuple[Artifact, ...] = ()  # the file's prompts, then what each step has left of them
 
 
 Pool = list[Source]
@@ -119,6 +120,7 @@ class Judged:
     gate: Artifact
     evaluations: tuple[Artifact, ...]  # of the same answers, by each judge
     drift: Artifact
+    base_drift: Artifact  # of the base's answers: what the policy's are compared with
     base: Answers
     policy: Answers
     student_rewards: Artifact | None

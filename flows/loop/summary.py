@@ -7,13 +7,12 @@ from data.ledger import Ledger, check_ledger
 from data.matrix import by_axis
 from data.store.artifacts import Artifact
 from data.store.store import Store
-from data.summary import AxisSummary, Drift, Gate, Round, StudentSummary
+from data.summary import AxisSummary, Drift, Gate, PromptSource, Round, StudentSummary
 from flows.instructions_told import instruction_summary
 from flows.loop.recipe import AlignRecipe
 from flows.loop.reward_figures import function_rewards, labelled_meta
-from flows.loop.state import Answers, Judged, Labelled, Outcome, Stopped
+from flows.loop.state import Answers, Judged, Labelled, Outcome, Pool, Source, Stopped
 from flows.win_rates import policy_summary
-from models.drift import distinct_2
 
 
 def ledger(
@@ -82,6 +81,7 @@ def drift_summary(judged: Judged) -> Drift:
         kl_to_base=drift["kl_to_base"],
         mean_tokens=drift["mean_tokens"],
         distinct_2=drift["distinct_2"],
+        perplexity=drift["perplexity"],
         student_reward=mean_reward(student) if student else None,
         teacher_reward=mean_reward(judged.policy.rewards),
         judge_score=mean_score(judged.evaluations[0], "policy"),
@@ -162,19 +162,32 @@ def labelled_ledger(labelled: Labelled) -> Ledger:
     )
 
 
-def base_summary(store: Store, base: Answers, evaluation: Artifact) -> dict[str, float]:
+def base_summary(base: Answers, drift: Artifact, evaluation: Artifact) -> dict[str, float]:
     """Fields of `Drift` for the base policy, as far as they are measured.
 
     Args:
         base: To the test prompts.
+        drift: Of these.
         evaluation: EVALUATION of these by the first judge.
     """
-    answers = store.table(evaluation)["base_completion"].to_pylist()
-    counts, score = base.completions.meta, mean_score(evaluation, "base")
-    reward = mean_reward(base.rewards)
+    score, reward = mean_score(evaluation, "base"), mean_reward(base.rewards)
     return {
         **({} if score is None else {"judge_score": score}),
         **({} if reward is None else {"teacher_reward": reward}),
-        "mean_tokens": counts["tokens"] / counts["generated"],
-        "distinct_2": distinct_2(answers),
+        **{name: drift.meta[name] for name in ("mean_tokens", "distinct_2", "perplexity")},
     }
+
+
+def sources(pool: Pool) -> list[PromptSource]:
+    """The sources whose prompts were read from files."""
+    return [_counted(one) for one in pool if one.steps]
+
+
+def _counted(one: Source) -> PromptSource:
+    lost = {
+        why: sum(step.meta.get(why, 0) for step in one.steps[1:])
+        for why in ("repeated", "held_out", "exact", "8gram")
+    }
+    lost["shared"] = lost.pop("8gram")
+    prompts, pool = one.steps[0].rows or 0, one.prompts.rows or 0
+    return PromptSource(name=one.name, prompts=prompts, pool=pool, **lost)

@@ -9,7 +9,7 @@ from typing import Any
 from data.measures import Fact, Measure, Verdict, Warned
 from data.recipes.judges import TEACHER
 from data.sections import Column, Row, Section, Table, Text
-from data.summary import Final, Round, StudentSummary
+from data.summary import Final, PromptSource, Round, StudentSummary
 from flows import instructions_told, judges_told
 from flows.judge_words import listed
 from flows.judges_told import win_rates
@@ -33,6 +33,7 @@ def told(
     rounds: Sequence[Round],
     base: Mapping[str, float],
     final: Final | None = None,
+    sources: Sequence[PromptSource] = (),
 ) -> Result:
     """The result of a run, or what there is so far.
 
@@ -41,6 +42,7 @@ def told(
         config: The recipe as the summary has it.
         base: Fields of `Drift` for the base policy, as far as they are known.
         final: The result of a run that has finished.
+        sources: Of its training prompts, if they are a user's.
     """
     method = words(dict(config))
     known = {"kl_to_base": 0.0} | dict(base)
@@ -51,7 +53,7 @@ def told(
     if rounds:
         measures["teacher_calls"].about += " Scoring dev and test prompts comes on top."
     warned = warnings(known, rounds, method)
-    shown = _sections(method, rounds, final, measures, warned, "mean_tokens" in base)
+    shown = _sections(method, sources, rounds, final, measures, warned, "mean_tokens" in base)
     said = verdict(config, method, rounds, final, rate)
     said.meaning += watch_told.sentences(rounds)
     unless = "" if "mean_tokens" in base else sections.UNKNOWN_LENGTH
@@ -69,11 +71,13 @@ def told(
         rounds=rounds,
         base=base,
         final=final,
+        sources=sources,
     )
 
 
 def _sections(
     method: Words,
+    sources: Sequence[PromptSource],
     rounds: Sequence[Round],
     final: Final | None,
     measures: Mapping[str, Measure],
@@ -89,10 +93,10 @@ def _sections(
         judges_told.datasets(found) if found else None,
         *(judges_told.section(entry.policy) if entry and entry.policy else []),
         *instructions_told.section(_instructions(rounds)),
-        verdict_figures.section(rounds),
+        verdict_figures.section(record for entry in rounds for record in entry.stages),
         sections.answers(rounds, final),
         sections.matrix(rounds) if any(entry.matrix for entry in rounds) else None,
-        sections.ledger(method, rounds),
+        sections.ledger(method, rounds, sources),
         sections.labels(method, rounds, last_student(rounds)) if labels else None,
         reward_figures.section([(entry.round, entry.functions) for entry in rounds]),
         watch_told.section(rounds),

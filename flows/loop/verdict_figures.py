@@ -1,9 +1,9 @@
 """What language models that judge have said in a run, and what it cost: a section of the report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from data.sections import Column, Row, Section, Table
-from data.summary import Round, StageRecord
+from data.summary import StageRecord
 
 # By the first word of a call's role: what was compared, and whose the answers are on both sides.
 _CALLS = {
@@ -25,12 +25,12 @@ _HINT = (
 )
 
 
-def section(rounds: Sequence[Round]) -> Section | None:
-    """None where no language model has judged."""
-    told = [(x.round, record) for x in rounds for record in x.stages if record.kind == "verdicts"]
-    once: dict[str, tuple[int, StageRecord]] = {}
-    for number, record in told:
-        once.setdefault(record.key, (number, record))  # later it was found
+def section(records: Iterable[StageRecord]) -> Section | None:
+    """Of the calls of all rounds; None where no language model has judged."""
+    once: dict[str, StageRecord] = {}
+    for record in records:
+        if record.kind == "verdicts":
+            once.setdefault(record.key, record)  # later it was found
     if not once:
         return None
     known = list(once.values())
@@ -38,9 +38,9 @@ def section(rounds: Sequence[Round]) -> Section | None:
     columns += [Column(title=title, unit="count") for title in _TITLES]
     columns += [Column(title="speaks to the judge"), Column(title="calls", unit="count")]
     columns += [Column(title=f"tokens {way}", unit="count") for way in ("read", "written")]
-    rows = [Row(cells=[str(number), *_cells(record)]) for number, record in known]
-    sums = [_sum((record for _, record in known), name) for name in (*_COUNTS, *_COST)]
-    spoken = _sum((record for _, record in known), "left_addressing", "right_addressing")
+    rows = [Row(cells=[str(record.round), *_cells(record)]) for record in known]
+    sums = [_sum(known, name) for name in (*_COUNTS, *_COST)]
+    spoken = _sum(known, "left_addressing", "right_addressing")
     cut = len(_COUNTS)
     total = ["", "in all", *sums[:cut], f"{spoken:,}", *sums[cut:]]
     rows.append(Row(cells=total, total=True))

@@ -138,6 +138,58 @@ def test_what_the_server_says_is_in_its_log(tmp_path, capfd):
     assert "locked" not in capfd.readouterr().err
 
 
+TINY_WORLD = {
+    "recipe": "ts-align", "run": "w", "rounds": 1,
+    "world": {"lessons": 100, "policy_examples": 100, "teacher_pairs": 100, "student_pairs": 50,
+              "prompts": 28, "dev_prompts": 7, "test_prompts": 14},
+    "prompts": {"per_round": 14, "max_tokens": 64},
+    "generate": {"engine": "transformers", "k": 3, "max_tokens": 8},
+    "mine": {"drop_truncated": False},
+    "student": {"epochs": 1, "batch_size": 8, "max_length": 96},
+    "policy": {"method": "full", "learning_rate": 1e-4, "epochs": 1, "batch_size": 8,
+               "max_length": 96},
+    "gate": {"min_win_rate": 0.0},
+    "evaluate": {"judge": "oracle"},
+    "runtime": {"device": "cpu", "dtype": "float32"},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_each_world_has_models_and_prompts_of_its_own_made_once(
+    api, write_recipe, tmp_path, monkeypatch
+):
+    """Two variants in two worlds: four runs, two bootstraps, side by side in two workers."""
+    command = arguments(tmp_path, write_recipe(TINY_WORLD), "--worlds", "2", "--seeds", "1")
+    assert main(command) == 0
+    found = result(tmp_path)
+    assert found["worlds"] == [0, 1] and found["seeds"] == [0] and not found["failures"]
+    assert [run["run"] for run in found["recipes"][1]["runs"]] == ["b-other-w0-s0", "b-other-w1-s0"]
+    assert [one["world"] for one in found["recipes"][1]["worlds"]] == [0, 1]
+    assert found["recipes"][1]["difference"]["over"] == "worlds"
+    assert found["recipes"][1]["changes"] == [["policy.beta", "0.1", "0.3"]]
+    summaries = {
+        path.parent.name: json.loads(path.read_text())
+        for path in (tmp_path / "runs").glob("b-*/summary.json")
+    }
+    made = {name: bootstrap_of(summary) for name, summary in summaries.items()}
+    for world in (0, 1):  # shared by the variants, computed by one of them
+        assert made[f"b-base-w{world}-s0"] == made[f"b-other-w{world}-s0"]
+        both = [summaries[f"b-{label}-w{world}-s0"]["bootstrap"] for label in ("base", "other")]
+        found_there = [all(stage["cached"] for stage in one) for one in both]
+        assert sorted(found_there) == [False, True]
+    ours, theirs = made["b-base-w0-s0"], made["b-base-w1-s0"]
+    assert {"pool prompts", "test prompts", "base policy", "teacher", "student"} <= ours.keys()
+    assert not {stage for stage in ours if ours[stage] == theirs[stage]}
+    assert {"cpu", "cores", "threads", "kernels"} <= summaries["b-base-w0-s0"]["machine"].keys()
+    monkeypatch.setattr("bench.pool.Child", None)  # again, nothing is started
+    assert main(command) == 0 and result(tmp_path)["recipes"] == found["recipes"]
+
+
+def bootstrap_of(summary):
+    """Content of what a run began with, by title."""
+    return {stage["stage"]: stage["artifact"] for stage in summary["bootstrap"]}
+
+
 @pytest.mark.slow
 def test_equal_tokens_adds_rounds_until_the_budget_is_spent(finished, two_rounds):
     """Half the completions for each prompt: about twice the rounds for the same tokens."""
@@ -236,6 +288,8 @@ def descendants(pid):
         (["{r}", "b={r}:evaluate.temperature=0.1"], [], "b: evaluate.temperature is 0.1"),
         (["{r}", "b={r}:generate.max_tokens=5"], [], "b: generate.max_tokens is 5"),
         (["{r}"], ["--seeds", "x"], "--seeds x"),
+        (["{r}"], ["--worlds", "x"], "--worlds x"),
+        (["{r}"], ["--worlds", "2"], "takes nothing from the embedded world"),
         (["{r}"], ["--name", "../up"], "--name ../up"),
         (["{r}"], ["--workers", "0"], "--workers 0"),
         (["{r}"], ["--equal", "votes"], "--equal"),

@@ -44,3 +44,5 @@ def test_seeds_are_a_number_or_a_list(text, seeds):
 def test_seeds_that_are_none_are_refused(text):
     with pytest.raises(InputError, match="--seeds"):
         parse_seeds(text)
+    with pytest.raises(InputError, match="--worlds"):
+        parse_seeds(text, "--worlds")

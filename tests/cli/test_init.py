@@ -133,6 +133,11 @@ REFUSED = {
     "no judge": ([*flags("dpo"), "--method", "dpo", "--judge", "me"], "evaluate.judge"),
     "the oracle": ([*flags("dpo"), "--method", "dpo", "--judge", "oracle"], "oracle"),
     "not smaller": ([*flags("tso"), "--method", "tso", "--smaller", "policy"], "--smaller"),
+    "no column": (
+        [*flags("dpo"), "--method", "dpo", "--teacher", "exact-answer"],
+        "reads the column 'answer'",
+    ),
+    "no function": ([*flags("dpo"), "--method", "dpo", "--teacher", "gone.py:f"], "gone.py"),
     "a run's name": ([*flags("dpo"), "--method", "dpo", "--run", "a/b"], "run: must match"),
     "no folder": ([*flags("dpo"), "--method", "dpo", "--out", "no/where.yaml"], "--out"),
     "is there": ([*flags("dpo"), "--method", "dpo", "--out", "prompts.jsonl"], "already"),
@@ -149,6 +154,26 @@ def test_bad_input_is_one_line_and_nothing_is_written(case, brought, capsys):
     assert shown.out == "" and shown.err.count("\n") == 1
     assert shown.err.startswith("tsalign: error: ") and said in shown.err
     assert {path: path.read_bytes() for path in brought.glob("*.*")} == before
+
+
+def test_a_reward_function_may_be_the_teacher(brought, monkeypatch, capsys):
+    """A shipped one, and one of a file, which runs because the recipe says so."""
+    rows = [json.loads(line) for line in Path("prompts.jsonl").read_text().splitlines()]
+    text = "".join(json.dumps(row | {"answer": "7"}) + "\n" for row in rows)
+    Path("answered.jsonl").write_text(text)
+    Path("mine.py").write_text("def short(completions, answer, **_): return [0.0 for _ in answer]")
+    named = ["--policy", "policy", "--student", "student", "--prompts", "answered.jsonl"]
+    for number, teacher in enumerate(("exact-answer", "mine.py:short")):
+        out = f"recipe-{number}.yaml"
+        assert main(["init", *named, "--teacher", teacher, "--out", out]) == 0
+    monkeypatch.chdir("/")  # names are in full
+    shipped, own = (load_recipe(brought / f"recipe-{number}.yaml") for number in range(2))
+    for recipe in (shipped, own):
+        check_inputs(fitted(recipe))
+    assert shipped.teacher.model == "exact-answer" and not shipped.runtime.trust_remote_code
+    assert own.teacher.model == f"{brought / 'mine.py'}:short" and own.runtime.trust_remote_code
+    assert "The run executes" in (brought / "recipe-1.yaml").read_text()
+    assert "trust_remote_code" in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_told_together(brought, capsys):

@@ -37,7 +37,7 @@ def test_the_file_holds_the_fields_of_the_contract(path):
     assert {"round", "ledger", "teacher_calls", "swap_rate", "label_precision"} <= entry.keys()
     assert {"agreement_before", "agreement_after"} <= entry["student"].keys()
     assert {"win_rate", "ci95", "wins", "ties", "losses", "judge"} <= entry["policy"].keys()
-    drift = "kl_to_base mean_tokens distinct_2 student_reward teacher_reward judge_score"
+    drift = "kl_to_base mean_tokens distinct_2 perplexity student_reward teacher_reward judge_score"
     assert set(entry["drift"]) == set(drift.split())
     assert {"stage", "cached", "seconds", "artifact"} <= entry["stages"][0].keys()
     assert {"win_rate", "ci95", "by_dataset"} <= content["final"].keys()

@@ -57,6 +57,33 @@ def test_splits_share_no_question():
     assert len(set.union(*splits)) == sum(map(len, splits))
 
 
+def test_no_world_has_learnt_what_another_holds_out():
+    """A question is in the same split in every world, so that a model that was chosen, or carried
+    over, from one world has seen no test or dev prompt of another."""
+
+    def asked(split, turns=tuple(FAMILIES)):
+        drawn = (draw_questions(split, 400, seed, False, turns) for seed in (0, 1, 7))
+        return [{question.key for question in questions} for questions in drawn]
+
+    held_out = [asked("test"), asked("dev")]
+    learnt = [asked(split) for split in ("train", "preference", "pool")]
+    for out in (one for worlds in held_out for one in worlds):
+        assert not any(out & one for worlds in learnt for one in worlds)
+    assert not any(test & dev for test in held_out[0] for dev in held_out[1])
+
+
+def test_worlds_two_apart_draw_from_streams_of_their_own():
+    """Neighbours do not: the demonstrations of one ask what the lessons of the next begin with."""
+    worlds = [generate_world(SMALL.model_copy(update={"seed": seed})) for seed in (4, 5, 6)]
+    first, next_one, after = (
+        (_prompts(world.lessons), _prompts(world.demonstrations)) for world in worlds
+    )
+    assert first[1] == next_one[0]
+    assert all(one != other for one in first for other in after)
+    tables = [world.test["prompt_id"].to_pylist() for world in worlds]
+    assert len({tuple(one) for one in tables}) == 3
+
+
 def test_the_split_follows_from_what_is_asked_not_from_its_wording():
     rng = random.Random(0)
     splits_of_key: dict[str, set[str]] = {}

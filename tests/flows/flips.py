@@ -226,6 +226,7 @@ _CURVES = Variable("none", NO, "where a tracker draws")
 _PLACE = Variable("none", NO, "where things are kept")
 _THREADS = Variable("none", DIGITS, "the order in which threads add up")
 SERVED = "generate, and ask of a judge `openai`"
+_KERNELS = Variable("none", DIGITS, "which kernels add up; named in the summary")
 _LOWERED = Variable("every stage with a model", "yes", "float32 is computed with fewer digits")
 VARIABLES = {
     "CUDA_VISIBLE_DEVICES": Variable(
@@ -239,6 +240,11 @@ VARIABLES = {
     "OPENAI_MODEL": Variable(SERVED, "yes", "another model of the server"),
     "OPENAI_API_KEY": Variable("none", NO, "who asks; never kept"),
     "OMP_NUM_THREADS": _THREADS,
+    "ATEN_CPU_CAPABILITY": _KERNELS,
+    "DNNL_MAX_CPU_ISA": _KERNELS,
+    "MKL_CBWR": _KERNELS,
+    "MKL_ENABLE_INSTRUCTIONS": _KERNELS,
+    "ONEDNN_MAX_CPU_ISA": _KERNELS,
     "OMP_WAIT_POLICY": Variable("none", NO, "how threads wait"),
     "GOMP_SPINCOUNT": Variable("none", NO, "how threads wait"),
     "TOKENIZERS_PARALLELISM": Variable("none", NO, "speed"),

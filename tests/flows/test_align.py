@@ -66,9 +66,32 @@ def test_the_teacher_is_called_on_two_completions_of_every_mined_prompt(first):
         assert entry["teacher_calls"] == 2 * entry["ledger"]["mined"]
 
 
+def test_the_base_stands_beside_the_policies_in_what_drift_measures(first):
+    summary, _ = first
+    before, *after = [s for s in stages(summary) if (s["name"], s["role"]) == ("drift", "base")]
+    assert after and {s["artifact"] for s in after} == {before["artifact"]}
+    assert all(s["cached"] for s in after)  # measured once
+    curve = {v["round"]: v["value"] for v in summary["measures"]["perplexity"]["rounds"]}
+    assert curve == {0: summary["base"]["perplexity"]} | {
+        r["round"]: r["drift"]["perplexity"] for r in summary["rounds"]
+    }
+    assert all(1 < value < 10_000 for value in curve.values())
+    (drift,) = (s for s in summary["sections"] if s["name"] == "drift")
+    assert "Perplexity under the base" in [block.get("title") for block in drift["blocks"]]
+
+
 def test_prompts_that_are_dropped_are_counted(first):
     read = next(s for s in first[0]["bootstrap"] if s["stage"] == "read prompts.path")
     assert read["counts"] == {"read": 62, "kept": 60, "duplicate": 2}
+
+
+def test_the_ledger_begins_with_what_became_of_the_source(first):
+    (source,) = first[0]["sources"]
+    lost = {"held_out": 26, "exact": 0, "shared": 0, "repeated": 0}  # 6 dev and 20 test prompts
+    assert source == {"name": "prompts", "prompts": 60, "pool": 34} | lost
+    (ledger,) = (s for s in first[0]["sections"] if s["name"] == "ledger")
+    titles = [block["title"] for block in ledger["blocks"]]
+    assert titles == ["Before the first round", "Round 1", "Round 2"]
 
 
 def test_the_ledger_starts_from_all_prompts_and_completions(first):

@@ -35,10 +35,11 @@ def run(prefect, recipe, tiny_run, write_recipe):
 
 
 @pytest.fixture(scope="module")
-def by_student(run, recipe, bert_reward_dir):
-    """The student picks, the policy learns by an adapter."""
-    policy = recipe["policy"] | ADAPTER
-    changes = {"scorer": "student", "student": {"model": str(bert_reward_dir)}, "policy": policy}
+def by_student(run, recipe, bert_reward_dir, judge_dir):
+    """The student picks, the policy learns by an adapter, a language model judges."""
+    policy, student = recipe["policy"] | ADAPTER, {"model": str(bert_reward_dir)}
+    teacher = {"model": str(judge_dir), "asking": {"dev_pairs": 1}}
+    changes = {"scorer": "student", "student": student, "teacher": teacher, "policy": policy}
     code, summary = run("by-student", changes)
     assert code == 0
     return summary
@@ -86,6 +87,15 @@ def test_the_student_costs_no_call_of_the_teacher(by_student):
     rewards = [measures[f"reward_of_{name}"].value for name in ("picked", "usable")]
     assert rewards[0] > rewards[1]
     assert [one.round for one in measures["win_rate"].rounds] == [1, 2]
+
+
+def test_what_the_language_model_said_stands_in_the_report(by_student):
+    (section,) = (one for one in by_student.sections if one.name == "verdicts")
+    rows = [row.cells[:2] for row in section.blocks[0].rows]
+    compared = ["new policy against the last", "policy against base"]
+    assert rows == [[str(n), what] for n in (1, 2) for what in compared] + [["", "in all"]]
+    calls = sum(one.counts["judge_calls"] for one in by_student.work if one.kind == "verdicts")
+    assert calls > 0 and calls in section.blocks[0].rows[-1].cells
 
 
 def test_a_round_in_which_nothing_can_be_picked_says_why(run, capsys):

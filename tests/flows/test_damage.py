@@ -240,6 +240,7 @@ def test_summary_report_and_links_are_made_again_from_what_is_in_the_store(
         (lambda s: setattr(s.rounds[1].gate, "win_rate", 0.0), "round 2: gate is not"),
         (lambda s: setattr(s.rounds[0].ledger, "mined", 99), "round 1: ledger is not"),
         (lambda s: setattr(s.rounds[0].drift, "kl_to_base", 0.0), "round 1: drift is not"),
+        (lambda s: setattr(s.rounds[0].drift, "perplexity", 1.0), "round 1: drift is not"),
         (lambda s: setattr(s.rounds[0], "swap_rate", 2.0), "round 1: swap_rate is not"),
         (
             lambda s: setattr(s.rounds[0].student, "agreement_after", 2.0),

@@ -145,7 +145,7 @@ def test_a_round_without_a_pair_stops_before_its_trainings(
         smaller = {"name": "b", "model": tiny_recipe["policy"]["model"]}
         changes = changes | {"matrix": {"cells": [*changes["matrix"]["cells"], smaller]}}
     code, error, summary = align("--quiet", **changes)
-    assert code == 2 and error.count("\n") == 1
+    assert code == 2 and error.count("\n") == 1, error
     assert error.startswith("tsalign: error: round 1: no pair is left of ")
     assert re.search(said, error), error
     (entry,) = summary.rounds

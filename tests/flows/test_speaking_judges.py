@@ -1,5 +1,6 @@
 """A run whose teacher is a language model, judged by another that writes its verdicts."""
 
+import pyarrow.parquet as pq
 import pytest
 
 from cli.main import main
@@ -88,3 +89,18 @@ def test_the_report_tells_what_was_said_and_what_it_cost(summary, folder, where,
     capsys.readouterr()
     assert main(["status", "tiny", *where[2:]]) == 0
     assert "the teacher that trained it" not in " ".join(capsys.readouterr().out.split())
+
+
+def test_compare_asks_such_a_teacher_too(summary, where, tmp_path, capsys):
+    prompts = tmp_path / "mine.jsonl"
+    prompts.write_text("".join(f'{{"prompt": "Name {n} colours."}}\n' for n in range(1, 5)))
+    out = tmp_path / "both"
+    more = ["--prompts", str(prompts), "--judge", "--out", str(out)]
+    assert main(["compare", "tiny", *more, *where]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "judged by the teacher that labelled its training pairs" in printed
+    rows = pq.read_table(f"{out}.parquet").to_pylist()
+    outcomes = [row["outcome"] for row in rows]
+    assert len(outcomes) == 4 and set(outcomes) <= {0.0, 0.5, 1.0}
+    assert f"{outcomes.count(1.0)} won, {outcomes.count(0.5)} tied" in printed
+    assert {row["a_score"] for row in rows} == {None}

@@ -1,8 +1,10 @@
+from math import log
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.drift import distinct_2, kl_estimate
+from models.drift import distinct_2, kl_estimate, perplexity
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,19 @@ def test_kl_is_the_mean_difference_of_the_log_probabilities():
 def test_kl_needs_the_same_completions(policy, base):
     with pytest.raises(ValueError, match="same completions"):
         kl_estimate(policy, base)
+
+
+def test_perplexity_is_the_number_of_tokens_that_are_equally_likely():
+    lengths = [3, 1, 7]
+    assert perplexity([-n * log(50) for n in lengths], lengths) == pytest.approx(50)
+
+
+def test_perplexity_weighs_tokens_and_not_answers():
+    assert perplexity([-log(2), -9 * log(4)], [1, 9]) == pytest.approx(2 ** (1.9))
+    assert perplexity([0.0], [5]) == 1.0
+
+
+@pytest.mark.parametrize(("logps", "tokens"), [([], []), ([-1.0], [1, 2])])
+def test_perplexity_needs_a_length_of_every_answer(logps, tokens):
+    with pytest.raises(ValueError, match="as many lengths"):
+        perplexity(logps, tokens)

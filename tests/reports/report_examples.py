@@ -117,6 +117,7 @@ def a_round(number, ledger, rate, precision, agreement, drift, adopted=True, cac
             "kl_to_base": kl,
             "mean_tokens": tokens,
             "distinct_2": distinct,
+            "perplexity": 2.1 + kl / 10,
             "student_reward": student,
             "teacher_reward": teacher,
             "judge_score": score,
@@ -171,7 +172,7 @@ def aligned(last_adopted=True, judge="oracle"):
             "seconds": 402.7,
             "computed_seconds": 611.2,
             "finished": "2026-11-21T05:10:12+00:00",
-            "base": {"judge_score": 0.482, "mean_tokens": 12.1},
+            "base": {"judge_score": 0.482, "mean_tokens": 12.1, "perplexity": 2.1},
             "bootstrap": [
                 stage("world prompts", "prompts", 2.1, 1, cached=True),
                 stage("world policy", "policy", 131.4, 2, cached=True),

@@ -155,6 +155,19 @@ def test_rounds_counts_and_cost_stand_side_by_side():
     assert "answer tokens 288,630 192,420 " in shown
 
 
+def test_machines_are_named_where_they_differ():
+    a, b = runs()
+    a.machine |= {"cpu": "EPYC", "threads": "2", "kernel_limits": "none", "cores": "2"}
+    b.machine |= {"cpu": "Xeon", "threads": "1", "kernel_limits": "none"}
+    b.versions["torch"] = "9.9"
+    shown = page(a, b).text.split("What differs in machine and versions")[1]
+    shown = shown.split("rounds otherwise")[0]
+    assert "cpu EPYC Xeon" in shown and "threads 2 1" in shown and "9.9" in shown
+    assert "kernel_limits" not in shown and "cores" not in shown  # equal; not recorded of one
+    b.machine, b.versions = dict(a.machine), dict(a.versions)
+    assert "What differs in machine" not in page(a, b).text
+
+
 def test_warnings_name_their_run():
     a, b = runs()
     b.rounds[2].label_precision = 0.5

@@ -1,33 +1,26 @@
 """The report's section on what a language model said: each verdict's cost is counted once."""
 
-from data.ledger import Ledger
 from data.sections import Table
-from data.summary import Round, StageRecord, StudentSummary
+from data.summary import StageRecord
 from flows.loop.verdict_figures import section
 
 
-def call(role, key, **counts):
+def call(number, role, key, **counts):
     numbers = {"pairs": 8, "judged": 7, "unparsable": 1, "judge_calls": 16} | counts
     return StageRecord(
-        stage=f"judge compares ({role})", name="ask", role=role, kind="verdicts", key=key,
-        artifact=key, cached=False, seconds=1.0, computed_seconds=1.0, counts=numbers,
-    )  # fmt: skip
-
-
-def entry(number, *stages):
-    return Round(
-        round=number, ledger=Ledger(), teacher_calls=0, swap_rate=0, student=StudentSummary(),
-        stages=list(stages),
+        stage=f"judge compares ({role})", name="ask", role=role, round=number, kind="verdicts",
+        key=key, artifact=key, cached=False, seconds=1.0, computed_seconds=1.0, counts=numbers,
     )  # fmt: skip
 
 
 def test_calls_that_were_found_again_cost_once_and_sides_are_told_apart():
-    dev = call("dev", "a")
-    rounds = [
-        entry(1, dev, call("label", "b", left_addressing=3, right_addressing=1)),
-        entry(2, dev, call("test by x", "c")),
+    records = [
+        call(1, "dev", "a"),
+        call(1, "label", "b", left_addressing=3, right_addressing=1),
+        call(2, "dev", "a"),
+        call(2, "test by x", "c"),
     ]
-    found = section(rounds)
+    found = section(records)
     assert found is not None
     (table,) = found.blocks
     assert isinstance(table, Table)
@@ -43,4 +36,4 @@ def test_calls_that_were_found_again_cost_once_and_sides_are_told_apart():
 
 
 def test_without_a_language_model_there_is_no_section():
-    assert section([entry(1)]) is None
+    assert section([]) is None
