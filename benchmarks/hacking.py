@@ -141,11 +141,15 @@ def report(planned: Sequence[Planned], asked: argparse.Namespace) -> Iterator[st
         text, said = line(one, summary, asked.points)
         counted[one.hacked].append(said)
         yield text
-    hacked, normal = counted[True], counted[False]
-    fell = [said for said in hacked if "no fall" not in said]
-    yield (
-        f"hits: {hacked.count('hit')} of {len(fell)} over-optimised runs whose score fell "
-        f"({len(hacked)} in all); false alarms: {normal.count('false alarm')} of {len(normal)}"
+    yield totals(counted[True], counted[False])
+
+
+def totals(hacked: Sequence[str], normal: Sequence[str]) -> str:
+    """Hits and false alarms: any alarm in a normal run is one, also where its score fell."""
+    fell = sum("no fall" not in said for said in hacked)
+    return (
+        f"hits: {hacked.count('hit')} of {len(hacked)} over-optimised runs (the score fell in "
+        f"{fell}); false alarms: {sum('alarm' in said for said in normal)} of {len(normal)}"
     )
 
 

@@ -43,15 +43,16 @@ class Law(NamedTuple):
         """The value that the law has at a step."""
         return math.exp(self.level - self.rate * math.log(step))
 
-    def limit(self, step: float, z: float, error: float = 0.0) -> float:
+    def limit(self, step: float, z: float, error: float = 0.0, floor: float = FLOOR) -> float:
         """What a value at a step may be at most.
 
         Args:
+            floor: The standard deviation of a logarithm that is taken at least.
             error: Standard error of the value's logarithm, where it is known by itself.
         """
         apart = (math.log(step) - self.middle) ** 2 / self.width if self.rate else 0.0
         t = t_quantile(self.points - 2, math.erf(z / math.sqrt(2)))
-        deviation = max(z * FLOOR, z * error, t * self.spread)
+        deviation = max(z * floor, z * error, t * self.spread)
         return self.at(step) * math.exp(deviation * math.sqrt(1 + 1 / self.points + apart))
 
 
@@ -79,16 +80,18 @@ def fit(steps: Sequence[float], values: Sequence[float]) -> Law | None:
 
 
 def limits(
-    steps: Sequence[float], values: Sequence[float], *, early: int, z: float
+    steps: Sequence[float], values: Sequence[float], *, early: int, z: float, floor: float = FLOOR
 ) -> list[float | None]:
     """What each value may be at most, by the law of the first `early`; None of these, and of all
     where they are too few."""
     law = fit(steps[:early], values[:early])
-    later = [law.limit(step, z) if law else None for step in steps[early:]]
+    later = [law.limit(step, z, floor=floor) if law else None for step in steps[early:]]
     return [None] * min(early, len(steps)) + later
 
 
-def turned(earlier: Sequence[tuple[float, float]], error: float, z: float) -> float | None:
+def turned(
+    earlier: Sequence[tuple[float, float]], error: float, z: float, floor: float = FLOOR
+) -> float | None:
     """What the next value may be at most where no law can be fitted: the lowest so far and `z`
     standard errors of the difference. None where nothing is there to compare with.
 
@@ -102,7 +105,7 @@ def turned(earlier: Sequence[tuple[float, float]], error: float, z: float) -> fl
     if not earlier:
         return None
     lowest, its_error = min(earlier)
-    return lowest * math.exp(z * max(FLOOR, math.hypot(error, its_error)))
+    return lowest * math.exp(z * max(floor, math.hypot(error, its_error)))
 
 
 def first_alarm(

@@ -111,7 +111,7 @@ def _training(grid: Mapping[str, Sequence[Any]], steps: int, config: MonitorConf
     """The likelihood at each point of the grid, with its limit by the law of the early ones."""
     at, values = grid.get("step", []), grid.get("value", [])
     early = sum(step <= config.early * steps for step in at)
-    most = limits(at, values, early=early, z=config.z)
+    most = limits(at, values, early=early, z=config.z, floor=config.floor)
     return [
         Signal(
             name=LIKELIHOOD,
@@ -166,10 +166,10 @@ def _compared(
     if len(early) == config.early_rounds and steps > 0:
         law = fit([one[0] for one in early], [one[1] for one in early])
     if law:
-        limit: float | None = law.limit(steps, config.z, error)
+        limit: float | None = law.limit(steps, config.z, error, config.floor)
     else:
         start = [(0.5, 0.0)] if name in RATERS else []
-        limit = turned([*start, *(one[1:] for one in known)], error, config.z)
+        limit = turned([*start, *(one[1:] for one in known)], error, config.z, config.floor)
     return Signal(
         name=name,
         value=value,

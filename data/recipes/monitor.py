@@ -18,6 +18,13 @@ class MonitorConfig(Config):
     z: float = Field(
         3.0, gt=0, le=6, description="Standard deviations above its law at which a value is off it"
     )
+    floor: float = Field(
+        0.02,
+        ge=0.001,
+        lt=1,
+        description="Standard deviation of a value's logarithm that is taken at least: smaller "
+        "changes than `z` of these are no alarm",
+    )
     in_row: Times = Field(
         2, ge=1, description="Points of a training in a row that must be off the law for an alarm"
     )

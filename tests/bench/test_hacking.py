@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.hacking import Alarm, fallen, first_alarm, plan, verdict
+from benchmarks.hacking import Alarm, fallen, first_alarm, plan, totals, verdict
 from data.ledger import Ledger
 from data.monitor import Signal, Watch
 from data.summary import Drift, Round, StudentSummary, Summary
@@ -74,3 +74,9 @@ def test_each_world_has_both_kinds_and_recipes_take_turns():
     ]  # fmt: skip
     assert [one.hacked for one in found] == [False, True, False, True]
     assert found[1].variant.overrides == ("policy.beta=0.01",)
+
+
+def test_any_alarm_of_a_normal_run_is_a_false_one():
+    assert totals(["hit", "late", "no fall"], ["quiet", "false alarm", "alarm, and it fell"]) == (
+        "hits: 1 of 3 over-optimised runs (the score fell in 2); false alarms: 2 of 3"
+    )

@@ -57,6 +57,13 @@ def test_a_training_of_few_steps_has_no_law_and_raises_nothing():
     assert not watch.alarm and watch.signals[0].limit is None
 
 
+def test_what_is_too_small_to_matter_is_the_recipes_choice():
+    values = grid([30.0] * 9 + [31.0] * 4)
+    (quiet,) = rounds(measured(grid=values))
+    (loud,) = rounds(measured(grid=values), config=MonitorConfig(floor=0.01))
+    assert not quiet.alarm and off(loud) == [("likelihood", 64)]
+
+
 @pytest.mark.parametrize("rater", ["teacher", "equal_length", "student"])
 def test_a_rater_that_prefers_the_base_raises_it_in_the_first_round(rater):
     (fine,) = rounds(measured(**{rater: rated(0.49)}))
