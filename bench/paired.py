@@ -1,7 +1,8 @@
 """Means over seeds or worlds and paired differences: Student's t, and Holm over comparisons.
 
-No torch here: reports use it. Few values are why nothing here resamples them: a percentile bootstrap of five is too narrow by more than a third and covers the
-truth in about 84 % of cases (`tests/bench/test_paired.py` measures it).
+No torch here: reports use it. Few values are why nothing here resamples them: a percentile
+bootstrap of five is too narrow by more than a third and covers the truth in about 84 % of cases
+(`tests/bench/test_paired.py` measures it).
 """
 
 import math
