@@ -1,7 +1,8 @@
 """`python -m data.instructed.score PROMPTS ANSWERS`: how many instructions answers follow.
 
 PROMPTS has the columns prompt, instruction_id_list and kwargs; ANSWERS prompt and response.
-Both are JSON Lines, plain or gzipped, as IFEval's own files are.
+Both are JSON Lines, plain or gzipped, as IFEval's own files are. ANSWERS may also be the table that
+`tsalign compare` writes, of two policies: then the gain has a paired 95 % interval over prompts.
 """
 
 import argparse
@@ -9,9 +10,13 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from data.errors import TsAlignError
+import pyarrow.parquet as pq
+
+from data.errors import InputError, TsAlignError
+from data.instructed.accuracy import Checked, accuracy
 from data.instructed.checkers import followed
 from data.readers.rows import read_rows
+from data.summary import Followed
 
 
 def main(prompts: Path, answers: Path) -> None:
@@ -46,6 +51,45 @@ def main(prompts: Path, answers: Path) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
+def compared(prompts: Path, table: Path) -> None:
+    """A Markdown table of both policies' accuracies, on standard output.
+
+    Raises:
+        InputError: a file cannot be read or has no such columns, none of its prompts has an
+            instruction that can be checked, or the checkers are not installed.
+    """
+    known = {row["prompt"]: row for _, row in read_rows(str(prompts))}
+    try:
+        answers = pq.read_table(table, columns=["prompt_id", "messages", "a_answer", "b_answer"])
+    except (OSError, ValueError) as error:
+        raise InputError(f"{table}: no table of `tsalign compare` ({error})") from error
+    checked = []
+    for row in answers.to_pylist():
+        asked = known.get(row["messages"][-1]["content"])
+        if asked is None:
+            continue
+        kinds, text = asked["instruction_id_list"], asked["prompt"]
+        a, b = (followed(text, row[f"{x}_answer"], kinds, asked["kwargs"]) for x in "ab")
+        checked += [Checked(row["prompt_id"], "all", *one) for one in zip(kinds, a, b, strict=True)]
+    found = accuracy(checked)
+    if found is None:
+        raise InputError(f"{table}: no prompt of it with an instruction is in {prompts}")
+    lines = [
+        "| | n | first | second | gain, points, 95 % interval |",
+        "|---|---|---|---|---|",
+        _compared("per instruction", found.per_instruction),
+        _compared("per prompt", found.per_prompt),
+        *(_compared(kind, one) for kind, one in found.by_kind.items()),
+    ]
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def _compared(name: str, one: Followed) -> str:
+    low, high = (100 * end for end in one.ci95)
+    gain = f"{100 * one.difference:+.1f} ({low:.1f} to {high:.1f})"
+    return f"| {name} | {one.n} | {one.base:.1%} | {one.policy:.1%} | {gain} |"
+
+
 def _share(n: int, of: int) -> str:
     return f"{n / of:7.2%}  {n:4} of {of}" if of else "–"
 
@@ -53,9 +97,10 @@ def _share(n: int, of: int) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m data.instructed.score")
     parser.add_argument("prompts", type=Path, help="prompt, instruction_id_list, kwargs")
-    parser.add_argument("answers", type=Path, help="prompt, response")
+    parser.add_argument("answers", type=Path, help="prompt, response; or *.parquet")
     given = parser.parse_args()
     try:
-        main(given.prompts, given.answers)
+        two = given.answers.suffix == ".parquet"
+        (compared if two else main)(given.prompts, given.answers)
     except TsAlignError as error:
         sys.exit(f"error: {error}")

@@ -7,11 +7,14 @@ import sys
 import tomllib
 from collections import defaultdict
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data.errors import InputError
 from data.instructed.checkers import PACKAGES, checkers, followed
 from data.instructed.kinds import KINDS
+from data.instructed.score import compared
 from data.reward_functions.instructions import instructions, penalty
 from tests.repository import ROOT
 
@@ -236,3 +239,34 @@ def test_gpt4s_recorded_answers_score_as_published():
     checked = [one for found in by_kind.values() for one in found]
     assert (len(rows), len(checked), checked.count(None)) == (541, 834, 0)
     assert (prompts, sum(checked)) == (416 + 1, 697 + 1)
+
+
+@needed
+def test_two_policies_of_a_comparison_are_scored_side_by_side(tmp_path, capsys):
+    asked = "Tell a tale.\nNo comma.\nSay bread."
+    prompt = {
+        "prompt": asked,
+        "instruction_id_list": ["punctuation:no_comma", "keywords:existence"],
+        "kwargs": [{}, {"keywords": ["bread"]}],
+    }
+    (tmp_path / "prompts.jsonl").write_text(json.dumps(prompt) + "\n")
+    row = {
+        "prompt_id": "p",
+        "messages": [{"role": "user", "content": asked}],
+        "a_answer": "We met, and walked home.",
+        "b_answer": "We met and walked home.",
+    }
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "two.parquet")
+    compared(tmp_path / "prompts.jsonl", tmp_path / "two.parquet")
+    printed = capsys.readouterr().out
+    assert "| per instruction | 2 | 0.0% | 50.0% | +50.0 (50.0 to 50.0) |" in printed
+    assert "| per prompt | 1 | 0.0% | 0.0% | +0.0 (0.0 to 0.0) |" in printed
+    assert "| punctuation:no_comma | 1 | 0.0% | 100.0% | +100.0 (100.0 to 100.0) |" in printed
+
+
+@needed
+def test_a_file_that_is_no_comparison_is_refused_in_one_line(tmp_path):
+    (tmp_path / "prompts.jsonl").write_text("{}\n".replace("{}", '{"prompt": "Hi"}'))
+    (tmp_path / "no.parquet").write_text("no table")
+    with pytest.raises(InputError, match=r"no\.parquet: no table of `tsalign compare`"):
+        compared(tmp_path / "prompts.jsonl", tmp_path / "no.parquet")
