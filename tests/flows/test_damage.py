@@ -11,7 +11,7 @@ from data.store.store import Store
 from data.summary import read_summary, write_summary
 
 KINDS = (
-    "agreement completions drift evaluation gate mined policy preferences prompts "
+    "agreement completions drift evaluation gate mined monitor policy preferences prompts "
     "reference_logps scores student"
 ).split()
 
