@@ -4,9 +4,9 @@
 
 Of each run's last evaluated round, prints a row of a Markdown table for every data set of its
 held-out prompts: accuracy of base and policy, and the gain with its paired 95 % interval. Then, of
-each run, what the labels cost and what the policy has become: pairs, scores that the teacher gave,
-pairs that it dropped, KL to the base, tokens of an answer, and the student's agreement with the
-teacher.
+each round, what the labels cost and what the policy has become: calls of the teacher, pairs, the
+share of them that it turned round, the student's agreement with it, KL to the base in nats an
+answer, and tokens of an answer.
 """
 
 import argparse

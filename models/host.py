@@ -52,7 +52,8 @@ def describe(runtime: RuntimeConfig) -> dict[str, str]:
 
 def cores() -> int:
     """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    known = getattr(os, "sched_getaffinity", None)  # of Linux alone
+    return len(known(0)) if known else os.cpu_count() or 1
 
 
 def cpu_name() -> str:

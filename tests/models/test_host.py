@@ -46,6 +46,12 @@ def test_where_there_is_no_such_file_the_rest_is_told(cpuinfo, monkeypatch, tmp_
     assert "instructions" not in found and found["cores"] == str(len(os.sched_getaffinity(0)))
 
 
+def test_a_system_that_knows_no_affinity_has_all_its_cores(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert host.describe(CPU)["cores"] == "3"
+
+
 def test_limits_are_named_with_their_values(monkeypatch):
     for name in host.LIMITS:
         monkeypatch.delenv(name, raising=False)
