@@ -1,0 +1,46 @@
+"""Joins by id of tables that are too large to be Python objects."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.table_file import Sliced
+from data.tables import assert_same_ids
+
+_AT_A_TIME = 65_536  # rows
+
+
+def column_by_id(table: Sliced, other: Sliced, key: str, value: str) -> pa.ChunkedArray:
+    """Column `value` of `other` in the order of `table`, joined by the ids in column `key`.
+
+    Where both have their ids in one order, which is usual, neither is in memory as a whole.
+
+    Raises:
+        CardinalityError: the tables do not hold the same ids, or hold one twice.
+    """
+    ids, rows = table.select([key]), other.select([key, value])
+    if len(ids) == len(rows):
+        hashes: list[npt.NDArray[np.uint64]] = []
+        values: list[pa.Array] = []
+        for start in range(0, len(ids), _AT_A_TIME):
+            own, part = ids.slice(start, _AT_A_TIME)[key], rows.slice(start, _AT_A_TIME)
+            if not own.equals(part[key]):
+                break
+            # Two that are equal have one hash; of 64 bits, so that others hardly ever have.
+            hashes.append(pd.util.hash_array(own.to_numpy(), categorize=False))
+            values += part[value].chunks
+        else:
+            known = np.sort(np.concatenate(hashes)) if hashes else np.zeros(0, np.uint64)
+            if np.all(known[1:] != known[:-1]):
+                return pa.chunked_array(values, other.slice(0, 0).schema.field(value).type)
+    return _joined(ids.slice(0, len(ids)), rows.slice(0, len(rows)), key, value)
+
+
+def _joined(ids: pa.Table, rows: pa.Table, key: str, value: str) -> pa.ChunkedArray:
+    places = pc.index_in(ids[key], value_set=rows[key])
+    each_once = all(pc.count_distinct(one[key]).as_py() == len(one) for one in (ids, rows))
+    if not each_once or len(ids) != len(rows) or places.null_count:
+        assert_same_ids(ids, rows, key)  # which says what is wrong
+    return rows[value].take(places)
