@@ -1,5 +1,7 @@
 """Joins by id of tables that are too large to be Python objects."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -7,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.table_file import Sliced
-from data.tables import assert_same_ids
+from data.tables import assert_same_ids, index_by
 
 _AT_A_TIME = 65_536  # rows
+
+Hashes = npt.NDArray[np.uint64]
 
 
 def column_by_id(table: Sliced, other: Sliced, key: str, value: str) -> pa.ChunkedArray:
@@ -22,18 +26,16 @@ def column_by_id(table: Sliced, other: Sliced, key: str, value: str) -> pa.Chunk
     """
     ids, rows = table.select([key]), other.select([key, value])
     if len(ids) == len(rows):
-        hashes: list[npt.NDArray[np.uint64]] = []
+        hashes: list[Hashes] = []
         values: list[pa.Array] = []
         for start in range(0, len(ids), _AT_A_TIME):
             own, part = ids.slice(start, _AT_A_TIME)[key], rows.slice(start, _AT_A_TIME)
             if not own.equals(part[key]):
                 break
-            # Two that are equal have one hash; of 64 bits, so that others hardly ever have.
-            hashes.append(pd.util.hash_array(own.to_numpy(), categorize=False))
+            hashes.append(_hashes(own))
             values += part[value].chunks
         else:
-            known = np.sort(np.concatenate(hashes)) if hashes else np.zeros(0, np.uint64)
-            if np.all(known[1:] != known[:-1]):
+            if _all_differ(hashes):
                 return pa.chunked_array(values, other.slice(0, 0).schema.field(value).type)
     return _joined(ids.slice(0, len(ids)), rows.slice(0, len(rows)), key, value)
 
@@ -44,3 +46,21 @@ def _joined(ids: pa.Table, rows: pa.Table, key: str, value: str) -> pa.ChunkedAr
     if not each_once or len(ids) != len(rows) or places.null_count:
         assert_same_ids(ids, rows, key)  # which says what is wrong
     return rows[value].take(places)
+
+
+def assert_unique(tables: Sequence[Sliced], key: str) -> None:
+    """No id in column `key` stands twice in these tables. Raises CardinalityError."""
+    parts = [table.select([key]) for table in tables]
+    starts = [(part, start) for part in parts for start in range(0, len(part), _AT_A_TIME)]
+    if not _all_differ([_hashes(part.slice(start, _AT_A_TIME)[key]) for part, start in starts]):
+        index_by(pa.concat_tables([part.slice(0, len(part)) for part in parts]), key)
+
+
+def _hashes(ids: pa.ChunkedArray) -> Hashes:
+    """Of 64 bits: equal ids have one, and others hardly ever."""
+    return pd.util.hash_array(ids.to_numpy(), categorize=False)
+
+
+def _all_differ(hashes: Sequence[Hashes]) -> bool:
+    known = np.sort(np.concatenate(hashes)) if hashes else np.zeros(0, np.uint64)
+    return bool(np.all(known[1:] != known[:-1]))

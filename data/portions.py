@@ -20,8 +20,9 @@ Numbers = npt.NDArray[np.int32]
 class Portion:
     """The rows of one table, by portions of the prompts."""
 
-    def __init__(self, table: Sliced, portions: Numbers, number: int) -> None:
+    def __init__(self, table: Sliced, portions: Numbers, number: int, left_out: pa.Array) -> None:
         """`portions`: of every row, below 0 for one that is in none; `number` of them there are."""
+        self.left_out = left_out  # ids of prompts whose rows are in none
         if len(portions) and (portions[0] < 0 or np.any(np.diff(portions) < 0)):
             order = np.argsort(portions, kind="stable")
             order = order[np.searchsorted(portions[order], 0) :]
@@ -51,19 +52,20 @@ class Portions:
     def of(self, table: Sliced) -> Portion:
         """The rows of another table."""
         codes, ids = numbered(table.column("prompt_id"))
-        places = pc.fill_null(pc.index_in(ids, value_set=self.ids), -1).to_numpy()
-        return self._divided(table, places.astype(np.int32)[codes])
+        places = pc.index_in(ids, value_set=self.ids)
+        known = pc.fill_null(places, -1).to_numpy().astype(np.int32)
+        return self._divided(table, known[codes], ids.filter(pc.is_null(places)))
 
     @cached_property
     def own(self) -> Portion:
         """The rows of the table whose prompts these are."""
-        return self._divided(self._table, self._codes)
+        return self._divided(self._table, self._codes, self.ids.slice(0, 0))
 
     def __iter__(self) -> Iterator[pa.Table]:
         return (self.own[number] for number in range(len(self)))
 
-    def _divided(self, table: Sliced, codes: Numbers) -> Portion:
-        return Portion(table, codes // self.size, len(self))
+    def _divided(self, table: Sliced, codes: Numbers, left_out: pa.Array) -> Portion:
+        return Portion(table, codes // self.size, len(self), left_out)
 
 
 def numbered(column: pa.ChunkedArray) -> tuple[Numbers, pa.Array]:

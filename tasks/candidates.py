@@ -47,4 +47,5 @@ def usable(
     _, first = np.unique(named, return_index=True)
     counts["duplicate"] += len(rows) - len(first)
     counts["usable"] += len(first)
-    return rows[np.sort(first)]
+    kept: Numbers = rows[np.sort(first)]
+    return kept

@@ -107,7 +107,8 @@ class Ranked:
         rows = self._starts[prompts] + places
         rows += rows >= self._worst[prompts]
         is_worst = places == self.number[prompts] - 1
-        return self.order[np.where(is_worst, self._worst[prompts], rows)]
+        found: Numbers = self.order[np.where(is_worst, self._worst[prompts], rows)]
+        return found
 
 
 def mine_portion(
@@ -135,9 +136,11 @@ def mine_portion(
     counts["paired"] += paired
     counts["tied"] += len(several) - paired
     counts["mined"] += len(prompts)
-    sides = (answers.take(pa.array(rows[side])) for side in (best, worst))
     return mined_rows(
-        *sides, source=config.pairs, rewards=(pa.array(rewards[best]), pa.array(rewards[worst]))
+        answers.take(pa.array(rows[best])),
+        answers.take(pa.array(rows[worst])),
+        source=config.pairs,
+        rewards=(pa.array(rewards[best]), pa.array(rewards[worst])),
     )
 
 
