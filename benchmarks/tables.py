@@ -1,6 +1,6 @@
 """Time and memory of the stages that only work on tables: `python -m benchmarks.tables`.
 
-    python -m benchmarks.tables [--prompts 10000] [--k 16] [--stages mine,relabel] [--seed 0]
+    python -m benchmarks.tables [--prompts 10000] [--stages mine,relabel] [--shards 20]
 
 Tables of synthetic prompts, of K answers of each and of two rewards of every answer are written,
 once a tenth as large and once of the size asked for. Every stage is called on them in a process of
@@ -8,7 +8,7 @@ its own, without Prefect; printed are its seconds of a core (which tell more tha
 where a machine has other work; both are in the JSON), with the look at its inputs' digests and the
 writing of its result, the largest resident memory of that process, and by how much the seconds grow
 where the tables grow tenfold. `shards` is a stage that does nothing but read its rows of prompts
-and answers, in so many shards that 1,000,000 prompts have 2,000, and in 20 at least.
+and answers, in so many shards.
 """
 
 import argparse
@@ -35,7 +35,6 @@ from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
 from tasks.stage import Context, Rows, Run, stage
 
-SHARD = 500  # prompts
 # Two models that answered the same prompts.
 PLACES = [
     Place(name="new", family="f", version=2, scale=1),
@@ -47,19 +46,20 @@ class Size(NamedTuple):
     prompts: int
     k: int
     seed: int
+    shards: int
 
 
 class Tables:
     """The synthetic tables of a store, and the stages that are called on them."""
 
     def __init__(self, folder: Path, size: Size) -> None:
-        runtime = RuntimeConfig(shard_prompts=min(SHARD, size.prompts // 20))
+        runtime = RuntimeConfig(shard_prompts=size.prompts // size.shards)
         context = Context(Store(folder), runtime, LoadedModels("none", runtime))
         self.run = Run(context, Progress(quiet=True), "engine", books=Books(kept=False))
         self.size = size
 
     def input(self, name: str) -> Artifact:
-        return made(self.run.context.store, name, *self.size)
+        return made(self.run.context.store, name, *self.size[:3])
 
     def select(self) -> Artifact:
         half = self.size.prompts // 2
@@ -196,7 +196,7 @@ def measure(folder: Path, size: Size, name: str) -> dict[str, Any]:
 
 def in_child(folder: Path, size: Size, name: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.tables", "--store", str(folder), "--stages", name]
-    numbers = zip(("--prompts", "--k", "--seed"), map(str, size), strict=True)
+    numbers = zip(("--prompts", "--k", "--seed", "--shards"), map(str, size), strict=True)
     said = subprocess.run(
         command + [text for pair in numbers for text in pair],
         check=True,
@@ -229,11 +229,12 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=10_000)
     parser.add_argument("--k", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shards", type=int, default=20)
     parser.add_argument("--stages", default=",".join(STAGES))
     parser.add_argument("--json", type=Path, help="a file for the figures")
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    size = Size(args.prompts, args.k, args.seed)
+    size = Size(args.prompts, args.k, args.seed, args.shards)
     names: list[str] = args.stages.split(",")
     if args.store:
         sys.stdout.write(json.dumps(measure(args.store, size, names[0])))
