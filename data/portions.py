@@ -70,11 +70,12 @@ class Portions:
 
 def numbered(column: pa.ChunkedArray) -> tuple[Numbers, pa.Array]:
     """Of every row the number of its text, and the texts, in the order they first come."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
     if not len(column):
         return np.zeros(0, np.int32), pa.array([], pa.string())
-    column = column.unify_dictionaries()
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    else:
+        column = column.dictionary_encode()  # one dictionary for all chunks
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks])
     texts = column.chunk(column.num_chunks - 1).dictionary
     first = pc.unique(pa.array(codes)).to_numpy()
