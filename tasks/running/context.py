@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -25,6 +25,7 @@ from tasks.running.redo import Redo
 from tasks.running.shards import Shard
 
 Model = Artifact | External
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class Context:
     def open(self, artifact: Artifact) -> Sliced:
         """The same table, of which not more is in memory than its user asks for."""
         return self.only.table(artifact) if self.only else self.store.open(artifact)
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """What `make` gives: for all shards of a call the same."""
+        return self.only.cut.once(what, make) if self.only else make()
 
     @property
     def numerics(self) -> str:

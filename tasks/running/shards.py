@@ -4,6 +4,7 @@ A crash loses the shard in flight and nothing else. A row depends on its own pro
 neither the size nor the number of the shards is part of the stage's key.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,13 @@ class Cut:
         self._named = store, table, size
         self._portions = Portions(store.open(table), size)
         self._tables = {table.digest: self._portions.own}
+        self._made: dict[str, Any] = {}
+
+    def once(self, what: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, asked for it once."""
+        if what not in self._made:
+            self._made[what] = make()
+        return self._made[what]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._named
