@@ -7,8 +7,8 @@ once a tenth as large and once of the size asked for. Every stage is called on t
 its own, without Prefect; printed are its seconds of a core (which tell more than those of a clock
 where a machine has other work; both are in the JSON), with the look at its inputs' digests and the
 writing of its result, the largest resident memory of that process, and by how much the seconds grow
-where the tables grow tenfold. `shards` is a stage that does nothing but read its rows of prompts
-and answers, in so many shards.
+where the tables grow tenfold. `score` is that of a reward function, length-band, in so many
+shards.
 """
 
 import argparse
@@ -26,14 +26,15 @@ from benchmarks.synthetic_tables import made
 from data.recipes.fine_tuning import PickConfig
 from data.recipes.methods import Matrix, Place, RefreshConfig
 from data.recipes.recipe import GateConfig, MineConfig, RelabelConfig, RuntimeConfig
-from data.schemas import SCORES
+from data.reward_functions import SHIPPED
 from data.store.artifacts import Artifact
 from data.store.store import Store
-from tasks import evaluate, gate, matrix, mine, pair_answers, pick, refresh, relabel, select
+from tasks import evaluate, gate, matrix, mine, pair_answers, pick, refresh, relabel, reward, select
 from tasks.running.books import Books
 from tasks.running.loaded import LoadedModels
+from tasks.running.outside import Shipped
 from tasks.running.progress import Progress
-from tasks.stage import Context, Rows, Run, stage
+from tasks.stage import Context, Run
 
 # Two models that answered the same prompts.
 PLACES = [
@@ -138,17 +139,14 @@ class Tables:
     def pair_mined(self) -> Artifact:
         return pair_answers.pair_mined(mined=self.mine())
 
-    def shards(self) -> Artifact:
-        return read_rows(prompts=self.input("prompts"), completions=self.input("completions"))
-
-
-@stage(SCORES, version="1", shards="completions", rows="completions")
-def read_rows(ctx: Context, *, prompts: Artifact, completions: Artifact) -> Rows:
-    """What `score` reads; every reward is the number of prompts in the shard."""
-    asked, answers = ctx.table(prompts), ctx.table(completions)
-    reward = [float(len(asked))] * len(answers)
-    columns = [answers["completion_id"], answers["prompt_id"], reward]
-    return Rows(SCORES.empty_table().from_arrays(columns, schema=SCORES), {})
+    def score(self) -> Artifact:
+        return reward.reward(
+            functions=[Shipped(path="length-band", digest=SHIPPED["length-band"].version)],
+            weights=[1.0],
+            prompts=self.input("prompts"),
+            completions=self.input("completions"),
+            columns=[],
+        )
 
 
 class Case(NamedTuple):
@@ -174,7 +172,7 @@ STAGES = {
     "evaluate": Case(Tables.evaluate, ("prompts", *_HELD_OUT)),
     "gate": Case(Tables.gate, _RATED),
     "pair_mined": Case(Tables.pair_mined, (), ("mine",)),
-    "shards": Case(Tables.shards, ("prompts", "completions")),
+    "score": Case(Tables.score, ("prompts", "completions")),
 }
 
 
