@@ -56,6 +56,33 @@ def assert_unique(tables: Sequence[Sliced], key: str) -> None:
         index_by(pa.concat_tables([part.slice(0, len(part)) for part in parts]), key)
 
 
+def gathered(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
+    """The rows of these numbers, as `table.take`, which fails where a column's texts exceed 2 GiB.
+
+    Column by column, and of each some rows at a time from chunk after chunk.
+    """
+    columns = [_gathered(column, rows) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _gathered(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> pa.ChunkedArray:
+    ends = np.cumsum([len(chunk) for chunk in column.chunks])
+    pieces = []
+    for start in range(0, len(rows), _AT_A_TIME):
+        piece = rows[start : start + _AT_A_TIME]
+        chunks = np.searchsorted(ends, piece, side="right")
+        order = np.argsort(chunks, kind="stable")
+        found = []
+        for number in np.unique(chunks).tolist():
+            chunk = column.chunk(number)
+            wanted = piece[order][chunks[order] == number] - (ends[number] - len(chunk))
+            found.append(chunk.take(pa.array(wanted)))
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        pieces.append(pa.concat_arrays(found).take(pa.array(back)))
+    return pa.chunked_array(pieces, column.type)
+
+
 def _hashes(ids: pa.ChunkedArray) -> Hashes:
     """Of 64 bits: equal ids have one, and others hardly ever."""
     return pd.util.hash_array(ids.to_numpy(), categorize=False)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.joins import gathered
 from data.table_file import Sliced
 
 Numbers = npt.NDArray[np.int32]
@@ -26,7 +27,8 @@ class Portion:
         if len(portions) and (portions[0] < 0 or np.any(np.diff(portions) < 0)):
             order = np.argsort(portions, kind="stable")
             order = order[np.searchsorted(portions[order], 0) :]
-            table, portions = table.take(pa.array(order)), portions[order]
+            whole = table.slice(0, len(table))
+            table, portions = gathered(whole, order), portions[order]
         self._table = table
         self._bounds = np.searchsorted(portions, np.arange(number + 1)).tolist()
 
@@ -89,10 +91,4 @@ def in_order_of(table: pa.Table, column: str) -> pa.Table:
     codes, texts = numbered(table[column])
     ranks = np.empty(len(texts), np.int64)
     ranks[pc.sort_indices(texts).to_numpy()] = np.arange(len(texts))
-    order = pa.array(np.argsort(ranks[codes], kind="stable"))
-    # Column by column, so that not all are in memory twice.
-    columns, names = table.columns, table.column_names
-    del table
-    for number in range(len(columns)):
-        columns[number] = columns[number].take(order)
-    return pa.table(columns, names)
+    return gathered(table, np.argsort(ranks[codes], kind="stable"))

@@ -31,9 +31,6 @@ class Sliced(Protocol):
     def slice(self, offset: int, length: int, /) -> Any:
         """So many rows from there on, a pa.Table."""
 
-    def take(self, indices: Any, /) -> Any:
-        """The rows of these numbers, in this order, a pa.Table."""
-
 
 class TableFile:
     """The table in a Parquet file.
@@ -56,10 +53,10 @@ class TableFile:
         return int(self._starts[-1])
 
     def select(self, names: list[str]) -> "TableFile":
-        """The same rows with these columns alone; no others are read."""
+        """The same rows with these columns of the file alone; no others are read."""
         table = copy(self)
         table._schema = pa.schema([self._schema.field(name) for name in names])
-        table._last = None
+        table._added, table._last = {}, None
         return table
 
     def append_column(self, name: str, column: pa.ChunkedArray) -> "TableFile":
@@ -86,10 +83,6 @@ class TableFile:
         for name, column in self._added.items():
             table = table.append_column(name, column.slice(offset, length))
         return table
-
-    def take(self, indices: Any) -> pa.Table:
-        """The rows of these numbers; for that the whole table is read."""
-        return self.slice(0, len(self)).take(indices)
 
     def _group(self, number: int) -> pa.Table:
         if self._last is None or self._last[0] != number:

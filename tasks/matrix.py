@@ -29,7 +29,7 @@ from tasks.relabel import COUNTS, Margins, on_pairs, preferences, unparsable
 from tasks.score import score_rows
 from tasks.stage import Context, Model, Rows, stage
 
-_AT_A_TIME = 4_096  # prompts
+_AT_A_TIME = 1_024  # prompts
 # The judge's margin, best minus worst, with the best shown first and shown second.
 Odds = tuple[float, float]
 

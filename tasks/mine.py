@@ -25,7 +25,7 @@ COUNTS = (
     *("no_candidates", "tied", "paired"),  # prompts
     "mined",  # pairs
 )
-_AT_A_TIME = 4_096  # prompts
+_AT_A_TIME = 1_024  # prompts
 
 # Places among a prompt's candidates, best first, and which of the prompts have such a pair.
 Places = tuple[Numbers, Numbers, npt.NDArray[np.bool_]]

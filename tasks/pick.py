@@ -21,7 +21,7 @@ COUNTS = (
     *FATES,  # completions
     *("no_candidates", "tied", "picked"),  # prompts
 )
-_AT_A_TIME = 4_096  # prompts
+_AT_A_TIME = 1_024  # prompts
 
 
 def pick_rows(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.errors import CardinalityError
+from data.joins import gathered
 from data.recipes.recipe import RelabelConfig
 from data.schemas import PREFERENCES
 from data.store.artifacts import Artifact
@@ -109,12 +110,13 @@ def preferences(
     if places.null_count:
         lost = mined.filter(pc.is_null(places))["prompt_id"]
         raise CardinalityError(f"prompt_id {lost[0].as_py()!r}: has a pair and is no prompt")
+    asked = gathered(prompts.select(["messages", "dataset"]), places.to_numpy())
     swapped = pa.array(margins < 0)
     columns = {
         "pair_id": pc.binary_join_element_wise(mined["best_id"], mined["worst_id"], ">"),
         "prompt_id": mined["prompt_id"],
-        "messages": prompts["messages"].take(places),
-        "dataset": prompts["dataset"].take(places),
+        "messages": asked["messages"],
+        "dataset": asked["dataset"],
         "source": mined["source"],
         "margin": pa.array(np.abs(margins), from_pandas=True),
         "weight": pa.repeat(1.0, len(mined)),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from data import tables
 from data.errors import ArtifactError
+from data.joins import gathered
 from data.portions import Portions
 from data.schemas import COMPLETIONS, SCORES
 from data.store.store import Store
@@ -55,8 +56,10 @@ def test_rows_of_a_file_are_those_of_the_whole_table(tmp_path_factory, prompts, 
     file = TableFile(path, SCORES)
     assert len(file) == len(table)
     assert file.slice(start, n).equals(table.slice(min(start, len(table)), n))
+    pieces = [table.slice(0, 5), table.slice(5)]
     places = [draw.randrange(len(table)) for _ in range(9)] if len(table) else []
-    assert file.take(pa.array(places, pa.int64())).equals(table.take(pa.array(places, pa.int64())))
+    rows = np.array(places, np.int64)
+    assert gathered(pa.concat_tables(pieces), rows).equals(table.take(pa.array(rows)))
     assert file.column("prompt_id").to_pylist() == table["prompt_id"].to_pylist()
     assert file.column("reward").to_pylist() == table["reward"].to_pylist()
 
@@ -82,6 +85,19 @@ def test_a_portion_has_the_rows_that_a_filter_by_its_prompts_finds(
         assert portions.prompts(number).equals(wanted)
         for found, table in ((portions.own[number], ours), (of_others[number], others)):
             assert found.equals(table.filter(pc.is_in(table["prompt_id"], wanted)))
+
+
+def test_rows_are_gathered_from_more_text_than_one_array_holds():
+    # A GiB of zeros, which three chunks share and hardly anyone reads.
+    ends, zeros = np.arange(0, 2**30 + 1, 2**20, np.int32), np.zeros(2**30, np.uint8)
+    text = pa.StringArray.from_buffers(1024, pa.py_buffer(ends), pa.py_buffer(zeros))
+    table = pa.table({"text": pa.chunked_array([text] * 3), "row": range(3 * 1024)})
+    rows = np.array([3000, 0, 1500, 0])
+    with pytest.raises(pa.ArrowInvalid, match="offset overflow"):
+        table.take(pa.array(rows))
+    found = gathered(table, rows)
+    assert found["row"].to_pylist() == rows.tolist()
+    assert set(found["text"].to_pylist()) == {"\0" * 2**20}
 
 
 def test_a_file_in_order_is_read_once(on_disk, monkeypatch):
