@@ -7,21 +7,27 @@ from hypothesis import strategies as st
 
 from data.schemas import COMPLETIONS, PROMPTS, SCORES
 
-REWARDS = st.none() | st.sampled_from([-1.0, -0.0, 0.0, 0.5, 0.1 + 0.2, 0.3]) | st.floats(-3, 3)
-TEXTS = st.sampled_from(
-    ["", " ", "\t\u2003\x1c", "a", "a ", "b", "ää", "\U0001f600 long " * 3, "c\x00", "d"]
-) | st.text(string.printable, max_size=4)
+# Few different ones, so that many are equal; 0.1 + 0.2 is not 0.3.
+REWARDS = st.sampled_from([-1.0, -0.0, 0.0, 0.3, 0.1 + 0.2, 0.5]) | st.none() | st.floats(-3, 3)
+TEXTS = (
+    st.sampled_from(["a", "b", "ää" * 9, "\U0001f600 long " * 3, "c\x00", "d", "e" * 20, "f", "g"])
+    | st.sampled_from(["", " ", "\t\u2003\x1c", "a "])
+    | st.text(string.printable, max_size=4)
+)
 PROMPT_IDS = st.sampled_from(["p", "P", "pq", "é", "z", "\U0001f600", "\uffff", "0"])
 
 
 @st.composite
 def answered(draw, most=24):
     """COMPLETIONS and their SCORES, in orders of their own; prompts together or scattered."""
+    prompts = draw(st.lists(PROMPT_IDS, min_size=1, max_size=3, unique=True))
     row = st.tuples(
-        *(PROMPT_IDS, st.integers(0, 4), TEXTS, st.sampled_from(["stop", "length"]), REWARDS),
+        *(st.sampled_from(prompts), st.integers(0, 9), TEXTS),
+        *(st.sampled_from(["stop", "stop", "stop", "length"]), REWARDS),
         st.none() | st.lists(st.integers(0, 9), max_size=3),
     )
-    rows = draw(st.lists(row, max_size=most))
+    least = draw(st.sampled_from([0, most // 2]))
+    rows = draw(st.lists(row, min_size=least, max_size=most))
     if draw(st.booleans()):
         rows.sort(key=lambda one: one[0])
     completions, scores = [], []
