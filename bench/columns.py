@@ -28,7 +28,10 @@ def points(value: float, digits: int = 1) -> str:
 
 def difference_in(bench: Bench) -> Callable[[float], str]:
     """How a difference of the measure is written: in points, where it is a share."""
-    return points if bench.unit == "share" else lambda value: signed(value, 3)
+    if bench.unit == "share":
+        return points
+    digits = 1 if bench.unit == "points" else 3
+    return lambda value: signed(value, digits)
 
 
 def called(bench: Bench) -> str:

@@ -221,7 +221,8 @@ def _forest(bench: Bench) -> Any:
         return ""
     base, name = bench.recipes[0].label, called(bench)
     title = f"Difference of {name} to {base}, with 95 % intervals"
-    return forest(title, effects, f"{name} less that of {base}{', points' * (scale == 100)}")
+    unit = ", points" if bench.unit in ("share", "points") else ""
+    return forest(title, effects, f"{name} less that of {base}{unit}")
 
 
 def _curves(bench: Bench) -> list[dict[str, Any]]:

@@ -43,7 +43,8 @@ class Measure(Value):
     title: str = ""  # in words; by default its name
     short: str = ""  # for the head of a column; by default the title
     about: str = ""  # a sentence: what it counts, for a reader who wonders
-    unit: str = ""  # "share" is written in percent, "count" as a whole number
+    # "share" is written in percent, "points" (of percent) with a sign, "count" as a whole number
+    unit: str = ""
     better: Literal["higher", "lower"] | None = None
     even: float | None = None  # its value where nothing has changed
     judge: str = ""  # who judged

@@ -65,7 +65,13 @@ def measures(rounds: Sequence[InRound]) -> dict[str, Measure]:
             short=f"followed, {per}",
             about=f"{about}: the aligned policy.",
             value=ends.policy,
-            rounds=[start, *(_point(one, x.policy) for one, x in zip(rounds, of, strict=True))],
+            rounds=[
+                start,
+                *(
+                    RoundValue(round=one.number, value=x.policy, kept=one.adopted)
+                    for one, x in zip(rounds, of, strict=True)
+                ),
+            ],
             parts={key: Value(value=x.policy, n=x.n) for key, x in parts.items()},
             **shared,
         )
@@ -73,12 +79,15 @@ def measures(rounds: Sequence[InRound]) -> dict[str, Measure]:
             title=f"more instructions followed than by the base, {per}",
             short=f"gain, {per}",
             about=f"{about}: aligned policy less base, in points of percent.",
-            value=ends.difference,
-            ci95=ends.ci95,
+            value=_points(ends).value,
+            ci95=_points(ends).ci95,
             even=0.0,
-            rounds=[_point(one, x.difference, x) for one, x in zip(rounds, of, strict=True)],
-            parts={key: Value(value=x.difference, ci95=x.ci95, n=x.n) for key, x in parts.items()},
-            **shared,
+            rounds=[
+                RoundValue(round=one.number, kept=one.adopted, **_points(x).model_dump())
+                for one, x in zip(rounds, of, strict=True)
+            ],
+            parts={key: _points(x) for key, x in parts.items()},
+            **shared | {"unit": "points"},
         )
     return found
 
@@ -91,9 +100,10 @@ def _by_dataset(found: InstructionSummary, name: str) -> dict[str, Followed]:
     return found.by_dataset if name == "instruction" else found.by_dataset_per_prompt
 
 
-def _point(one: InRound, value: float, ends: Followed | None = None) -> RoundValue:
-    interval = ends.ci95 if ends else None
-    return RoundValue(round=one.number, value=value, ci95=interval, kept=one.adopted)
+def _points(found: Followed) -> Value:
+    """The gain in points of percent, with its interval."""
+    low, high = found.ci95
+    return Value(value=100 * found.difference, ci95=(100 * low, 100 * high), n=found.n)
 
 
 def section(rounds: Sequence[InRound]) -> list[Section]:
@@ -151,11 +161,12 @@ def _columns(first: str) -> list[Column]:
         Column(title=first),
         Column(title="base", unit="share"),
         Column(title="aligned", unit="share"),
-        Column(title="gain", unit="share"),
+        Column(title="gain", unit="points"),
         Column(title="n", unit="count"),
     ]
 
 
 def _row(name: str, one: Followed, total: bool = False) -> Row:
-    gain = Cell(value=one.difference, ci95=one.ci95)
+    points = _points(one)
+    gain = Cell(value=points.value, ci95=points.ci95)
     return Row(cells=[name, one.base, one.policy, gain, one.n], total=total)

@@ -37,11 +37,13 @@ def signed(value: float | None, digits: int = 2) -> str:
 
 
 def written(value: float | str | None, unit: str = "") -> str:
-    """A value as its unit has it: "71.2 %", "1,234", "0.48", "1 min 5 s"; text as it is."""
+    """A value as its unit has it: "71.2 %", "+1.8", "1,234", "0.48"; text as it is."""
     if value is None or isinstance(value, str):
         return "–" if value is None else value
     if unit == "share":
         return percent(value)
+    if unit == "points":
+        return signed(value, 1)
     if unit == "count":
         return f"{value:,.0f}"
     if unit == "seconds":

@@ -64,6 +64,7 @@ COMPARISON = pa.schema(
     ]
 )
 
+_FEW = 64  # prompts that transformers has answered before vLLM is ready on a CPU
 _OTHERS = 4  # times the tokens of the policies, a teacher's may be; it reads what it can
 
 
@@ -110,7 +111,7 @@ def compare(
     known = _outside(recipe, file) if judge else {}
     models = [_model(store, policy, recipe) for policy in policies]
     names = names_of(policies)
-    engines = _engines(recipe)
+    engines = _engines(recipe, len(prompts))
     with store.used(), Progress(quiet=quiet) as progress:
         for engine in engines:
             run = _open_run(store, summary, recipe, engine, longest, seed, progress)
@@ -242,13 +243,14 @@ def _longest(
     return max(recipe.max_length, longest + max_tokens)
 
 
-def _engines(recipe: RunRecipe) -> list[str]:
+def _engines(recipe: RunRecipe, prompts: int) -> list[str]:
     """What to generate with, in order of preference: on a CPU vLLM takes longer to start than
-    most comparisons take to answer."""
+    a few prompts take to be answered, and answers hundreds many times faster."""
     wanted = recipe.sampling.engine if recipe.sampling else "transformers"
     if wanted == "vllm":
         return [machine.engine_name("vllm")]
-    if wanted == "auto" and machine.device(runtime_here(recipe)) == "cuda":
+    worth_it = prompts > _FEW or machine.device(runtime_here(recipe)) == "cuda"
+    if wanted == "auto" and worth_it:
         return list(dict.fromkeys([machine.engine_name("auto"), "transformers"]))
     return ["transformers"]  # a server's weights are not ours to change
 

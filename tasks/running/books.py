@@ -2,6 +2,9 @@
 
 Every call of Prefect goes through `Books`. Where it fails by itself, and not by what it was asked
 to run, one line says so and the rest of the run goes on without it: results are in the store.
+
+Prefect is loaded where it is used: the stages' versions, by which a finished run is known, are
+read without it.
 """
 
 import sys
@@ -9,18 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prefect import Flow
-from prefect.context import FlowRunContext, SettingsContext, get_settings_context
-from prefect.events.clients import NullEventsClient
-from prefect.events.worker import EventsWorker
-from prefect.settings import (
-    PREFECT_CLIENT_MAX_RETRIES,
-    PREFECT_LOGGING_TO_API_ENABLED,
-    get_current_settings,
-    temporary_settings,
-)
+if TYPE_CHECKING:
+    from prefect import Flow
 
 
 class Watched:
@@ -50,7 +45,7 @@ class Books:
     def __init__(self, kept: bool = True) -> None:
         self.kept = kept
 
-    def flow(self, flow: Flow, *args: Any, **kwargs: Any) -> Any:
+    def flow(self, flow: "Flow", *args: Any, **kwargs: Any) -> Any:
         """A flow called by Prefect; or its function alone, at most once in all."""
         watched, body = copy(flow), Watched(flow.fn)
         watched.fn = body.call
@@ -81,6 +76,9 @@ class Books:
 
     def close(self, error: Exception) -> None:
         """Keep no more books, for this reason."""
+        from prefect.context import FlowRunContext
+        from prefect.settings import get_current_settings
+
         self.kept = False
         if get_current_settings().client.max_retries:  # once, whoever notices first
             without_prefect(error)
@@ -94,6 +92,11 @@ def _hang_up() -> None:
     Prefect would try again for minutes to end a flow run, and as long for every event it still has
     when the process ends.
     """
+    from prefect.context import SettingsContext, get_settings_context
+    from prefect.events.clients import NullEventsClient
+    from prefect.events.worker import EventsWorker
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_LOGGING_TO_API_ENABLED
+
     context = get_settings_context()
     settings = context.settings.copy_with_update(
         updates={PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_LOGGING_TO_API_ENABLED: False}
@@ -110,6 +113,9 @@ def _hang_up() -> None:
 @contextmanager
 def restored() -> Iterator[None]:
     """Prefect's settings are in the end as before, whatever happened to its server."""
+    from prefect.events.worker import EventsWorker
+    from prefect.settings import temporary_settings
+
     try:
         with temporary_settings():
             yield

@@ -8,11 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
 from time import monotonic
-from typing import Any
-
-from prefect import Task
-from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, State
+from typing import TYPE_CHECKING, Any
 
 from data.errors import TsAlignError
 from data.files import emptied
@@ -30,6 +26,9 @@ from tasks.running.definition import Definition, run_body
 from tasks.running.loaded import LoadedModels
 from tasks.running.outside import outside, steadily
 from tasks.running.shards import Cut, Shard, join
+
+if TYPE_CHECKING:
+    from prefect import Task
 
 _RETRY_DELAY = 2  # seconds
 
@@ -157,30 +156,36 @@ class _Call:
 
     def make(self, hit: Artifact | None, shard: int = 0, shards: int = 0) -> Artifact:
         """The artifact, `hit` or by the body, by way of Prefect, which shows which of the two."""
-        stage, run = self.asked.stage, self.run
+        run = self.run
         title = f"{self.asked.title} {shard}/{shards}" if shards else self.asked.title
         place = {"shard": shard, "shards": shards} if shards else {}
         run.progress.start(self.asked.title, self.asked.address, **place, found=hit is not None)
         body = Watched(self if hit is None else lambda: hit)
+        run.books.run(body, lambda: self._task(body, title)())
+        self.artifact = body.result
+        run.progress.log(f"{title}: {_line(self.result, self.computed)}")
+        return self.result
+
+    def _task(self, body: Watched, title: str) -> "Task":
+        """The call as a task run, cached where the artifact was found."""
+        from prefect import Task
+        from prefect.cache_policies import NO_CACHE
+        from prefect.states import Completed, State
 
         def work() -> State | None:
             body.call()
             return None if self.computed else Completed(name="Cached", message="in the store")
 
-        task = Task(
+        return Task(
             work,
-            name=stage.name,
+            name=self.asked.stage.name,
             task_run_name=lambda: title,  # as a text it would be a format
             cache_policy=NO_CACHE,
             persist_result=False,
-            retries=stage.retries,
+            retries=self.asked.stage.retries,
             retry_delay_seconds=_RETRY_DELAY,
             retry_condition_fn=_worth_retrying,
         )
-        run.books.run(body, task)
-        self.artifact = body.result
-        run.progress.log(f"{title}: {_line(self.result, self.computed)}")
-        return self.result
 
     def __call__(self) -> Artifact:
         store, kind = self.run.context.store, self.asked.stage.kind

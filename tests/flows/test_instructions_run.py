@@ -65,7 +65,9 @@ def test_a_run_tells_how_instructions_are_followed(own, prefect, tmp_path, write
     assert set(gain.parts) == {"everyday", "held-out kinds"} and gain.even == 0
     assert [one.round for one in gain.rounds] == [1, 2]
     told = next(one for one in summary.rounds if one.round == gain.round).instructions
-    assert gain.value == told.per_instruction.difference and gain.ci95 == told.per_instruction.ci95
+    low, high = told.per_instruction.ci95
+    assert gain.unit == "points" and gain.value == 100 * told.per_instruction.difference
+    assert gain.ci95 == (100 * low, 100 * high)
     report = (tmp_path / "runs" / own["run"] / "report.html").read_text()
     assert "Are instructions followed?" in report and "held-out kinds, per prompt" in report
     assert main(["verify", own["run"], *where]) == 0

@@ -119,14 +119,13 @@ slow = pytest.mark.slow
 
 @pytest.mark.parametrize(
     "command",
-    ["again", *(pytest.param(name, marks=slow) for name in ("changed", "rerun", "repair"))],
+    ["changed", *(pytest.param(name, marks=slow) for name in ("rerun", "repair"))],
 )
 def test_prefect_has_our_defaults_whatever_imports_it_first(
     tiny_copy, tiny_recipe, write_recipe, command
 ):
     recipe = write_recipe(tiny_recipe)
     commands = {
-        "again": ["align", str(recipe), "--quiet"],
         "changed": ["align", str(recipe), "--quiet", "--set", "evaluate.bootstrap_samples=200"],
         "rerun": ["rerun", "tiny", "--round", "2", "--stage", "drift", "--quiet"],
         "repair": ["verify", "--repair"],

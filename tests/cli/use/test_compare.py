@@ -6,7 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from cli.main import main
-from cli.use.compare import COMPARISON
+from cli.use.compare import COMPARISON, _engines
+from flows.loop.recipe import AlignRecipe
+from tasks.running import machine
 from tests.cli.use.used import Place
 
 
@@ -95,3 +97,20 @@ def test_another_seed_and_other_rounds_give_other_answers(compare):
 def test_quiet_prints_nothing(compare):
     _, printed = compare("--quiet")
     assert printed.out == printed.err == ""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count", "engine"),
+    [
+        ("auto", 64, "transformers"),  # answered before vLLM has started on a CPU
+        ("auto", 65, "vllm"),
+        ("vllm", 1, "vllm"),
+        ("transformers", 1000, "transformers"),
+    ],
+)
+def test_few_prompts_are_not_worth_a_start_of_vllm(tiny_recipe, monkeypatch, wanted, count, engine):
+    monkeypatch.setattr(machine, "find_spec", lambda name: name)
+    values = {**tiny_recipe, "recipe": "ts-align"}
+    values["generate"] = {**values["generate"], "engine": wanted}
+    values["runtime"] = {**values.get("runtime", {}), "device": "cpu"}
+    assert _engines(AlignRecipe.model_validate(values), count)[0] == engine
