@@ -1,6 +1,7 @@
 """Tables on disk and joins by id: exact schemas in, exact schemas out, cardinality asserted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,43 @@ def write_table(path: str | Path, table: pa.Table, schema: pa.Schema) -> None:
     Raises ArtifactError where a column differs from `schema`, an id is null or a number is not
     finite.
     """
-    check_schema(table.schema, schema, str(path))
-    _check_values(table, str(path))
-    # Taking the columns under our own schema sheds metadata that pandas or a reader attached.
-    plain = pa.Table.from_arrays(table.columns, schema=schema).combine_chunks()
-    pq.write_table(
-        plain,
-        path,
-        compression="zstd",
-        row_group_size=_ROW_GROUP,
-        version="2.6",
-        use_dictionary=True,
-    )
+    write_tables(path, [table], schema)
+
+
+def write_tables(path: str | Path, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write the rows of all tables, in order, as `write_table` those of one.
+
+    No more of them is in memory than a row group and the table at hand. Raises ArtifactError.
+    """
+    groups = _row_groups(_plain(tables, schema, str(path)), schema)
+    first = next(groups)  # of one table all is checked before there is a file
+    with pq.ParquetWriter(
+        path, schema, compression="zstd", version="2.6", use_dictionary=True
+    ) as file:
+        for group in chain([first], groups):
+            file.write_table(group, row_group_size=_ROW_GROUP)
+
+
+def _plain(tables: Iterable[pa.Table], schema: pa.Schema, where: str) -> Iterator[pa.Table]:
+    for table in tables:
+        check_schema(table.schema, schema, where)
+        _check_values(table, where)
+        # Taking the columns under our own schema sheds metadata that pandas or a reader attached.
+        yield pa.Table.from_arrays(table.columns, schema=schema)
+
+
+def _row_groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of all tables in groups of one chunk each, of which the last may be smaller.
+
+    Without a row there is one empty group.
+    """
+    left = schema.empty_table()
+    for table in tables:
+        left = pa.concat_tables([left, table])
+        while len(left) > _ROW_GROUP:
+            yield left.slice(0, _ROW_GROUP).combine_chunks()
+            left = left.slice(_ROW_GROUP)
+    yield left.combine_chunks()
 
 
 def read_table(path: str | Path, schema: pa.Schema | None = None) -> pa.Table:

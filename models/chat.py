@@ -11,16 +11,15 @@ template's full rendering that follows the generation prompt, up to the end-of-t
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
-from jinja2 import TemplateError
 from transformers import AutoTokenizer
 
 from data.errors import InputError
-from models import today
-from models.limits import LimitError, cpu_seconds, memory
-from models.special_text import Messages, Pieces, Tokenizer, cut_special, marked
+from models.chat_template import one_line, render, render_all
+from models.limits import memory
+from models.special_text import Messages, Pieces, Tokenizer, cut_special
 
 Completion = str | Sequence[int]  # its text, or the token ids that the policy sampled
 
@@ -31,17 +30,8 @@ _PROBE = " ".join([_ANSWER, "It's (4): \"x\" & 'y'.\n\n- A  b\n- é 漢 🙂", "
 _WORDS = ("Yes, 4.", " Yes, 4.", "One\n\n  Two — é 漢 🙂")
 _BREAK = "\n"  # tokenizers do not join it with a word that follows
 
-_MOST_SECONDS = 20  # of computing for one conversation; templates take milliseconds
+_AT_A_TIME = 128  # conversations
 _MOST_MEMORY = 2**32  # bytes more than the process has
-# What a template's code may raise: it runs on Python's values.
-_OF_TEMPLATES = (
-    TypeError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-)
 
 
 def load_tokenizer(model_dir: str | Path, trust_remote_code: bool = False) -> Tokenizer:
@@ -50,25 +40,25 @@ def load_tokenizer(model_dir: str | Path, trust_remote_code: bool = False) -> To
         return AutoTokenizer.from_pretrained(str(model_dir), trust_remote_code=trust_remote_code)
     except Exception as error:  # the tokenizers library raises no narrower class
         raise InputError(
-            f"no tokenizer can be loaded from '{model_dir}': {_one_line(error)}; "
+            f"no tokenizer can be loaded from '{model_dir}': {one_line(error)}; "
             "save one there with tokenizer.save_pretrained"
         ) from error
 
 
 def render_prompt(tokenizer: Tokenizer, messages: Messages) -> list[int]:
     """Token ids of the conversation, ending where the assistant's answer begins."""
-    return _encode(tokenizer, _render(tokenizer, messages, generation_prompt=True))
+    return _encode(tokenizer, render(tokenizer, messages, generation_prompt=True))
 
 
 def render_prompts(tokenizer: Tokenizer, conversations: Sequence[Messages]) -> list[list[int]]:
     """`render_prompt` of many conversations, several times as fast."""
-    rendered = [_render(tokenizer, messages, generation_prompt=True) for messages in conversations]
-    return _encode_all(tokenizer, rendered)
+    rendered = render_all(tokenizer, conversations, generation_prompt=True)
+    return _encode_all(tokenizer, list(rendered))
 
 
 def render_conversation(tokenizer: Tokenizer, messages: Messages, completion: str) -> list[int]:
     """Token ids of the template's full rendering, nothing cut: what a reward model reads."""
-    return _encode(tokenizer, _render(tokenizer, _answered(messages, completion)))
+    return _encode(tokenizer, render(tokenizer, _answered(messages, completion)))
 
 
 def token_ids(
@@ -92,8 +82,8 @@ def render_completion(
     turn (a line break in many), which a policy is never asked to produce. What a template adds to
     the answer apart from white space, or changes in it, is left out: the policy did not write it.
     """
-    prompt = _render(tokenizer, messages, generation_prompt=True)
-    full = _render(tokenizer, _answered(messages, completion))
+    prompt = render(tokenizer, messages, generation_prompt=True)
+    full = render(tokenizer, _answered(messages, completion))
     prompt_ids, end = _encode(tokenizer, prompt), end_of_turn(tokenizer)
     tail = _after(prompt, full)
     if _added_text(tokenizer, tail, completion) is not None:
@@ -123,8 +113,8 @@ def decode_completion(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
 
 def answer_change(tokenizer: Tokenizer) -> str | None:
     """What the template makes of an answer "…", where that is more than white space around it."""
-    prompt = _render(tokenizer, _QUESTION, generation_prompt=True)
-    tail = _after(prompt, _render(tokenizer, _answered(_QUESTION, _PROBE)))
+    prompt = render(tokenizer, _QUESTION, generation_prompt=True)
+    tail = _after(prompt, render(tokenizer, _answered(_QUESTION, _PROBE)))
     written = _added_text(tokenizer, tail, _PROBE)
     return written and written.replace(_PROBE, "…")
 
@@ -171,12 +161,12 @@ def check_chat_template(
         raise InputError(f"{name}: the tokenizer has no chat template; set one and save it")
     try:
         with memory(_MOST_MEMORY):
-            _render(tokenizer, _answered(sample_messages, _ANSWER))
+            render(tokenizer, _answered(sample_messages, _ANSWER))
         if writes:
-            rendered = _render(tokenizer, sample_messages, generation_prompt=True)
+            rendered = render(tokenizer, sample_messages, generation_prompt=True)
             ids = list(chain(*render_completion(tokenizer, sample_messages, _ANSWER)))
         else:
-            rendered = _render(tokenizer, _answered(sample_messages, _PROBE))
+            rendered = render(tokenizer, _answered(sample_messages, _PROBE))
             ids = _encode(tokenizer, rendered)
             if _PROBE not in "".join(rendered):
                 raise InputError(
@@ -197,7 +187,8 @@ def check_prompts(
         InputError: one is not rendered whole, or has a doubled BOS or a token beyond the model's
             `rows` embeddings.
     """
-    texts = [_render(tokenizer, messages, generation_prompt=True) for _, messages in prompts]
+    talks = [messages for _, messages in prompts]
+    texts = list(render_all(tokenizer, talks, generation_prompt=True))
     lengths = []
     for (place, messages), pieces, ids in zip(
         prompts, texts, _encode_all(tokenizer, texts), strict=True
@@ -232,14 +223,17 @@ def check_read_prompts(
 ) -> None:
     """InputError unless a model that reads conversations is shown every prompt, given with its
     place, and its answer whole."""
-    for place, messages in prompts:
-        try:
-            rendered = _render(tokenizer, _answered(messages, _ANSWER))
-            _check_content(messages, rendered)
-            if _ANSWER not in "".join(rendered):
-                raise InputError("the chat template drops the answer; use another template")
-        except InputError as error:
-            raise InputError(f"{name}: {error} ({place})") from error
+    left = iter(prompts)
+    while part := list(islice(left, _AT_A_TIME)):
+        texts = render_all(tokenizer, [_answered(messages, _ANSWER) for _, messages in part])
+        for place, messages in part:
+            try:
+                rendered = next(texts)
+                _check_content(messages, rendered)
+                if _ANSWER not in "".join(rendered):
+                    raise InputError("the chat template drops the answer; use another template")
+            except InputError as error:
+                raise InputError(f"{name}: {error} ({place})") from error
 
 
 def check_some_fit(
@@ -282,32 +276,6 @@ def _check_content(messages: Messages, pieces: Pieces) -> None:
 
 def _answered(messages: Messages, completion: str) -> list[Mapping[str, str]]:
     return [*messages, {"role": "assistant", "content": completion}]
-
-
-def _render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = False) -> Pieces:
-    if not tokenizer.chat_template:
-        raise InputError("the tokenizer has no chat template; set one and save it")
-    defused, mark = marked(tokenizer, messages)
-    try:
-        with cpu_seconds(_MOST_SECONDS):
-            text = tokenizer.apply_chat_template(
-                defused,
-                tokenize=False,
-                add_generation_prompt=generation_prompt,
-                strftime_now=today.strftime_now,
-            )
-    except (LimitError, MemoryError, RecursionError) as error:
-        raise InputError(
-            f"the chat template does not end within {_MOST_SECONDS} seconds, or takes all memory "
-            f"({type(error).__name__}); use another template"
-        ) from error
-    except (TemplateError, *_OF_TEMPLATES) as error:
-        roles = ", ".join(message["role"] for message in messages)
-        raise InputError(
-            f"the chat template refuses a conversation of roles {roles}: {_one_line(error)}; "
-            "use another template or remove the role from the prompts"
-        ) from error
-    return str(text).split(mark) if mark else [str(text)]
 
 
 def _after(prompt: Pieces, full: Pieces) -> Pieces:
@@ -363,8 +331,8 @@ def _head(tokenizer: Tokenizer) -> tuple[list[int], str]:
 def _lead(tokenizer: Tokenizer, template: str) -> str:
     """White space that the template writes between the generation prompt and an answer."""
     try:
-        prompt = _render(tokenizer, _QUESTION, generation_prompt=True)
-        tail = _after(prompt, _render(tokenizer, _answered(_QUESTION, _ANSWER)))
+        prompt = render(tokenizer, _QUESTION, generation_prompt=True)
+        tail = _after(prompt, render(tokenizer, _answered(_QUESTION, _ANSWER)))
     except InputError:  # it is refused elsewhere
         return ""
     lead, _, after = "".join(tail).partition(_ANSWER)
@@ -380,7 +348,7 @@ def _decode(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
 
 @lru_cache(maxsize=32)
 def _end_of_turn(tokenizer: Tokenizer, template: str) -> int:
-    full = "".join(_render(tokenizer, _answered(_QUESTION, _ANSWER)))
+    full = "".join(render(tokenizer, _answered(_QUESTION, _ANSWER)))
     start = full.lower().rfind(_ANSWER.lower())  # some templates change the case
     if start < 0:
         raise InputError("the chat template drops an assistant's answer; use one that writes it")
@@ -394,7 +362,3 @@ def _end_of_turn(tokenizer: Tokenizer, template: str) -> int:
         "the chat template writes no end-of-turn token after an assistant's answer; "
         "end assistant messages with the EOS token"
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

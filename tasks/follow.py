@@ -1,11 +1,11 @@
 """Follow: which instructions of each held-out prompt the answers of base and policy follow."""
 
 from data.instructed.checkers import checkers, followed
-from data.readers.prompt_columns import columns_by_content
 from data.readers.prompts import content_of
 from data.schemas import FOLLOWED
 from data.store.artifacts import Artifact
 from data.tables import mapping
+from tasks.reward import all_columns
 from tasks.stage import Context, Rows, stage
 
 COLUMNS = ["instruction_id_list", "kwargs"]  # of the prompt file
@@ -33,8 +33,7 @@ def follow(
     }
     messages = mapping(asked, "prompt_id", "messages")
     content = {prompt: content_of(said) for prompt, said in messages.items()}
-    tables = [ctx.store.table(one) for one in columns]  # whole: they have no prompt ids
-    known = columns_by_content(tables, set(content.values()))
+    known = all_columns(ctx, columns).of(set(content.values()))
     rows, counts = [], dict.fromkeys(("with", "without", "unknown", "failed"), 0)
     for prompt_id, dataset in zip(
         asked["prompt_id"].to_pylist(), asked["dataset"].to_pylist(), strict=True

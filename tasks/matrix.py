@@ -5,52 +5,39 @@ order, is published; the judge, its wording and what becomes of a wrong pair are
 """
 
 import random
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.errors import CardinalityError
-from data.matrix import SOURCE, axis_counts, axis_of, best_placed_first, cell_pairs
+from data.joins import assert_unique
+from data.matrix import SOURCE, CellPair, axis_counts, axis_of, best_placed_first, cell_pairs
+from data.portions import Portions, numbered
 from data.recipes.methods import CorrectionConfig, Matrix, Place
-from data.schemas import MINED, PREFERENCES
+from data.schemas import COMPLETIONS, MINED, PREFERENCES, TOKEN_IDS
 from data.store.artifacts import Artifact
-from data.tables import index_by, mapping
+from data.table_file import Sliced
+from data.tables import mapping
 from tasks import mine
-from tasks.mine import Row, mined_row, usable
-from tasks.relabel import COUNTS, on_pairs, preference, unparsable
+from tasks.candidates import Numbers, usable
+from tasks.mine import mined_rows
+from tasks.relabel import COUNTS, Margins, on_pairs, preferences, unparsable
 from tasks.score import score_rows
 from tasks.stage import Context, Model, Rows, stage
 
+_AT_A_TIME = 1_024  # prompts
 # The judge's margin, best minus worst, with the best shown first and shown second.
 Odds = tuple[float, float]
 
 
-def answers_by_prompt(
-    tables: Sequence[pa.Table], places: Sequence[Place], own: Collection[str] = ()
-) -> dict[str, list[Row]]:
-    """{prompt_id: completions of all cells, each with its `cell`}, the best placed cells first.
-
-    Token ids are those of the cells named in `own` alone: the others have tokenizers of their own.
-    Raises CardinalityError for a completion_id that two cells share.
-    """
-    index_by(pa.concat_tables(tables), "completion_id")
-    found: dict[str, list[Row]] = defaultdict(list)
-    for rank, cell in enumerate(best_placed_first(places)):
-        for row in tables[cell].to_pylist():
-            # Sorted by `sample` later: a text that two cells gave belongs to the better placed.
-            name = places[cell].name
-            row |= {"cell": name, "sample": (rank, row["sample"])}
-            row["token_ids"] = row["token_ids"] if name in own else None
-            found[row["prompt_id"]].append(row)
-    return found
-
-
 def pair_cells(
-    tables: Sequence[pa.Table],
+    tables: Sequence[Sliced],
     places: Sequence[Place],
-    prompt_ids: Sequence[str],
+    prompts: Sliced,
     config: Matrix,
     drop_truncated: bool,
     seed: int,
@@ -63,31 +50,98 @@ def pair_cells(
 
     Args:
         tables: COMPLETIONS of each cell, in the order of `places`.
-        prompt_ids: What was asked.
+        prompts: What was asked, column prompt_id.
         own: Names of the cells that are versions of the run's policy.
 
     Raises:
         CardinalityError: an answer to another prompt, or two completions of one id.
     """
-    answers = answers_by_prompt(tables, places, own)
-    unasked = answers.keys() - set(prompt_ids)
-    if unasked:
+    assert_unique(tables, "completion_id")
+    portions = Portions(prompts, _AT_A_TIME)
+    ranked = best_placed_first(places)
+    answers = [portions.of(tables[cell]) for cell in ranked]
+    if unasked := [name for one in answers for name in one.left_out.to_pylist()]:
         raise CardinalityError(f"prompt_id {min(unasked)!r}: answered but not asked")
-    wanted = cell_pairs(places, config)
+    wanted = Wanted([places[cell] for cell in ranked], cell_pairs(places, config), config, seed)
     counts = dict.fromkeys(mine.COUNTS, 0)
-    rows = []
-    for prompt_id in prompt_ids:
-        kept = usable(answers.get(prompt_id, []), drop_truncated, counts)
-        first = {row["cell"]: row for row in reversed(kept)}
-        pairs = [p for p in wanted if p.better.name in first and p.worse.name in first]
-        counts["no_candidates" if len(kept) < 2 else "paired" if pairs else "tied"] += 1
-        if 0 < config.per_prompt < len(pairs):
-            pairs = random.Random(f"{seed}/{prompt_id}").sample(pairs, config.per_prompt)
-        for better, worse, way in pairs:
-            models = better.name, worse.name
-            rows.append(mined_row(first[models[0]], first[models[1]], SOURCE + way, models))
-    counts["mined"] = len(rows)
-    return pa.Table.from_pylist(rows, MINED), counts
+    parts = [MINED.empty_table()]
+    for number in range(len(portions)):
+        given = [
+            one[number] if places[cell].name in own else _without_tokens(one[number])
+            for cell, one in zip(ranked, answers, strict=True)
+        ]
+        parts.append(wanted.of(given, portions.prompts(number), drop_truncated, counts))
+    return pa.concat_tables(parts), counts
+
+
+def _without_tokens(answers: pa.Table) -> pa.Table:
+    """Of a cell whose model has a tokenizer of its own."""
+    place = answers.column_names.index("token_ids")
+    return answers.set_column(place, COMPLETIONS.field(place), pa.nulls(len(answers), TOKEN_IDS))
+
+
+class Wanted:
+    """The pairs of cells that the matrix compares, and their answers."""
+
+    def __init__(
+        self, cells: Sequence[Place], pairs: Sequence[CellPair], config: Matrix, seed: int
+    ) -> None:
+        """`cells`: the best placed first."""
+        places = {cell.name: rank for rank, cell in enumerate(cells)}
+        self._names = pa.array([cell.name for cell in cells], pa.string())
+        self._sides = [
+            np.array([places[getattr(pair, side).name] for pair in pairs], np.int64)
+            for side in ("better", "worse")
+        ]
+        self._sources = pa.array([SOURCE + pair.axis for pair in pairs], pa.string())
+        self._most, self._seed = config.per_prompt, seed
+
+    def of(
+        self,
+        answers: Sequence[pa.Table],
+        ids: pa.Array,
+        drop_truncated: bool,
+        counts: dict[str, int],
+    ) -> pa.Table:
+        """MINED rows of these prompts from the answers of each cell; adds to `counts`."""
+        table = pa.concat_tables(answers)
+        ranks = np.repeat(np.arange(len(answers), dtype=np.int32), [len(one) for one in answers])
+        owners = pc.index_in(table["prompt_id"], value_set=ids).to_numpy()
+        # By sample last: a text that two cells gave belongs to the better placed.
+        order = [table["sample"].to_numpy(), ranks]
+        rows = usable(table, owners, order, drop_truncated, counts)
+        first = np.full((len(ids), len(answers)), -1)
+        cell, place = np.unique(owners[rows] * first.shape[1] + ranks[rows], return_index=True)
+        first.flat[cell] = rows[place]
+        there = np.all([first[:, side] >= 0 for side in self._sides], axis=0)
+        enough, any_pair = np.bincount(owners[rows], minlength=len(ids)) > 1, there.any(axis=1)
+        counts["no_candidates"] += int((~enough).sum())
+        counts["paired"] += int((enough & any_pair).sum())
+        counts["tied"] += int((enough & ~any_pair).sum())
+        prompts, pairs = self._drawn(there, ids)
+        counts["mined"] += len(pairs)
+        cells = [side[pairs] for side in self._sides]
+        best, worst = (table.take(pa.array(first[prompts, cell])) for cell in cells)
+        return mined_rows(
+            best,
+            worst,
+            source=self._sources.take(pa.array(pairs)),
+            rewards=(pa.nulls(len(pairs), pa.float64()),) * 2,
+            models=tuple(self._names.take(pa.array(cell)) for cell in cells),
+        )
+
+    def _drawn(self, there: npt.NDArray[np.bool_], ids: pa.Array) -> tuple[Numbers, Numbers]:
+        """The prompt and the number of every pair; of a prompt no more than are wanted."""
+        prompts, pairs = np.nonzero(there)
+        number = there.sum(axis=1)
+        if not 0 < self._most < number.max(initial=0):
+            return prompts, pairs
+        found = []
+        for id_, own in zip(ids.to_pylist(), np.split(pairs, np.cumsum(number)[:-1]), strict=True):
+            draw, most = random.Random(f"{self._seed}/{id_}"), self._most
+            kept = draw.sample(own.tolist(), most) if len(own) > most else own
+            found.append(np.array(kept, np.int64))
+        return np.repeat(np.arange(len(ids)), [len(own) for own in found]), np.concatenate(found)
 
 
 def _most_pairs(inputs: Mapping[str, Any]) -> int:
@@ -112,26 +166,29 @@ def pair_up(
 
     `own` names the cells that are versions of the run's policy.
     """
-    tables = [ctx.table(artifact) for artifact in completions]
-    asked = ctx.table(prompts)["prompt_id"].to_pylist()
+    tables, asked = [ctx.open(artifact) for artifact in completions], ctx.open(prompts)
     table, counts = pair_cells(tables, places, asked, config, drop_truncated, seed, own)
     return Rows(table, counts)
 
 
-def verdict(odds: Odds | None) -> tuple[str, float | None]:
-    """What the judge says of the presumed order, and its margin, best minus worst.
+def verdicts(odds: Sequence[Odds | None]) -> tuple[dict[str, npt.NDArray[np.bool_]], Margins]:
+    """Which pairs' presumed order the judge confirms, by what it says, and its margins.
 
-    A margin is the mean over both orders. There is none for a pair that the judge could not read,
-    for a tie, and for a verdict that turns with the order.
+    A margin, best minus worst, is the mean over both orders. There is none (NaN) for a pair that
+    the judge could not read, for a tie, and for a verdict that turns with the order.
     """
-    if odds is None:
-        return "unjudged", None
-    low, high = sorted(odds)
-    if low == high == 0:
-        return "teacher_tied", None
-    if low <= 0 <= high:
-        return "inconsistent", None
-    return ("agreed" if low > 0 else "swapped"), (low + high) / 2
+    none = (np.nan, np.nan)
+    both = np.array([none if one is None else one for one in odds], np.float64).reshape(-1, 2)
+    low, high = both.min(axis=1), both.max(axis=1)
+    tied = (low == 0) & (high == 0)
+    said = {
+        "agreed": low > 0,
+        "swapped": high < 0,
+        "teacher_tied": tied,
+        "inconsistent": (low <= 0) & (high >= 0) & ~tied,
+        "unjudged": np.isnan(low),
+    }
+    return said, np.where(said["agreed"] | said["swapped"], (low + high) / 2, np.nan)
 
 
 def correct_pairs(
@@ -152,26 +209,27 @@ def correct_pairs(
         odds: Of each row of `mined`, None where the judge could not read it. None for all: there
             is no judge, and every pair keeps the matrix's order.
     """
-    prompt_of = {row["prompt_id"]: row for row in prompts.to_pylist()}
+    said, margins = verdicts([None] * len(mined) if odds is None else odds)
+    unsure = np.isnan(margins) | (np.abs(margins) < min_margin)
+    stays = (odds is None) | ((config.on_unsure == "keep") & ~said["unjudged"])
+    disputed = ~unsure & said["swapped"] & (config.on_reversed == "drop")
+    kept = np.where(unsure, stays, ~disputed)
+    found = said | {
+        "below_margin": unsure & ~np.isnan(margins),
+        "kept_unsure": unsure & kept,
+        "dropped_disagreement": disputed,
+        "labelled": kept,
+    }
     counts = dict.fromkeys((*COUNTS, *axis_counts()), 0)
-    rows = []
-    for number, pair in enumerate(mined.to_pylist()):
-        said, margin = verdict(odds[number] if odds is not None else None)
-        unsure = margin is None or abs(margin) < min_margin
-        stays = odds is None or (config.on_unsure == "keep" and said != "unjudged")
-        disputed = not unsure and said == "swapped" and config.on_reversed == "drop"
-        kept = stays if unsure else not disputed
-        counts[said] += 1
-        counts["below_margin"] += unsure and margin is not None
-        counts["kept_unsure"] += unsure and kept
-        counts["dropped_disagreement"] += disputed
-        counts["labelled"] += kept
-        for fate in ("pairs", said.removeprefix("teacher_"), "labelled" if kept else "dropped"):
-            counts[f"{axis_of(pair['source'])}_{fate}"] += 1
-        if kept:
-            prompt = prompt_of[pair["prompt_id"]]
-            rows.append(preference(pair, prompt, None if unsure else margin, round_number))
-    return pa.Table.from_pylist(rows, PREFERENCES), counts
+    counts |= {name: int(pairs.sum()) for name, pairs in found.items()}
+    fates = {"pairs": np.ones(len(mined), bool), "labelled": kept, "dropped": ~kept}
+    fates |= {name.removeprefix("teacher_"): pairs for name, pairs in said.items()}
+    axes, sources = numbered(mined["source"])
+    for number, source in enumerate(sources.to_pylist()):
+        for fate, pairs in fates.items():
+            counts[f"{axis_of(source)}_{fate}"] += int((pairs & (axes == number)).sum())
+    ordered = np.where(unsure, np.nan, margins)[kept]
+    return preferences(mined.filter(pa.array(kept)), prompts, ordered, round_number), counts
 
 
 @stage(PREFERENCES, version="2", model="loaded", shards="mined", rows="mined")

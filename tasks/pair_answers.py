@@ -16,15 +16,9 @@ from tasks.stage import Context, Rows, stage
 @stage(ANSWER_PAIRS, version="1", rows="mined")
 def pair_mined(ctx: Context, *, mined: Artifact) -> Rows:
     """In: MINED. Out: ANSWER_PAIRS, the presumed best of each pair on the left."""
-    sides = (("left", "best"), ("right", "worst"))
-    return Rows(
-        [
-            {"prompt_id": row["prompt_id"]}
-            | {f"{side}_id": row[f"{whose}_id"] for side, whose in sides}
-            | {side: row[f"{whose}_completion"] for side, whose in sides}
-            for row in ctx.table(mined).to_pylist()
-        ]
-    )
+    columns = ("prompt_id", "best_id", "worst_id", "best_completion", "worst_completion")
+    pairs = ctx.table(mined).select(list(columns))
+    return Rows(pa.table(pairs.columns, schema=ANSWER_PAIRS))
 
 
 def _fewer(inputs: Mapping[str, Any]) -> int:

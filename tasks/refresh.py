@@ -6,56 +6,77 @@ baseline are this project's choices.
 """
 
 import random
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from math import ceil
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.errors import CardinalityError
+from data.joins import assert_unique
+from data.portions import numbered
 from data.recipes.methods import RefreshConfig
 from data.schemas import PREFERENCES, PROMPTS, SCORES
 from data.store.artifacts import Artifact
-from data.tables import mapping
+from data.table_file import Sliced
 from tasks.stage import Context, Rows, stage
 
 REWARDS: dict[str, Callable[[list[float]], float]] = {"mean": fmean, "min": min, "max": max}
 
 
-def rewards_by_prompt(scores: pa.Table) -> dict[str, list[float]]:
-    """The known rewards of every prompt's completions."""
-    rewards: dict[str, list[float]] = defaultdict(list)
-    for row in scores.to_pylist():
-        if row["reward"] is not None:
-            rewards[row["prompt_id"]].append(row["reward"])
-    return rewards
+def by_prompt(scores: Sliced, value: Callable[[list[float]], float]) -> dict[str, float]:
+    """The value of the known rewards of every prompt's completions; none where none is known."""
+    codes, ids = numbered(scores.column("prompt_id"))
+    rewards = scores.column("reward").to_numpy()  # NaN for null
+    known = ~np.isnan(rewards)
+    codes, rewards = codes[known], rewards[known]
+    in_order = rewards[np.argsort(codes, kind="stable")]
+    ends = np.cumsum(np.bincount(codes, minlength=len(ids)))
+    parts = zip(ids.to_pylist(), np.split(in_order, ends[:-1]), strict=True) if len(ids) else ()
+    return {prompt: value(part.tolist()) for prompt, part in parts if len(part)}
 
 
 def prompt_rewards(
-    scores: pa.Table, preferences: pa.Table, initial: pa.Table, config: RefreshConfig
+    scores: Sliced, preferences: Sliced, initial: Sliced, config: RefreshConfig
 ) -> dict[str, float]:
     """The reward of every prompt whose completions have one.
 
     "chosen" is the highest reward of the prompt's chosen completions; a prompt without a pair has
     the mean of its completions instead. The baseline is the mean reward of the first round's.
+
+    Raises:
+        CardinalityError: a completion has two scores, or a chosen one none.
     """
-    rewards = {prompt: values for prompt, values in rewards_by_prompt(scores).items()}
     if config.reward == "chosen":
-        of = mapping(scores, "completion_id", "reward")
-        result = {prompt: fmean(values) for prompt, values in rewards.items()}
-        chosen = defaultdict(list)
-        for row in preferences.select(["prompt_id", "chosen_id"]).to_pylist():
-            chosen[row["prompt_id"]].append(of[row["chosen_id"]])
-        result |= {prompt: max(values) for prompt, values in chosen.items()}
+        result = by_prompt(scores, fmean) | by_prompt(_of_chosen(scores, preferences), max)
     else:
-        reward = REWARDS[config.reward]
-        result = {prompt: reward(values) for prompt, values in rewards.items()}
+        result = by_prompt(scores, REWARDS[config.reward])
     if config.baseline == "initial":
-        first = {prompt: fmean(values) for prompt, values in rewards_by_prompt(initial).items()}
+        first = by_prompt(initial, fmean)
         result = {prompt: value - first.get(prompt, 0.0) for prompt, value in result.items()}
     return result
+
+
+def _of_chosen(scores: Sliced, preferences: Sliced) -> pa.Table:
+    """The reward of every pair's chosen completion, with its prompt."""
+    assert_unique([scores], "completion_id")
+    chosen = preferences.select(["prompt_id", "chosen_id"]).slice(0, len(preferences))
+    known = scores.select(["completion_id", "reward"]).slice(0, len(scores))
+    # The smaller of the two is looked up in: the pairs, of which a completion may be in several.
+    ids = chosen["chosen_id"].unique()
+    places = pc.index_in(known["completion_id"], value_set=ids)
+    there = known["reward"].filter(pc.is_valid(places))
+    row_of = pc.index_in(chosen["chosen_id"], value_set=ids)
+    by_place = np.full(len(ids), -1)
+    by_place[pc.drop_null(places).to_numpy()] = np.arange(len(there))
+    if np.any(by_place < 0):
+        lost = ids[int(np.argmax(by_place < 0))].as_py()
+        raise CardinalityError(f"completion_id {lost!r}: was chosen and has no score")
+    rewards = there.take(pa.array(by_place[row_of.to_numpy()]))
+    return pa.table({"prompt_id": chosen["prompt_id"], "reward": rewards})
 
 
 def to_refresh(
@@ -93,7 +114,7 @@ def choose(
 ) -> Rows:
     """In: PROMPTS, their stored SCORES and PREFERENCES, the first SCORES. Out: PROMPTS to redo."""
     table = ctx.table(prompts)
-    rewards = prompt_rewards(ctx.table(scores), ctx.table(preferences), ctx.table(initial), config)
+    rewards = prompt_rewards(ctx.open(scores), ctx.open(preferences), ctx.open(initial), config)
     ids = table["prompt_id"].to_pylist()
     chosen = to_refresh(ids, rewards, config, f"{seed}/{round_number}")
     kept = table.filter(pc.is_in(table["prompt_id"], pa.array(chosen)))

@@ -1,10 +1,16 @@
 """Relabel: the teacher judges the two completions the student picked (TS-Align, step 4)."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from data.errors import CardinalityError
+from data.joins import gathered
 from data.recipes.recipe import RelabelConfig
 from data.schemas import PREFERENCES
 from data.store.artifacts import Artifact
@@ -19,12 +25,29 @@ COUNTS = (
 
 # Of a pair: "ordered" with the labeller's margin, best minus worst, or why it has no order.
 Said = tuple[str, float | None]
+Margins = npt.NDArray[np.float64]  # of pairs, best minus worst; NaN: none
 
 
 def order_pairs(
     mined: pa.Table,
     prompts: pa.Table,
     rewards: Mapping[str, float | None],
+    config: RelabelConfig,
+    round_number: int,
+) -> tuple[pa.Table, dict[str, int]]:
+    """`by_rewards` from the reward of every best and worst completion by its id."""
+    best, worst = (
+        pa.array([rewards[name] for name in mined[f"{side}_id"].to_pylist()], pa.float64())
+        for side in ("best", "worst")
+    )
+    return by_rewards(mined, prompts, best, worst, config, round_number)
+
+
+def by_rewards(
+    mined: pa.Table,
+    prompts: pa.Table,
+    best: pa.Array,
+    worst: pa.Array,
     config: RelabelConfig,
     round_number: int,
 ) -> tuple[pa.Table, dict[str, int]]:
@@ -35,74 +58,76 @@ def order_pairs(
     not confirmed, for the paper; ties and margins are this project's choice.
 
     Args:
-        rewards: The labeller's reward of every best and worst completion, by completion id; None
-            where it could not read the conversation, which leaves the pair unjudged.
+        best: The labeller's reward of the best completion of every pair, float64; null where it
+            could not read the conversation, which leaves the pair unjudged.
+        worst: The same of the worst.
     """
-    said: list[Said] = []
-    for pair in mined.select(["best_id", "worst_id"]).to_pylist():
-        best, worst = rewards[pair["best_id"]], rewards[pair["worst_id"]]
-        if best is None or worst is None:
-            said.append(("unjudged", None))
-        else:
-            said.append(("teacher_tied" if best == worst else "ordered", best - worst))
-    return ordered(mined, prompts, said, config, round_number)
+    margins = _floats(best) - _floats(worst)
+    unjudged, tied = np.isnan(margins), _floats(best) == _floats(worst)
+    fates = {"unjudged": int(unjudged.sum()), "teacher_tied": int(tied.sum())}
+    return ordered(mined, prompts, np.where(tied, np.nan, margins), fates, config, round_number)
+
+
+def _floats(column: pa.Array | pa.ChunkedArray) -> Margins:
+    """NaN for null."""
+    found: Margins = column.to_numpy(zero_copy_only=False)
+    return found.astype(np.float64)
 
 
 def ordered(
     mined: pa.Table,
     prompts: pa.Table,
-    said: Sequence[Said],
+    margins: Margins,
+    fates: Mapping[str, int],
     config: RelabelConfig,
     round_number: int,
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Preferences from what a labeller says of every pair of MINED, and the counts of its fates."""
-    prompt_of = {row["prompt_id"]: row for row in prompts.to_pylist()}
-    counts = dict.fromkeys(COUNTS, 0)
-    rows = []
-    for pair, (fate, margin) in zip(mined.to_pylist(), said, strict=True):
-        if fate != "ordered" or margin is None:
-            counts[fate] += 1
-            continue
-        swapped = margin < 0
-        counts["swapped" if swapped else "agreed"] += 1
-        if swapped and config.on_disagreement == "drop":
-            counts["dropped_disagreement"] += 1
-        elif abs(margin) < config.min_margin:
-            counts["below_margin"] += 1
-        else:
-            counts["labelled"] += 1
-            rows.append(preference(pair, prompt_of[pair["prompt_id"]], margin, round_number))
-    return pa.Table.from_pylist(rows, PREFERENCES), counts
+    """Preferences from what a labeller says of every pair of MINED, and the counts of its fates.
 
-
-def preference(
-    pair: dict[str, Any], prompt: dict[str, Any], margin: float | None, round_number: int
-) -> dict[str, Any]:
-    """A PREFERENCES row from a mined pair and the labeller's signed margin best minus worst.
-
-    Without a margin the presumed order stands.
+    Args:
+        margins: Of every pair; NaN where the labeller gives no order.
+        fates: How many pairs have none, by why.
     """
-    swapped = margin is not None and margin < 0
-    chosen, rejected = ("worst", "best") if swapped else ("best", "worst")
-    return {
-        "pair_id": f"{pair['best_id']}>{pair['worst_id']}",
-        "prompt_id": pair["prompt_id"],
-        "messages": prompt["messages"],
-        "dataset": prompt["dataset"],
-        "chosen": pair[f"{chosen}_completion"],
-        "rejected": pair[f"{rejected}_completion"],
-        "chosen_token_ids": pair[f"{chosen}_token_ids"],
-        "rejected_token_ids": pair[f"{rejected}_token_ids"],
-        "chosen_id": pair[f"{chosen}_id"],
-        "rejected_id": pair[f"{rejected}_id"],
-        "chosen_model": pair[f"{chosen}_model"],
-        "rejected_model": pair[f"{rejected}_model"],
-        "source": pair["source"],
-        "margin": None if margin is None else abs(margin),
-        "weight": 1.0,
+    swapped, known = margins < 0, ~np.isnan(margins)
+    dropped = swapped & (config.on_disagreement == "drop")
+    close = known & ~dropped & (np.abs(margins) < config.min_margin)
+    kept = known & ~dropped & ~close
+    found = {"agreed": known & ~swapped, "swapped": swapped, "labelled": kept}
+    found |= {"dropped_disagreement": dropped, "below_margin": close}
+    counts = dict.fromkeys(COUNTS, 0) | dict(fates)
+    counts |= {name: int(pairs.sum()) for name, pairs in found.items()}
+    return preferences(mined.filter(pa.array(kept)), prompts, margins[kept], round_number), counts
+
+
+def preferences(
+    mined: pa.Table, prompts: pa.Table, margins: Margins, round_number: int
+) -> pa.Table:
+    """PREFERENCES of mined pairs, in the order of the labeller's margins.
+
+    Without a margin the presumed order stands. Raises CardinalityError for a pair of no prompt.
+    """
+    places = pc.index_in(mined["prompt_id"], value_set=prompts["prompt_id"])
+    if places.null_count:
+        lost = mined.filter(pc.is_null(places))["prompt_id"]
+        raise CardinalityError(f"prompt_id {lost[0].as_py()!r}: has a pair and is no prompt")
+    asked = gathered(prompts.select(["messages", "dataset"]), places.to_numpy())
+    swapped = pa.array(margins < 0)
+    columns = {
+        "pair_id": pc.binary_join_element_wise(mined["best_id"], mined["worst_id"], ">"),
+        "prompt_id": mined["prompt_id"],
+        "messages": asked["messages"],
+        "dataset": asked["dataset"],
+        "source": mined["source"],
+        "margin": pa.array(np.abs(margins), from_pandas=True),
+        "weight": pa.repeat(1.0, len(mined)),
         "swapped": swapped,
-        "round": round_number,
+        "round": pa.repeat(pa.scalar(round_number, pa.int32()), len(mined)),
     }
+    for name, what in (("", "_completion"), ("_token_ids",) * 2, ("_id",) * 2, ("_model",) * 2):
+        best, worst = mined[f"best{what}"], mined[f"worst{what}"]
+        columns[f"chosen{name}"] = pc.if_else(swapped, worst, best)
+        columns[f"rejected{name}"] = pc.if_else(swapped, best, worst)
+    return pa.table([columns[name] for name in PREFERENCES.names], schema=PREFERENCES)
 
 
 @stage(PREFERENCES, version="3", model="loaded", shards="mined", rows="mined")
@@ -148,7 +173,15 @@ def relabel_by_verdicts(
     pairs = ctx.table(mined)
     rows = on_pairs(pairs, ctx.table(verdicts))
     said = [by_verdict(row) for row in rows]
-    table, counts = ordered(pairs, ctx.table(prompts), said, config, round_number)
+    margins = [margin if fate == "ordered" else None for fate, margin in said]
+    table, counts = ordered(
+        pairs,
+        ctx.table(prompts),
+        np.array(margins, np.float64),
+        Counter(fate for fate, _ in said if fate != "ordered"),
+        config,
+        round_number,
+    )
     return Rows(table, counts | {"teacher_calls": len(rows), "unparsable": unparsable(rows)})
 
 
@@ -188,9 +221,6 @@ def take_order(
     `teacher_calls`: how many completions the teacher has scored for it, 0 if the student did.
     """
     pairs = ctx.table(mined)
-    rewards: dict[str, float | None] = {}
-    for side in ("best", "worst"):
-        columns = (pairs[f"{side}_{name}"].to_pylist() for name in ("id", "reward"))
-        rewards |= dict(zip(*columns, strict=True))
-    table, counts = order_pairs(pairs, ctx.table(prompts), rewards, config, round_number)
+    best, worst = pairs["best_reward"], pairs["worst_reward"]
+    table, counts = by_rewards(pairs, ctx.table(prompts), best, worst, config, round_number)
     return Rows(table, counts | {"teacher_calls": teacher_calls})

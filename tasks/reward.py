@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.readers.prompt_columns import columns_by_content, read_columns
+from data.readers.prompt_columns import ByContent, read_columns
 from data.readers.prompts import content_of
 from data.recipes.methods import CorrectionConfig
 from data.recipes.recipe import RelabelConfig
@@ -37,15 +37,19 @@ def judged(
 ) -> Rewarded:
     """The rewards of answers, each the id of its prompt and a text, in order."""
     messages = mapping(prompts, "prompt_id", "messages")
-    content = {owner: content_of(messages[owner]) for owner, _ in answers}
-    tables = [ctx.store.table(one) for one in columns]  # whole: they have no prompt ids
-    known = columns_by_content(tables, set(content.values()))
+    content = {owner: content_of(messages[owner]) for owner in {owner for owner, _ in answers}}
+    known = all_columns(ctx, columns).of(set(content.values()))
     rows = [Row(messages[owner], text, known.get(content[owner], {})) for owner, text in answers]
     present = frozenset(
         name for one in columns for name, n in one.meta["prompts_with"].items() if n
     )
     few = ctx.only is not None and len(rows) < MANY
     return rewarded(functions, weights, rows, present, few=few, on_progress=ctx.on_progress)
+
+
+def all_columns(ctx: Context, columns: list[Artifact]) -> ByContent:
+    """PROMPT_COLUMNS of all prompts: they have no ids by which a shard could find its own."""
+    return ctx.once("columns", lambda: ByContent([ctx.store.table(one) for one in columns]))
 
 
 @stage(SCORES, version="1", shards="completions", rows="completions")

@@ -22,6 +22,9 @@ _OF_PROMPTS = ("prompt", "messages", "conversations", *_TASKS, *_ABOUT, *_SYSTEM
 COLUMNS = (*_OF_PROMPTS, "chosen", "prompt_id", "dataset", "source")
 
 
+_AS_NAMED = PromptColumns()
+
+
 class Asked(NamedTuple):
     """What a row asks."""
 
@@ -77,9 +80,9 @@ def mapped(
     Raises:
         InputError: the row has no such column.
     """
-    named = columns.named()
-    if not named:
+    if columns == _AS_NAMED:
         return row
+    named = columns.named()
     for field, column in named.items():
         if column not in row:
             has = ", ".join(others())[:200] or "none"

@@ -1,7 +1,7 @@
 """Columns of a prompt file beside the prompt, which reward functions read by name."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,17 @@ def _json(values: dict[str, Any], place: str) -> str:
         raise InputError(f"{place}: {', '.join(values)}: {error}; give plain values") from None
 
 
-def columns_by_content(tables: Sequence[pa.Table], contents: set[str]) -> dict[str, dict[str, Any]]:
-    """Values of the prompts of these contents; of two tables that have one, those of the first."""
-    found: dict[str, dict[str, Any]] = {}
-    for table in tables:
-        for batch in table.to_batches(max_chunksize=_AT_A_TIME):
-            for content, text in zip(batch["content"], batch["columns"], strict=True):
-                key = content.as_py()
-                if key in contents and key not in found:
-                    found[key] = json.loads(text.as_py())
-    return found
+class ByContent:
+    """Values of prompts by their content; of two tables that have one, those of the first."""
+
+    def __init__(self, tables: Sequence[pa.Table]) -> None:
+        table = pa.concat_tables(tables or [PROMPT_COLUMNS.empty_table()])
+        self._texts = table["columns"]
+        self._rows: dict[str, int] = {}
+        for row, content in enumerate(table["content"].to_pylist()):
+            self._rows.setdefault(content, row)
+
+    def of(self, contents: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The values of those prompts that are there."""
+        rows = {content: self._rows[content] for content in contents if content in self._rows}
+        return {content: json.loads(self._texts[row].as_py()) for content, row in rows.items()}

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from hashlib import sha256
 from itertools import chain
+from json.encoder import encode_basestring as quoted
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +24,6 @@ from data.readers.messages import (
 from data.readers.sources import Found, found_rows
 from data.recipes.prompts import PromptColumns
 from data.schemas import PROMPTS
-from data.store.digests import digest_of
 
 AS_NAMED = PromptColumns()
 
@@ -74,7 +75,7 @@ def read_prompt_file(
         layouts[layout] += 1
         for what in mended:
             counts[what] = counts.get(what, 0) + 1
-        content = bytes.fromhex(content_of(prompt["messages"]).removeprefix("sha256:"))
+        content = bytes.fromhex(content_of(prompt["messages"]))
         if content in contents:
             counts["duplicate"] += 1
             continue
@@ -128,7 +129,16 @@ def conversations(prompts: pa.Table) -> Iterator[Messages]:
 
 def prompt_id(messages: Messages) -> str:
     """Id of a prompt by its content: 16 hex digits."""
-    return digest_of(messages).removeprefix("sha256:")[:16]
+    return sha256(_canonical(messages)).hexdigest()[:16]
+
+
+def _canonical(messages: Messages) -> bytes:
+    """`canonical_json` of messages, in a fraction of its time: a million prompts are hashed."""
+    turns = (
+        f'{{"content":{quoted(turn["content"])},"role":{quoted(turn["role"])}}}'
+        for turn in messages
+    )
+    return f"[{','.join(turns)}]".encode()
 
 
 def content_of(messages: Messages) -> str:

@@ -28,6 +28,7 @@ from data.store.digests import canonical_json, digest_of, tree_files
 from data.store.groups import group_writes
 from data.store.locks import LockedError, OnWait, alone, folder_in_use, if_unused, locked, shared
 from data.store.remote import Remote, local_folder
+from data.table_file import TableFile
 from data.tables import read_table
 
 Body = Callable[[Path], dict[str, Any]]
@@ -88,6 +89,10 @@ class Store:
     def table(self, artifact: Artifact, schema: pa.Schema | None = None) -> pa.Table:
         """The artifact's data.parquet, of `schema` or that of its kind (data.schemas.TABLES)."""
         return read_table(self.path(artifact) / TABLE, schema or TABLES.get(artifact.kind))
+
+    def open(self, artifact: Artifact) -> TableFile:
+        """The same table, whose rows are read as they are asked for."""
+        return TableFile(self.path(artifact) / TABLE, TABLES[artifact.kind])
 
     def record(self, artifact: Artifact) -> Record:
         """The full record of an artifact: key, files, creation. Raises ArtifactError."""

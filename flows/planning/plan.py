@@ -17,12 +17,12 @@ from data.recipes.recipe import DecodingConfig, RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from flows.planning.bounds import among, artifacts, best_case, most_rows
-from tasks.running import shards as sharding
 from tasks.running.call import Asked
 from tasks.running.definition import Definition
 from tasks.running.keys import key_value
 from tasks.running.outside import External
 from tasks.running.progress import Progress
+from tasks.running.shards import Cut
 from tasks.stage import Run
 
 State = Literal["found", "again", "compute", "later"]
@@ -190,11 +190,10 @@ class _Walk:
         if stage.shards is None:
             return 0, 0
         context = self._run.context
-        table = context.store.table(inputs[stage.shards])
-        pieces = list(sharding.slices(table, context.runtime.shard_prompts))
-        if len(pieces) < 2:
+        cut = Cut(context.store, inputs[stage.shards], context.runtime.shard_prompts)
+        if len(cut) < 2:
             return 0, 0
-        keys = [key | {"shard": digest_of(piece.to_pylist())} for piece in pieces]
+        keys = [key | {"shard": cut.name(number)} for number in range(len(cut))]
         return len(keys), sum(context.store.find(stage.kind, one) is not None for one in keys)
 
     def _stand_in(self, stage: Definition, inputs: dict[str, Any]) -> Artifact:

@@ -197,9 +197,10 @@ def check_rendering(
     gc.enable()
     with quiet():
         tokenizers, named = {}, {one.field: one for one in brought(recipe)}
+        kinds = conversation_kinds(prompts)
         for field, path in models.items():
             read = [prompts, replay] if named[field].kind == "student" else [prompts]
-            tokenizer = found.attempt(check_texts, recipe, named[field], path, read)
+            tokenizer = found.attempt(check_texts, recipe, named[field], path, read, kinds)
             if tokenizer is not None:
                 tokenizers[field] = tokenizer
         for field, path in models.items():
@@ -217,9 +218,12 @@ def check_rendering(
 
 
 def check_texts(
-    recipe: RunRecipe, named: Naming, path: Path, read: Sequence[Prompts]
+    recipe: RunRecipe, named: Naming, path: Path, read: Sequence[Prompts], kinds: list[Prompt]
 ) -> "Tokenizer":
-    """The model's tokenizer, whose chat template renders the prompts. Raises InputError."""
+    """The model's tokenizer, whose chat template renders the prompts. Raises InputError.
+
+    `kinds`: one prompt of each kind of the first that are read.
+    """
     from models.architectures import check_architecture
     from models.chat import check_chat_template, check_read_prompts, check_vocabulary
 
@@ -233,7 +237,7 @@ def check_texts(
         raise InputError(f"{template}: {error}") from error
     rows = embedding_rows(weight_shapes(path, field))
     check_vocabulary(tokenizer, field, rows)
-    for prompt in conversation_kinds(chain(*read)):
+    for prompt in conversation_kinds(chain(kinds, *read[1:])):
         try:
             check_chat_template(tokenizer, template, prompt.messages, named.writes)
         except InputError as error:
@@ -243,8 +247,7 @@ def check_texts(
     elif not named.writes:
         check_read_prompts(tokenizer, field, chain(*read))
     check_fitting(named, path, tokenizer, read)
-    kinds = [prompt.messages for prompt in conversation_kinds(read[0])] or [_QUESTION]
-    check_tokens(named, path, tokenizer, kinds)
+    check_tokens(named, path, tokenizer, [prompt.messages for prompt in kinds] or [_QUESTION])
     return tokenizer
 
 

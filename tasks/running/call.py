@@ -10,8 +10,6 @@ from shutil import rmtree
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from data.errors import TsAlignError
 from data.files import emptied
 from data.interrupts import stop_if_asked
@@ -22,12 +20,12 @@ from data.titles import address, means
 from models import traits
 from models.training.trackers import of_stage
 from tasks.running import machine
-from tasks.running import shards as sharding
 from tasks.running.books import Watched
 from tasks.running.context import Context, Run
 from tasks.running.definition import Definition, run_body
 from tasks.running.loaded import LoadedModels
 from tasks.running.outside import outside, steadily
+from tasks.running.shards import Cut, Shard, join
 
 if TYPE_CHECKING:
     from prefect import Task
@@ -125,7 +123,7 @@ class _Call:
     asked: Asked
     run: Run
     key: dict[str, Any]
-    only: pa.Array | None = None  # prompt ids, if this is a shard
+    only: Shard | None = None  # if this is one
     parts: list["_Call"] = field(default_factory=list)  # shards to join, if there are any
     again: bool = False  # make it again although it is there
     computed: bool = False
@@ -146,14 +144,14 @@ class _Call:
         asked, context = self.asked, self.run.context
         if asked.stage.shards is None:
             return
-        table = context.store.table(asked.inputs[asked.stage.shards])
-        pieces = list(sharding.slices(table, context.runtime.shard_prompts))
-        if len(pieces) < 2:
+        table = asked.inputs[asked.stage.shards]
+        cut = Cut(context.store, table, context.runtime.shard_prompts)
+        if len(cut) < 2:
             return
-        for number, only in enumerate(pieces, start=1):
-            key = self.key | {"shard": digest_of(only.to_pylist())}
-            part = _Call(asked, self.run, key, only, again=self.again)
-            part.make(part.find(), number, len(pieces))
+        for number in range(len(cut)):
+            only = Shard(cut, number)
+            part = _Call(asked, self.run, self.key | {"shard": only.name}, only, again=self.again)
+            part.make(part.find(), number + 1, len(cut))
             self.parts.append(part)
 
     def make(self, hit: Artifact | None, shard: int = 0, shards: int = 0) -> Artifact:
@@ -211,7 +209,7 @@ class _Call:
             tracking=of_stage(run.context.tracking, run.round, stage.name, self.key),
         )
         if self.parts:
-            return sharding.join(out, context.store, [part.result for part in self.parts])
+            return join(out, context.store, [part.result for part in self.parts])
         read = [*outside(list(self.asked.inputs.values())), *stage.code]
         meta: dict[str, Any] = steadily(
             read, context.loaded.close, lambda: self._work(emptied(out), context)

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import StageRecord
+from data.table_file import Sliced
 from models.training.trackers import Tracking
 from tasks.running import machine
 from tasks.running.books import Books
@@ -22,8 +22,10 @@ from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External
 from tasks.running.progress import Progress
 from tasks.running.redo import Redo
+from tasks.running.shards import Shard
 
 Model = Artifact | External
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Context:
     loaded: LoadedModels
     folder: Path | None = None  # where the body writes
     on_progress: Callable[[int, int], None] | None = None
-    only: pa.Array | None = None  # prompt ids of the shard at work
+    only: Shard | None = None  # the shard at work
     scratch: Path | None = None  # what a killed stage may leave to its next try; named by its key
     tracking: Tracking | None = None  # where a training's curves are drawn
     date: str | None = None  # YYYY-MM-DD, what chat templates print that ask for it; None: today
@@ -52,10 +54,15 @@ class Context:
 
     def table(self, artifact: Artifact) -> pa.Table:
         """The artifact's table; within a shard only the rows of its prompts."""
-        table = self.store.table(artifact)
-        if self.only is None:
-            return table
-        return table.filter(pc.is_in(table["prompt_id"], self.only))
+        return self.only.table(artifact) if self.only else self.store.table(artifact)
+
+    def open(self, artifact: Artifact) -> Sliced:
+        """The same table, of which not more is in memory than its user asks for."""
+        return self.only.table(artifact) if self.only else self.store.open(artifact)
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """What `make` gives: for all shards of a call the same."""
+        return self.only.cut.once(what, make) if self.only else make()
 
     @property
     def numerics(self) -> str:

@@ -22,7 +22,7 @@ from models.judges.letters import log_odds
 from models.judges.question import DEFAULT
 from models.rewards import load_scorer
 from tasks.matrix import correct as correct_stage
-from tasks.matrix import correct_pairs, keep_order, pair_cells, pair_up, verdict
+from tasks.matrix import correct_pairs, keep_order, pair_cells, pair_up, verdicts
 from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External
 from tasks.running.progress import Progress
@@ -68,7 +68,7 @@ def answers(cell, **by_prompt):
 
 
 def pair(tables, seed=0, drop_truncated=True, **values):
-    return pair_cells(tables, PLACES, PROMPT_IDS, matrix(**values), drop_truncated, seed, ["new"])
+    return pair_cells(tables, PLACES, PROMPT_TABLE, matrix(**values), drop_truncated, seed, ["new"])
 
 
 FULL = [answers(place.name, p=[f"{place.name} p"], q=[f"{place.name} q"]) for place in PLACES]
@@ -193,7 +193,9 @@ def test_the_ledger_adds_up(texts, drop_truncated, cap, odds, config, min_margin
     ],
 )
 def test_a_verdict_stands_in_both_orders_or_not_at_all(odds, said):
-    assert verdict(odds) == said
+    found, margins = verdicts([odds])
+    assert [name for name, pairs in found.items() if pairs[0]] == [said[0]]
+    assert margins.tolist() == ([said[1]] if said[1] else pytest.approx([np.nan], nan_ok=True))
 
 
 ONE = pair([FULL[0], FULL[1], answers("small")])[0].slice(0, 1)

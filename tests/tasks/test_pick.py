@@ -31,7 +31,9 @@ def tables(rewards, texts=None, reasons=None):
 
 
 def picked(*given, **config):
-    return pick_rows(*given, PickConfig(**config))
+    table, counts = pick_rows(*given, PickConfig(**config))
+    assert table.schema == DEMONSTRATIONS
+    return table.to_pylist(), counts
 
 
 def test_the_best_answer_is_picked_with_its_tokens():
@@ -47,7 +49,6 @@ def test_the_best_answer_is_picked_with_its_tokens():
             "reward": 0.9,
         }
     ]
-    assert pa.Table.from_pylist(rows, DEMONSTRATIONS).schema == DEMONSTRATIONS
     assert counts["reward_of_picked"] == 0.9
     assert counts["reward_of_usable"] == pytest.approx(0.5)
 

@@ -103,6 +103,15 @@ def test_each_rule_takes_out_what_it_says(rule, left):
     }
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_nothing_is_taken_out_where_nothing_is_held_out(rule):
+    pool, names = table([TASK, "another"]), ["held_out", "exact", "8gram"]
+    for held_out in ([], [table([])]):
+        kept, counts = decontaminated(pool, held_out, rule)
+        assert kept == pool
+        assert counts == dict.fromkeys(names[: 1 + ["none", "exact", "8gram"].index(rule)], 0)
+
+
 LEAD = "Below is an instruction that describes a task, paired with its input. "
 
 
