@@ -25,7 +25,7 @@ $(STAMP): $(LOCK) pyproject.toml requirements/install.sh
 align: install
 	@$(BIN)/tsalign align recipes/embedded.yaml
 
-# A real language model: recipes/smollm2.yaml, docs/real.md. An hour and more on two cores.
+# A real language model: recipes/smollm2.yaml, docs/real.md. An hour and a half of one core.
 real: $(REAL)
 	@$(BIN)/python -m benchmarks.real
 	@$(BIN)/tsalign align recipes/smollm2.yaml
