@@ -1,4 +1,7 @@
-"""Reward models: sequence classifiers with one label on any backbone, encoder or decoder."""
+"""Reward models: sequence classifiers with one label on any backbone, encoder or decoder.
+
+A language model that rewards by its likelihood is in `models.implicit`.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +14,16 @@ from data.errors import InputError, TrainingError
 from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import Messages, render_conversation
-from models.checkpoints import check_reward_model, readable_length
+from models.checkpoints import (
+    readable_length,
+)
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.loading import load_reward_model
+from models.reward_files import (
+    check_reward_model,
+    is_implicit,
+)
 from models.text_pairs import load_reader, reads_segments, with_segments
 
 OnProgress = Callable[[int, int], None]
@@ -47,6 +56,10 @@ def load_scorer(
         InputError: not a reward model, see `check_reward_model`.
     """
     check_reward_model(model_dir, field)
+    if is_implicit(model_dir):
+        from models.implicit import ImplicitScorer
+
+        return ImplicitScorer(Path(model_dir), runtime, max_length)
     kind = VllmScorer if backend == "vllm" else TransformersScorer
     return kind(Path(model_dir), runtime, max_length)
 
