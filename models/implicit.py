@@ -23,6 +23,7 @@ from models.chat import load_tokenizer, token_ids
 from models.checkpoints import (
     readable_length,
 )
+from models.finite import finite_rewards
 from models.hardware import device_of, dtype_of
 from models.loading import load_policy
 from models.logps import batch_logps
@@ -48,15 +49,13 @@ class ImplicitScorer:
         NaN for a conversation longer than the models' limit: nothing is ever cut. Raises
         TrainingError for a likelihood that is not finite.
         """
-        from models.rewards import check_finite
-
         pairs = [token_ids(self._tokenizer, messages, text) for messages, text in items]
         lengths = np.array([len(prompt) + len(answer) for prompt, answer in pairs], np.int64)
         places = np.flatnonzero(lengths <= self._max_length)
         rewards, done = np.full(len(pairs), np.nan), 0
         for rows in length_batches(lengths[places].tolist(), self._budget):
             batch = [pairs[place] for place in places[rows]]
-            rewards[places[rows]] = check_finite(self._rewards(batch))
+            rewards[places[rows]] = finite_rewards(self._rewards(batch))
             done += len(rows)
             if on_progress:
                 on_progress(done, len(places))

@@ -15,7 +15,6 @@ from models.implicit import ImplicitScorer
 from models.logps import sequence_logps
 from models.reward_files import IMPLICIT, check_headless, check_reward_model, compares
 from models.rewards import load_scorer
-from models.training.sft import train_sft
 from tests.models.training.training_rows import conversations
 
 RUNTIME = RuntimeConfig(device="cpu", token_budget=300)
