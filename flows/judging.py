@@ -15,8 +15,10 @@ from data.recipes.methods import CorrectionConfig
 from data.recipes.recipe import GateConfig, RelabelConfig, RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import file_digest
-from models.checkpoints import is_causal
 from models.judges.question import DEFAULT
+from models.reward_files import (
+    compares,
+)
 from tasks.compare import ask, compare
 from tasks.gate import agreement, agreement_by_verdicts, gate, gate_by_verdicts
 from tasks.matrix import correct, correct_by_verdicts
@@ -75,7 +77,7 @@ def judge_of(
         case Endpoint():
             return speaker(run, field, run.outside[field], asking)
     model = found[field]
-    if isinstance(model, External) and is_causal(Path(model.path), field):
+    if isinstance(model, External) and compares(Path(model.path), field):
         return speaker(run, field, model, asking)
     return model
 

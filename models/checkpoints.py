@@ -17,8 +17,6 @@ from models.config_fields import (
     scaled_positions,
 )
 
-_CLASSIFIER = "ForSequenceClassification"
-_HEADS = {"score", "classifier", "classification_head"}  # as decoders and encoders call them
 _CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _EMBEDDINGS = ("embed_tokens", "word_embeddings", "wte", "embed_in", "tok_embeddings", "shared")
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -120,11 +118,11 @@ def read_json(path: Path, field: str = "model") -> dict[str, Any]:
 
 def read_config(model_dir: Path, field: str = "model") -> dict[str, Any]:
     """config.json with the text model's settings of a multi-modal one on top. Raises InputError."""
-    config = _config(model_dir, field)
+    config = own_config(model_dir, field)
     return config | (config.get("text_config") or {})
 
 
-def _config(model_dir: Path, field: str) -> dict[str, Any]:
+def own_config(model_dir: Path, field: str) -> dict[str, Any]:
     """config.json, its fields of the right kinds. Raises InputError."""
     path = Path(model_dir) / "config.json"
     config = read_json(path, field)
@@ -169,7 +167,7 @@ def quantisation(model_dir: Path, field: str = "model") -> str | None:
 
 def check_policy(model_dir: Path, field: str = "policy.model") -> None:
     """InputError unless it is a causal language model whose weights are there."""
-    config = _config(model_dir, field)
+    config = own_config(model_dir, field)
     architecture = _architecture(config)
     # A model with code of its own may call its classes anything.
     if config.get("is_encoder_decoder") or not (
@@ -184,65 +182,12 @@ def check_policy(model_dir: Path, field: str = "policy.model") -> None:
 
 def is_causal(model_dir: Path, field: str = "model") -> bool:
     """Whether it is a causal language model by its name. Raises InputError without config.json."""
-    return _architecture(_config(model_dir, field)).endswith(_CAUSAL)
-
-
-def lacks_head(model_dir: Path, field: str = "model") -> bool:
-    """Whether it is no classifier by its config.json, such as a plain encoder.
-
-    One with code of its own may call its classes anything. Raises InputError without config.json.
-    """
-    config = _config(model_dir, field)
-    return not (_architecture(config).endswith(_CLASSIFIER) or "auto_map" in config)
+    return _architecture(own_config(model_dir, field)).endswith(_CAUSAL)
 
 
 def architecture(model_dir: Path, field: str = "model") -> str:
     """The name of its class, such as BertModel. Raises InputError without config.json."""
-    return _architecture(_config(model_dir, field))
-
-
-def check_headless(model_dir: Path, field: str) -> None:
-    """InputError unless a head can be put on the model, which has none."""
-    name = architecture(model_dir, field)
-    if _config(model_dir, field).get("is_encoder_decoder"):
-        raise InputError(
-            f"{field}: '{model_dir}' is a {name}, an encoder with a decoder, not a reward model, "
-            "and is given no head here; name a sequence classifier with one label, or an encoder"
-        )
-    shapes = weight_shapes(model_dir, field)
-    if any(_HEADS & set(tensor.split(".")) for tensor in shapes):
-        raise InputError(
-            f"{field}: '{model_dir}' is a {name}, not a reward model, by its config.json, and has "
-            "a classification head in its weights; save configuration and weights together"
-        )
-    check_embeddings(model_dir, field)
-
-
-def check_reward_model(model_dir: Path, field: str = "model") -> None:
-    """InputError unless the model has one label and its head's weights, read without loading it.
-
-    A model without head weights would be given a random head and score at random.
-    """
-    config = _config(model_dir, field)
-    architecture = _architecture(config)
-    if lacks_head(model_dir, field):
-        raise InputError(
-            f"{field}: '{model_dir}' is a {architecture}, not a reward model: it has no head, and "
-            "one made up here would judge nothing; name a sequence classifier with one label"
-        )
-    names = config.get("id2label")
-    labels = config.get("num_labels", 2) if names is None else len(names)
-    if labels != 1:
-        raise InputError(
-            f"{field}: '{model_dir}' ({architecture}) has {labels} labels, a reward model has one; "
-            "train it with num_labels=1"
-        )
-    if not any(_is_head(name, shape) for name, shape in weight_shapes(model_dir, field).items()):
-        raise InputError(
-            f"{field}: '{model_dir}' has no classification head (score or classifier) in its "
-            "weights; save the head with the model"
-        )
-    check_embeddings(model_dir, field)
+    return _architecture(own_config(model_dir, field))
 
 
 def check_embeddings(model_dir: Path, field: str) -> None:
@@ -372,8 +317,3 @@ def check_same_architecture(served: Path, new: Path) -> None:
 
 def _architecture(config: dict[str, Any]) -> str:
     return str((config.get("architectures") or ["model of no named architecture"])[0])
-
-
-def _is_head(name: str, shape: tuple[int, ...]) -> bool:
-    """One output row, under the name decoders (`score`) or encoders (`classifier`) give it."""
-    return shape[:1] == (1,) and bool(_HEADS & set(name.split(".")))

@@ -1,4 +1,4 @@
-"""Whether the numbers in a model's files are numbers, read without mapping the files.
+"""Whether the numbers in a model's files, read without mapping them, and its rewards are numbers.
 
 Who cuts a file that is mapped ends the process that reads it, without a word (SIGBUS).
 """
@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from data.errors import InputError
+from data.errors import InputError, TrainingError
 from models.checkpoints import weight_files
 
 # Values that a module computes itself, which older files hold.
@@ -79,3 +80,14 @@ def is_finite(tensor: torch.Tensor) -> bool:
     if tensor.element_size() == 1:  # eight bits have few operations
         tensor = tensor.float()
     return all(bool(torch.isfinite(end)) for end in torch.aminmax(tensor.detach()))
+
+
+def finite_rewards(rewards: np.ndarray) -> np.ndarray:
+    """The rewards as they are. Raises TrainingError if one is NaN or infinite."""
+    broken = int((~np.isfinite(rewards)).sum())
+    if broken:
+        raise TrainingError(
+            f"{broken} of {len(rewards)} rewards are not finite; try runtime.dtype=float32 or "
+            "check the reward model"
+        )
+    return rewards

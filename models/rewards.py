@@ -1,4 +1,7 @@
-"""Reward models: sequence classifiers with one label on any backbone, encoder or decoder."""
+"""Reward models: sequence classifiers with one label on any backbone, encoder or decoder.
+
+A language model that rewards by its likelihood is in `models.implicit`.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,14 +10,21 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from data.errors import InputError, TrainingError
+from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import Messages, render_conversation
-from models.checkpoints import check_reward_model, readable_length
+from models.checkpoints import (
+    readable_length,
+)
+from models.finite import finite_rewards
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.loading import load_reward_model
+from models.reward_files import (
+    check_reward_model,
+    is_implicit,
+)
 from models.text_pairs import load_reader, reads_segments, with_segments
 
 OnProgress = Callable[[int, int], None]
@@ -47,6 +57,10 @@ def load_scorer(
         InputError: not a reward model, see `check_reward_model`.
     """
     check_reward_model(model_dir, field)
+    if is_implicit(model_dir):
+        from models.implicit import ImplicitScorer
+
+        return ImplicitScorer(Path(model_dir), runtime, max_length)
     kind = VllmScorer if backend == "vllm" else TransformersScorer
     return kind(Path(model_dir), runtime, max_length)
 
@@ -113,7 +127,7 @@ class TransformersScorer:
         batch = with_segments(self._tokenizer, {"input_ids": ids, "attention_mask": mask})
         device = self._model.device
         logits = self._model(**{name: part.to(device) for name, part in batch.items()}).logits
-        return check_finite(logits[:, 0].double().cpu().numpy())
+        return finite_rewards(logits[:, 0].double().cpu().numpy())
 
 
 class VllmScorer:
@@ -139,22 +153,11 @@ class VllmScorer:
         rewards = np.full(len(items), np.nan)
         report = on_progress or (lambda done, total: None)
         scores = self._child.call("score", sequences, on_progress=report)
-        rewards[places] = check_finite(np.array(scores, np.float64))
+        rewards[places] = finite_rewards(np.array(scores, np.float64))
         return rewards
 
     def close(self) -> None:
         self._child.close()
-
-
-def check_finite(rewards: np.ndarray) -> np.ndarray:
-    """The rewards as they are. Raises TrainingError if one is NaN or infinite."""
-    broken = int((~np.isfinite(rewards)).sum())
-    if broken:
-        raise TrainingError(
-            f"{broken} of {len(rewards)} rewards are not finite; try runtime.dtype=float32 or "
-            "check the reward model"
-        )
-    return rewards
 
 
 def _padding(wanted: int | None, last_tokens: set[int]) -> int:

@@ -28,8 +28,14 @@ from data.recipes.judges import Endpoint, spelt
 from data.recipes.recipe import RuntimeConfig
 from data.schemas import MESSAGES
 from flows.preflight.models import model_path
-from models.checkpoints import check_reward_model, context_length, is_causal
+from models.checkpoints import (
+    context_length,
+)
 from models.devices import device
+from models.reward_files import (
+    check_reward_model,
+    compares,
+)
 
 UNLIMITED = 2**20  # tokens, of a model whose files set no limit
 ROWS = pa.schema(
@@ -169,7 +175,7 @@ def check_out(out: Path | None) -> None:
 
 def kind_of(folder: Path) -> str:
     """ "reward model" or "language model". Raises InputError for anything else."""
-    if is_causal(folder, "MODEL"):
+    if compares(folder, "MODEL"):
         return "language model"
     check_reward_model(folder, "MODEL")
     return "reward model"

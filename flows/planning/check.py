@@ -28,12 +28,15 @@ from models.checkpoints import (
     context_length,
     has_template,
     is_causal,
-    lacks_head,
     read_config,
     weight_files,
     weight_shapes,
 )
 from models.gguf import gguf_file
+from models.reward_files import (
+    compares,
+    lacks_head,
+)
 from tasks.running import machine
 
 _TOKEN_BYTES = 10  # of a completion's token in the store: its id and its text
@@ -180,7 +183,7 @@ def _tried(recipe: RunRecipe, models: dict[str, Path], prompts: Prompts) -> list
             found.append(Tried(name, round(monotonic() - started, 1), answer=text))
         elif kind == "student" and lacks_head(path, name):
             continue  # its head is made by the run; its weights have been read
-        elif not is_causal(path, name):
+        elif not compares(path, name):
             score = _score(recipe, path, messages, answer)
             found.append(Tried(name, round(monotonic() - started, 1), score=score))
     return found

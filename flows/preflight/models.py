@@ -35,18 +35,20 @@ from flows.preflight.templates import (
 from models.checkpoints import (
     check_not_quantised,
     check_policy,
-    check_reward_model,
     check_side_files,
     check_targets,
     context_length,
     embedding_rows,
-    is_causal,
-    lacks_head,
     position_padding,
     readable_length,
     weight_shapes,
 )
 from models.gguf import gguf_file
+from models.reward_files import (
+    check_reward_model,
+    compares,
+    lacks_head,
+)
 from tasks.running.machine import dtype, engine_name
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ def scorer_kind(named: Naming) -> Kind:
     The latter of one that cannot be read: what reads it next says what is wrong.
     """
     with suppress(InputError):
-        if is_causal(model_path(named.field, named.value), named.field):
+        if compares(model_path(named.field, named.value), named.field):
             return "judge"
     return "reward model"
 
