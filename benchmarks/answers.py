@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from data.errors import InputError
 from data.places import store_url, using
 from data.reward_functions.instructions import MOST_TAKEN, penalty
 from data.store.artifacts import Artifact
@@ -56,7 +57,12 @@ def main() -> None:
     parser.add_argument("--shown", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0, help="of the prompts that are drawn")
     asked = parser.parse_args()
-    summary, store = read_summary(asked.folder / "summary.json"), Store(asked.store)
+    if min(asked.prompts, asked.shown) < 1:
+        parser.error("--prompts and --shown: name 1 or more")
+    try:
+        summary, store = read_summary(asked.folder / "summary.json"), Store(asked.store)
+    except InputError as error:
+        parser.error(str(error))
     recipe = recorded_recipe(summary)
     with using(asked.store):
         base = Path(outside_of(recipe)["policy.model"].path)

@@ -13,6 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from data.errors import InputError
 from data.summary import Followed, Summary, read_summary
 
 
@@ -28,7 +29,9 @@ def accuracies(run: str, summary: Summary) -> list[str]:
     """Rows of the last round in which instructions were followed; exits where there is none."""
     found = [one.instructions for one in summary.rounds if one.instructions]
     if not found:
-        sys.exit(f"{run}: no round of it was judged by `instructions`")
+        sys.exit(
+            f"{run}: no round of it has been judged by `instructions`, or none is finished yet"
+        )
     last = found[-1]
     return [
         accuracy_row(run, name, per, one)
@@ -62,7 +65,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.followed", description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", metavar="RUN", help="such as runs/smollm2")
     asked = parser.parse_args()
-    runs = {one.name: read_summary(one / "summary.json") for one in asked.folders}
+    try:
+        runs = {one.name: read_summary(one / "summary.json") for one in asked.folders}
+    except InputError as error:
+        parser.error(str(error))
     lines = [
         "| run | held-out prompts | per | n | base | policy | gain, points, 95 % interval |",
         "|---|---|---|---|---|---|---|",

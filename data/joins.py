@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -85,6 +84,8 @@ def _gathered(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> pa.Chunke
 
 def _hashes(ids: pa.ChunkedArray) -> Hashes:
     """Of 64 bits: equal ids have one, and others hardly ever."""
+    import pandas as pd  # takes half a second that a run with nothing to do does not have
+
     return pd.util.hash_array(ids.to_numpy(), categorize=False)
 
 

@@ -103,4 +103,5 @@ if __name__ == "__main__":
         two = given.answers.suffix == ".parquet"
         (compared if two else main)(given.prompts, given.answers)
     except TsAlignError as error:
-        sys.exit(f"error: {error}")
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)

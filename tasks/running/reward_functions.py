@@ -40,6 +40,10 @@ class FailedError(Exception):
     """A function gave nothing that can be used for a row."""
 
 
+class CountError(FailedError):
+    """A function gave more or fewer rewards than it was given rows."""
+
+
 def name_of(function: External) -> str:
     """What counts and messages call it."""
     return function.path if isinstance(function, Shipped) else function.name
@@ -84,13 +88,19 @@ class Called:
         return [*read.needs, *(one for one in read.uses if one in self.present)]
 
     def judge(self, rows: Sequence[Row]) -> None:
-        """Add the values of these rows: of all at once, or one by one where that fails."""
+        """Add the values of these rows: of all at once, or one by one where that raises.
+
+        Rewards in another number than the rows are of nobody knows which: all rows have failed.
+        """
         _ = self.body  # what is wrong with the file is no failure of a row
         try:
             found = self._call(rows)
         except TsAlignError:  # a shipped function lacks what it needs
             raise
-        except Exception as error:  # whatever a user's code raises
+        except CountError as error:
+            self.why = self.why or str(error)
+            found = [float("nan")] * len(rows)
+        except (Exception, SystemExit) as error:  # whatever a user's code raises
             self.why = self.why or _said(error)
             if len(rows) > 1:
                 for row in rows:
@@ -118,7 +128,7 @@ class Called:
             found = _awaited(found)
         values = list(found)
         if len(values) != len(rows):
-            raise FailedError(f"gave {len(values)} rewards for {len(rows)} answers")
+            raise CountError(f"gave {len(values)} rewards for {len(rows)} answers")
         return [None if value is None else _number(value) for value in values]
 
 
@@ -128,7 +138,7 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     kind = "" if isinstance(error, FailedError) else f"{type(error).__name__}: "
     return f"{kind}{error}".splitlines()[0][:200]
 

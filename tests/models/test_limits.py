@@ -6,7 +6,7 @@ import time
 import pytest
 
 from data.errors import InputError
-from models import chat
+from models import chat, chat_template
 from models.chat import check_chat_template
 from models.limits import LimitError, cpu_seconds
 
@@ -24,7 +24,7 @@ TEMPLATES = {
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_a_template_that_never_ends_is_refused_in_one_line(tokenizer, monkeypatch, template):
-    monkeypatch.setattr(chat, "_MOST_SECONDS", 0.3)
+    monkeypatch.setattr(chat_template, "_MOST_SECONDS", 0.3)
     monkeypatch.setattr(chat, "_MOST_MEMORY", 2**28)
     monkeypatch.setattr(tokenizer, "chat_template", template)
     started = time.process_time()

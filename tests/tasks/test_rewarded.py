@@ -33,6 +33,11 @@ def as_text(prompts, completions, **kwargs):
 def short(prompts, completions, **kwargs):
     return [1.0]
 
+def leaves(prompts, completions, **kwargs):
+    if any(c[0]["content"] == "aa" for c in completions):
+        raise SystemExit(3)
+    return [1.0] * len(completions)
+
 async def later(prompts, completions, **kwargs):
     await asyncio.sleep(0)
     return [len(c[0]["content"]) for c in completions]
@@ -123,8 +128,17 @@ def test_a_function_that_applies_to_no_answer(function):
 
 
 def test_too_few_rewards_are_a_failure_of_the_batch(function):
-    found = rewarded([function("short")], [1.0], ROWS)  # one by one it gives one each
-    assert found.rewards == [1.0] * 5
+    """One by one it gives one each, as would one that gives the mean of a batch."""
+    with pytest.raises(InputError, match="gave 1 rewards for 5 answers"):
+        rewarded([function("short")], [1.0], ROWS)
+    found = rewarded([function("short"), function("length")], [1.0, 1.0], ROWS, few=True)
+    assert found.rewards == [None] * 5 and found.counts["failed:short"] == 5
+
+
+def test_ending_the_process_costs_that_row_alone(function):
+    found = rewarded([function("leaves")], [1.0], ROWS)
+    assert found.counts["failed:leaves"] == 1 and found.rewards.count(None) == 1
+    assert found.counts["why:leaves"] == "SystemExit: 3"
 
 
 def test_async_functions(function):
