@@ -10,6 +10,7 @@ import struct
 from collections import Counter
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -88,10 +89,12 @@ def read_header(path: Path, field: str) -> Header:
             f"{field}: '{path}' is a GGUF file, and the package that reads it is not installed; "
             "`pip install gguf`"
         )
-    return _described(path, field)
+    state = path.stat()
+    return _described(path, field, (state.st_ino, state.st_size, state.st_mtime_ns))
 
 
-def _described(path: Path, field: str) -> Header:
+@lru_cache(maxsize=8)  # seconds for a vocabulary of 50,000, and preflight asks several times
+def _described(path: Path, field: str, state: tuple[int, ...]) -> Header:
     from gguf import GGUFReader
 
     try:
