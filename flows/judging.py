@@ -16,9 +16,7 @@ from data.recipes.recipe import GateConfig, RelabelConfig, RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import file_digest
 from models.judges.question import DEFAULT
-from models.reward_files import (
-    compares,
-)
+from models.reward_files import compares
 from tasks.compare import ask, compare
 from tasks.gate import agreement, agreement_by_verdicts, gate, gate_by_verdicts
 from tasks.matrix import correct, correct_by_verdicts

@@ -20,9 +20,7 @@ import torch
 from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import load_tokenizer, token_ids
-from models.checkpoints import (
-    readable_length,
-)
+from models.checkpoints import readable_length
 from models.finite import finite_rewards
 from models.hardware import device_of, dtype_of
 from models.loading import load_policy

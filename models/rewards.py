@@ -14,17 +14,12 @@ from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import Messages, render_conversation
-from models.checkpoints import (
-    readable_length,
-)
+from models.checkpoints import readable_length
 from models.finite import finite_rewards
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.loading import load_reward_model
-from models.reward_files import (
-    check_reward_model,
-    is_implicit,
-)
+from models.reward_files import check_reward_model, is_implicit
 from models.text_pairs import load_reader, reads_segments, with_segments
 
 OnProgress = Callable[[int, int], None]

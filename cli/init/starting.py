@@ -20,13 +20,7 @@ from data.recipes.recipe import RuntimeConfig
 from flows.preflight.prompts import apart, read_files
 from flows.preflight.sizes import shared_out
 from models import devices
-from models.checkpoints import (
-    embedding_rows,
-    has_template,
-    read_config,
-    read_json,
-    weight_shapes,
-)
+from models.checkpoints import embedding_rows, has_template, read_config, read_json, weight_shapes
 
 TINY = 50_000_000  # parameters: a model below is trained in full anywhere
 _FULL_BYTES = 16  # of a weight that learns: itself, its gradient and Adam's two, in float32

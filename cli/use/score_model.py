@@ -28,14 +28,9 @@ from data.recipes.judges import Endpoint, spelt
 from data.recipes.recipe import RuntimeConfig
 from data.schemas import MESSAGES
 from flows.preflight.models import model_path
-from models.checkpoints import (
-    context_length,
-)
+from models.checkpoints import context_length
 from models.devices import device
-from models.reward_files import (
-    check_reward_model,
-    compares,
-)
+from models.reward_files import check_reward_model, compares
 
 UNLIMITED = 2**20  # tokens, of a model whose files set no limit
 ROWS = pa.schema(

@@ -16,9 +16,7 @@ from flows.judging import judge_of, speaker
 from flows.loop.recipe import AlignRecipe
 from flows.loop.state import Parts, Pool, Source
 from flows.preflight.prompts import sizes_of, source_names
-from models.reward_files import (
-    lacks_head,
-)
+from models.reward_files import lacks_head
 from tasks.distill import distill
 from tasks.fresh_head import fresh_head
 from tasks.prompts import decontaminate, import_preferences, import_prompts, join, split

@@ -33,10 +33,7 @@ from models.checkpoints import (
     weight_shapes,
 )
 from models.gguf import gguf_file
-from models.reward_files import (
-    compares,
-    lacks_head,
-)
+from models.reward_files import compares, lacks_head
 from tasks.running import machine
 
 _TOKEN_BYTES = 10  # of a completion's token in the store: its id and its text

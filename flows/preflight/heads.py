@@ -9,14 +9,8 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.recipes.recipe import RunRecipe
-from models.checkpoints import (
-    architecture,
-)
-from models.reward_files import (
-    check_headless,
-    check_reward_model,
-    lacks_head,
-)
+from models.checkpoints import architecture
+from models.reward_files import check_headless, check_reward_model, lacks_head
 
 
 def check_student(recipe: RunRecipe, path: Path, field: str) -> None:

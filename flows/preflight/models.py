@@ -44,11 +44,7 @@ from models.checkpoints import (
     weight_shapes,
 )
 from models.gguf import gguf_file
-from models.reward_files import (
-    check_reward_model,
-    compares,
-    lacks_head,
-)
+from models.reward_files import check_reward_model, compares, lacks_head
 from tasks.running.machine import dtype, engine_name
 
 if TYPE_CHECKING:

@@ -21,11 +21,7 @@ from transformers import (
 from data.errors import InputError
 from data.recipes.recipe import AdapterConfig, RuntimeConfig, StudentConfig
 from models.loading import check_weights
-from models.reward_files import (
-    check_headless,
-    check_reward_model,
-    lacks_head,
-)
+from models.reward_files import check_headless, check_reward_model, lacks_head
 from models.rewards import load_scorer
 from models.text_pairs import load_reader, reads_segments
 from models.training.fresh_head import add_head
