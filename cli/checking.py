@@ -5,9 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from flows.recipe_files import load_recipe
+from tasks.running.waiting import to_stderr, waiting
 
 
 def check_recipe(
@@ -32,7 +31,7 @@ def check_recipe(
     from cli import check_view
     from flows.planning.check import checked
 
-    with Console(stderr=True).status("Reading models, prompts and the store ..."):
+    with waiting(f"Checking {recipe.run}: models, prompts and the store", to_stderr()):
         found = checked(recipe, store=store, runs_dir=runs_dir, deep=deep)
     if as_json:
         sys.stdout.write(check_view.as_json(found) + "\n")

@@ -77,6 +77,38 @@ def _columns(path: Path, digest: str, name: str, field: str) -> Columns:
     )
 
 
+def check_called_by_place(path: Path, name: str, given: tuple[str, ...], field: str) -> None:
+    """A function that the file defines under this name can be called with these values by place.
+
+    Nothing is said of one that is imported, assigned or decorated: the syntax does not tell what it
+    takes.
+
+    Raises:
+        InputError: it takes fewer or more, another by name alone, or it is `async`.
+    """
+    found = [node for node in _functions(ast.parse(path.read_bytes()).body) if node.name == name]
+    if not found or found[-1].decorator_list:
+        return
+    call = f"it is called as {name}({', '.join(given)})"
+    if isinstance(found[-1], ast.AsyncFunctionDef):
+        raise InputError(f"{field}: {name} of {path} is async, and {call}; write `def {name}`")
+    takes = found[-1].args
+    by_place = len(takes.posonlyargs) + len(takes.args)
+    required = by_place - len(takes.defaults)
+    by_name = [
+        one.arg for one, value in zip(takes.kwonlyargs, takes.kw_defaults, strict=True) if not value
+    ]
+    if by_name:
+        raise InputError(
+            f"{field}: {name} of {path} needs '{by_name[0]}' by name, and {call}; give it a default"
+        )
+    if required > len(given) or (by_place < len(given) and takes.vararg is None):
+        raise InputError(
+            f"{field}: {name} of {path} takes {by_place} argument{'s' * (by_place != 1)}, and "
+            f"{call}; correct it"
+        )
+
+
 def _names(takes: ast.arguments) -> list[str]:
     return [one.arg for one in (*takes.args, *takes.kwonlyargs)]
 

@@ -14,7 +14,7 @@ from data.recipes.loading import explained, read_values
 from data.recipes.recipe import RunRecipe
 from data.recipes.spelling import current
 from data.summary import Summary, read_summary
-from flows.table import recipe_class, recipe_from
+from flows.table import FLOWS, recipe_class, recipe_from
 
 _HERE = "(relative to here)"
 
@@ -35,7 +35,9 @@ def load_recipe(
         found = recipe_class(known["recipe"])
         return found.model_validate(known, strict=True)
     except ValidationError as error:
-        raise InputError(explained(error, str(path), found, known["recipe"], sources)) from None
+        flow, others = known["recipe"], {name: recipe_class(name) for name in FLOWS}
+        line = explained(error, str(path), found, flow, sources, others)
+        raise InputError(line) from None
     except (InputError, ValueError) as error:
         field = str(error).partition(":")[0]
         source = next((s for key, s in sources.items() if key == field), path)

@@ -15,6 +15,7 @@ from data.recipes.recipe import RunRecipe
 from data.store.store import Store
 from flows.preflight.fitting import fitted
 from flows.problems import INTERRUPTED
+from tasks.running.waiting import to_stderr, waiting
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -37,7 +38,7 @@ def submit(recipe: RunRecipe, *, deployment: str, folder: Path, wait: bool) -> i
     given: dict[str, Any] = {"recipe": recipe.model_dump(mode="json", exclude_unset=True)}
     here = to.own if deployment == ALIGN else None  # whose worker was started here too
     if here:
-        with console.status(f"checking {recipe.run} ..."):
+        with waiting(f"Checking {recipe.run}: models, prompts and the store", to_stderr()):
             _check_here(recipe, here)
         given["folder"] = str(Path.cwd())
     with client_of(to) as client:

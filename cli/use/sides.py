@@ -1,13 +1,11 @@
 """Options of the commands that put two policies side by side."""
 
-from typing import TYPE_CHECKING, Annotated
+from contextlib import AbstractContextManager
+from typing import Annotated
 
 from typer import Argument, Option
 
 from cli.app import run_names
-
-if TYPE_CHECKING:
-    from rich.status import Status
 
 Run = Annotated[str, Argument(help="A run.", autocompletion=run_names, metavar="RUN")]
 Rounds = Annotated[
@@ -35,8 +33,8 @@ MaxTokens = Annotated[
 Seed = Annotated[int, Option(metavar="N", min=0, help="The same for both policies.")]
 
 
-def checking() -> "Status":
-    """What a terminal shows while weights are compared with the store, which large ones take."""
-    from rich.console import Console
+def checking() -> AbstractContextManager[None]:
+    """What is shown while weights are compared with the store, which large ones take."""
+    from tasks.running.waiting import to_stderr, waiting
 
-    return Console(stderr=True).status("comparing the weights with the store ...")
+    return waiting("comparing the weights with the store", to_stderr())

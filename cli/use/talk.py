@@ -20,6 +20,7 @@ from data.errors import InputError
 from data.readers.messages import Messages, as_messages
 from data.recipes.recipe import DecodingConfig
 from data.store.store import Store
+from tasks.running.waiting import to_stderr, waiting
 
 HELP = """\
 Whatever you type is said to both; each goes on from its own answers.
@@ -51,7 +52,7 @@ def talk(
     for note in notes_on(policies):
         notes.print(f"tsalign: note: {note}")
     names = " and ".join(names_of(policies))
-    with notes.status(f"loading {names} ..."):
+    with waiting(f"loading {names}", to_stderr()):
         chat = open_chat(policies, decoding, seed)
     try:
         if prompt is None:

@@ -80,11 +80,13 @@ def explained(
     model: type[BaseModel],
     flow: str,
     sources: Mapping[str, str] = {},
+    others: Mapping[str, type[BaseModel]] = {},
 ) -> str:
     """One line for the first problem, unknown keys before wrong values.
 
     Args:
         model: What the values were to be, by the recipe's `flow`.
+        others: What they would be in recipes of other flows.
     """
     problems = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     first = problems[0]
@@ -94,7 +96,7 @@ def explained(
     source = next((text for name, text in sources.items() if key and _within(key, name)), path)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if unknown:
-        hint = _did_you_mean(model, location)
+        hint = _has_it(others, key) or _did_you_mean(model, location)
         return f"{source}: unknown key {key!r} in a recipe of {flow}{hint}{more}"
     if said.startswith((f"{key}.", f"{key}:")):
         key = ""
@@ -177,17 +179,26 @@ class _Shown(reprlib.Repr):
         return str(value).lower()
 
 
+def _has_it(others: Mapping[str, type[BaseModel]], key: str) -> str:
+    """The flows in whose recipes the key stands, so that no other one is thought to be meant."""
+    found = ", ".join(name for name, model in others.items() if key in dotted_keys(model))
+    return f" (recipes of {found} have it; remove it here)" if found else ""
+
+
 def _did_you_mean(model: type[BaseModel], location: list[str]) -> str:
-    """The nearest key at that place, else the same name elsewhere in a recipe."""
+    """The nearest name at that place, else further down in its section, else anywhere."""
     *parents, last = location
+    last = last.partition(":")[0] or last  # {k:1} lacks the space that YAML wants
     known = list(dotted_keys(model))
     prefix = "".join(f"{parent}." for parent in parents)
-    siblings = [key for key in known if key.startswith(prefix) and "." not in key[len(prefix) :]]
-    near = difflib.get_close_matches(".".join(location), siblings, n=1, cutoff=0.75)
-    if not near:
-        names = {key.rpartition(".")[2]: key for key in reversed(known)}
-        near = [names[name] for name in difflib.get_close_matches(last, names, n=1, cutoff=0.8)]
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    within = [key for key in known if key.startswith(prefix)]
+    siblings = [key for key in within if "." not in key[len(prefix) :]]
+    for keys, cutoff in ((siblings, 0.7), (within, 0.8), (known, 0.8)):
+        deepest_first = sorted(reversed(keys), key=lambda key: -key.count("."))
+        names = {key.rpartition(".")[2]: key for key in deepest_first}
+        if near := difflib.get_close_matches(last, names, n=1, cutoff=cutoff):
+            return f" (did you mean {names[near[0]]!r}?)"
+    return ""
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 from data.errors import InputError
+from data.paths import named_path
 from data.places import in_its_store
 from data.readers.seen import Prompts
 from data.recipes.names import Naming
@@ -21,6 +22,7 @@ from data.store.remote import local_folder
 from flows.planning.plan import Plan, planned
 from flows.planning.preview import Preview, prompt_files, read_by_models
 from flows.preflight import inputs as preflight
+from flows.preflight.findings import Findings
 from flows.preflight.fitting import filled, left_out
 from flows.preflight.models import brought, is_trained, tokenizer_of
 from flows.preflight.templates import template_of
@@ -94,9 +96,14 @@ class Check:
 def checked(recipe: RunRecipe, *, store: str, runs_dir: Path, deep: bool = False) -> Check:
     """Look at all that the recipe names. What is wrong is in `problems`, and then there is no plan.
 
+    A GGUF file that cannot be read is told alone: no other is imported for the rest.
+
     With `deep` every model of the user's is loaded and used once.
     """
-    chosen = left_out(recipe)
+    before = Findings()
+    chosen = before.attempt(left_out, recipe)
+    if chosen is None:
+        return Check(recipe, {}, before.problems)
     whole = filled(recipe, chosen)
     seen = preflight.inspect(whole, weights=deep)
     findings, models, prompts = seen.findings, seen.models, seen.prompts
@@ -146,7 +153,7 @@ def _facts(named: Naming, path: Path) -> ModelFacts:
         context=context_length(path, name),
         reads=reads,
         template=template_of(named.section),
-        imported=str(file) if (file := gguf_file(Path(named.value), name)) else None,
+        imported=str(file) if (file := gguf_file(named_path(named.value, name), name)) else None,
     )
 
 

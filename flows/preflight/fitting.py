@@ -14,6 +14,7 @@ from data.recipes.names import models
 from data.recipes.rates import learning_rate
 from data.recipes.recipe import SMALL, WORLD, RunRecipe, TrainConfig, Values
 from data.world import CONTEXT
+from flows.preflight.gguf import check_gguf_files
 from flows.preflight.models import brought, model_path
 from models.checkpoints import context_length, weight_shapes
 
@@ -39,8 +40,9 @@ def left_out(recipe: RunRecipe) -> Values:
     """Values for the fields that the recipe does not give.
 
     None of a model or file that cannot be read: preflight, which comes next, says what is wrong
-    with it.
+    with it. Only GGUF files are refused here already, as what reads one imports it.
     """
+    check_gguf_files(recipe)
     return recipe.lengths(contexts(recipe)) | _rates(recipe) | recipe.sizes()
 
 

@@ -8,14 +8,36 @@ another run, recipe or machine with the same store finds it.
 from pathlib import Path
 from typing import NamedTuple
 
+from data.paths import named_path
 from data.places import store_in_use
+from data.recipes.names import MODELS, Naming, references
+from data.recipes.recipe import RunRecipe
 from data.store.digests import file_digest
 from data.store.store import Store
-from models.gguf import check_readable, convert, libraries, read_header
+from flows.preflight.findings import Findings
+from models.gguf import check_readable, convert, gguf_file, libraries, read_header
 from tasks.running.waiting import to_stderr, waiting
 
 KIND = "imported"
 _VERSION = "1"  # of what is made of a file
+
+
+def check_gguf_files(recipe: RunRecipe) -> None:
+    """Every GGUF file that the recipe names can be read as far as its header tells.
+
+    All of them before the first is imported, which takes a minute. Raises InputError, or
+    InputErrors for several.
+    """
+    found = Findings()
+    for one in references(recipe):
+        if one.kind in MODELS:
+            found.attempt(_check_file, one)
+    found.refuse()
+
+
+def _check_file(named: Naming) -> None:
+    if file := gguf_file(named_path(named.value, named.field), named.field):
+        read_header(file, named.field)
 
 
 class Imported(NamedTuple):

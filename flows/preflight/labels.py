@@ -9,14 +9,18 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.files import check_regular
+from data.function_parameters import check_called_by_place
 from data.paths import named_path
 from data.recipes.names import references
 from data.recipes.recipe import RunRecipe
 from data.source_code import file_and_function
 
+_GIVEN = ("run", "recipe", "parts", "state", "number")  # to a labeller, `flows.loop.label.Labeller`
+
 
 def check_own_code(recipe: RunRecipe) -> None:
-    """The user's files are Python, what they import is installed, and they have the functions.
+    """The user's files are Python, what they import is installed, and they have the functions,
+    which can be called as the flow does.
 
     Their code runs when a round needs it. Raises InputError.
     """
@@ -24,6 +28,8 @@ def check_own_code(recipe: RunRecipe) -> None:
         found = file_and_function(one.value) if one.kind == "code" else None
         if found:
             check_code(one.field, *found)
+            path = named_path(found[0], one.field)
+            check_called_by_place(path, found[1], _GIVEN, one.field)
 
 
 def check_code(field: str, path: str, name: str) -> None:

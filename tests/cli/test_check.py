@@ -6,14 +6,18 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
 
 from cli.main import main
+from flows.planning import check as planning
+from flows.planning.check import checked
 from flows.planning.preview import ANSWER, pieces
 from flows.recipe_files import load_recipe
 from models.chat import load_tokenizer, render_prompt
+from tasks.running import waiting
 from tests.repository import ROOT
 
 
@@ -46,7 +50,9 @@ def check(tmp_path, capsys, monkeypatch):
         status = main([command, *map(str, arguments), *where])
         shown = capsys.readouterr()
         assert not (tmp_path / "store").exists() and not (tmp_path / "runs").exists()
-        return status, shown.out, shown.err
+        # On a busy machine a line says before what is being done.
+        said = [line for line in shown.err.splitlines(True) if not line.startswith("Checking ")]
+        return status, shown.out, "".join(said)
 
     return run
 
@@ -64,6 +70,19 @@ def test_a_good_recipe_is_shown_whole_on_80_columns(recipe_in, check, tiny_recip
     assert "Round 2 of 2" in out and "completions" in out and "teacher reads" in out
     assert "policy.learning_rate" not in out  # given, so nobody chose it
     assert check(path, "--dry-run", command="align") == (0, out, "")
+
+
+def test_a_pipe_hears_of_a_check_that_takes_long(recipe_in, tmp_path, capsys, monkeypatch):
+    def slowly(*given, **named):
+        time.sleep(1.2)
+        return checked(*given, **named)
+
+    monkeypatch.setattr(planning, "checked", slowly)
+    monkeypatch.setattr(waiting, "_PATIENCE", 0.5)
+    where = ("--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs"))
+    assert main(["check", str(recipe_in()), *where]) == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("Checking tiny: models, prompts and the store (1 s)")
 
 
 def test_json_has_lengths_examples_and_the_plan(recipe_in, check):

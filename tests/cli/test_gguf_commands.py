@@ -59,3 +59,41 @@ def test_a_file_that_is_cut_off_is_refused_in_one_line(
     assert main(["align", str(path), *where]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("tsalign: error: policy.model: ") and "cut off" in line
+
+
+def test_every_file_is_looked_at_before_one_is_imported(
+    tiny_recipe: dict[str, Any],
+    gguf_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = copy.deepcopy(tiny_recipe)
+    values["policy"]["model"] = str(gguf_path)
+    values["teacher"]["model"] = str(tmp_path / "none.gguf")
+    values["evaluate"] = {"judge": [str(tmp_path / "empty.gguf"), "teacher"]}
+    (tmp_path / "empty.gguf").touch()
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values))
+    where = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
+    for command in ("check", "align"):
+        assert main([command, str(path), *where]) == 2
+        first, second = capsys.readouterr().err.splitlines()
+        assert first.startswith("tsalign: error: teacher.model: no such file")
+        assert "evaluate.judge.0: " in second and "is no GGUF file" in second
+        assert not (tmp_path / "store").exists()
+
+
+def test_a_file_in_the_home_folder(
+    tiny_recipe: dict[str, Any],
+    gguf_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(gguf_path.parent))
+    values = copy.deepcopy(tiny_recipe)
+    values["policy"]["model"] = f"~/{gguf_path.name}"
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values))
+    where = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
+    assert main(["check", str(path), *where]) == 0, capsys.readouterr().err

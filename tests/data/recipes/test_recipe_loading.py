@@ -70,6 +70,9 @@ BAD_FILES = {
     "policy: {betta: 0.2}": "'policy.betta' in a recipe of ts-align (did you mean 'policy.beta'?)",
     "polcy: {beta: 0.2}": "unknown key 'polcy' in a recipe of ts-align (did you mean 'policy'?)",
     "beta: 0.2": "unknown key 'beta' in a recipe of ts-align (did you mean 'policy.beta'?)",
+    "teacher: {weight: 2}": "(did you mean 'teacher.model.weight'?)",
+    "teacher: {weights: 2}": "(did you mean 'teacher.model.weight'?)",
+    "judge: teacher": "'judge' in a recipe of ts-align (did you mean 'evaluate.judge'?)",
     "student: {adapter: {rank: 4}}": "unknown key 'student.adapter.rank'",
     "zebra: 1": "x.yaml: unknown key 'zebra'",
     "generate: {k: 1}": "x.yaml: generate.k: must be at least 2, got 1",
@@ -123,6 +126,18 @@ def test_a_bad_recipe_is_refused_in_one_line(recipe_file, text, words):
     found = message(recipe_file(lines))
     assert found.startswith("x.yaml: ")
     assert words in found
+
+
+def test_a_key_that_is_near_to_nothing_is_given_no_other(recipe_file):
+    found = message(recipe_file("run: a\nworld: {}\nstudent: {lr: 1}"))  # 'loss' is not meant
+    assert found == "x.yaml: unknown key 'student.lr' in a recipe of ts-align"
+
+
+@pytest.mark.parametrize("key", ["policy.replay", "policy.beta"])
+def test_a_key_of_other_flows_says_so(recipe_file, key):
+    found = message(recipe_file("recipe: best-of-n\nrun: a\nworld: {}"), f"{key}=1")
+    where = "recipes of ts-align, optune, tso have it; remove it here"
+    assert found.endswith(f"unknown key '{key}' in a recipe of best-of-n ({where})")
 
 
 def test_what_is_not_a_recipe_file_is_refused(recipe_file, tmp_path):

@@ -65,6 +65,11 @@ CODE = {
     "from no_such.module import f\n": "imports 'no_such', which is not here",
     "def g(): ...\n": "has no function 'f'; check both names",
     "(" * 500 + ")" * 500: "not Python (",
+    "def f(run, recipe): ...\n": "takes 2 arguments, and it is called as f(run, recipe, parts",
+    "def f(): ...\n": "takes 0 arguments, and it is called as f(run, ",
+    "def f(a, b, c, d, e, f): ...\n": "takes 6 arguments, and it is called as f(run, ",
+    "def f(a, b, c, d, e, *, g): ...\n": "needs 'g' by name, and it is called as f(run, ",
+    "async def f(a, b, c, d, e): ...\n": "is async, and it is called as f(run, ",
 }
 
 
@@ -78,8 +83,10 @@ def test_a_labels_file_that_cannot_be_used(refuse_change, tmp_path, code, says):
 @pytest.mark.parametrize(
     "code",
     [
-        "def f(): ...", "f = print", "from json import loads as f", "from json import *",
-        "try:\n    import no_such\nexcept ImportError:\n    pass\nasync def f(): ...",
+        "def f(a, b, /, c, d, e, g=1, *, h=2): ...", "def f(*args): ...", "def f(a, *rest): ...",
+        "f = print", "from json import loads as f", "from json import *",
+        "@cache\ndef f(): ...", "def f(): ...\ndef f(a, b, c, d, e): ...",
+        "try:\n    import no_such\nexcept ImportError:\n    pass\ndef f(a, b, c, d, e): ...",
     ],
 )  # fmt: skip
 def test_a_labels_file_that_has_the_function_in_any_way(refuse_change, tmp_path, code):
