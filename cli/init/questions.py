@@ -14,12 +14,13 @@ from typer import prompt
 
 from cli.init.starter import METHODS, Answers, Draft, drafted, is_folder, missing
 from data.errors import InputError
+from data.recipes.prompts import PromptsConfig
 from data.recipes.recipe import RUN_NAME
 from data.reward_functions import SHIPPED
 from data.source_code import file_and_function
 from flows.preflight.labels import check_code
 from flows.preflight.models import model_path
-from flows.preflight.prompts import named_file
+from flows.preflight.prompts import named_file, read_files
 
 _KINDS = {
     "policy": "the model to align",
@@ -138,7 +139,9 @@ def _teacher(name: str) -> None:
 
 
 def _prompts(name: str) -> None:
+    """Read now: a file without a prompt must not cost the answers to the other questions."""
     named_file("prompts", name)
+    read_files(PromptsConfig(path=name))
 
 
 def _free(out: Path | None) -> Callable[[str], None]:

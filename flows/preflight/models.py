@@ -15,12 +15,14 @@ import pyarrow as pa
 
 from data.errors import InputError
 from data.files import check_folder_files
+from data.nearest import did_you_mean
 from data.paths import is_url, named_path
 from data.readers.hub import quiet_hub
 from data.readers.messages import Messages
 from data.readers.seen import Prompt, Prompts
 from data.recipes.names import MODELS, Kind, Naming, references
 from data.recipes.recipe import RunRecipe, TrainConfig
+from data.reward_functions import SHIPPED
 from flows.preflight.findings import Findings
 from flows.preflight.gguf import imported
 from flows.preflight.heads import check_student, head_note
@@ -114,7 +116,8 @@ def model_path(field: str, name: str) -> Path:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ImportError, ValueError) as error:
         raise InputError(
             f"{field}: '{name}' is neither a folder here nor a model the hub gives "
-            f"({type(error).__name__}); check the name, or log in for a gated model"
+            f"({type(error).__name__}){did_you_mean(name, SHIPPED)}; check the name, or log in "
+            "for a gated model"
         ) from error
 
 

@@ -195,10 +195,12 @@ def test_no_torch_and_no_prefect_is_loaded(brought):
 
 
 def test_on_a_terminal_it_asks_for_what_is_open_and_again_after_a_mistake(brought):
-    """Answers: method, policy (wrong, then right), teacher, student, prompts, held out, run
-    (that of a recipe that is there, one that no run can have, then right)."""
+    """Answers: method, policy (wrong, then right), teacher, student, prompts (a file without any,
+    then right), held out, run (that of a recipe that is there, one that no run can have, then
+    right)."""
     (brought / "mine.yaml").write_text("kept")
-    typed = ["", "./gone", "policy", "teacher", "student", "prompts.jsonl", ""]
+    (brought / "none.jsonl").touch()
+    typed = ["", "./gone", "policy", "teacher", "student", "none.jsonl", "prompts.jsonl", ""]
     typed += ["mine", "a/b", "asked"]
     parent, child = pty.openpty()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": "dumb"}
@@ -220,6 +222,7 @@ def test_on_a_terminal_it_asks_for_what_is_open_and_again_after_a_mistake(brough
     os.close(parent)
     assert started.wait(60) == 0, shown
     text = shown.decode()
+    assert "none.jsonl: holds no prompts" in text
     assert "no folder here" in text and "Wrote asked.yaml" in text
     assert "[mine-2]" in text and "'mine.yaml' is there already" in text and "'a/b' cannot" in text
     assert (brought / "mine.yaml").read_text() == "kept"

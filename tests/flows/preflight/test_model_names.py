@@ -40,3 +40,10 @@ def test_a_word_wins_in_the_field_that_knows_it(tiny_recipe, tmp_path, monkeypat
         recipe = recipe_from(values)
         assert (POLICY in own_models(recipe)) is own
         assert from_world(recipe) == ({} if own else {POLICY: "world"})
+
+
+def test_a_misspelt_reward_function_is_told_the_right_name(refuse_change, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    line = refuse_change({"teacher.model": "exact-answr"})
+    assert line.startswith("teacher.model: 'exact-answr' is neither a folder here nor a model ")
+    assert "(did you mean 'exact-answer'?)" in line
