@@ -8,7 +8,9 @@ Both are JSON Lines, plain or gzipped, as IFEval's own files are. ANSWERS may al
 import argparse
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -18,6 +20,8 @@ from data.instructed.checkers import followed
 from data.readers.rows import read_rows
 from data.summary import Followed
 
+_ASKED = {"prompt": str, "instruction_id_list": list, "kwargs": list}
+
 
 def main(prompts: Path, answers: Path) -> None:
     """Strict accuracy per instruction and per prompt, and by kind, on standard output.
@@ -25,10 +29,12 @@ def main(prompts: Path, answers: Path) -> None:
     Raises:
         InputError: a file cannot be read, or the checkers are not installed.
     """
-    known = {row["prompt"]: row["response"] for _, row in read_rows(str(answers))}
+    known = {
+        row["prompt"]: row["response"] for row in _rows(answers, {"prompt": str, "response": str})
+    }
     of_kind: dict[str, list[bool]] = defaultdict(list)
     counts: Counter[str] = Counter()
-    for _, row in read_rows(str(prompts)):
+    for row in _rows(prompts, _ASKED):
         if row["prompt"] not in known:
             counts["without an answer"] += 1
             continue
@@ -58,7 +64,7 @@ def compared(prompts: Path, table: Path) -> None:
         InputError: a file cannot be read or has no such columns, none of its prompts has an
             instruction that can be checked, or the checkers are not installed.
     """
-    known = {row["prompt"]: row for _, row in read_rows(str(prompts))}
+    known = {row["prompt"]: row for row in _rows(prompts, _ASKED)}
     try:
         answers = pq.read_table(table, columns=["prompt_id", "messages", "a_answer", "b_answer"])
     except (OSError, ValueError) as error:
@@ -82,6 +88,16 @@ def compared(prompts: Path, table: Path) -> None:
         *(_compared(kind, one) for kind, one in found.by_kind.items()),
     ]
     sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def _rows(path: Path, columns: dict[str, type]) -> Iterator[dict[str, Any]]:
+    """Rows of a file that have these columns, of these types. Raises InputError."""
+    for place, row in read_rows(str(path)):
+        for name, kind in columns.items():
+            if not isinstance(row.get(name), kind):
+                wanted = "a text" if kind is str else "a list"
+                raise InputError(f"{place}: has no '{name}' that is {wanted}; name another file")
+        yield row
 
 
 def _compared(name: str, one: Followed) -> str:

@@ -1,9 +1,14 @@
 """Accuracy per instruction and per prompt, and the paired interval of the difference."""
 
+import json
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.errors import InputError
+from data.instructed import score
 from data.instructed.accuracy import Checked, accuracy
 
 ROWS = [
@@ -92,3 +97,19 @@ def test_a_policy_that_is_the_base_gains_nothing(prompts):
     found = accuracy([row._replace(policy=row.base) for row in rows_of(prompts)], 200)
     for one in (found.per_instruction, found.per_prompt, *found.by_kind.values()):
         assert (one.difference, one.ci95) == (0, (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "says"),
+    [
+        ({"prompt": "a"}, {"prompt": "a", "response": "b"}, "has no 'instruction_id_list' that is"),
+        ({}, {"prompt": "a"}, "answers.jsonl line 1: has no 'response' that is a text"),
+        ({}, {"prompt": ["a"], "response": "b"}, "has no 'prompt' that is a text; name another"),
+    ],
+)
+def test_files_of_another_form_are_refused_in_one_line(tmp_path, prompt, answer, says):
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    prompts.write_text(json.dumps(prompt))
+    answers.write_text(json.dumps(answer))
+    with pytest.raises(InputError, match=re.escape(says)):
+        score.main(prompts, answers)
