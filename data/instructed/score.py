@@ -8,7 +8,7 @@ Both are JSON Lines, plain or gzipped, as IFEval's own files are. ANSWERS may al
 import argparse
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,8 @@ def main(prompts: Path, answers: Path) -> None:
     Raises:
         InputError: a file cannot be read, or the checkers are not installed.
     """
-    known = {
-        row["prompt"]: row["response"] for row in _rows(answers, {"prompt": str, "response": str})
-    }
+    given = _rows(answers, {"prompt": str, "response": str})
+    known = {row["prompt"]: row["response"] for row in given}
     of_kind: dict[str, list[bool]] = defaultdict(list)
     counts: Counter[str] = Counter()
     for row in _rows(prompts, _ASKED):
@@ -90,7 +89,7 @@ def compared(prompts: Path, table: Path) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
-def _rows(path: Path, columns: dict[str, type]) -> Iterator[dict[str, Any]]:
+def _rows(path: Path, columns: Mapping[str, type]) -> Iterator[dict[str, Any]]:
     """Rows of a file that have these columns, of these types. Raises InputError."""
     for place, row in read_rows(str(path)):
         for name, kind in columns.items():
