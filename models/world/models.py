@@ -1,11 +1,11 @@
 """The models of the embedded world, each trained by one plain function in well under two minutes.
 
     tokenizer -> trunk -> policy    the trunk has learnt the tasks from good answers, the policy
-                      \\-> teacher   then from answers nobody checked; the teacher judges, by its
-                                    likelihood or as a classifier
+                      \\-> teacher   then from answers nobody checked, the teacher from more good ones
                  student            a small encoder of its own
 
-The student's preferences and the teacher's come from `models.world.preferences`.
+The teacher rewards by its likelihood, or is a classifier that has learnt pairs. These, and the
+student's, come from `models.world.preferences`.
 """
 
 from collections import Counter
