@@ -1,7 +1,7 @@
 """The models of the embedded world, each trained by one plain function in well under two minutes.
 
     tokenizer -> trunk -> policy    the trunk has learnt the tasks from good answers, the policy
-                      \\-> teacher   then from answers nobody checked, the teacher from more of these
+                      \\-> teacher   then from answers nobody checked; teacher: more good ones
                  student            a small encoder of its own
 
 The teacher rewards by its likelihood, or is a classifier that has learnt pairs. These, and the
