@@ -44,13 +44,7 @@ def bootstrap(world: WorldConfig, small: bool = False) -> World:
     policy = stages.base_policy.as_("", title="base policy")(
         trunk=trunk, examples=world.policy_examples, seed=seed
     )
-    taught = stages.teacher_preferences.as_("", title="teacher's preferences")(
-        policy=policy,
-        trunk=trunk,
-        pairs=world.teacher_pairs,
-        seed=seed,
-    )
-    teacher = stages.teacher(trunk=trunk, preferences=taught, seed=seed)
+    teacher = teacher_of(world, trunk, policy)
     known = stages.student_preferences.as_("", title="student's preferences")(
         policy=policy, pairs=world.student_pairs, seed=seed
     )
@@ -63,3 +57,18 @@ def bootstrap(world: WorldConfig, small: bool = False) -> World:
         else None
     )
     return World(policy, student, teacher, pool, dev, test, preferences=known, small=smaller)
+
+
+def teacher_of(world: WorldConfig, trunk: Artifact, policy: Artifact) -> Artifact:
+    """A language model that rewards by its likelihood, or a classifier that has learnt pairs."""
+    if world.teacher_lessons:
+        return stages.likelihood_teacher.as_("", title="teacher")(
+            trunk=trunk, lessons=world.teacher_lessons, known=world.lessons, seed=world.seed
+        )
+    taught = stages.teacher_preferences.as_("", title="teacher's preferences")(
+        policy=policy,
+        trunk=trunk,
+        pairs=world.teacher_pairs,
+        seed=world.seed,
+    )
+    return stages.teacher(trunk=trunk, preferences=taught, seed=world.seed)

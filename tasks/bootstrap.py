@@ -140,6 +140,25 @@ def teacher(ctx: Context, *, trunk: Artifact, preferences: Artifact, seed: int) 
     )
 
 
+@stage("teacher", version="1", model=True)
+def likelihood_teacher(
+    ctx: Context, *, trunk: Artifact, lessons: int, known: int, seed: int
+) -> dict[str, Any]:
+    """Out: the trunk after `lessons` good answers beyond the `known` ones, as a reward model."""
+    from models.world.models import train_likelihood_teacher
+
+    return train_likelihood_teacher(
+        ctx.out,
+        trunk=ctx.path(trunk),
+        conversations=generate.further_lessons(lessons, known, seed),
+        runtime=ctx.runtime,
+        seed=seed,
+        on_progress=ctx.on_progress,
+        checkpoints=ctx.scratch,
+        tracking=ctx.tracking,
+    )
+
+
 @stage("student", version="2", model=True, rows="preferences")
 def student(
     ctx: Context, *, tokenizer: Artifact, preferences: Artifact, seed: int

@@ -20,12 +20,12 @@ from tasks.stage import Context, Model, Rows, stage
 
 COUNTS = (
     *("agreed", "swapped", "teacher_tied", "inconsistent", "unjudged"),
-    *("below_margin", "dropped_disagreement", "kept_unsure", "labelled"),
+    *("below_margin", "below_reward", "dropped_disagreement", "kept_unsure", "labelled"),
 )
 
 # Of a pair: "ordered" with the labeller's margin, best minus worst, or why it has no order.
 Said = tuple[str, float | None]
-Margins = npt.NDArray[np.float64]  # of pairs, best minus worst; NaN: none
+Margins = npt.NDArray[np.float64]  # of pairs, best minus worst, or rewards; NaN: none
 
 
 def order_pairs(
@@ -54,8 +54,9 @@ def by_rewards(
     """Preferences in the labeller's order, with what became of every mined pair.
 
     The student's order stands where the labeller agrees, is swapped (or dropped, as configured)
-    where it does not; a tie or a margin below `config.min_margin` is out. Swapping is recalled,
-    not confirmed, for the paper; ties and margins are this project's choice.
+    where it does not; a tie, a margin below `config.min_margin` or a better answer that is not
+    worth `config.min_reward` is out. Swapping is recalled, not confirmed, for the paper; the
+    rest is this project's choice.
 
     Args:
         best: The labeller's reward of the best completion of every pair, float64; null where it
@@ -65,7 +66,9 @@ def by_rewards(
     margins = _floats(best) - _floats(worst)
     unjudged, tied = np.isnan(margins), _floats(best) == _floats(worst)
     fates = {"unjudged": int(unjudged.sum()), "teacher_tied": int(tied.sum())}
-    return ordered(mined, prompts, np.where(tied, np.nan, margins), fates, config, round_number)
+    chosen = np.fmax(_floats(best), _floats(worst))
+    margins = np.where(tied, np.nan, margins)
+    return ordered(mined, prompts, margins, fates, config, round_number, chosen)
 
 
 def _floats(column: pa.Array | pa.ChunkedArray) -> Margins:
@@ -81,19 +84,25 @@ def ordered(
     fates: Mapping[str, int],
     config: RelabelConfig,
     round_number: int,
+    chosen: Margins | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Preferences from what a labeller says of every pair of MINED, and the counts of its fates.
 
     Args:
         margins: Of every pair; NaN where the labeller gives no order.
         fates: How many pairs have none, by why.
+        chosen: The reward of the better completion of every pair, from one who gives rewards.
     """
     swapped, known = margins < 0, ~np.isnan(margins)
     dropped = swapped & (config.on_disagreement == "drop")
     close = known & ~dropped & (np.abs(margins) < config.min_margin)
-    kept = known & ~dropped & ~close
+    left = known & ~dropped & ~close
+    least = config.min_reward
+    poor = left & (chosen < least) if chosen is not None and least is not None else left & False
+    kept = left & ~poor
     found = {"agreed": known & ~swapped, "swapped": swapped, "labelled": kept}
     found |= {"dropped_disagreement": dropped, "below_margin": close}
+    found |= {"below_reward": poor}
     counts = dict.fromkeys(COUNTS, 0) | dict(fates)
     counts |= {name: int(pairs.sum()) for name, pairs in found.items()}
     return preferences(mined.filter(pa.array(kept)), prompts, margins[kept], round_number), counts

@@ -11,7 +11,7 @@ Reasons = dict[str, str]  # of values that were derived, by dotted field
 _WORLD: Values = {
     "world.lessons": 36_000,
     "world.policy_examples": 9_000,
-    "world.teacher_pairs": 22_000,
+    "world.teacher_lessons": 24_000,
     "world.student_pairs": 400,
     "world.prompts": 6_000,
     "prompts.per_round": 500,
@@ -29,7 +29,9 @@ _WORLD: Values = {
     "evaluate.temperature": 1.0,
 }
 _WORLD_STUDENT: Values = {
-    "teacher.min_margin": 2.0,
+    "teacher.min_margin": 0.5,
+    "teacher.min_reward": -0.2,
+    "mine.pairs": "top2_bottom2",
     "student.learning_rate": 5e-4,
     "student.epochs": 2,
     "student.batch_size": 16,
@@ -55,7 +57,7 @@ def of_the_world(method: str, judge: str | None) -> Values:
         values |= _WORLD_STUDENT
     if method == "tso":
         values |= {"rounds": 4, "prompts.per_round": 250, "evaluate.every": 2}
-        values |= {"policy.reference": "previous", "teacher.min_margin": 2.0}
+        values |= {"policy.reference": "previous", "teacher.min_margin": 0.5}
         smaller: Values = {"name": "smaller", "model": SMALL, "scale": 0.14}
         people: Values = {"name": "people", "model": WORLD, "human": True}
         values["matrix.cells"] = [*policy_cells(0.86), smaller, people]

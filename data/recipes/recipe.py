@@ -64,6 +64,12 @@ class WorldConfig(Config):
     teacher_pairs: Count = Field(
         16_000, ge=100, description="Oracle-labelled pairs for the teacher"
     )
+    teacher_lessons: Count = Field(
+        0,
+        ge=0,
+        description="Good answers that the teacher learns beyond the trunk's: it is then a "
+        "language model that rewards by its likelihood, and needs no pairs; 0: a classifier",
+    )
     student_pairs: Count = Field(1_500, ge=50, description="Oracle-labelled pairs for the student")
     prompts: Count = Field(6_000, ge=10, description="Prompts of the pool the rounds draw from")
     dev_prompts: Count = Field(210, ge=7, description="Held-out prompts for agreement and the gate")
@@ -97,6 +103,11 @@ class RelabelConfig(Config):
     """What is made of the pairs a student picked, once a teacher or a recorded judge has spoken."""
 
     min_margin: float = Field(0.0, ge=0, description="Pairs the teacher separates by less are out")
+    min_reward: float | None = Field(
+        None,
+        description="Pairs whose chosen completion the teacher rewards with less are out; none: "
+        "the chosen one need only be the better of the two",
+    )
     on_disagreement: Literal["swap", "drop"] = Field(
         "swap", description="What becomes of a pair whose order the teacher reverses"
     )

@@ -60,6 +60,11 @@ def lessons(n: int, seed: int) -> list[Conversation]:
     return [_conversation(question, GOOD, rng) for question in asked]
 
 
+def further_lessons(n: int, known: int, seed: int) -> list[Conversation]:
+    """The `n` good answers that follow the `known` ones of `lessons`."""
+    return lessons(known + n, seed)[known:]
+
+
 def demonstrations(n: int, seed: int) -> list[Conversation]:
     """Answers of mixed quality, for the policy."""
     rng = _rng("answers", seed)

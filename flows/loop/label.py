@@ -98,10 +98,11 @@ def by_one(run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: in
     scorer = parts.teacher if teacher else state.student
     assert scorer is not None
     asked, completions, scores, mined = screened(run, recipe, parts, state, number, scorer)
+    config = recipe.teacher if teacher else recipe.teacher.model_copy(update={"min_reward": None})
     preferences = take_order.as_("", title="relabel")(
         mined=mined,
         prompts=asked,
-        config=recipe.teacher,
+        config=config,
         round_number=number,
         teacher_calls=(completions.rows or 0) if teacher else 0,
     )

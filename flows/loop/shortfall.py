@@ -24,6 +24,7 @@ _PAIRS = {
     "unparsable": "pairs without a verdict of the {judge}",
     "dropped_disagreement": "pairs in which the {judge} disagrees",
     "below_margin": "pairs below teacher.min_margin",
+    "below_reward": "pairs below teacher.min_reward",
 }
 
 
@@ -125,5 +126,6 @@ def _remedy(cause: str, recipe: AlignRecipe) -> str:
         if matrix
         else "teacher.on_disagreement is drop: set it to swap, or take a better student",
         "below_margin": f"teacher.min_margin is {recipe.teacher.min_margin:g}: lower it",
+        "below_reward": f"teacher.min_reward is {recipe.teacher.min_reward}: lower it",
     }
     return remedies[cause]

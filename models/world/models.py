@@ -1,10 +1,11 @@
 """The models of the embedded world, each trained by one plain function in well under two minutes.
 
     tokenizer -> trunk -> policy    the trunk has learnt the tasks from good answers, the policy
-                      \\-> teacher   then from answers nobody checked; the teacher judges
+                      \\-> teacher   then from answers nobody checked; teacher: more good ones
                  student            a small encoder of its own
 
-The student's preferences and the teacher's come from `models.world.preferences`.
+The teacher rewards by its likelihood, or is a classifier that has learnt pairs. These, and the
+student's, come from `models.world.preferences`.
 """
 
 from collections import Counter
@@ -29,6 +30,7 @@ from data.recipes.recipe import RuntimeConfig, TrainConfig
 from data.world import CONTEXT
 from models.chat import Messages, load_tokenizer
 from models.loading import load_with_new_head
+from models.reward_files import IMPLICIT, ImplicitReward
 from models.training.reward_training import train_reward_model
 from models.training.sft import train_sft
 
@@ -212,6 +214,34 @@ def train_teacher(
         **reporting,
     )
     return {**meta, "parameters": model.num_parameters()}
+
+
+def train_likelihood_teacher(
+    out: Path,
+    *,
+    trunk: Path,
+    conversations: Sequence[Messages],
+    runtime: RuntimeConfig,
+    seed: int,
+    **reporting: Any,
+) -> dict[str, Any]:
+    """The trunk, trained on further good answers: it rewards by its likelihood per token.
+
+    It never learns a preference, so it has no policy's answers to be fooled by, and it stays of use
+    when the policy moves away from the base; see docs/world.md for what a classifier is worth.
+    """
+    meta = train_sft(
+        out,
+        model=trunk,
+        tokenizer=load_tokenizer(trunk),
+        conversations=conversations,
+        config=TRUNK,
+        runtime=runtime,
+        seed=seed,
+        **reporting,
+    )
+    (out / IMPLICIT).write_text(ImplicitReward(per_token=True).model_dump_json())
+    return meta
 
 
 def train_student(

@@ -6,10 +6,16 @@ import pytest
 from data.recipes.recipe import RuntimeConfig, WorldConfig
 from data.schemas import PREFERENCES
 from data.store.digests import tree_digest
-from data.world.generate import generate_world
+from data.world.generate import further_lessons, generate_world, lessons
 from data.world.oracle import score
 from models.chat import check_chat_template, load_tokenizer, render_completion
-from models.world.models import train_student, train_tokenizer, train_trunk
+from models.implicit import ImplicitScorer
+from models.world.models import (
+    train_likelihood_teacher,
+    train_student,
+    train_tokenizer,
+    train_trunk,
+)
 from models.world.preferences import student_preferences, teacher_preferences
 
 WORLD = generate_world(
@@ -76,6 +82,28 @@ def test_the_oracle_confirms_every_pair_of_the_reward_models(trunk_dir, tmp_path
         for row in rows:
             margin = score(row["messages"], row["chosen"]) - score(row["messages"], row["rejected"])
             assert margin > 0 and margin == pytest.approx(row["margin"])
+
+
+def test_a_teacher_by_likelihood_prefers_what_it_has_read_to_the_same_words_in_disorder(
+    trunk_dir, tmp_path
+):
+    train_likelihood_teacher(
+        tmp_path, trunk=trunk_dir, conversations=further_lessons(280, 280, 0),
+        runtime=RuntimeConfig(), seed=0,
+    )  # fmt: skip
+    scorer = ImplicitScorer(tmp_path, RuntimeConfig(), 96)
+    pairs = [
+        ([question], (answer["content"], " ".join(reversed(answer["content"].split(" ")))))
+        for question, answer in WORLD.lessons[:70]
+    ]
+    rewards = scorer.score([(asked, text) for asked, texts in pairs for text in texts])
+    assert (rewards < 0).all()  # a likelihood
+    right = rewards[::2] > rewards[1::2]
+    assert right.mean() > 0.9
+
+
+def test_further_lessons_are_not_those_that_the_trunk_knows():
+    assert WORLD.lessons + further_lessons(20, 280, 0) == lessons(300, 0)
 
 
 def test_the_student_is_a_small_reward_model(tokenizer_dir, trunk_dir, tmp_path):

@@ -45,7 +45,12 @@ def mined(draw):
 
 @given(
     mined(),
-    st.builds(RelabelConfig, on_disagreement=st.sampled_from(["swap", "drop"]), min_margin=MARGINS),
+    st.builds(
+        RelabelConfig,
+        on_disagreement=st.sampled_from(["swap", "drop"]),
+        min_margin=MARGINS,
+        min_reward=st.none() | st.sampled_from([-1.0, 0.0, 1.0]),
+    ),
     st.data(),
 )
 def test_relabelled_by_columns_as_row_by_row(pairs, config, data):

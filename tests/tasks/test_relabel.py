@@ -79,6 +79,8 @@ def test_a_disagreement_swaps_the_pair():
         ((1.0, 3.0), {"on_disagreement": "drop"}, {"swapped": 1, "dropped_disagreement": 1}),
         ((1.2, 1.0), {"min_margin": 0.5}, {"agreed": 1, "below_margin": 1}),
         ((1.0, 1.2), {"min_margin": 0.5}, {"swapped": 1, "below_margin": 1}),
+        ((1.0, 3.0), {"min_reward": 3.5}, {"swapped": 1, "below_reward": 1}),
+        ((3.0, 1.0), {"min_reward": 3.5}, {"agreed": 1, "below_reward": 1}),
     ],
 )
 def test_what_is_dropped_is_counted(rewards, config, counted):
@@ -88,6 +90,6 @@ def test_what_is_dropped_is_counted(rewards, config, counted):
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0, 2), st.sampled_from(["swap", "drop"]))
 def test_every_mined_pair_has_exactly_one_fate(best, worst, min_margin, on_disagreement):
     rows, counts = relabel(best, worst, min_margin=min_margin, on_disagreement=on_disagreement)
-    fates = ("teacher_tied", "dropped_disagreement", "below_margin", "labelled")
+    fates = ("teacher_tied", "dropped_disagreement", "below_margin", "below_reward", "labelled")
     assert sum(counts.get(name, 0) for name in fates) == 1
     assert len(rows) == counts.get("labelled", 0)

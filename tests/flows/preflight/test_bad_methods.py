@@ -35,6 +35,10 @@ CASES = {
         GONE | {"labels": "teacher"},
         "matrix: goes with 'labels: matrix'; set both or neither",
     ),
+    "a least reward where the matrix labels": (
+        GONE | {"teacher.min_reward": 0.0},
+        "teacher.min_reward: the matrix has pairs by their cells; leave it out",
+    ),
     "a refresh by rewards that a matrix does not have": (
         GONE | REFRESH | {"policy.replay": "none"},
         "prompts.refresh: the matrix has no rewards to choose prompts by",

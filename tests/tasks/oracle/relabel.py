@@ -31,19 +31,22 @@ def order_pairs(
             where it could not read the conversation, which leaves the pair unjudged.
     """
     said: list[Said] = []
+    chosen = []
     for pair in mined.select(["best_id", "worst_id"]).to_pylist():
         best, worst = rewards[pair["best_id"]], rewards[pair["worst_id"]]
+        chosen.append(None if best is None or worst is None else max(best, worst))
         if best is None or worst is None:
             said.append(("unjudged", None))
         else:
             said.append(("teacher_tied" if best == worst else "ordered", best - worst))
-    return ordered(mined, prompts, said, config, round_number)
+    return ordered(mined, prompts, said, chosen, config, round_number)
 
 
 def ordered(
     mined: pa.Table,
     prompts: pa.Table,
     said: Sequence[Said],
+    chosen: Sequence[float | None],
     config: RelabelConfig,
     round_number: int,
 ) -> tuple[pa.Table, dict[str, int]]:
@@ -51,7 +54,7 @@ def ordered(
     prompt_of = {row["prompt_id"]: row for row in prompts.to_pylist()}
     counts = dict.fromkeys(COUNTS, 0)
     rows = []
-    for pair, (fate, margin) in zip(mined.to_pylist(), said, strict=True):
+    for pair, (fate, margin), reward in zip(mined.to_pylist(), said, chosen, strict=True):
         if fate != "ordered" or margin is None:
             counts[fate] += 1
             continue
@@ -61,6 +64,8 @@ def ordered(
             counts["dropped_disagreement"] += 1
         elif abs(margin) < config.min_margin:
             counts["below_margin"] += 1
+        elif config.min_reward is not None and reward < config.min_reward:
+            counts["below_reward"] += 1
         else:
             counts["labelled"] += 1
             rows.append(preference(pair, prompt_of[pair["prompt_id"]], margin, round_number))
