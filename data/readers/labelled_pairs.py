@@ -14,7 +14,15 @@ from typing import Any, Literal
 
 from data.errors import InputError
 from data.readers.layouts import asked
-from data.readers.messages import Messages, as_messages, check_text, content_in, role_of, transcript
+from data.readers.messages import (
+    Messages,
+    as_messages,
+    check_text,
+    content_in,
+    role_of,
+    transcript,
+    unwritten,
+)
 from data.readers.prompts import content_of
 from data.readers.rows import read_rows
 
@@ -166,7 +174,7 @@ def _pair(row: Mapping[str, Any], place: str, dataset: str) -> LabelledPair | No
 
 
 def _chosen_and_rejected(row: Mapping[str, Any], place: str, dataset: str) -> LabelledPair | None:
-    sides = {side: transcript(row[side]) for side in ("chosen", "rejected")}
+    sides = {side: transcript(unwritten(row[side], place, side)) for side in ("chosen", "rejected")}
     if any(row.get(name) is not None for name in PROMPTS):
         messages = as_messages(_prompt(row, place), place)
         first, second = (_answer(sides[side], messages, place, side) for side in sides)

@@ -11,6 +11,7 @@ from data.readers.messages import (
     role_of,
     silent_system,
     transcript,
+    unwritten,
 )
 from data.recipes.prompts import PromptColumns
 
@@ -50,7 +51,7 @@ def asked(row: Mapping[str, Any], place: str, others: Callable[[], Sequence[str]
     """
     if _there(row, "prompt") or _there(row, "messages"):
         return _own(row, place)
-    found = list(_of_others(row))
+    found = list(_of_others(row, place))
     if not found and _there(row, "input"):
         found = [Asked("input", "input", row["input"])]
     if not found:
@@ -94,7 +95,7 @@ def mapped(
     name = "prompt" if columns.prompt else "messages" if columns.messages else None
     if name is None:
         return row | given
-    value = with_input(given[name], given.get("input"))
+    value = with_input(unwritten(given[name], place, named[name]), given.get("input"))
     if is_transcript(value):
         name, value = "messages", transcript(value)
     value = _after_system(given.get("system"), value, place, name)
@@ -120,7 +121,7 @@ def _own(row: Mapping[str, Any], place: str) -> Asked:
     `messages` is the whole talk where a `prompt` stands beside it, as in ultrafeedback_binarized
     and ultrachat.
     """
-    prompt, messages = row.get("prompt"), row.get("messages")
+    prompt, messages = (unwritten(row.get(name), place, name) for name in ("prompt", "messages"))
     if prompt is None:
         if isinstance(messages, str) and not is_transcript(messages):
             raise InputError(f"{place}: messages must be a list; name the field 'prompt' for text")
@@ -132,10 +133,10 @@ def _own(row: Mapping[str, Any], place: str) -> Asked:
     return Asked("prompt", "prompt", prompt)
 
 
-def _of_others(row: Mapping[str, Any]) -> list[Asked]:
+def _of_others(row: Mapping[str, Any], place: str) -> list[Asked]:
     """Every column of another layout that may hold the prompt."""
     found = []
-    talk = row.get("conversations")
+    talk = unwritten(row.get("conversations"), place, "conversations")
     if talk is not None:
         turns = isinstance(talk, list) and any(isinstance(t, dict) and "from" in t for t in talk)
         found.append(Asked("ShareGPT" if turns else "messages", "conversations", talk, whole=True))

@@ -4,6 +4,7 @@ Text, lists of messages, ShareGPT's turns of `from` and `value`, and transcripts
 HH-RLHF ("\\n\\nHuman: ...\\n\\nAssistant: ...") are read.
 """
 
+import json
 import re
 from typing import Any
 
@@ -18,6 +19,14 @@ Messages = list[dict[str, str]]
 
 _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
+# A list of turns in a cell of a table that holds text alone: as JSON, or as Python prints it.
+_LISTED = re.compile(
+    r"""\s*\[\s*\{\s*["'](role|content|from|value)["']\s*:.*\}\s*\]\s*""", re.DOTALL
+)
+_TURN_KEYS = (
+    re.compile(r"""["'](role|from)["']\s*:"""),
+    re.compile(r"""["'](content|value)["']\s*:"""),
+)
 
 
 def as_messages(value: Any, place: str, field: str = "prompt") -> Messages:
@@ -49,6 +58,25 @@ def transcript(value: Any) -> Any:
         {"role": _SPEAKERS[who], "content": text.strip()}
         for who, text in zip(parts[::2], parts[1::2], strict=True)
     ]
+
+
+def unwritten(value: Any, place: str, field: str) -> Any:
+    """The messages of a cell that holds them as JSON, as CSV files do; else the value as it is.
+
+    Raises:
+        InputError: it holds messages as Python prints them, which would be read as a prompt's text.
+    """
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    if not (_LISTED.fullmatch(value) and all(key.search(value) for key in _TURN_KEYS)):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"{place}: {field} holds messages as text that is no JSON; save the file as JSONL or "
+            "Parquet, or write the lists with json.dumps"
+        ) from None
 
 
 def is_transcript(value: Any) -> bool:

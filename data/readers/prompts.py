@@ -171,6 +171,10 @@ def prompt_of(
                 mended.append("answer_dropped")
             while value and role_of(value[-1]) == "assistant":  # some talks end with two
                 value = value[:-1]
+            if not value:
+                raise InputError(
+                    f"{place}: {found.column} has no turn of the user; add it or remove the row"
+                )
     messages = as_messages(value, place, found.column)
     given = row.get("prompt_id")
     source = next((row[name] for name in ("dataset", "source") if row.get(name)), dataset)

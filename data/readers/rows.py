@@ -28,6 +28,7 @@ Row = tuple[str, dict[str, Any]]  # ("file.jsonl line 3", {"prompt": ...})
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 _LARGEST = 2**31  # bytes of text; a small .gz or Parquet file can hold terabytes
+csv.field_size_limit(_LARGEST)  # Python's own refuses texts of 131,073 characters
 _BATCH = 1024  # rows of Parquet that are read at a time
 
 
@@ -165,7 +166,10 @@ def _kind(value: Any) -> str:
 def _csv(path: Path, text: str, columns: Collection[str] | None) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
-        _check_names(_used(reader.fieldnames or [], columns), path)
+        names = reader.fieldnames or []
+        if len(names) == 1 and (sign := next((one for one in ";\t|" if one in names[0]), None)):
+            raise InputError(f"{path}: separates its fields by {sign!r}; save it with commas")
+        _check_names(_used(names, columns), path)
         for row in reader:
             place = f"{path} line {reader.line_num}"
             if None in row or None in row.values():

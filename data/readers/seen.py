@@ -1,6 +1,6 @@
 """Prompts as they are looked at before a run: few at a time, each with its place, and counted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -31,6 +31,7 @@ class PromptTable:
     """Prompts of a table, of which few at a time are Python objects."""
 
     table: pa.Table  # "messages" as in PROMPTS, and "place"
+    notes: tuple[str, ...] = ()  # on the prompts as a whole: what is no error
 
     def __iter__(self) -> Iterator[Prompt]:
         places = chain.from_iterable(self.table["place"].chunks)
@@ -38,6 +39,13 @@ class PromptTable:
             Prompt(place.as_py(), messages)
             for place, messages in zip(places, conversations(self.table), strict=True)
         )
+
+
+def lost_in_words(lost: Sequence[Mapping[str, int]]) -> str:
+    """How many prompts of sources leave the pool and why, in brackets; "" where none does."""
+    sums = {why: sum(one.get(why, 0) for one in lost) for why in LOST}
+    said = "; ".join(f"{number} {LOST[why]}" for why, number in sums.items() if number)
+    return f" ({said})" if said else ""
 
 
 Prompts = Sequence[Prompt] | PromptTable

@@ -201,7 +201,7 @@ def labeller(run: Run, recipe: AlignRecipe) -> Labeller:
     if said := changed(code):
         raise InputError(said)
     found: Labeller | None = getattr(load_code(Path(code.path)), name, None)
-    if found is None:
+    if not callable(found):
         raise InputError(f"labels: {path} has no function {name!r}; check both names")
     return found
 

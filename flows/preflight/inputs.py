@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import InputError
-from data.readers.seen import Prompts
+from data.readers.seen import Prompts, PromptTable
 from data.recipes.recipe import RunRecipe, RuntimeConfig
 from flows.preflight.findings import Findings
 from flows.preflight.functions import check_reward_functions
@@ -70,6 +70,7 @@ def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Pr
     models = check_models(recipe, found)
     check_judges(recipe, brought(recipe), found)
     prompts = found.attempt(recipe.check_prompts)
+    found.notes += prompts.notes if isinstance(prompts, PromptTable) else ()
     found.attempt(check_reward_functions, recipe)
     return models, prompts or [], found.attempt(recipe.earlier_prompts) or []
 

@@ -1,6 +1,6 @@
 """The files of prompts and of earlier preferences, looked at before a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from data.readers.held_out import decontaminated, joined, others, split_prompts
 from data.readers.labelled_pairs import dataset_names
 from data.readers.preferences import read_preferences
 from data.readers.prompts import PromptFile, read_prompt_file
-from data.readers.seen import Counted, File, Prompt, Prompts, PromptTable
+from data.readers.seen import Counted, File, Prompt, Prompts, PromptTable, lost_in_words
 from data.readers.sources import looks_like_file, saved_folder
 from data.recipes.prompts import PARTS, PromptsConfig, PromptSource
 from data.recipes.recipe import WORLD, WorldConfig
@@ -88,7 +88,10 @@ def split_off(config: PromptsConfig, found: Parted, sizes: Mapping[str, int], se
     dev, test = sizes["dev_size"], sizes["test_size"]
     if not (dev or test):
         return found
-    parts = split_prompts(found.pools, dev, test, seed)
+    try:
+        parts = split_prompts(found.pools, dev, test, seed)
+    except InputError as error:
+        raise InputError(f"{error}{lost_in_words(found.lost)}") from None
     new = {part: table for part, table in parts.items() if len(table)}
     pools, lost = [], []
     for table, before in zip(found.pools, found.lost, strict=True):
@@ -136,8 +139,24 @@ def check_prompts(
                 for read in found.read.values()
                 for one in read
             ]
-        )
+        ),
+        tuple(notes(config, found)),
     )
+
+
+def notes(config: PromptsConfig, found: Parted) -> Iterator[str]:
+    """What is no error and hardly meant: sources without prompts, dev prompts that are tests."""
+    for one, pool, lost in zip(found.read["path"], found.pools, found.lost, strict=True):
+        if not len(pool):
+            read = len(one.file.table)
+            yield f"{one.field}: none of its {read} prompts is left{lost_in_words([lost])}"
+    if config.dev_path and config.test_path:
+        dev = found.held["dev"]
+        if both := len(dev) - len(others(dev, [found.held["test"]])):
+            yield (
+                f"prompts.dev_path: {both} of its {len(dev)} prompts are test prompts too, so the "
+                "policy is chosen on what it is tested on; take them out of one of the two"
+            )
 
 
 def check_pool(
@@ -155,8 +174,8 @@ def check_pool(
         )
         raise InputError(
             f"prompts.per_round: {rounds} rounds of {config.per_round} need "
-            f"{needed} prompts, there are {available}; lower prompts.per_round or rounds, "
-            f"or bring more{remedy}"
+            f"{needed} prompts, there are {available}{lost_in_words(lost)}; "
+            f"lower prompts.per_round or rounds, or bring more{remedy}"
         )
 
 

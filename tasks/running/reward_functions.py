@@ -7,7 +7,7 @@ not apply.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -41,7 +41,7 @@ class FailedError(Exception):
 
 
 class CountError(FailedError):
-    """A function gave more or fewer rewards than it was given rows."""
+    """A function gave no list of rewards, or not one for each row."""
 
 
 def name_of(function: External) -> str:
@@ -126,6 +126,8 @@ class Called:
         found = self.body(**given)
         if isawaitable(found):
             found = _awaited(found)
+        if isinstance(found, str | bytes | Mapping) or not isinstance(found, Iterable):
+            raise CountError(f"gave {type(found).__name__}, which is no list of rewards")
         values = list(found)
         if len(values) != len(rows):
             raise CountError(f"gave {len(values)} rewards for {len(rows)} answers")

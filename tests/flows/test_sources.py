@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from data.readers.seen import PromptTable
 from data.recipes.prompts import PARTS, PromptsConfig
 from data.recipes.recipe import RuntimeConfig
 from data.store.store import Store
@@ -11,6 +12,7 @@ from flows.loop.inputs import own_prompts
 from flows.loop.sources_told import blocks
 from flows.loop.summary import sources
 from flows.outside import prompts
+from flows.preflight.prompts import check_prompts
 from tasks.running.books import Books
 from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
@@ -74,3 +76,22 @@ def test_the_ledger_begins_with_a_bar_for_each_source(pool):
 
 def test_the_embedded_worlds_prompts_have_no_bar():
     assert blocks([]) == []
+
+
+def test_what_is_hardly_meant_is_noted_before_the_run(tmp_path):
+    for name, texts in (("mine", MINE), ("held", HELD), ("dev", [*HELD[1:], "What else?"])):
+        rows = (json.dumps({"prompt": text}) + "\n" for text in texts)
+        (tmp_path / f"{name}.jsonl").write_text("".join(rows))
+    mine, held, dev = (str(tmp_path / f"{name}.jsonl") for name in ("mine", "held", "dev"))
+    config = PromptsConfig(path=[mine, mine], test_path=held, dev_path=dev, per_round=2)
+    prompts = check_prompts(config, None, 1, 0)
+    assert isinstance(prompts, PromptTable)
+    twice, both = prompts.notes
+    assert twice == (
+        "prompts.path.1: none of its 14 prompts is left (14 are of an earlier source too)"
+    )
+    assert both.startswith("prompts.dev_path: 2 of its 3 prompts are test prompts too")
+    apart = check_prompts(
+        PromptsConfig(path=mine, test_path=held, per_round=2, dev_size=2), None, 1, 0
+    )
+    assert isinstance(apart, PromptTable) and not apart.notes

@@ -33,6 +33,15 @@ def as_text(prompts, completions, **kwargs):
 def short(prompts, completions, **kwargs):
     return [1.0]
 
+def nothing(prompts, completions):
+    [1.0 for _ in completions]
+
+def one(prompts, completions):
+    return 1.0
+
+def by_id(prompts, completions):
+    return dict.fromkeys(range(len(completions)), 1.0)
+
 def leaves(prompts, completions, **kwargs):
     if any(c[0]["content"] == "aa" for c in completions):
         raise SystemExit(3)
@@ -133,6 +142,14 @@ def test_too_few_rewards_are_a_failure_of_the_batch(function):
         rewarded([function("short")], [1.0], ROWS)
     found = rewarded([function("short"), function("length")], [1.0, 1.0], ROWS, few=True)
     assert found.rewards == [None] * 5 and found.counts["failed:short"] == 5
+
+
+@pytest.mark.parametrize(
+    "name, kind", [("nothing", "NoneType"), ("one", "float"), ("by_id", "dict")]
+)
+def test_what_is_no_list_is_a_failure_of_the_batch(function, name, kind):
+    with pytest.raises(InputError, match=rf"\(gave {kind}, which is no list of rewards\); correct"):
+        rewarded([function(name)], [1.0], ROWS)
 
 
 def test_ending_the_process_costs_that_row_alone(function):

@@ -15,6 +15,7 @@ from data.errors import InputError
 from data.readers.held_out import without_prompts
 from data.readers.prompts import prompt_id, read_prompt_file, read_prompts
 from data.readers.rows import read_rows
+from data.recipes.prompts import PromptColumns
 from data.schemas import PROMPTS
 from data.store.digests import digest_of
 
@@ -122,6 +123,30 @@ def test_messages_from_parquet_may_have_unused_fields(tmp_path):
     assert read_prompts(tmp_path / "p.parquet")[0]["messages"].to_pylist() == [USER]
 
 
+def test_messages_in_the_cells_of_a_csv_file_are_read_from_json(tmp_path):
+    """Read as the prompt's text they would be trained on, brackets and all."""
+    path = tmp_path / "p.csv"
+    for column in ("messages", "prompt", "conversations"):
+        with path.open("w", newline="") as out:
+            csv.writer(out).writerows([[column], [json.dumps(USER)]])
+        assert read_prompts(path)[0]["messages"].to_pylist() == [USER]
+    named = PromptColumns(messages="talk")
+    path.write_text(path.read_text().replace("conversations", "talk"))
+    assert read_prompts(path, columns=named)[0]["messages"].to_pylist() == [USER]
+
+
+@pytest.mark.parametrize("text", ['[{"role": "admin"}]', '[{"role": 1, "content": 2}] as YAML?'])
+def test_a_prompt_with_json_of_another_kind_is_text(file, text):
+    table, _ = read_prompts(file("p.jsonl", [{"prompt": text}]))
+    assert table["messages"].to_pylist() == [[{"role": "user", "content": text}]]
+
+
+def test_a_long_text_in_a_column_of_csv(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text(f"prompt,document\nHi,{'x' * 200_000}\n")
+    assert read_prompts(path)[1]["kept"] == 1
+
+
 BAD_ROWS = {
     "no field": ({}, "no column is known to hold a prompt; say how: prompts.columns: {prompt:"),
     "other field": (
@@ -142,7 +167,8 @@ BAD_ROWS = {
     "empty content": ({"messages": [{"role": "user", "content": ""}]}, "content is empty"),
     "tool call": ({"messages": [USER[0] | {"tool_calls": ["x"]}]}, "a message with 'tool_calls'"),
     "ends with system": ({"messages": [*USER, CHAT[0]]}, "must end with the user's message"),
-    "only an answer": ({"messages": CHAT[2:3]}, "messages must be text or a list of messages"),
+    "only an answer": ({"messages": CHAT[2:3]}, "messages has no turn of the user; add it"),
+    "printed": ({"prompt": str(USER)}, "prompt holds messages as text that is no JSON; save"),
     "prompt with answer": (
         {"prompt": CHAT[:3]},
         "must end with the user's message; drop the answer",
@@ -190,6 +216,7 @@ BAD_FILES = {
     "w.csv": (b'prompt,dataset\n"a,b\n', "w.csv line 2: not CSV"),
     "c.csv": (b"prompt,dataset\na,b,c\n", "c.csv line 2: has more or fewer fields"),
     "s.csv": (b"prompt,dataset\na\n", "s.csv line 2: has more or fewer fields"),
+    "t.csv": (b"prompt;note\na;b\n", "t.csv: separates its fields by ';'; save it with commas"),
     "r.csv": (b"text\na\n", "r.csv line 2: no column is known to hold a prompt; of its columns"),
     "p.parquet": (b"PAR1 nothing", "p.parquet: not a readable Parquet file"),
     "g.jsonl.gz": (b"not gzip", "g.jsonl.gz: cannot be read"),

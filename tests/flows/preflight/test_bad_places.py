@@ -64,6 +64,13 @@ CODE = {
     "import no_such_module\ndef f(): ...\n": "imports 'no_such_module', which is not here",
     "from no_such.module import f\n": "imports 'no_such', which is not here",
     "def g(): ...\n": "has no function 'f'; check both names",
+    "def g():\n    def f(a, b, c, d, e): ...\n": "has 'f' only inside a function or class; move it",
+    "class G:\n    def f(a, b, c, d, e): ...\n": "has 'f' only inside a function or class; move it",
+    "def g():\n    f = print\n": "has 'f' only inside a function or class; move it",
+    "from . import beside\ndef f(): ...\n": "imports from '.', but belongs to no package",
+    "from beside import g as f\n": "beside.py imports 'no_such_module', which is not here",
+    "from renamed import before as f\n": "imports 'before' from ",
+    "import folder.gone\ndef f(): ...\n": "imports 'folder.gone', which ",
     "(" * 500 + ")" * 500: "not Python (",
     "def f(run, recipe): ...\n": "takes 2 arguments, and it is called as f(run, recipe, parts",
     "def f(): ...\n": "takes 0 arguments, and it is called as f(run, ",
@@ -76,6 +83,10 @@ CODE = {
 @pytest.mark.parametrize(("code", "says"), CODE.items(), ids=range(len(CODE)))
 def test_a_labels_file_that_cannot_be_used(refuse_change, tmp_path, code, says):
     (tmp_path / "own.py").write_bytes(code.encode())
+    (tmp_path / "beside.py").write_text("import no_such_module\ndef g(): ...\n")
+    (tmp_path / "renamed.py").write_text("def after(): ...\n")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/__init__.py").touch()
     changes = {"labels": f"{tmp_path}/own.py:f", "runtime.trust_remote_code": True}
     assert says in refuse_change(changes)
 
@@ -85,6 +96,9 @@ def test_a_labels_file_that_cannot_be_used(refuse_change, tmp_path, code, says):
     [
         "def f(a, b, /, c, d, e, g=1, *, h=2): ...", "def f(*args): ...", "def f(a, *rest): ...",
         "f = print", "from json import loads as f", "from json import *",
+        "from helper import later as f", "from helper import __name__ as f",
+        "def g():\n    global f\n    f = print", "if True:\n    def f(a, b, c, d, e): ...",
+        "for f in (print,): ...", "def g():\n    import no_such\ndef f(a, b, c, d, e): ...",
         "@cache\ndef f(): ...", "def f(): ...\ndef f(a, b, c, d, e): ...",
         "try:\n    import no_such\nexcept ImportError:\n    pass\ndef f(a, b, c, d, e): ...",
     ],
@@ -92,6 +106,7 @@ def test_a_labels_file_that_cannot_be_used(refuse_change, tmp_path, code, says):
 def test_a_labels_file_that_has_the_function_in_any_way(refuse_change, tmp_path, code):
     """It goes on to the next check, and its code is not run."""
     (tmp_path / "own.py").write_text(f"{code}\nraise SystemExit(3)\n")
+    (tmp_path / "helper.py").write_text("if True:\n    later = print\n")
     changes = {"labels": f"{tmp_path}/own.py:f", "runtime.trust_remote_code": True}
     assert "no such file 'a.jsonl'" in refuse_change(changes | {"prompts.path": "a.jsonl"})
 

@@ -118,7 +118,6 @@ FILES = [
     File("quote.csv", b'prompt\n"a\n', "line 2: not CSV"),
     File("blank.csv", b'prompt,dataset\n" ",x\n', "line 2: prompt is empty"),
     File("twice.csv", b"prompt,prompt\na,b\n", "has two columns named 'prompt'"),
-    File("long.csv", b"prompt\n" + b"a" * 200_000 + b"\n", "line 2: not CSV (field larger"),
     File("latin.csv", b"prompt\n\xe9\n", "line 2: not UTF-8 text"),
     File("p.parquet", b"PAR1 nothing", "not a readable Parquet file"),
     File("empty.parquet", b"", "not a readable Parquet file"),
@@ -169,7 +168,8 @@ PATHS = [
     Paths({"path": "GOOD", "per_round": 90}, "1 rounds of 90 need 90 prompts, there are 56"),
     Paths({"path": "GOOD", "test_size": 58}, "60 prompts are too few to hold out 2 + 58"),
     Paths({"path": "GOOD", "dev_path": "GOOD"}, "0 prompts are too few to hold out 0 + 2"),
-    Paths({"path": "GOOD", "dev_path": "GOOD", "test_path": "GOOD"}, "there are 0"),
+    Paths({"path": "GOOD", "dev_path": "GOOD"}, "name dev_path, test_path (60 are held out too)"),
+    Paths({"path": "GOOD", "dev_path": "GOOD", "test_path": "GOOD"}, "there are 0 (60 are held"),
 ]  # fmt: skip
 
 
