@@ -5,6 +5,7 @@ TsAlignError
 │   └── InputErrors    several of these at once, a line each
 ├── ArtifactError      an artifact is missing, damaged or not what its key says
 ├── CardinalityError   rows that must join one to one do not
+├── ServerError        a server that answers for a model stays away, busy or broken
 ├── StoreFullError     the disk of the store is full
 └── TrainingError      a training ended in something that must not be used
 """
@@ -52,6 +53,12 @@ class InputErrors(InputError):
 
 class ArtifactError(TsAlignError):
     """An artifact is missing, damaged, or its key does not match its content."""
+
+
+class ServerError(TsAlignError):
+    """A server did not answer at any attempt; the same command later goes on from there."""
+
+    exit_code = 1
 
 
 class StoreFullError(TsAlignError):

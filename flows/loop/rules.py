@@ -13,7 +13,7 @@ from data.summary import Round
 from flows.judge_words import called
 from flows.judges_told import everyone
 from flows.loop.watch_told import found as alarm
-from flows.loop.wording import TS_ALIGN, Words
+from flows.loop.wording import NO_REWARD, TS_ALIGN, Words
 
 LONGER, SHORTER, LESS_VARIED = 1.25, 0.75, 2 / 3  # of the base policy's
 FAR = 1.0  # nats per token: the answers' tokens are e times likelier under the policy
@@ -272,13 +272,33 @@ def _cut_short(seen: Seen) -> str:
 
 def _over_long(seen: Seen) -> str:
     ledger = seen.entry.ledger
-    without_judge = ledger.unjudged == ledger.kept_unsure == ledger.mined
-    lost = ledger.unjudged * (not without_judge) + ledger.too_long
+    lost = _unjudged(seen)[0] + ledger.too_long
     if not ledger.mined or lost <= OVER_LONG * ledger.mined:
         return ""
     share = lost / ledger.mined
-    lacking = seen.words.lost(seen.words.who)
-    return f"{share:.1%} of the pairs were {lacking} or too long for training"
+    return f"{share:.1%} of the pairs were too long for {seen.words.who} or too long for training"
+
+
+def _not_judged(seen: Seen) -> str:
+    ledger, lost = seen.entry.ledger, _unjudged(seen)[1]
+    if not ledger.mined or lost <= OVER_LONG * ledger.mined:
+        return ""
+    what = "reward" if _by_functions(seen.words) else "verdict"
+    return f"{lost / ledger.mined:.1%} of the pairs got no {what} from {seen.words.who}"
+
+
+def _unjudged(seen: Seen) -> tuple[int, int]:
+    """Pairs that were too long for who orders them, and those that got no reward or verdict."""
+    ledger, words = seen.entry.ledger, seen.words
+    if ledger.unjudged == ledger.kept_unsure == ledger.mined:  # nobody orders them
+        return 0, 0
+    failed = ledger.unjudged if _by_functions(words) else ledger.unparsable
+    return ledger.unjudged - failed, failed
+
+
+def _by_functions(words: Words) -> bool:
+    """Whether reward functions order the pairs."""
+    return words.lost(words.who).startswith(NO_REWARD)
 
 
 RULES = (
@@ -291,6 +311,9 @@ RULES = (
     Rule("over_long", "ledger", _over_long,
          "Long answers go untaught; raise the max_length of policy or student, or shorten the "
          "prompts."),
+    Rule("not_judged", "ledger", _not_judged,
+         "They are not learned from; what the language model said, or why the reward function "
+         "failed, stands in the report."),
     Rule("few_pairs", "ledger", _few_pairs,
          "The training repeats few examples; the ledger says where the prompts "
          "were lost."),

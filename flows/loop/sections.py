@@ -178,7 +178,8 @@ def ledger_levels(ledger: Ledger, words: Words) -> list[Level]:
         ("both scored too low", x.below_reward),
         ("scored equal", x.teacher_tied),
         ("judged differently when turned round", x.inconsistent),
-        (words.lost(who), x.unjudged),
+        (words.lost(who), x.unjudged - x.unparsable),
+        ("without a verdict", x.unparsable),
     ]
     if x.kept_unsure:  # which of them is not known by kind
         unsure = [("unsure or not judged", sum(n for _, n in unsure) - x.kept_unsure)]

@@ -47,9 +47,18 @@ def section(records: Iterable[StageRecord]) -> Section | None:
     return Section(
         name="verdicts",
         title="What the language model said",
-        hint=_HINT,
+        hint=_HINT + _uncounted(known),
         blocks=[Table(title="Verdicts", columns=columns, rows=rows)],
     )
+
+
+def _uncounted(known: Iterable[StageRecord]) -> str:
+    """That of some calls the tokens are not known, so that the sums are no whole cost."""
+    number = sum(record.counts.get("judge_uncounted_calls", 0) for record in known)
+    if not number:
+        return ""
+    calls = "1 call" if number == 1 else f"{number:,} calls"
+    return f" Of {calls} the server has not said the tokens; they are not in these sums."
 
 
 def _cells(record: StageRecord) -> list[str | int]:

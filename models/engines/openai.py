@@ -130,13 +130,18 @@ class OpenAIEngine:
 
     def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
         body = {"model": self._model, **request}  # with its seed: asking twice gives the same
-        answer = patient.post(self._client, f"{self._url}/completions", body)
+        try:
+            answer = patient.post(self._client, f"{self._url}/completions", body)
+        except httpx.TransportError as error:
+            raise patient.away("generate.engine", self._url, error, self._client) from error
         if answer.is_client_error and not patient.is_busy(answer):
             raise InputError(
                 f"generate.engine: the server at {self._url} refuses a request: "
                 f"{patient.shown(answer.text, self._client)}"
             )
-        choice: dict[str, Any] = answer.raise_for_status().json()["choices"][0]
+        if not answer.is_success:
+            raise patient.away("generate.engine", self._url, answer, self._client)
+        choice: dict[str, Any] = answer.json()["choices"][0]
         return choice
 
     def _read(self, model_dir: Path) -> None:

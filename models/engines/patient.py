@@ -17,6 +17,8 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from data.errors import ServerError
+
 ATTEMPTS = 6
 LONGEST_PAUSE = 20.0  # seconds; about a minute in all, as long as a proxy takes to come back
 LONGEST_WISH = 120.0  # seconds that a server may ask to be left alone
@@ -45,6 +47,24 @@ def post(
     )
     answer: httpx.Response = patient(client.post, url, json=body)
     return answer
+
+
+def away(
+    whose: str, url: str, found: httpx.Response | httpx.TransportError, client: httpx.Client
+) -> ServerError:
+    """The error of a server that did not answer, or was busy, to the last attempt.
+
+    Args:
+        whose: The recipe's field that it answers for.
+    """
+    if isinstance(found, httpx.Response):
+        said = f"is busy or broken (HTTP {found.status_code}: {shown(found.text, client)})"
+    else:
+        said = f"does not answer ({shown(str(found), client) or type(found).__name__})"
+    return ServerError(
+        f"{whose}: the server at {url} {said}; once it answers, run the same command again: it "
+        "continues"
+    )
 
 
 def shown(text: str, client: httpx.Client) -> str:

@@ -91,7 +91,7 @@ class ChatEndpoint:
         Raises:
             InputError: the server refuses the key or the request, or knows no such model, or what
                 it answers is no chat completion.
-            httpx.HTTPError: it stays away or busy.
+            ServerError: it stays away or busy.
         """
         book = _Replies(kept)
         names = [self._name(question) for question in questions]
@@ -137,7 +137,8 @@ class ChatEndpoint:
             answer = self._answered(question, max_tokens)
         if answer.is_client_error and not patient.is_busy(answer):
             return self._refused(answer)
-        answer.raise_for_status()
+        if not answer.is_success:
+            raise patient.away(self._field, self._url, answer, self._client)
         content = _completion(answer)
         if content is None:
             raise InputError(
@@ -174,7 +175,10 @@ class ChatEndpoint:
             retry_error_callback=lambda state: state.outcome.result(),  # type: ignore[union-attr]
         )
         url = f"{self._url}/chat/completions"
-        answer: httpx.Response = whole(patient.post, self._client, url, body, self._attempts)
+        try:
+            answer: httpx.Response = whole(patient.post, self._client, url, body, self._attempts)
+        except httpx.TransportError as error:
+            raise patient.away(self._field, self._url, error, self._client) from error
         return answer
 
     def _wants_other_limit(self, answer: httpx.Response) -> bool:

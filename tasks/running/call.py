@@ -10,7 +10,7 @@ from shutil import rmtree
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from data.errors import TsAlignError
+from data.errors import ServerError, TsAlignError
 from data.files import emptied
 from data.interrupts import stop_if_asked
 from data.store.artifacts import Artifact
@@ -34,9 +34,11 @@ _RETRY_DELAY = 2  # seconds
 
 
 def _worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
-    """A crashed child or an engine that died may come back; bad input or bad data will not."""
+    """A crashed child, an engine or a server may come back; bad input or bad data will not."""
     try:
         state.result()
+    except ServerError:
+        return True
     except TsAlignError:
         return False
     except Exception:

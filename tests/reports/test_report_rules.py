@@ -3,6 +3,7 @@ import pytest
 from data.monitor import Rated, Watch, watched
 from data.recipes.monitor import MonitorConfig
 from flows.loop.rules import RULES, warnings
+from flows.loop.wording import words
 from tests.reports import report_examples as examples
 from tests.repository import ROOT
 
@@ -53,6 +54,11 @@ CASES = {
         {"ledger": {"unjudged": 20, "too_long": 24}},
         {"ledger": {"unjudged": 30, "too_long": 24}},
         "6.1% of the pairs were too long",
+    ),
+    "not_judged": (  # by a language model
+        {"ledger": {"unjudged": 44, "unparsable": 44}},
+        {"ledger": {"unjudged": 60, "unparsable": 54}},
+        "6.1% of the pairs got no verdict from the teacher",
     ),
     "few_pairs": (
         {"ledger": {"trained": 200}},
@@ -170,6 +176,13 @@ def test_nothing_is_said_of_what_is_not_known():
     rounds = changed(label_precision=None, student={"agreement_after": None})
     rounds[1].drift = rounds[1].policy = rounds[1].gate = None
     assert found(rounds) == {}
+
+
+def test_pairs_that_reward_functions_fail_on_are_not_said_to_be_too_long():
+    by_functions = words({"teacher": {"model": "mine.py:f"}})
+    rounds = changed(ledger={"unjudged": 60})
+    (said,) = warnings(BASE, rounds, by_functions)
+    assert said.rule == "not_judged" and "6.8% of the pairs got no reward from" in said.text
 
 
 def test_a_round_that_asked_nothing_divides_by_nothing():

@@ -35,5 +35,15 @@ def test_calls_that_were_found_again_cost_once_and_sides_are_told_apart():
     assert cells[-1][2:] == [24, 21, 0, 0, 3, 0, 0, "4", 48, 0, 0]
 
 
+def test_calls_without_a_count_of_tokens_are_said():
+    """The sums are not the whole cost then."""
+    told, other = (
+        section([call(1, "dev", "a", judge_uncounted_calls=3)]),
+        section([call(1, "dev", "a")]),
+    )
+    assert told is not None and "Of 3 calls the server has not said the tokens" in told.hint
+    assert other is not None and "has not said" not in other.hint
+
+
 def test_without_a_language_model_there_is_no_section():
     assert section([]) is None

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from data.errors import InputError
+from data.errors import InputError, ServerError
 from models.engines import openai_server, patient
 from models.judges import endpoint
 from models.judges.endpoint import ChatEndpoint, Reply
-from tests.models.judges.served import HARM, KEY, Proxy, completion, proxy_to
+from tests.models.judges.served import DROP, HARM, KEY, Proxy, completion, proxy_to
 
 QUESTIONS = [[{"role": "user", "content": f"question {n}"}] for n in range(8)]
 
@@ -64,6 +64,15 @@ def test_nothing_is_lost_whatever_goes_wrong_on_the_way(proxy: Proxy) -> None:
     assert proxy.harm == [] and len(proxy.passed) == 8
 
 
+def test_a_server_that_is_gone_is_named_with_what_to_do(proxy: Proxy) -> None:
+    proxy.harm = [DROP] * 2
+    with opened(attempts=2) as judge, pytest.raises(ServerError) as caught:
+        judge.reply(QUESTIONS[0])
+    said = str(caught.value)
+    assert said.startswith(f"teacher.model: the server at {proxy.url} does not answer (")
+    assert "run the same command again" in said and KEY not in said
+
+
 def test_equal_questions_are_asked_once(proxy: Proxy) -> None:
     with opened() as judge:
         replies = judge.replies([QUESTIONS[0], QUESTIONS[1], QUESTIONS[0]])
@@ -75,7 +84,7 @@ def test_what_has_been_said_is_not_asked_again(proxy: Proxy, tmp_path: Path) -> 
     with opened(attempts=1) as judge:
         first = judge.replies(QUESTIONS[:3], kept=kept)
         proxy.harm = [500] * 100
-        with pytest.raises(httpx.HTTPStatusError):
+        with pytest.raises(ServerError, match=r"^teacher.model: the server at .* \(HTTP 500: not"):
             judge.replies(QUESTIONS, kept=kept)
         proxy.harm = []
         kept.write_bytes(kept.read_bytes() + b'["cut off by a kill')
