@@ -8,7 +8,6 @@ models/engines/openai_server.py.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
 from models.engines import openai_server as server
 from models.engines import patient
+from models.engines.at_once import ask_all
 from models.engines.base import (
     OnProgress,
     Output,
@@ -88,18 +88,21 @@ class OpenAIEngine:
             for prompt, prompt_seed in zip(prompts, seeds, strict=True)
             for seed in sample_seeds(prompt_seed, sampling.k)
         ]
-        outputs = []
-        with ThreadPoolExecutor(_CONCURRENT) as threads:
-            for choice in threads.map(self._complete, requests):
-                ids = choice.get("token_ids")
-                if ids is None:
-                    raise InputError(
-                        f"generate.engine: the server at {self._url} returns no token ids; "
-                        "use a vLLM server of version 0.11 or later"
-                    )
-                outputs.append(make_output(self._tokenizer, ids, self._stop, self._marks))
-                if on_progress:
-                    on_progress(len(outputs) // sampling.k, len(prompts))
+        found: dict[int, Output] = {}
+
+        def came(place: int, choice: dict[str, Any]) -> None:
+            ids = choice.get("token_ids")
+            if ids is None:
+                raise InputError(
+                    f"generate.engine: the server at {self._url} returns no token ids; "
+                    "use a vLLM server of version 0.11 or later"
+                )
+            found[place] = make_output(self._tokenizer, ids, self._stop, self._marks)
+            if on_progress:
+                on_progress(len(found) // sampling.k, len(prompts))
+
+        ask_all(self._complete, requests, _CONCURRENT, came)
+        outputs = [found[place] for place in range(len(requests))]
         return [outputs[i : i + sampling.k] for i in range(0, len(outputs), sampling.k)]
 
     def logprobs(
@@ -110,8 +113,8 @@ class OpenAIEngine:
         check_lengths([len(p) + len(c) for p, c in pairs], self._max_model_len - 1, "sequence")
         asked = {"max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
         requests = [{"prompt": [*prompt, *tail], **asked} for prompt, tail in pairs]
-        with ThreadPoolExecutor(_CONCURRENT) as threads:
-            choices = list(threads.map(self._complete, requests))
+        choices: dict[int, dict[str, Any]] = {}
+        ask_all(self._complete, requests, _CONCURRENT, choices.__setitem__)
         return [
             [
                 entry[str(token)]["logprob"]
@@ -119,7 +122,9 @@ class OpenAIEngine:
                     choice["prompt_logprobs"][len(prompt) :], completion, strict=True
                 )
             ]
-            for choice, (prompt, completion) in zip(choices, pairs, strict=True)
+            for choice, (prompt, completion) in zip(
+                (choices[place] for place in range(len(pairs))), pairs, strict=True
+            )
         ]
 
     def sleep(self) -> None:

@@ -8,7 +8,6 @@ run that dies in the middle does not ask again.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_
 from data.errors import InputError
 from models.engines import openai_server as server
 from models.engines import patient
+from models.engines.at_once import ask_all
 
 OnProgress = Callable[[int, int], None]
 Ended = Literal["stop", "length", "too_long", "refused"]
@@ -97,21 +97,16 @@ class ChatEndpoint:
         names = [self._name(question) for question in questions]
         waiting = {name: q for name, q in zip(names, questions, strict=True) if name not in book}
         done = len(questions) - len(waiting)
-        with ThreadPoolExecutor(_CONCURRENT) as threads:
-            asked = {threads.submit(self.reply, q): name for name, q in waiting.items()}
-            try:
-                for future in as_completed(asked):
-                    book.add(asked[future], future.result())
-                    done += 1
-                    if on_progress:
-                        on_progress(done, len(questions))
-            except BaseException:
-                threads.shutdown(wait=False, cancel_futures=True)
-                # What is on its way is paid for: keep it.
-                for future in asked:
-                    if not future.cancelled() and future.exception() is None:
-                        book.add(asked[future], future.result())
-                raise
+        keys = list(waiting)
+
+        def came(place: int, reply: Reply) -> None:
+            nonlocal done
+            book.add(keys[place], reply)
+            done += 1
+            if on_progress:
+                on_progress(done, len(questions))
+
+        ask_all(self.reply, list(waiting.values()), _CONCURRENT, came)
         return [book[name] for name in names]
 
     def reply(self, question: list[dict[str, str]]) -> Reply:
