@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from typer import prompt
 
-from cli.init.starter import METHODS, Answers, Draft, drafted, is_folder, missing
+from cli.init.starter import METHODS, Answers, Draft, check_placed, drafted, is_folder, missing
 from data.errors import InputError
 from data.recipes.prompts import PromptsConfig
 from data.recipes.recipe import RUN_NAME
@@ -45,8 +45,11 @@ def write_recipe(answers: Answers, method: str | None, out: Path | None, ask: bo
     answers = replace(answers, method=method or "ts-align")
     if out is not None or answers.run:
         _absent(out or Path(f"{answers.run}.yaml"))  # before any question
+    if method or answers.world or not ask:
+        check_placed(answers)
     if ask:
         answers = asked(answers, method, out)
+    check_placed(answers)
     if lacking := missing(answers):
         name = lacking[0]
         raise InputError(

@@ -139,6 +139,16 @@ def missing(answers: Answers) -> list[str]:
     return [name for name in METHODS[answers.method].needs if not getattr(answers, name)]
 
 
+def check_placed(answers: Answers) -> None:
+    """InputError for a model or file that would be in no recipe of this method, or of the world."""
+    places = () if answers.world else (*METHODS[answers.method].needs, "test_prompts")
+    given = ("policy", "teacher", "student", "smaller", "prompts", "test_prompts")
+    for name in given:
+        if getattr(answers, name) and name not in places:
+            who = "--world" if answers.world else f"--method {answers.method}"
+            raise InputError(f"--{name.replace('_', '-')}: {who} takes none; leave it out")
+
+
 def drafted(answers: Answers) -> Draft:
     """The recipe for these answers.
 

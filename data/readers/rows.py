@@ -40,9 +40,9 @@ def read_rows(path: str | Path, columns: Collection[str] | None = None) -> Itera
     """
     path = Path(path)
     suffix = format_of(path)
+    check_regular(path)
     if suffix not in SUFFIXES:
         raise InputError(f"{path}: unknown format; give a {', '.join(SUFFIXES)} file (or .gz)")
-    check_regular(path)
     if suffix == ".parquet":
         yield from _parquet(path, columns)
     elif suffix == ".jsonl":

@@ -52,6 +52,18 @@ def smaller(brought, tokenizer):
     return brought / "smaller"
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--method", "optune", "--student", "s"], "--student: --method optune takes none; leave"),
+        (["--smaller", "s"], "--smaller: --method ts-align takes none; leave it out"),
+        (["--world", "--test-prompts", "t.jsonl"], "--test-prompts: --world takes none; leave it"),
+    ],
+)
+def test_a_model_that_the_recipe_would_not_have_is_refused(refuse, given, says):
+    assert says in refuse("init", *given, "--yes", "--out", "never.yaml")
+
+
 def flags(name):
     return [part for need in METHODS[name].needs for part in (f"--{need}", need_of(need))]
 

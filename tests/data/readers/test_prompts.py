@@ -141,6 +141,11 @@ def test_a_prompt_with_json_of_another_kind_is_text(file, text):
     assert table["messages"].to_pylist() == [[{"role": "user", "content": text}]]
 
 
+def test_a_folder_is_said_to_be_one(tmp_path):
+    with pytest.raises(InputError, match="is a folder; name a file in it"):
+        list(read_rows(tmp_path))
+
+
 def test_a_long_text_in_a_column_of_csv(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text(f"prompt,document\nHi,{'x' * 200_000}\n")
