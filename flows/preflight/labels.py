@@ -95,7 +95,10 @@ def _check_module(
 ) -> None:
     top = module.partition(".")[0]
     if not _installed(top, folder):
-        raise InputError(f"{field}: {file} imports {top!r}, which is not here; install it")
+        raise InputError(
+            f"{field}: {file} imports {top!r}, which is not here; "
+            "install it, or put it beside the file"
+        )
     if top in local and module not in local:
         raise InputError(f"{field}: {file} imports {module!r}, which {local[top].parent} has not")
 
