@@ -39,7 +39,7 @@ CASES = {
     ),
     "a least reward where the matrix labels": (
         GONE | {"teacher.min_reward": 0.0},
-        "teacher.min_reward: the matrix has pairs by their cells; leave it out",
+        "teacher.min_reward: the matrix orders pairs by cells; leave it out",
     ),
     "a refresh by rewards that a matrix does not have": (
         GONE | REFRESH | {"policy.replay": "none"},
@@ -134,5 +134,5 @@ def test_a_name_that_is_no_sampler_is_refused(refuse_change, model):
     ],
 )
 def test_what_needs_rewards_is_not_for_a_teacher_that_compares_two_answers(changes, says):
-    recipe = AlignRecipe.model_validate({"world": {}} | changes)
+    recipe = AlignRecipe.model_validate({"recipe": "ts-align", "run": "one", "world": {}} | changes)
     assert recipe.refuse_comparing() == says
