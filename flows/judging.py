@@ -256,11 +256,6 @@ def relabelled(
                 round_number=round_number,
             )
         case Speaker():
-            if config.min_reward is not None:
-                raise InputError(
-                    "teacher.min_reward: a language model that compares two answers gives no "
-                    "rewards; take it out, or set teacher.min_margin"
-                )
             return relabel_by_verdicts.as_("", title="relabel")(
                 mined=mined,
                 prompts=prompts,

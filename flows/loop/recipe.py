@@ -94,9 +94,7 @@ class AlignRecipe(PolicyRecipe):
         if (self.labels == "matrix") != (self.matrix is not None):
             raise ValueError("matrix: goes with 'labels: matrix'; set both or neither")
         if self.labels == "matrix" and self.teacher.min_reward is not None:
-            raise ValueError(
-                "teacher.min_reward: the matrix has pairs by their cells; leave it out"
-            )
+            raise ValueError("teacher.min_reward: the matrix orders pairs by cells; leave it out")
         if refresh and self.labels == "matrix":
             raise ValueError("prompts.refresh: the matrix has no rewards to choose prompts by")
         if refresh and self.policy.replay != "none":
@@ -199,6 +197,8 @@ class AlignRecipe(PolicyRecipe):
             return "with labels: teacher it would have to score all answers"
         if self.prompts.refresh:
             return "prompts.refresh chooses prompts by rewards"
+        if self.teacher.min_reward is not None:
+            return "teacher.min_reward is one (take it out)"
         return None
 
     def about_head(self) -> str:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from flows.loop.recipe import AlignRecipe
+
 POLICY = {"name": "new", "model": "policy"}
 OLDER = {"name": "old", "model": "policy", "version": -1}
 PEOPLE = {"name": "people", "path": "gone.json", "human": True}
@@ -37,7 +39,7 @@ CASES = {
     ),
     "a least reward where the matrix labels": (
         GONE | {"teacher.min_reward": 0.0},
-        "teacher.min_reward: the matrix has pairs by their cells; leave it out",
+        "teacher.min_reward: the matrix orders pairs by cells; leave it out",
     ),
     "a refresh by rewards that a matrix does not have": (
         GONE | REFRESH | {"policy.replay": "none"},
@@ -117,3 +119,20 @@ def test_a_name_that_is_no_sampler_is_refused(refuse_change, model):
     cell = {"name": "small", "model": model, "scale": 0.5}
     line = refuse_change(matrix(POLICY, cell) | {"world": {}})
     assert f"cell small: '{model}' is no sampler; name 'policy', 'world-small' or a" in line
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        ({}, None),
+        ({"labels": "teacher"}, "with labels: teacher it would have to score all answers"),
+        ({"teacher": {"min_reward": 0.0}}, "teacher.min_reward is one (take it out)"),
+        (
+            {"prompts": {"refresh": {"share": 0.5}}, "policy": {"replay": "none"}},
+            "prompts.refresh chooses prompts by rewards",
+        ),
+    ],
+)
+def test_what_needs_rewards_is_not_for_a_teacher_that_compares_two_answers(changes, says):
+    recipe = AlignRecipe.model_validate({"recipe": "ts-align", "run": "one", "world": {}} | changes)
+    assert recipe.refuse_comparing() == says
