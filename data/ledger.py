@@ -26,7 +26,7 @@ class Ledger(Entry):
     unparsable: int = 0  # of these: no verdict in what a language model said, or it refused
     dropped_disagreement: int = 0
     below_margin: int = 0
-    below_reward: int = 0  # the teacher finds the better answer of the pair too bad
+    below_reward: int = 0  # the teacher finds both answers bad: for the student alone
     kept_unsure: int = 0  # tied, inconsistent, too close or unjudged, in the matrix's order kept
     labelled: int = 0  # preferences
     reused: int = 0  # preferences of earlier rounds that were trained on again

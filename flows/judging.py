@@ -12,7 +12,7 @@ from data.errors import InputError
 from data.recipes.asking import AskingConfig
 from data.recipes.judges import Endpoint, RewardFunctions, WeightedFunction, spelt
 from data.recipes.methods import CorrectionConfig
-from data.recipes.recipe import GateConfig, RelabelConfig, RunRecipe
+from data.recipes.recipe import GateConfig, RunRecipe, TeacherConfig
 from data.store.artifacts import Artifact
 from data.store.digests import file_digest
 from models.judges.question import DEFAULT
@@ -239,7 +239,7 @@ def relabelled(
     *,
     mined: Artifact,
     prompts: Artifact,
-    config: RelabelConfig,
+    config: TeacherConfig,
     round_number: int,
     max_length: int,
 ) -> Artifact:

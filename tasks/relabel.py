@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from data.errors import CardinalityError
 from data.joins import gathered
-from data.recipes.recipe import RelabelConfig
+from data.recipes.recipe import RelabelConfig, TeacherConfig
 from data.schemas import PREFERENCES
 from data.store.artifacts import Artifact
 from data.tables import mapping
@@ -25,7 +25,8 @@ COUNTS = (
 
 # Of a pair: "ordered" with the labeller's margin, best minus worst, or why it has no order.
 Said = tuple[str, float | None]
-Margins = npt.NDArray[np.float64]  # of pairs, best minus worst, or rewards; NaN: none
+Margins = npt.NDArray[np.float64]  # of pairs, best minus worst; NaN: none
+Marks = npt.NDArray[np.bool_]  # of pairs
 
 
 def order_pairs(
@@ -34,13 +35,14 @@ def order_pairs(
     rewards: Mapping[str, float | None],
     config: RelabelConfig,
     round_number: int,
+    least: float | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """`by_rewards` from the reward of every best and worst completion by its id."""
     best, worst = (
         pa.array([rewards[name] for name in mined[f"{side}_id"].to_pylist()], pa.float64())
         for side in ("best", "worst")
     )
-    return by_rewards(mined, prompts, best, worst, config, round_number)
+    return by_rewards(mined, prompts, best, worst, config, round_number, least)
 
 
 def by_rewards(
@@ -50,25 +52,28 @@ def by_rewards(
     worst: pa.Array,
     config: RelabelConfig,
     round_number: int,
+    least: float | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Preferences in the labeller's order, with what became of every mined pair.
 
     The student's order stands where the labeller agrees, is swapped (or dropped, as configured)
-    where it does not; a tie, a margin below `config.min_margin` or a better answer that is not
-    worth `config.min_reward` is out. Swapping is recalled, not confirmed, for the paper; the
-    rest is this project's choice.
+    where it does not; a tie or a margin below `config.min_margin` is out. A pair whose better
+    answer is not worth `least` stays with weight 0: its order teaches a student, its
+    better answer is none for a policy to learn. Swapping is recalled, not confirmed, for the
+    paper; the rest is this project's choice.
 
     Args:
         best: The labeller's reward of the best completion of every pair, float64; null where it
             could not read the conversation, which leaves the pair unjudged.
         worst: The same of the worst.
+        least: `teacher.min_reward`.
     """
     margins = _floats(best) - _floats(worst)
     unjudged, tied = np.isnan(margins), _floats(best) == _floats(worst)
     fates = {"unjudged": int(unjudged.sum()), "teacher_tied": int(tied.sum())}
-    chosen = np.fmax(_floats(best), _floats(worst))
+    poor = None if least is None else np.fmax(_floats(best), _floats(worst)) < least
     margins = np.where(tied, np.nan, margins)
-    return ordered(mined, prompts, margins, fates, config, round_number, chosen)
+    return ordered(mined, prompts, margins, fates, config, round_number, poor)
 
 
 def _floats(column: pa.Array | pa.ChunkedArray) -> Margins:
@@ -84,36 +89,41 @@ def ordered(
     fates: Mapping[str, int],
     config: RelabelConfig,
     round_number: int,
-    chosen: Margins | None = None,
+    poor: Marks | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Preferences from what a labeller says of every pair of MINED, and the counts of its fates.
 
     Args:
         margins: Of every pair; NaN where the labeller gives no order.
         fates: How many pairs have none, by why.
-        chosen: The reward of the better completion of every pair, from one who gives rewards.
+        poor: Which pairs have no completion that a policy should learn.
     """
     swapped, known = margins < 0, ~np.isnan(margins)
     dropped = swapped & (config.on_disagreement == "drop")
     close = known & ~dropped & (np.abs(margins) < config.min_margin)
     left = known & ~dropped & ~close
-    least = config.min_reward
-    poor = left & (chosen < least) if chosen is not None and least is not None else left & False
+    poor = left & poor if poor is not None else np.zeros(len(left), bool)
     kept = left & ~poor
     found = {"agreed": known & ~swapped, "swapped": swapped, "labelled": kept}
     found |= {"dropped_disagreement": dropped, "below_margin": close}
     found |= {"below_reward": poor}
     counts = dict.fromkeys(COUNTS, 0) | dict(fates)
     counts |= {name: int(pairs.sum()) for name, pairs in found.items()}
-    return preferences(mined.filter(pa.array(kept)), prompts, margins[kept], round_number), counts
+    rows = mined.filter(pa.array(left))
+    return preferences(rows, prompts, margins[left], round_number, ~poor[left]), counts
 
 
 def preferences(
-    mined: pa.Table, prompts: pa.Table, margins: Margins, round_number: int
+    mined: pa.Table,
+    prompts: pa.Table,
+    margins: Margins,
+    round_number: int,
+    counting: Marks | None = None,
 ) -> pa.Table:
     """PREFERENCES of mined pairs, in the order of the labeller's margins.
 
-    Without a margin the presumed order stands. Raises CardinalityError for a pair of no prompt.
+    Without a margin the presumed order stands, and without `counting` every pair has weight 1.
+    Raises CardinalityError for a pair of no prompt.
     """
     places = pc.index_in(mined["prompt_id"], value_set=prompts["prompt_id"])
     if places.null_count:
@@ -128,7 +138,7 @@ def preferences(
         "dataset": asked["dataset"],
         "source": mined["source"],
         "margin": pa.array(np.abs(margins), from_pandas=True),
-        "weight": pa.repeat(1.0, len(mined)),
+        "weight": pa.array((np.ones(len(mined)) if counting is None else counting) * 1.0),
         "swapped": swapped,
         "round": pa.repeat(pa.scalar(round_number, pa.int32()), len(mined)),
     }
@@ -146,7 +156,7 @@ def relabel(
     mined: Artifact,
     prompts: Artifact,
     teacher: Model,
-    config: RelabelConfig,
+    config: TeacherConfig,
     round_number: int,
     max_length: int,
 ) -> Rows:
@@ -160,7 +170,7 @@ def relabel(
             ids.append(pair[f"{side}_id"])
     rewards = score_rows(ctx, teacher, items, max_length)
     table, counts = order_pairs(
-        pairs, asked, dict(zip(ids, rewards, strict=True)), config, round_number
+        pairs, asked, dict(zip(ids, rewards, strict=True)), config, round_number, config.min_reward
     )
     return Rows(table, counts | {"teacher_calls": len(items)})
 
@@ -215,13 +225,21 @@ def unparsable(verdicts: Sequence[Mapping[str, Any]]) -> int:
     return sum(row["unjudged"] in ("unparsable", "refused") for row in verdicts)
 
 
+@stage(PREFERENCES, version="1", rows="preferences")
+def for_policy(ctx: Context, *, preferences: Artifact) -> Rows:
+    """In: PREFERENCES. Out: those that a policy is to learn: of no weight are for the student."""
+    table = ctx.table(preferences)
+    kept = table.filter(pc.greater(table["weight"], 0))
+    return Rows(kept, {"pairs": len(kept)})
+
+
 @stage(PREFERENCES, version="2", rows="mined")
 def take_order(
     ctx: Context,
     *,
     mined: Artifact,
     prompts: Artifact,
-    config: RelabelConfig,
+    config: TeacherConfig,
     round_number: int,
     teacher_calls: int,
 ) -> Rows:
@@ -231,5 +249,6 @@ def take_order(
     """
     pairs = ctx.table(mined)
     best, worst = pairs["best_reward"], pairs["worst_reward"]
-    table, counts = by_rewards(pairs, ctx.table(prompts), best, worst, config, round_number)
+    asked, least = ctx.table(prompts), config.min_reward
+    table, counts = by_rewards(pairs, asked, best, worst, config, round_number, least)
     return Rows(table, counts | {"teacher_calls": teacher_calls})

@@ -7,7 +7,7 @@ import pyarrow as pa
 from data.readers.prompt_columns import ByContent, read_columns
 from data.readers.prompts import content_of
 from data.recipes.methods import CorrectionConfig
-from data.recipes.recipe import RelabelConfig
+from data.recipes.recipe import TeacherConfig
 from data.schemas import PREFERENCES, PROMPT_COLUMNS, SCORES
 from data.store.artifacts import Artifact
 from data.tables import mapping
@@ -88,13 +88,13 @@ def relabel_by_functions(
     functions: list[External],
     weights: list[float],
     columns: list[Artifact],
-    config: RelabelConfig,
+    config: TeacherConfig,
     round_number: int,
 ) -> Rows:
     """In: MINED, PROMPTS, PROMPT_COLUMNS. Out: PREFERENCES in the order of the functions' sum."""
     pairs, asked = ctx.table(mined), ctx.table(prompts)
     rewards, counts = of_pairs(ctx, functions, weights, asked, pairs, columns)
-    table, fates = order_pairs(pairs, asked, rewards, config, round_number)
+    table, fates = order_pairs(pairs, asked, rewards, config, round_number, config.min_reward)
     return Rows(table, fates | counts)
 
 

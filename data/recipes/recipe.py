@@ -103,11 +103,6 @@ class RelabelConfig(Config):
     """What is made of the pairs a student picked, once a teacher or a recorded judge has spoken."""
 
     min_margin: float = Field(0.0, ge=0, description="Pairs the teacher separates by less are out")
-    min_reward: float | None = Field(
-        None,
-        description="Pairs whose chosen completion the teacher rewards with less are out; none: "
-        "the chosen one need only be the better of the two",
-    )
     on_disagreement: Literal["swap", "drop"] = Field(
         "swap", description="What becomes of a pair whose order the teacher reverses"
     )
@@ -115,6 +110,12 @@ class RelabelConfig(Config):
 
 class TeacherConfig(RelabelConfig, JudgingSection):
     """Who judges, and what is made of the judgments."""
+
+    min_reward: float | None = Field(
+        None,
+        description="Pairs whose chosen completion the teacher rewards with less teach the student "
+        "alone, not the policy; none: the chosen one need only be the better of the two",
+    )
 
 
 class MineConfig(Config):

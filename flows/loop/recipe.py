@@ -95,6 +95,8 @@ class AlignRecipe(PolicyRecipe):
             raise ValueError("matrix: goes with 'labels: matrix'; set both or neither")
         if self.labels == "matrix" and self.teacher.min_reward is not None:
             raise ValueError("teacher.min_reward: the matrix orders pairs by cells; leave it out")
+        if refresh and self.teacher.min_reward is not None:
+            raise ValueError("teacher.min_reward: prompts.refresh keeps all pairs; leave it out")
         if refresh and self.labels == "matrix":
             raise ValueError("prompts.refresh: the matrix has no rewards to choose prompts by")
         if refresh and self.policy.replay != "none":

@@ -31,6 +31,7 @@ from tasks.distill import distill
 from tasks.evaluate import drift, precision
 from tasks.generate import generate
 from tasks.optimize import average, optimize, reference, sample_earlier
+from tasks.relabel import for_policy
 from tasks.running.subflow import subflow
 from tasks.score import score
 from tasks.stage import Model, Run
@@ -100,6 +101,13 @@ def student_agreement(
     )
 
 
+def for_the_policy(recipe: AlignRecipe, preferences: Artifact) -> Artifact:
+    """Without the pairs that teach the student alone."""
+    if recipe.teacher.min_reward is None:
+        return preferences
+    return for_policy.as_("", title="pairs for the policy")(preferences=preferences)
+
+
 def training_pairs(
     recipe: AlignRecipe, state: State, labelled: Labelled
 ) -> tuple[dict[str, Artifact], int]:
@@ -107,15 +115,15 @@ def training_pairs(
 
     By where they are from, "" for this round. Tables without a pair are left out.
     """
-    new, replay = labelled.preferences, recipe.policy.replay
+    new, replay = for_the_policy(recipe, labelled.preferences), recipe.policy.replay
     if labelled.stored:
         pairs = labelled.stored.preferences
         reused = pairs.meta["reused"] if pairs is not new else 0
         return ({"": pairs} if pairs.rows else {}), reused
     earlier = {
         f"pairs of round {number}": table
-        for number, table in enumerate(state.preferences, start=1)
-        if table.rows and replay != "none"
+        for number, all_pairs in enumerate(state.preferences, start=1)
+        if replay != "none" and (table := for_the_policy(recipe, all_pairs)).rows
     }
     if replay == "share" and earlier:
         known, share = list(earlier.values()), recipe.policy.replay_share
@@ -162,10 +170,11 @@ def stopped(
     if not pairs:
         return Stopped(number, labelled, f"round {number}: {shortfall.reason(counts, recipe)}")
     run.progress.note(shortfall.mined_line(counts, recipe))
+    student = recipe.student.model != NONE
     if not counts.labelled:
         run.progress.note(
             f"warning: no new pair; the policy trains on {reused:,} earlier ones alone"
-            + (", the student stays" if recipe.student.model != NONE else "")
+            + (", the student stays" if student and not labelled.preferences.rows else "")
         )
     elif few := shortfall.few_line(counts, recipe, pairs):
         run.progress.note(few)
@@ -287,7 +296,9 @@ def align_round(
         tuned=tuned,
         judged=judged,
         agreement=measured,
-        precision=precision.as_("", measures=True)(preferences=labelled.preferences)
+        precision=precision.as_("", measures=True)(
+            preferences=for_the_policy(recipe, labelled.preferences)
+        )
         if ORACLE in recipe.evaluate.judges
         else None,
         watch=watch,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from data.errors import CardinalityError
 from data.recipes.fine_tuning import PickConfig
 from data.recipes.methods import CorrectionConfig, Matrix, Place
-from data.recipes.recipe import MineConfig, RelabelConfig
+from data.recipes.recipe import MineConfig, RelabelConfig, TeacherConfig
 from data.schemas import DEMONSTRATIONS
 from data.tables import mapping
 from tasks import matrix, mine, pick, relabel
@@ -46,7 +46,7 @@ def mined(draw):
 @given(
     mined(),
     st.builds(
-        RelabelConfig,
+        TeacherConfig,
         on_disagreement=st.sampled_from(["swap", "drop"]),
         min_margin=MARGINS,
         min_reward=st.none() | st.sampled_from([-1.0, 0.0, 1.0]),
@@ -57,7 +57,7 @@ def test_relabelled_by_columns_as_row_by_row(pairs, config, data):
     ids = pairs["best_id"].to_pylist() + pairs["worst_id"].to_pylist()
     rewards = {name: data.draw(REWARDS) for name in ids}
     equal(
-        relabel.order_pairs(pairs, PROMPTS, rewards, config, 3),
+        relabel.order_pairs(pairs, PROMPTS, rewards, config, 3, config.min_reward),
         oracle.order_pairs(pairs, PROMPTS, rewards, config, 3),
     )
     own = {}
@@ -65,7 +65,7 @@ def test_relabelled_by_columns_as_row_by_row(pairs, config, data):
         own |= mapping(pairs, f"{side}_id", f"{side}_reward")
     best, worst = pairs["best_reward"], pairs["worst_reward"]
     equal(
-        relabel.by_rewards(pairs, PROMPTS, best, worst, config, 3),
+        relabel.by_rewards(pairs, PROMPTS, best, worst, config, 3, config.min_reward),
         oracle.order_pairs(pairs, PROMPTS, own, config, 3),
     )
 

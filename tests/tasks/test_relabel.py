@@ -34,7 +34,9 @@ PAIR = pa.Table.from_pylist(
 
 
 def relabel(best, worst, **config):
-    table, counts = order_pairs(PAIR, PROMPT, {"b": best, "w": worst}, TeacherConfig(**config), 2)
+    config = TeacherConfig(**config)
+    rewards = {"b": best, "w": worst}
+    table, counts = order_pairs(PAIR, PROMPT, rewards, config, 2, config.min_reward)
     return table.to_pylist(), {name: n for name, n in counts.items() if n}
 
 
@@ -79,8 +81,6 @@ def test_a_disagreement_swaps_the_pair():
         ((1.0, 3.0), {"on_disagreement": "drop"}, {"swapped": 1, "dropped_disagreement": 1}),
         ((1.2, 1.0), {"min_margin": 0.5}, {"agreed": 1, "below_margin": 1}),
         ((1.0, 1.2), {"min_margin": 0.5}, {"swapped": 1, "below_margin": 1}),
-        ((1.0, 3.0), {"min_reward": 3.5}, {"swapped": 1, "below_reward": 1}),
-        ((3.0, 1.0), {"min_reward": 3.5}, {"agreed": 1, "below_reward": 1}),
     ],
 )
 def test_what_is_dropped_is_counted(rewards, config, counted):
@@ -90,6 +90,15 @@ def test_what_is_dropped_is_counted(rewards, config, counted):
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0, 2), st.sampled_from(["swap", "drop"]))
 def test_every_mined_pair_has_exactly_one_fate(best, worst, min_margin, on_disagreement):
     rows, counts = relabel(best, worst, min_margin=min_margin, on_disagreement=on_disagreement)
-    fates = ("teacher_tied", "dropped_disagreement", "below_margin", "below_reward", "labelled")
+    fates = ("teacher_tied", "dropped_disagreement", "below_margin", "labelled")
     assert sum(counts.get(name, 0) for name in fates) == 1
     assert len(rows) == counts.get("labelled", 0)
+
+
+@pytest.mark.parametrize("rewards", [(3.0, 1.0), (1.0, 3.0)])
+def test_a_pair_without_a_good_answer_is_for_the_student_alone(rewards):
+    rows, counts = relabel(*rewards, min_reward=3.5)
+    assert [row["weight"] for row in rows] == [0.0]
+    assert counts["below_reward"] == 1 and "labelled" not in counts
+    (row,), counts = relabel(*rewards, min_reward=3.0)
+    assert row["weight"] == 1.0 and counts["labelled"] == 1

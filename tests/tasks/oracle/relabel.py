@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.recipes.recipe import RelabelConfig
+from data.recipes.recipe import TeacherConfig
 from data.schemas import PREFERENCES
 from tasks.relabel import COUNTS
 
@@ -17,7 +17,7 @@ def order_pairs(
     mined: pa.Table,
     prompts: pa.Table,
     rewards: Mapping[str, float | None],
-    config: RelabelConfig,
+    config: TeacherConfig,
     round_number: int,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Preferences in the labeller's order, with what became of every mined pair.
@@ -47,7 +47,7 @@ def ordered(
     prompts: pa.Table,
     said: Sequence[Said],
     chosen: Sequence[float | None],
-    config: RelabelConfig,
+    config: TeacherConfig,
     round_number: int,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Preferences from what a labeller says of every pair of MINED, and the counts of its fates."""
@@ -66,6 +66,8 @@ def ordered(
             counts["below_margin"] += 1
         elif config.min_reward is not None and reward < config.min_reward:
             counts["below_reward"] += 1
+            row = preference(pair, prompt_of[pair["prompt_id"]], margin, round_number)
+            rows.append(row | {"weight": 0.0})
         else:
             counts["labelled"] += 1
             rows.append(preference(pair, prompt_of[pair["prompt_id"]], margin, round_number))
