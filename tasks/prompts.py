@@ -13,7 +13,7 @@ from tasks.running.outside import External, PromptRows
 from tasks.stage import Context, Rows, stage
 
 
-@stage(PROMPTS, version="3", rows="source")
+@stage(PROMPTS, version="4", rows="source")
 def import_prompts(ctx: Context, *, source: PromptRows) -> Rows:
     """Out: PROMPTS, validated; repeated prompts are dropped and counted."""
     table, counts = read_prompts(source.rows, source.name or None, source.columns)
@@ -67,7 +67,7 @@ def decontaminate(
     return Rows(kept, {"prompts": len(kept), "repeated": len(table) - len(own), **counts})
 
 
-@stage(PREFERENCES, version="3", rows="source")
+@stage(PREFERENCES, version="4", rows="source")
 def import_preferences(ctx: Context, *, source: External) -> Rows:
     """Out: PREFERENCES of round 0, from a file of pairs."""
     table, counts = read_preferences(source.path)
