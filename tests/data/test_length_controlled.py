@@ -63,7 +63,7 @@ def test_one_half_where_only_length_differs(slope, shift, seed):
     differences = rng.normal(shift * 300, 300, 200).round()
     outcomes = logistic(slope * np.tanh(differences / differences.std(ddof=1)))
     found = controlled(outcomes.tolist(), differences.tolist(), ["a", "b"] * 100, samples=2)
-    assert found["win_rate"] == pytest.approx(0.5, abs=0.005)
+    assert found["win_rate"] == pytest.approx(0.5, abs=0.01)
     exact = controlled(outcomes.tolist(), differences.tolist(), samples=2, prior=EXACT)
     assert exact["win_rate"] == pytest.approx(0.5, abs=1e-6)
     assert exact["length_effect"] == pytest.approx(slope, abs=1e-5)

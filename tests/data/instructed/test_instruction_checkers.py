@@ -266,7 +266,8 @@ def test_two_policies_of_a_comparison_are_scored_side_by_side(tmp_path, capsys):
 
 @needed
 def test_a_file_that_is_no_comparison_is_refused_in_one_line(tmp_path):
-    (tmp_path / "prompts.jsonl").write_text("{}\n".replace("{}", '{"prompt": "Hi"}'))
+    row = {"prompt": "Hi", "instruction_id_list": [], "kwargs": []}
+    (tmp_path / "prompts.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "no.parquet").write_text("no table")
     with pytest.raises(InputError, match=r"no\.parquet: no table of `tsalign compare`"):
         compared(tmp_path / "prompts.jsonl", tmp_path / "no.parquet")
