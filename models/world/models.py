@@ -178,12 +178,24 @@ def train_policy(
     **reporting: Any,
 ) -> dict[str, Any]:
     """The base policy: the trunk, tuned on answers of mixed quality."""
+    return _on_trunk(out, trunk, conversations, POLICY, runtime, seed, **reporting)
+
+
+def _on_trunk(
+    out: Path,
+    trunk: Path,
+    conversations: Sequence[Messages],
+    config: TrainConfig,
+    runtime: RuntimeConfig,
+    seed: int,
+    **reporting: Any,
+) -> dict[str, Any]:
     return train_sft(
         out,
         model=trunk,
         tokenizer=load_tokenizer(trunk),
         conversations=conversations,
-        config=POLICY,
+        config=config,
         runtime=runtime,
         seed=seed,
         **reporting,
@@ -230,16 +242,7 @@ def train_likelihood_teacher(
     It never learns a preference, so it has no policy's answers to be fooled by, and it stays of use
     when the policy moves away from the base; see docs/world.md for what a classifier is worth.
     """
-    meta = train_sft(
-        out,
-        model=trunk,
-        tokenizer=load_tokenizer(trunk),
-        conversations=conversations,
-        config=TRUNK,
-        runtime=runtime,
-        seed=seed,
-        **reporting,
-    )
+    meta = _on_trunk(out, trunk, conversations, TRUNK, runtime, seed, **reporting)
     (out / IMPLICIT).write_text(ImplicitReward(per_token=True).model_dump_json())
     return meta
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.readers.prompts import read_prompts
+from data.readers.prompts import prompt_id, read_prompts
 from data.schemas import PROMPTS
+from data.store.digests import digest_of
 
 SUFFIXES = st.sampled_from([".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz", ".csv.gz"])
 GOOD = [{"prompt": "a", "dataset": "x"}, {"prompt": "b", "dataset": "y"}]
@@ -64,3 +65,16 @@ def test_any_rows_are_prompts_or_an_input_error(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("fuzz") / "p.json"
     path.write_text(json.dumps(rows))
     table_or_input_error(path)
+
+
+TURN = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["user", "assistant", "system"]),
+        "content": st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
+    }
+)
+
+
+@given(st.lists(TURN, max_size=4))
+def test_the_id_of_a_prompt_is_the_digest_of_its_messages(messages):
+    assert prompt_id(messages) == digest_of(messages).removeprefix("sha256:")[:16]

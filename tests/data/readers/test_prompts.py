@@ -8,8 +8,6 @@ import tracemalloc
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data.errors import InputError
 from data.readers.held_out import without_prompts
@@ -17,7 +15,6 @@ from data.readers.prompts import prompt_id, read_prompt_file, read_prompts
 from data.readers.rows import read_rows
 from data.recipes.prompts import PromptColumns
 from data.schemas import PROMPTS
-from data.store.digests import digest_of
 
 USER = [{"role": "user", "content": "Name two fruits."}]
 CHAT = [
@@ -388,16 +385,3 @@ def test_what_nobody_reads_and_how_a_suffix_is_written_do_not_matter(file, name,
     table, counts = read_prompts(file(name, content))
     assert table["messages"].to_pylist() == [[{"role": "user", "content": "Hi"}]]
     assert counts["kept"] == 1
-
-
-TURN = st.fixed_dictionaries(
-    {
-        "role": st.sampled_from(["user", "assistant", "system"]),
-        "content": st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
-    }
-)
-
-
-@given(st.lists(TURN, max_size=4))
-def test_the_id_of_a_prompt_is_the_digest_of_its_messages(messages):
-    assert prompt_id(messages) == digest_of(messages).removeprefix("sha256:")[:16]
