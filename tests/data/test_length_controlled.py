@@ -58,12 +58,15 @@ def test_by_hand_with_probabilities_and_two_data_sets():
 )
 @settings(max_examples=50, deadline=None)
 def test_one_half_where_only_length_differs(slope, shift, seed):
-    """Whatever the slope, and however much longer the policy's answers are."""
+    """Whatever the slope, and however much longer the policy's answers are.
+
+    The prior flattens a steep slope, more so where one side is hardly ever the shorter.
+    """
     rng = np.random.default_rng(seed)
     differences = rng.normal(shift * 300, 300, 200).round()
     outcomes = logistic(slope * np.tanh(differences / differences.std(ddof=1)))
     found = controlled(outcomes.tolist(), differences.tolist(), ["a", "b"] * 100, samples=2)
-    assert found["win_rate"] == pytest.approx(0.5, abs=0.01)
+    assert found["win_rate"] == pytest.approx(0.5, abs=0.005 if abs(slope) <= 3 else 0.01)
     exact = controlled(outcomes.tolist(), differences.tolist(), samples=2, prior=EXACT)
     assert exact["win_rate"] == pytest.approx(0.5, abs=1e-6)
     assert exact["length_effect"] == pytest.approx(slope, abs=1e-5)

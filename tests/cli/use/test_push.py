@@ -105,7 +105,9 @@ def test_every_file_arrives_in_a_private_repository(push, hub):
 def test_a_hub_that_refuses_leaves_the_folder(push, hub):
     hub.refuses = True
     done, out = push()
-    assert done.returncode == 2 and done.stderr.count("tsalign: error: ") == 1
+    *told, line = done.stderr.splitlines()  # a slow machine hears what takes long
+    assert done.returncode == 2 and line.startswith("tsalign: error: ")
+    assert all(one.startswith("comparing the weights") for one in told)
     assert "no space left for you" in done.stderr and "hf_of_the_test" not in done.stderr
     assert f"is complete, try again with `hf upload someone/tiny {out}`" in done.stderr
     assert (out / "model.safetensors").is_file()
