@@ -1,0 +1,76 @@
+"""Targets: a teacher reads answers and says what it would have given at every position."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from data.recipes.distillation import TargetsConfig
+from data.schemas import TARGETS
+from data.store.artifacts import Artifact
+from data.tables import as_sampled, mapping
+from tasks.stage import Context, Model, Rows, stage
+
+if TYPE_CHECKING:
+    from models.teacher import Targets
+
+
+@stage(TARGETS, version="1", model="loaded", shards="completions", rows="completions")
+def targets(
+    ctx: Context,
+    *,
+    teacher: Model,
+    prompts: Artifact,
+    completions: Artifact,
+    config: TargetsConfig,
+    logprobs: Literal["raw"] = "raw",
+) -> Rows:
+    """In: PROMPTS, COMPLETIONS. Out: TARGETS, one row per completion.
+
+    The prompt is rendered by the teacher's own chat template, which is part of its digest; a
+    completion is read as the tokens it was sampled as. `logprobs` says what is kept: the softmax
+    of the logits over the temperature, before anything a sampler does to it.
+    """
+    messages = mapping(ctx.table(prompts), "prompt_id", "messages")
+    table = ctx.table(completions)
+    answers = as_sampled(table, "completion", "token_ids")
+    owners = table["prompt_id"].to_pylist()
+    items = [(messages[owner], text) for owner, text in zip(owners, answers, strict=True)]
+    reader = ctx.loaded.teacher(ctx.path(teacher), teacher.digest)
+    try:
+        found = reader.targets(items, config.k, config.temperature, ctx.on_progress)
+    except Exception:
+        ctx.loaded.release()  # it may have died: another try loads it anew
+        raise
+    made = pa.table([table["completion_id"], table["prompt_id"], *columns(found)], schema=TARGETS)
+    read = [one for one in found if one is not None]
+    counts = {
+        "read": len(read),
+        "unread": len(found) - len(read),
+        "tokens": sum(len(one.token_ids) for one in read),
+        "total_kept": float(sum((1 - one.rest.astype(np.float64)).sum() for one in read)),
+    }
+    return Rows(made, counts)
+
+
+def columns(found: "Sequence[Targets | None]") -> list[pa.Array]:
+    """The lists of TARGETS behind the ids, straight from numpy."""
+    return [
+        lists(
+            [None if one is None else getattr(one, name).ravel() for one in found],
+            TARGETS.field(name).type,
+        )
+        for name in ("token_ids", "logps", "rest", "top_ids", "top_logps")
+    ]
+
+
+def lists(rows: "Sequence[np.ndarray | None]", kind: pa.ListType) -> pa.Array:
+    """An array of this list type, null where there is no row."""
+    lengths = [0 if row is None else len(row) for row in rows]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    wanted = kind.value_type.to_pandas_dtype()
+    values = np.concatenate([np.zeros(0, wanted), *(row for row in rows if row is not None)])
+    missing = pa.array([row is None for row in rows], pa.bool_())
+    flat = pa.array(values.astype(wanted), kind.value_type)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat, kind, mask=missing)
