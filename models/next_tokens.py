@@ -51,7 +51,7 @@ def next_logits(model: Any, batch: dict[str, torch.Tensor], words: int) -> torch
 
 def words_of(tokenizer: Tokenizer, rows: int) -> int:
     """How many ids a text can have, of a model with so many output rows."""
-    return min(max(tokenizer.get_vocab().values()) + 1, rows)
+    return min(int(max(tokenizer.get_vocab().values())) + 1, rows)
 
 
 def vocabulary_digest(tokenizer: Tokenizer) -> str:

@@ -95,7 +95,7 @@ class Teacher:
         batch = {name: x.to(self._model.device) for name, x in padded(pairs).items()}
         logits = next_logits(self._model, batch, self._words)
         tokens = torch.tensor([token for _, answer in pairs for token in answer])
-        parts = zip(logits.split(_AT_A_TIME), tokens.split(_AT_A_TIME), strict=True)
+        parts = zip(*(torch.split(x, _AT_A_TIME) for x in (logits, tokens)), strict=True)
         made = [top_of(part / temperature, ids, k) for part, ids in parts]
         logps, rest, top_ids, top_logps = (np.concatenate(x) for x in zip(*made, strict=True))
         if not (np.isfinite(logps).all() and np.isfinite(top_logps).all()):
