@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from data.store.digests import digest_of
 from models.chat import Tokenizer
 
 Pair = tuple[list[int], list[int]]  # token ids of a prompt and of its completion
@@ -52,8 +51,3 @@ def next_logits(model: Any, batch: dict[str, torch.Tensor], words: int) -> torch
 def words_of(tokenizer: Tokenizer, rows: int) -> int:
     """How many ids a text can have, of a model with so many output rows."""
     return min(int(max(tokenizer.get_vocab().values())) + 1, rows)
-
-
-def vocabulary_digest(tokenizer: Tokenizer) -> str:
-    """Of every token with its id: equal where two models mean the same by their ids."""
-    return digest_of(sorted(tokenizer.get_vocab().items()))

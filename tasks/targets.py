@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.recipes.distillation import TargetsConfig
-from data.schemas import TARGETS
+from data.schemas import SCORES, TARGETS
 from data.store.artifacts import Artifact
 from data.tables import as_sampled, mapping
 from tasks.stage import Context, Model, Rows, stage
@@ -52,6 +52,21 @@ def targets(
         "total_kept": float(sum((1 - one.rest.astype(np.float64)).sum() for one in read)),
     }
     return Rows(made, counts)
+
+
+@stage(SCORES, version="1", rows="targets")
+def likelihood(ctx: Context, *, targets: Artifact) -> Rows:
+    """In: TARGETS. Out: SCORES, the mean log-probability of each completion's tokens under the
+    teacher, nats; none where it could not read it."""
+    table = ctx.table(targets)
+    means = [
+        float(row.values.to_numpy().mean()) if row.is_valid else None for row in table["logps"]
+    ]
+    made = {name: table[name] for name in ("completion_id", "prompt_id")}
+    made["reward"] = pa.array(means, pa.float64())
+    known = [mean for mean in means if mean is not None]
+    counts = {"scored": len(known), "unscored": len(means) - len(known)}
+    return Rows(pa.table(made), counts | {"total_reward": sum(known)})
 
 
 def columns(found: "Sequence[Targets | None]") -> list[pa.Array]:

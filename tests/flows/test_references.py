@@ -54,6 +54,11 @@ RECIPES = {
         | {"student": {"model": "{student}"}, "scorer": "student"},
         {name: OWN[name] for name in ("policy", "prompts")} | JUDGED_BY_CODE,
     ],
+    "opd": [
+        {name: OWN[name] for name in ("policy", "teacher", "prompts")}
+        | {"evaluate": {"judge": ["{judge}", "exact-answer", "{code}:mine"], "asking": ASKING}}
+        | {"runtime": {"trust_remote_code": True}},
+    ],
     "logged": [
         {
             "logged": {"completions": "{logs}"},
