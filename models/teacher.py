@@ -3,12 +3,14 @@
 Its distribution is the plain softmax of its logits over a temperature, without top-p, penalties
 or anything else that a sampler does ("raw" log-probabilities), over the tokens that a text can
 have. Of what is not among the most likely there is one number, the probability of all the rest.
+
+By transformers, or by vLLM, which is faster on a GPU and knows no temperature.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +19,8 @@ import torch
 from data.errors import TrainingError
 from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches
-from models.chat import Completion, Messages, load_tokenizer, token_ids
-from models.checkpoints import context_length
+from models.chat import Completion, Messages, Tokenizer, load_tokenizer, token_ids
+from models.checkpoints import context_length, embedding_rows, readable_length, weight_shapes
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.loading import load_policy
@@ -29,6 +31,7 @@ from models.training.trainers import OnProgress
 BATCH_TOKENS = 4096  # at most: the logits of a batch are in memory at once
 _AT_A_TIME = 1024  # positions whose logits are sorted at once
 
+Items = Sequence[tuple[Messages, Completion]]
 Floats = npt.NDArray[np.float32]
 
 
@@ -60,7 +63,7 @@ class Teacher:
     @quiet()
     def targets(
         self,
-        items: Sequence[tuple[Messages, Completion]],
+        items: Items,
         k: int,
         temperature: float,
         on_progress: OnProgress | None = None,
@@ -69,10 +72,8 @@ class Teacher:
 
         Raises TrainingError for a likelihood that is not finite.
         """
-        pairs = [token_ids(self._tokenizer, messages, text) for messages, text in items]
+        pairs, places = readable(self._tokenizer, items, self._limit)
         lengths = np.array([len(prompt) + len(answer) for prompt, answer in pairs], np.int64)
-        answered = np.array([bool(answer) for _, answer in pairs], bool)
-        places = np.flatnonzero(answered & (lengths <= self._limit))
         found: list[Targets | None] = [None] * len(pairs)
         done = 0
         for rows in length_batches(lengths[places].tolist(), self._budget):
@@ -129,14 +130,14 @@ def top_of(logits: torch.Tensor, tokens: torch.Tensor, k: int) -> tuple[Any, ...
 
 
 class ChildTeacher:
-    """A teacher in a child process of its own, whose end gives a GPU's memory back."""
+    """The model by transformers, in a child process whose end gives a GPU's memory back."""
 
     def __init__(self, model_dir: Path, runtime: RuntimeConfig) -> None:
         self._child = Child(Teacher, model_dir, runtime)
 
     def targets(
         self,
-        items: Sequence[tuple[Messages, Completion]],
+        items: Items,
         k: int,
         temperature: float,
         on_progress: OnProgress | None = None,
@@ -150,7 +151,81 @@ class ChildTeacher:
         self._child.close()
 
 
-def open_teacher(model_dir: Path, runtime: RuntimeConfig, device: str) -> Teacher | ChildTeacher:
-    """The model, loaded; on "cuda" in a child process."""
-    kind = ChildTeacher if device == "cuda" else Teacher
+class VllmTeacher:
+    """The model by vLLM, which is started for `k` tokens: by itself it gives 20 at most."""
+
+    def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int, k: int) -> None:
+        """`max_length`: of a prompt with its completion, in tokens."""
+        from models.engines.vllm import start_vllm
+
+        self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
+        self._limit = readable_length(model_dir, max_length + 1) - 1  # it adds a token
+        rows = embedding_rows(weight_shapes(model_dir, "teacher.model"))
+        self._k = min(k, words_of(self._tokenizer, rows or k))
+        self._child = start_vllm(model_dir, runtime, self._limit + 1, max_logprobs=self._k)
+
+    def targets(
+        self,
+        items: Items,
+        k: int,
+        temperature: float,
+        on_progress: OnProgress | None = None,
+    ) -> list[Targets | None]:
+        """As those of Teacher; the rest is one less the kept, to some 1e-6."""
+        assert temperature == 1, "the recipe has refused it"
+        pairs, places = readable(self._tokenizer, items, self._limit)
+        found: list[Targets | None] = [None] * len(pairs)
+        report = on_progress or (lambda done, total: None)
+        sequences = [[*pairs[place][0], *pairs[place][1]] for place in places]
+        made = self._child.call("top_logprobs", sequences, min(k, self._k), on_progress=report)
+        for place, (ids, logps) in zip(places, made, strict=True):
+            answer = len(pairs[place][1])
+            ids, logps = ids[-answer:], logps[-answer:]
+            rest = 1 - np.exp(logps[:, 1:].astype(np.float64)).sum(1)
+            found[place] = Targets(
+                token_ids=ids[:, 0],
+                logps=logps[:, 0],
+                rest=rest.clip(min=0).astype(np.float32),
+                top_ids=ids[:, 1:],
+                top_logps=logps[:, 1:],
+            )
+        return found
+
+    def close(self) -> None:
+        self._child.close()
+
+
+def readable(
+    tokenizer: Tokenizer, items: Items, limit: float
+) -> tuple[list[Pair], npt.NDArray[np.int64]]:
+    """Token ids of all items, and the places of those that are read whole and not empty."""
+    pairs = [token_ids(tokenizer, messages, text) for messages, text in items]
+    fits = [bool(answer) and len(prompt) + len(answer) <= limit for prompt, answer in pairs]
+    return pairs, np.flatnonzero(np.array(fits, bool))
+
+
+class Reader(Protocol):
+    """A teacher, however it is run."""
+
+    def targets(
+        self,
+        items: Items,
+        k: int,
+        temperature: float,
+        on_progress: OnProgress | None = None,
+    ) -> list[Targets | None]: ...
+
+    def close(self) -> None: ...
+
+
+def open_teacher(
+    name: str, model_dir: Path, runtime: RuntimeConfig, max_length: int, k: int
+) -> Reader:
+    """The model, loaded by "vllm" or "transformers"; not in this process where it is on a GPU.
+
+    Raises InputError where vLLM cannot run it, or has no memory for it.
+    """
+    if name == "vllm":
+        return VllmTeacher(model_dir, runtime, max_length, k)
+    kind = ChildTeacher if device_of(runtime).type == "cuda" else Teacher
     return kind(model_dir, runtime)

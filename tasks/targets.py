@@ -24,20 +24,23 @@ def targets(
     prompts: Artifact,
     completions: Artifact,
     config: TargetsConfig,
+    engine: str,
     logprobs: Literal["raw"] = "raw",
 ) -> Rows:
     """In: PROMPTS, COMPLETIONS. Out: TARGETS, one row per completion.
 
     The prompt is rendered by the teacher's own chat template, which is part of its digest; a
-    completion is read as the tokens it was sampled as. `logprobs` says what is kept: the softmax
-    of the logits over the temperature, before anything a sampler does to it.
+    completion is read as the tokens it was sampled as. `engine` begins with "transformers" or
+    "vllm", and has version and numerics as that of `generate`. `logprobs` says what is kept: the
+    softmax of the logits over the temperature, before anything a sampler does to it.
     """
     messages = mapping(ctx.table(prompts), "prompt_id", "messages")
     table = ctx.table(completions)
     answers = as_sampled(table, "completion", "token_ids")
     owners = table["prompt_id"].to_pylist()
     items = [(messages[owner], text) for owner, text in zip(owners, answers, strict=True)]
-    reader = ctx.loaded.teacher(ctx.path(teacher), teacher.digest)
+    name = engine.partition(" ")[0]
+    reader = ctx.loaded.teacher(name, ctx.path(teacher), teacher.digest, config.k)
     try:
         found = reader.targets(items, config.k, config.temperature, ctx.on_progress)
     except Exception:

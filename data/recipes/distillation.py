@@ -1,6 +1,6 @@
 """The sections of a recipe that distils a policy from a teacher's distribution."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -61,12 +61,13 @@ class DistilledPolicy(TunedPolicy):
 class TeacherModel(Config):
     """The language model whose distribution the policy learns."""
 
-    not_in_key = frozenset({"model"})
-
     model: Annotated[str, Names("policy", (WORLD,))] = Field(
         WORLD,
         description="Hugging Face directory or hub id of a language model with the policy's "
         "vocabulary; 'world' with world.teacher_lessons above 0",
+    )
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="By what it reads the answers; vllm at temperature 1 alone"
     )
 
 

@@ -1,28 +1,32 @@
 """On-policy distillation: the policy answers, the teacher says of every position what it would have
 said, the policy learns that; in the next round it answers anew.
 
-With `answers: teacher` it is knowledge distillation on the teacher's answers, by the same stages.
+With `answers: teacher`, or a file of answers, it is knowledge distillation, by the same stages.
 On-policy: GKD (Agarwal et al. 2024, arXiv 2306.13649), with lambda = 1; fresh answers come once a
 round, not once a step, so that a round's answers and targets are artifacts.
 """
 
+from data.errors import InputError
 from data.recipes.distillation import TargetsConfig
 from data.recipes.judges import TEACHER
 from data.recipes.recipe import DecodingConfig
 from data.store.artifacts import Artifact
 from flows.evaluations import evaluations, judges_of
+from flows.fingerprint import numerics
 from flows.following import followed_by
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, of_world, own_prompts, round_prompts, templated
 from flows.loop.round import drift_of
 from flows.loop.state import Answers, Parts
-from flows.opd.recipe import OpdRecipe
+from flows.opd.recipe import POLICY, OpdRecipe
 from flows.opd.state import Judged, Outcome, State
 from flows.opd.told import told
 from flows.result import Made, Result
 from tasks.distill_policy import distill_policy
 from tasks.divergence import divergence
 from tasks.generate import generate
+from tasks.recorded_cells import read_cell
+from tasks.running import machine
 from tasks.running.subflow import subflow
 from tasks.stage import Model, Run
 from tasks.targets import likelihood, targets
@@ -30,6 +34,7 @@ from tasks.targets import likelihood, targets
 
 def gather(run: Run, recipe: OpdRecipe) -> tuple[Parts, Model]:
     """Models and prompts of the recipe, ready for the first round; and the teacher."""
+    machine.engine_name(recipe.teacher.engine, "teacher.engine")  # it is installed
     prompts = own_prompts(run, recipe.prompts, recipe.seed)
     found, world = models_of(run, recipe)
     pool, dev, test = prompts or of_world(world)
@@ -46,6 +51,11 @@ def gather(run: Run, recipe: OpdRecipe) -> tuple[Parts, Model]:
         samplers={"teacher": teacher},
     )
     return parts, teacher
+
+
+def reading_by(recipe: OpdRecipe) -> str:
+    """The engine by which the teacher reads, as it enters keys."""
+    return machine.engine_identity(recipe.teacher.engine, numerics(recipe))
 
 
 def tested(
@@ -70,7 +80,11 @@ def tested(
     if TEACHER not in recipe.evaluate.judges:
         return Answers(completions, None)
     read = targets.as_("test", title=f"teacher reads {whose}'s test answers", measures=True)(
-        teacher=teacher, prompts=parts.test, completions=completions, config=TargetsConfig(k=1)
+        teacher=teacher,
+        prompts=parts.test,
+        completions=completions,
+        config=TargetsConfig(k=1),
+        engine=reading_by(recipe),
     )
     title = f"teacher scores {whose}'s test answers"
     return Answers(completions, likelihood.as_("test", title=title, measures=True)(targets=read))
@@ -121,6 +135,32 @@ def judge(
     )
 
 
+def answered(
+    run: Run, recipe: OpdRecipe, teacher: Model, state: State, asked: Artifact, number: int
+) -> Artifact:
+    """The answers of a round, sampled or recorded. Raises InputError where there are none."""
+    if recipe.recorded:
+        source = run.outside["answers"]
+        found = read_cell.as_("", title="read answers")(
+            prompts=asked, source=source, name="recorded"
+        )
+        if not found.rows:
+            raise InputError(
+                f"round {number}: answers: '{recipe.answers}' answers none of the round's prompts; "
+                "leave out of prompts.path what it does not answer"
+            )
+        return found
+    return generate(
+        policy=state.policy if recipe.answers == POLICY else teacher,
+        prompts=asked,
+        k=recipe.generate.k,
+        decoding=recipe.generate.decoding,
+        engine=run.engine,
+        stream=f"round-{number}",
+        seed=recipe.seed,
+    )
+
+
 @subflow("opd", run_name="{name} / round {number}")
 def learn_from_teacher(
     name: str,
@@ -134,16 +174,14 @@ def learn_from_teacher(
 ) -> Outcome:
     """Answer, have the teacher read, learn."""
     asked = round_prompts(parts.pool, recipe.prompts.per_round, number, recipe.seed)
-    completions = generate(
-        policy=state.policy if recipe.answers == "policy" else teacher,
+    completions = answered(run, recipe, teacher, state, asked, number)
+    read = targets(
+        teacher=teacher,
         prompts=asked,
-        k=recipe.generate.k,
-        decoding=recipe.generate.decoding,
-        engine=run.engine,
-        stream=f"round-{number}",
-        seed=recipe.seed,
+        completions=completions,
+        config=recipe.targets,
+        engine=reading_by(recipe),
     )
-    read = targets(teacher=teacher, prompts=asked, completions=completions, config=recipe.targets)
     policy = distill_policy(
         policy=state.policy,
         prompts=asked,

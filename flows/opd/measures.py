@@ -15,7 +15,7 @@ SUMS: dict[str, tuple[str, str, Callable[[Outcome], int]]] = {
     "generated": ("answers", "answers generated", lambda x: x.completions.rows or 0),
     "trained": ("answers", "answers learned", lambda x: x.policy.meta["rows"]),
     "learned_tokens": ("answers", "tokens learned", lambda x: x.policy.meta["learned_tokens"]),
-    "tokens": ("cost", "answer tokens", lambda x: x.completions.meta["tokens"]),
+    "tokens": ("cost", "answer tokens", lambda x: x.completions.meta.get("tokens", 0)),
     "teacher_tokens": ("cost", "tokens that the teacher read", lambda x: x.targets.meta["tokens"]),
 }
 APART = {  # of a divergence: title, what it is

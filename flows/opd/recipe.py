@@ -1,9 +1,13 @@
 """The recipe of on-policy distillation: whose answers are learned on, and what of the teacher."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from data.errors import InputError
+from data.readers.prompts import prompt_id
+from data.readers.recorded_cells import read_answers
+from data.readers.seen import Prompts
 from data.recipes.config import SMALL, WORLD, Times
 from data.recipes.distillation import (
     AnswersConfig,
@@ -11,8 +15,12 @@ from data.recipes.distillation import (
     TargetsConfig,
     TeacherModel,
 )
+from data.recipes.judges import TEACHER
+from data.recipes.names import Names
 from data.recipes.recipe import EvaluateConfig, PromptsConfig
 from flows.policy_recipe import PolicyRecipe
+
+POLICY = "policy"
 
 
 class OpdRecipe(PolicyRecipe):
@@ -23,10 +31,11 @@ class OpdRecipe(PolicyRecipe):
     prompts: PromptsConfig = PromptsConfig()
     policy: DistilledPolicy = DistilledPolicy()
     teacher: TeacherModel = TeacherModel()
-    answers: Literal["policy", "teacher"] = Field(
-        "policy",
-        description="Whose answers are learned on: the policy's own (on-policy distillation), or "
-        "the teacher's (knowledge distillation)",
+    answers: Annotated[str, Names("answers", (POLICY, TEACHER))] = Field(
+        POLICY,
+        description="Whose answers are learned on: 'policy', its own (on-policy distillation), "
+        "'teacher' (knowledge distillation), or a file of recorded ones: AlpacaEval outputs of one "
+        "model",
     )
     generate: AnswersConfig = AnswersConfig()
     targets: TargetsConfig = TargetsConfig()
@@ -46,6 +55,11 @@ class OpdRecipe(PolicyRecipe):
                 "world.teacher_lessons: without any the world's teacher is a classifier, which "
                 "gives no tokens; set it above 0"
             )
+        if self.teacher.engine == "vllm" and self.targets.temperature != 1:
+            raise ValueError(
+                "targets.temperature: must be 1 with 'teacher.engine: vllm', which gives the "
+                "probabilities of prompts at no other"
+            )
         if self.policy.template is not None and worlds[0]:
             raise ValueError("policy.template: the world's policy has its own; leave it out")
         return self
@@ -54,13 +68,31 @@ class OpdRecipe(PolicyRecipe):
     def one_vocabulary(self) -> tuple[str, ...]:
         return "policy.model", "teacher.model"
 
+    @property
+    def recorded(self) -> bool:
+        """Whether the answers are read from a file."""
+        return self.answers not in (POLICY, TEACHER)
+
+    def check_prompts(self) -> Prompts:
+        from flows.preflight.prompts import expanded
+
+        prompts = super().check_prompts()
+        if self.recorded:
+            known = read_answers(expanded(self.answers, "answers"))
+            if prompts and not any(prompt_id(one.messages) in known for one in prompts):
+                raise InputError(
+                    f"answers: '{self.answers}' answers none of the prompts; its instructions must "
+                    "be their texts"
+                )
+        return prompts
+
     def about(self) -> str:
-        asked, k = self.prompts.per_round, self.generate.k
+        asked, k = self.prompts.per_round, 1 if self.recorded else self.generate.k
         rounds = f"{self.rounds} round" + "s" * (self.rounds != 1)
         answers = f"{asked:,} prompts" + (f" x {k} answers" if k > 1 else "")
-        who = "policy" if self.answers == "policy" else "teacher"
+        who = "read from a file" if self.recorded else f"by the {self.answers}"
         return (
-            f"{rounds} of {answers} by the {who}. The teacher says of every position of these "
+            f"{rounds} of {answers} {who}. The teacher says of every position of these "
             f"which {self.targets.k} tokens are most likely; the policy learns that "
             f"({' + '.join(self.policy.losses.by_name)}), and its answers to held-out prompts are "
             "compared with the base's."

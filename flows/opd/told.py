@@ -168,7 +168,9 @@ def rounds_table(recipe: OpdRecipe, rates: Rates, done: Sequence[Outcome]) -> Se
     ]
     rows = [Row(cells=[str(one.number), *judged_cells(rates, one), *_learned(one)]) for one in done]
     table = Table(title="Round by round", columns=columns, rows=rows)
-    who = "the policy answers new prompts" if recipe.answers == "policy" else "the teacher answers"
+    who = (
+        "new prompts have recorded answers" if recipe.recorded else f"the {recipe.answers} answers"
+    )
     hint = (
         f"In each round {who}, the teacher says at every position of the answers what it would "
         "have said, and the policy learns that. Every round's policy is kept."
@@ -228,12 +230,13 @@ def chart(measure: Measure) -> Chart:
 
 def ledger(recipe: OpdRecipe, read: Sequence[PromptSource], done: Sequence[Outcome]) -> Section:
     """The prompts of each source, then from asked to learned; everything is counted once."""
+    answerer = "A file has answers to" if recipe.recorded else f"The {recipe.answers} answers"
     blocks = of_sources(read)
     blocks += [Counts(title=f"Round {one.number}", levels=[level(one)]) for one in done]
     return Section(
         name="ledger",
         title="From asked to learned",
-        hint=f"The {recipe.answers} answers every prompt; the teacher reads the answers, and the "
+        hint=f"{answerer} every prompt; the teacher reads the answers, and the "
         "policy learns from those that both can read whole. Each bar splits into what goes on "
         "(dark) and what is left out (light).",
         blocks=blocks,

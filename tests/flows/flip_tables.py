@@ -136,6 +136,7 @@ FLIPS = {
     "matrix.correction.judge": Flip("none"),
     "evaluate.judge": Flip("teacher", base="world"),
     "evaluate.judge (best-of-n)": Flip("teacher", base="best in the world"),
+    "answers (opd)": Flip("teacher"),
     "teacher.model (opd)": Flip("{other_policy}"),
     "evaluate.judge (opd)": Flip("teacher", base="opd in the world"),
     "generate.engine": Flip("openai"),

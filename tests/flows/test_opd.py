@@ -1,5 +1,7 @@
 """Distillation by rounds: on tiny models, on the policy's answers and on the teacher's."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -183,6 +185,31 @@ def test_alarms_for_mass_that_leaves_the_kept_tokens_and_for_a_policy_that_goes_
     assert not further({"kl_to_teacher": measure((0, 0.5), (1, 0.4))}) and not further({})
     (said,) = further({"kl_to_teacher": measure((0, 0.5), (1, 0.6))})
     assert "0.600 nats per token, 0.500 at first" in said.found
+
+
+def test_recorded_answers_are_read_as_their_text(run, recipe, tiny_run, tmp_path):
+    rows = [
+        {"instruction": f"What is {i} plus {i % 7}?", "output": f"{i + i % 7}", "generator": "us"}
+        for i in range(0, 60, 2)  # every other prompt
+    ]
+    (tmp_path / "answers.json").write_text(json.dumps(rows))
+    changes = {"answers": str(tmp_path / "answers.json"), "rounds": 1}
+    code, summary = run("recorded", changes)
+    assert code == 0
+    asked, learned = (summary.measures[name].value for name in ("prompts", "trained"))
+    assert 0 < learned < asked and summary.measures["tokens"].value == 0
+    store = Store(str(tiny_run / "store"))
+    tokenizer = load_tokenizer(recipe["teacher"]["model"])
+    read = store.table(artifact(summary, "targets", 1))["token_ids"].to_pylist()
+    texts = store.table(artifact(summary, "read_cell", 1))["completion"].to_pylist()
+    assert [tokenizer.decode(ids) for ids in read] == [f"{text}<|im_end|>" for text in texts]
+
+
+def test_a_file_that_answers_no_prompt_is_refused(recipe, tmp_path, write_recipe, capsys):
+    row = {"instruction": "Who?", "output": "Me.", "generator": "us"}
+    (tmp_path / "answers.json").write_text(json.dumps([row]))
+    answers = str(tmp_path / "answers.json")
+    assert "answers none of the prompts" in refused(recipe, write_recipe, capsys, answers=answers)
 
 
 def refused(recipe, write_recipe, capsys, **changes):

@@ -57,7 +57,7 @@ RECIPES = {
     "opd": [
         {name: OWN[name] for name in ("policy", "teacher", "prompts")}
         | {"evaluate": {"judge": ["{judge}", "exact-answer", "{code}:mine"], "asking": ASKING}}
-        | {"runtime": {"trust_remote_code": True}},
+        | {"answers": "{answers_a}", "runtime": {"trust_remote_code": True}},
     ],
     "logged": [
         {

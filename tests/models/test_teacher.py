@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from data.recipes.recipe import RuntimeConfig
 from models import teacher
 from models.chat import load_tokenizer, render_completion
-from models.teacher import Targets, Teacher
+from models.teacher import Targets, Teacher, open_teacher
 from tests.models.training.training_rows import conversations
 
 RUNTIME = RuntimeConfig(device="cpu")
@@ -82,3 +82,27 @@ def test_reports_progress_up_to_the_end(policy_dir: Path) -> None:
         ITEMS, 2, 1.0, lambda done, total: calls.append((done, total))
     )
     assert len(calls) > 1 and calls[-1] == (len(ITEMS), len(ITEMS))
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_vllm_gives_what_transformers_gives_on_32_rows(policy_dir: Path) -> None:
+    """Of more tokens than vLLM gives by itself, 20."""
+    pytest.importorskip("vllm")
+    items = [(talk[:-1], talk[-1]["content"]) for talk in conversations(32)]
+    items[3] = (items[3][0], "yes " * 300)
+    other = open_teacher("vllm", policy_dir, RUNTIME, 128, 50)
+    try:
+        theirs = other.targets(items, 50, 1.0)
+    finally:
+        other.close()
+    ours = Teacher(policy_dir, RUNTIME).targets(items, 50, 1.0)
+    assert [one is None for one in theirs] == [i == 3 for i in range(32)]
+    for one, found in zip(ours, theirs, strict=True):
+        if one and found:
+            assert found.token_ids.tolist() == one.token_ids.tolist()
+            np.testing.assert_allclose(found.logps, one.logps, atol=1e-3)
+            np.testing.assert_allclose(found.rest, one.rest, atol=1e-4)
+            np.testing.assert_allclose(found.top_logps, one.top_logps, atol=1e-3)
+            same = (found.top_ids == one.top_ids).mean()
+            assert same > 0.99  # two nearly equal ones may change places

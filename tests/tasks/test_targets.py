@@ -68,7 +68,7 @@ def call(run, policy_dir, **changes):
     config = TargetsConfig(**{"k": 5} | changes)
     with run.active():
         inputs = {"prompts": given_prompts(), "completions": given_answers()}
-        return targets(teacher=model, config=config, **inputs)
+        return targets(teacher=model, config=config, engine="transformers 1 cpu", **inputs)
 
 
 def test_a_row_for_each_completion_with_lists_by_position(start, policy_dir):
@@ -121,7 +121,8 @@ def test_settings_are_in_the_key(start, policy_dir, changes):
     first, other = call(run, policy_dir), call(run, policy_dir, **changes)
     assert first.key != other.key
     key = run.context.store.record(first).key
-    assert key["logprobs"] == "raw" and key["numerics"] and key["teacher"].startswith("sha256:")
+    assert key["logprobs"] == "raw" and key["engine"] == "transformers 1 cpu"
+    assert key["teacher"].startswith("sha256:")
 
 
 def test_half_precision_is_as_exact_as_the_schema_promises(policy_dir):
