@@ -177,10 +177,12 @@ class VllmTeacher:
         found: list[Targets | None] = [None] * len(pairs)
         report = on_progress or (lambda done, total: None)
         sequences = [[*pairs[place][0], *pairs[place][1]] for place in places]
-        made = self._child.call("top_logprobs", sequences, min(k, self._k), on_progress=report)
-        for place, (ids, logps) in zip(places, made, strict=True):
+        k = min(k, self._k)
+        made = self._child.call("top_logprobs", sequences, k, on_progress=report)
+        for place, (flat_ids, flat) in zip(places, made, strict=True):
             answer = len(pairs[place][1])
-            ids, logps = ids[-answer:], logps[-answer:]
+            ids = np.array(flat_ids, np.int32).reshape(-1, 1 + k)[-answer:]
+            logps = np.array(flat, np.float32).reshape(-1, 1 + k)[-answer:]
             rest = 1 - np.exp(logps[:, 1:].astype(np.float64)).sum(1)
             found[place] = Targets(
                 token_ids=ids[:, 0],

@@ -11,8 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from data.errors import InputError
@@ -325,26 +323,16 @@ class VllmServer:
 
     def top_logprobs(
         self, sequences: list[list[int]], k: int, on_progress: OnProgress
-    ) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
-        """Ids and log-probabilities, (tokens - 1, 1 + k) each: of every token but the first its
-        own, then those of the k most likely in its place. Raw: the softmax of the logits.
-
-        The engine must have been started with `max_logprobs` of at least k.
-        """
+    ) -> list[tuple[list[int], list[float]]]:
+        """Ids and raw log-probabilities of every token but the first, one behind the other: 1 + k
+        of each, its own and the most likely in its place; `max_logprobs` is at least k."""
         from vllm import SamplingParams
 
-        params = SamplingParams(
-            max_tokens=1, temperature=0, prompt_logprobs=k, flat_logprobs=True, detokenize=False
-        )
+        asked: dict[str, Any] = {"prompt_logprobs": k, "flat_logprobs": True, "detokenize": False}
+        params = SamplingParams(max_tokens=1, temperature=0, **asked)
         finished = self._run(sequences, [params] * len(sequences), on_progress)
         flat = [output.prompt_logprobs for output in finished]
-        return [
-            (
-                np.array(one.token_ids, np.int32).reshape(-1, 1 + k),
-                np.array(one.logprobs, np.float32).reshape(-1, 1 + k),
-            )
-            for one in flat
-        ]
+        return [(one.token_ids, one.logprobs) for one in flat]
 
     def score(self, sequences: list[list[int]], on_progress: OnProgress) -> list[float]:
         """The classification head's one raw output for each sequence."""
