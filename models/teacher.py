@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from data.errors import TrainingError
+from data.errors import InputError, TrainingError
 from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches
 from models.chat import Completion, Messages, Tokenizer, load_tokenizer, token_ids
@@ -33,16 +33,17 @@ _AT_A_TIME = 1024  # positions whose logits are sorted at once
 
 Items = Sequence[tuple[Messages, Completion]]
 Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Targets:
     """The teacher's view of one completion of T tokens."""
 
-    token_ids: npt.NDArray[np.int32]  # (T,)
+    token_ids: Ids  # (T,)
     logps: Floats  # (T,) of these tokens, nats
     rest: Floats  # (T,) probability of the tokens that are not kept; 0 where all are
-    top_ids: npt.NDArray[np.int32]  # (T, k), the most likely first
+    top_ids: Ids  # (T, k), the most likely first
     top_logps: Floats  # (T, k), nats
 
 
@@ -66,9 +67,13 @@ class Teacher:
         items: Items,
         k: int,
         temperature: float,
+        at: Sequence[Ids] | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Targets | None]:
         """Of every completion, in order; None for one that is longer than the teacher reads.
+
+        With `at`, for each completion of T tokens the ids (T, k) of another teacher: its own
+        probabilities of these, in place of those of its most likely tokens.
 
         Raises TrainingError for a likelihood that is not finite.
         """
@@ -78,7 +83,8 @@ class Teacher:
         done = 0
         for rows in length_batches(lengths[places].tolist(), self._budget):
             chosen = places[rows].tolist()
-            made = self._batch([pairs[place] for place in chosen], k, temperature)
+            ids = None if at is None else np.concatenate([at[place] for place in chosen])
+            made = self._batch([pairs[place] for place in chosen], k, temperature, ids)
             for place, targets in zip(chosen, made, strict=True):
                 found[place] = targets
             done += len(rows)
@@ -92,12 +98,22 @@ class Teacher:
             torch.cuda.empty_cache()
 
     @torch.inference_mode()
-    def _batch(self, pairs: list[Pair], k: int, temperature: float) -> list[Targets]:
+    def _batch(
+        self, pairs: list[Pair], k: int, temperature: float, at: Ids | None
+    ) -> list[Targets]:
         batch = {name: x.to(self._model.device) for name, x in padded(pairs).items()}
         logits = next_logits(self._model, batch, self._words)
         tokens = torch.tensor([token for _, answer in pairs for token in answer])
-        parts = zip(*(torch.split(x, _AT_A_TIME) for x in (logits, tokens)), strict=True)
-        made = [top_of(part / temperature, ids, k) for part, ids in parts]
+        wanted = None if at is None else torch.from_numpy(at).long()
+        made = [
+            top_of(
+                logits[start : start + _AT_A_TIME] / temperature,
+                tokens[start : start + _AT_A_TIME],
+                k,
+                None if wanted is None else wanted[start : start + _AT_A_TIME],
+            )
+            for start in range(0, len(tokens), _AT_A_TIME)
+        ]
         logps, rest, top_ids, top_logps = (np.concatenate(x) for x in zip(*made, strict=True))
         if not (np.isfinite(logps).all() and np.isfinite(top_logps).all()):
             raise TrainingError(
@@ -110,14 +126,19 @@ class Teacher:
         return [Targets(*parts) for parts in zip(*split, strict=True)]
 
 
-def top_of(logits: torch.Tensor, tokens: torch.Tensor, k: int) -> tuple[Any, ...]:
+def top_of(
+    logits: torch.Tensor, tokens: torch.Tensor, k: int, at: torch.Tensor | None = None
+) -> tuple[Any, ...]:
     """Of logits (positions, vocabulary): log-probabilities of `tokens` (positions,), probability of
     all but the `k` most likely, ids and log-probabilities of these (positions, k); numpy.
 
-    Ties are in the order of the ids, as far as `torch.topk` keeps it.
+    Args:
+        at: Ids (positions, k) to take in place of the most likely.
     """
     total = logits.logsumexp(1, keepdim=True)
-    values, ids = logits.topk(min(k, logits.shape[1]), dim=1)
+    ids = logits.topk(min(k, logits.shape[1]), dim=1).indices if at is None else at
+    ids = ids.to(logits.device)
+    values = logits.gather(1, ids)
     # Summed up, not one less the others, which is all rounding where they are nearly everything.
     rest = (logits.scatter(1, ids, -torch.inf).logsumexp(1, keepdim=True) - total).exp()
     own = logits.gather(1, tokens.to(logits.device)[:, None]) - total
@@ -140,10 +161,11 @@ class ChildTeacher:
         items: Items,
         k: int,
         temperature: float,
+        at: Sequence[Ids] | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Targets | None]:
         found: list[Targets | None] = self._child.call(
-            "targets", list(items), k, temperature, on_progress=on_progress
+            "targets", list(items), k, temperature, at, on_progress=on_progress
         )
         return found
 
@@ -169,10 +191,15 @@ class VllmTeacher:
         items: Items,
         k: int,
         temperature: float,
+        at: Sequence[Ids] | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Targets | None]:
         """As those of Teacher; the rest is one less the kept, to some 1e-6."""
-        assert temperature == 1, "the recipe has refused it"
+        if at is not None or temperature != 1:
+            raise InputError(
+                "teacher.engine: vllm gives its most likely tokens at temperature 1 alone; use "
+                "transformers"
+            )
         pairs, places = readable(self._tokenizer, items, self._limit)
         found: list[Targets | None] = [None] * len(pairs)
         report = on_progress or (lambda done, total: None)
@@ -214,6 +241,7 @@ class Reader(Protocol):
         items: Items,
         k: int,
         temperature: float,
+        at: Sequence[Ids] | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Targets | None]: ...
 

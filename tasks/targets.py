@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from data.errors import CardinalityError
 from data.recipes.distillation import TargetsConfig
 from data.schemas import SCORES, TARGETS
 from data.store.artifacts import Artifact
@@ -25,9 +27,11 @@ def targets(
     completions: Artifact,
     config: TargetsConfig,
     engine: str,
+    at: Artifact | None = None,
     logprobs: Literal["raw"] = "raw",
 ) -> Rows:
-    """In: PROMPTS, COMPLETIONS. Out: TARGETS, one row per completion.
+    """In: PROMPTS, COMPLETIONS; with `at` also TARGETS of another teacher on these. Out: TARGETS,
+    one row per completion; with `at` at the other's tokens and ids, whatever is most likely here.
 
     The prompt is rendered by the teacher's own chat template, which is part of its digest; a
     completion is read as the tokens it was sampled as. `engine` begins with "transformers" or
@@ -37,12 +41,17 @@ def targets(
     messages = mapping(ctx.table(prompts), "prompt_id", "messages")
     table = ctx.table(completions)
     answers = as_sampled(table, "completion", "token_ids")
+    ids = None
+    if at is not None:
+        answers, ids = read_before(ctx.table(at), table)
     owners = table["prompt_id"].to_pylist()
     items = [(messages[owner], text) for owner, text in zip(owners, answers, strict=True)]
     name = engine.partition(" ")[0]
     reader = ctx.loaded.teacher(name, ctx.path(teacher), teacher.digest, config.k)
     try:
-        found = reader.targets(items, config.k, config.temperature, ctx.on_progress)
+        found = reader.targets(
+            items, config.k, config.temperature, ids, on_progress=ctx.on_progress
+        )
     except Exception:
         ctx.loaded.release()  # it may have died: another try loads it anew
         raise
@@ -55,6 +64,19 @@ def targets(
         "total_kept": float(sum((1 - one.rest.astype(np.float64)).sum() for one in read)),
     }
     return Rows(made, counts)
+
+
+def read_before(
+    table: pa.Table, completions: pa.Table
+) -> tuple[list[list[int] | str], list[npt.NDArray[np.int32]]]:
+    """Tokens of each completion as another teacher has read them, none where it could not, and the
+    ids (T, k) that it kept. Raises CardinalityError for targets of other completions."""
+    if table["completion_id"] != completions["completion_id"]:
+        raise CardinalityError("targets: those of another teacher are of other completions")
+    tokens: list[list[int] | str] = [row or [] for row in table["token_ids"].to_pylist()]
+    flat = (row.values for row in table["top_ids"])  # Arrow's, of which numpy is a view
+    ids = [np.zeros(0, np.int32) if row is None else row.to_numpy() for row in flat]
+    return tokens, [x.reshape(max(len(t), 1), -1) for t, x in zip(tokens, ids, strict=True)]
 
 
 @stage(SCORES, version="1", rows="targets")

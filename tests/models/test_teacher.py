@@ -79,9 +79,22 @@ def test_what_it_cannot_read_whole_has_no_targets_and_sampled_tokens_stay(policy
 def test_reports_progress_up_to_the_end(policy_dir: Path) -> None:
     calls: list[tuple[int, int]] = []
     Teacher(policy_dir, RuntimeConfig(device="cpu", token_budget=64)).targets(
-        ITEMS, 2, 1.0, lambda done, total: calls.append((done, total))
+        ITEMS, 2, 1.0, on_progress=lambda done, total: calls.append((done, total))
     )
     assert len(calls) > 1 and calls[-1] == (len(ITEMS), len(ITEMS))
+
+
+def test_at_the_ids_of_another_teacher(policy_dir: Path, other_policy_dir: Path) -> None:
+    """Its own probabilities of them, though they are none of its most likely."""
+    other = read(other_policy_dir, 6)
+    here = Teacher(policy_dir, RUNTIME)
+    found = here.targets(ITEMS, 1, 1.0, [one.top_ids for one in other])
+    for item, one, before in zip(ITEMS, found, other, strict=True):
+        _, logps = naive(policy_dir, item)
+        assert one is not None and (one.top_ids == before.top_ids).all()
+        wanted = np.take_along_axis(logps, one.top_ids.astype(int), axis=1)
+        np.testing.assert_allclose(one.top_logps, wanted, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(one.rest, 1 - np.exp(wanted).sum(1), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -63,12 +63,12 @@ def start(tmp_path):
         loaded.close()
 
 
-def call(run, policy_dir, **changes):
+def call(run, policy_dir, at=None, **changes):
     model = External(path=str(policy_dir), digest=tree_digest(policy_dir))
     config = TargetsConfig(**{"k": 5} | changes)
     with run.active():
         inputs = {"prompts": given_prompts(), "completions": given_answers()}
-        return targets(teacher=model, config=config, engine="transformers 1 cpu", **inputs)
+        return targets(teacher=model, config=config, engine="transformers 1 cpu", at=at, **inputs)
 
 
 def test_a_row_for_each_completion_with_lists_by_position(start, policy_dir):
@@ -96,11 +96,11 @@ def test_shards_give_the_same_table_and_what_is_there_is_not_read_again(
     run, seen = start(shard_prompts=2), []
     original = Teacher.targets
 
-    def counted(self, items, *rest):
+    def counted(self, items, *rest, **named):
         if len(seen) == 2:
             raise RuntimeError("the machine went away")
         seen.append(len(items))
-        return original(self, items, *rest)
+        return original(self, items, *rest, **named)
 
     monkeypatch.setattr(Teacher, "targets", counted)
     monkeypatch.setattr("tasks.running.call._RETRY_DELAY", 0)
@@ -123,6 +123,21 @@ def test_settings_are_in_the_key(start, policy_dir, changes):
     key = run.context.store.record(first).key
     assert key["logprobs"] == "raw" and key["engine"] == "transformers 1 cpu"
     assert key["teacher"].startswith("sha256:")
+
+
+def test_another_teacher_at_the_same_tokens_and_ids(start, policy_dir, other_policy_dir):
+    first = call(start(), other_policy_dir)
+    run = start(shard_prompts=2)
+    made = call(run, policy_dir, at=first)
+    tables = [run.context.store.table(one) for one in (first, made, call(start(), policy_dir))]
+    for name in ("completion_id", "token_ids", "top_ids"):
+        assert tables[0][name] == tables[1][name]
+    assert tables[1]["top_ids"] != tables[2]["top_ids"]
+    assert tables[1]["logps"].to_pylist()[0] == pytest.approx(
+        tables[2]["logps"].to_pylist()[0], abs=1e-4
+    )
+    assert made.meta["unread"] == 1 and made.meta["total_kept"] < first.meta["total_kept"]
+    assert run.context.store.record(made).key["at"] == first.digest
 
 
 def test_half_precision_is_as_exact_as_the_schema_promises(policy_dir):
