@@ -52,7 +52,7 @@ def measured(asked: argparse.Namespace, k: int) -> list[str]:
         write = process_time() - began - spent["read"]
         size, tokens = path.stat().st_size, int(spent["tokens"])
         began = process_time()
-        kept = KeptTargets(TableFile(path, TARGETS))
+        kept = KeptTargets([TableFile(path, TARGETS)])
         load = process_time() - began
         memory = sum(array.nbytes for array in kept.digest_parts())
     seconds = [f"{spent['read']:.0f} s", f"{write:.1f} s", f"{load:.1f} s"]

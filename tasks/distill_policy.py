@@ -17,17 +17,17 @@ def distill_policy(
     *,
     policy: Model,
     prompts: Artifact,
-    targets: Artifact,
+    targets: list[Artifact],
     config: DistilledPolicy,
     temperature: float,
     seed: int,
 ) -> dict[str, Any]:
-    """In: PROMPTS, TARGETS at this temperature. Out: a policy, merged if it was tuned with an
-    adapter."""
+    """In: PROMPTS, TARGETS of one teacher or of several, each of other prompts, at this
+    temperature. Out: a policy, merged if it was tuned with an adapter."""
     from models.training.distilled import train_on_targets
 
     messages = mapping(ctx.table(prompts), "prompt_id", "messages")
-    before, read = ctx.path(policy), ctx.open(targets)
+    before, read = ctx.path(policy), [ctx.open(one) for one in targets]
     meta, learned = train_on_targets(
         ctx.out,
         policy=before,
@@ -41,13 +41,12 @@ def distill_policy(
         checkpoints=ctx.scratch,
         tracking=ctx.tracking,
     )
-    some = [read.slice(row, 1) for row in learned[:CANARIES]]
-    first = pa.concat_tables(some).select(["prompt_id", "token_ids"])
+    owners, tokens = zip(*learned[:CANARIES], strict=True)
     canaries = pa.table(
         {
-            "messages": [messages[owner] for owner in first["prompt_id"].to_pylist()],
-            "chosen": pa.nulls(len(first), pa.string()),
-            "chosen_token_ids": first["token_ids"],
+            "messages": [messages[owner] for owner in owners],
+            "chosen": pa.nulls(len(owners), pa.string()),
+            "chosen_token_ids": list(tokens),
         }
     )
     return meta | check_policy(ctx.out, before, ctx, canaries, config.max_length)

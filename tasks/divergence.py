@@ -15,31 +15,39 @@ from tasks.stage import Context, Model, stage
 def divergence(
     ctx: Context,
     *,
-    teacher: Model,
+    teachers: list[Model],
     policy: Model,
-    prompts: Artifact,
-    completions: Artifact,
+    prompts: list[Artifact],
+    completions: list[Artifact],
     temperature: float,
 ) -> dict[str, Any]:
-    """In: PROMPTS, COMPLETIONS. Out: divergence.json: forward_kl, KL(teacher || policy), and
-    reverse_kl, KL(policy || teacher), nats a token: the mean over data sets of prompts, of these
-    over their answers, with an interval over prompts; `unread`, answers that one of the two cannot
-    read whole."""
+    """In: of every teacher PROMPTS and COMPLETIONS. Out: divergence.json: forward_kl,
+    KL(teacher || policy), and reverse_kl, KL(policy || teacher), nats a token: the mean over data
+    sets of prompts, of these over their answers, with an interval over prompts; `unread`, answers
+    that one of the two cannot read whole."""
     from models.divergence import token_divergences
 
-    asked, table = ctx.table(prompts), ctx.table(completions)
-    messages = mapping(asked, "prompt_id", "messages")
-    datasets = mapping(asked, "prompt_id", "dataset")
-    owners = table["prompt_id"].to_pylist()
-    answers = as_sampled(table, "completion", "token_ids")
-    found = token_divergences(
-        ctx.path(teacher),
-        ctx.path(policy),
-        [(messages[owner], text) for owner, text in zip(owners, answers, strict=True)],
-        temperature=temperature,
-        runtime=ctx.runtime,
-        on_progress=ctx.on_progress,
-    )
+    owners: list[str] = []
+    datasets: dict[str, str] = {}
+    parts = []
+    for teacher, asked, spoken in zip(teachers, prompts, completions, strict=True):
+        messages = mapping(ctx.table(asked), "prompt_id", "messages")
+        datasets |= mapping(ctx.table(asked), "prompt_id", "dataset")
+        table = ctx.table(spoken)
+        of_teacher = table["prompt_id"].to_pylist()
+        answers = as_sampled(table, "completion", "token_ids")
+        parts.append(
+            token_divergences(
+                ctx.path(teacher),
+                ctx.path(policy),
+                [(messages[p], text) for p, text in zip(of_teacher, answers, strict=True)],
+                temperature=temperature,
+                runtime=ctx.runtime,
+                on_progress=ctx.on_progress,
+            )
+        )
+        owners += of_teacher
+    found = np.concatenate(parts, axis=1)
     by_prompt: dict[str, list[int]] = {}
     for place in np.flatnonzero(np.isfinite(found[0])).tolist():
         by_prompt.setdefault(owners[place], []).append(place)

@@ -80,13 +80,13 @@ def read_before(
 
 
 @stage(SCORES, version="1", rows="targets")
-def likelihood(ctx: Context, *, targets: Artifact) -> Rows:
-    """In: TARGETS. Out: SCORES, the mean log-probability of each completion's tokens under the
-    teacher, nats; none where it could not read it."""
-    table = ctx.table(targets)
-    means = [
-        float(row.values.to_numpy().mean()) if row.is_valid else None for row in table["logps"]
-    ]
+def likelihood(ctx: Context, *, targets: list[Artifact]) -> Rows:
+    """In: TARGETS. Out: SCORES, the mean log-probability of each completion's tokens under its
+    teacher, nats; none where that could not read it."""
+    tables = [ctx.table(one).select(["completion_id", "prompt_id", "logps"]) for one in targets]
+    table = pa.concat_tables(tables)
+    rows = [row.values.to_numpy() if row.is_valid else None for row in table["logps"]]
+    means = [None if row is None else float(row.mean()) for row in rows]
     made = {name: table[name] for name in ("completion_id", "prompt_id")}
     made["reward"] = pa.array(means, pa.float64())
     known = [mean for mean in means if mean is not None]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from data.recipes.config import WORLD, Config, Times
+from data.recipes.config import FROM_LIST, WORLD, Config, Times
 from data.recipes.losses import ByName, Loss
 from data.recipes.names import Names
 from data.recipes.recipe import GenerateConfig
@@ -58,6 +58,20 @@ class DistilledPolicy(TunedPolicy):
     )
 
 
+class DatasetTeacher(Config):
+    """A teacher of the prompts of one data set."""
+
+    dataset: str = Field(min_length=1, description="The data set, as the prompts name it")
+    model: Annotated[str, Names("policy")] = Field(
+        description="As teacher.model, in its place for the prompts of this data set"
+    )
+
+    @property
+    def called(self) -> str:
+        """As messages have it."""
+        return f"teacher of {self.dataset}"
+
+
 class TeacherModel(Config):
     """The language model whose distribution the policy learns."""
 
@@ -66,9 +80,19 @@ class TeacherModel(Config):
         description="Hugging Face directory or hub id of a language model with the policy's "
         "vocabulary; 'world' with world.teacher_lessons above 0",
     )
+    by_dataset: Annotated[tuple[DatasetTeacher, ...], FROM_LIST] = Field(
+        (), description="Teachers of single data sets; model teaches all others"
+    )
     engine: Literal["transformers", "vllm"] = Field(
         "transformers", description="By what it reads the answers; vllm at temperature 1 alone"
     )
+
+    @model_validator(mode="after")
+    def _one_each(self) -> "TeacherModel":
+        names = [one.dataset for one in self.by_dataset]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"teacher.by_dataset: {twice[0]!r} stands there twice; leave one out")
+        return self
 
 
 class AnswersConfig(GenerateConfig):

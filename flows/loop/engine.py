@@ -23,8 +23,9 @@ def settle_engine(run: Run, recipe: RunRecipe, parts: Parts) -> None:
         if reason := tried.meta["reason"]:
             loaded.engine_name = "transformers"
             run.engine = engine_of(recipe, "transformers")
-            known = {"": "the policy", "teacher": "the teacher"}
-            whose = known.get(cell, f"matrix cell {cell}")
+            whose = f"the {cell or 'policy'}"
+            if cell and hasattr(recipe, "matrix"):
+                whose = f"matrix cell {cell}"
             run.progress.note(
                 f"generate.engine auto is transformers here: vLLM cannot serve {whose} ({reason})"
             )

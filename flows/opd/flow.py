@@ -12,14 +12,14 @@ from data.recipes.judges import TEACHER
 from data.recipes.recipe import DecodingConfig
 from data.store.artifacts import Artifact
 from flows.evaluations import evaluations, judges_of
-from flows.fingerprint import numerics
 from flows.following import followed_by
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import models_of, of_world, own_prompts, round_prompts, templated
 from flows.loop.round import drift_of
 from flows.loop.state import Answers, Parts
-from flows.opd.recipe import POLICY, OpdRecipe
+from flows.opd.recipe import OpdRecipe
 from flows.opd.state import Judged, Outcome, State
+from flows.opd.teachers import Share, Teachers, by_share, read_by, spoken
 from flows.opd.told import told
 from flows.result import Made, Result
 from tasks.distill_policy import distill_policy
@@ -29,16 +29,17 @@ from tasks.recorded_cells import read_cell
 from tasks.running import machine
 from tasks.running.subflow import subflow
 from tasks.stage import Model, Run
-from tasks.targets import likelihood, targets
+from tasks.targets import likelihood
 
 
-def gather(run: Run, recipe: OpdRecipe) -> tuple[Parts, Model]:
-    """Models and prompts of the recipe, ready for the first round; and the teacher."""
+def gather(run: Run, recipe: OpdRecipe) -> tuple[Parts, Teachers]:
+    """Models and prompts of the recipe, ready for the first round; and the teachers."""
     machine.engine_name(recipe.teacher.engine, "teacher.engine")  # it is installed
     prompts = own_prompts(run, recipe.prompts, recipe.seed)
     found, world = models_of(run, recipe)
     pool, dev, test = prompts or of_world(world)
     teacher = found["teacher.model"]
+    own = {one.dataset: found[one.called] for one in recipe.teacher.by_dataset}
     parts = Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=None,
@@ -48,18 +49,13 @@ def gather(run: Run, recipe: OpdRecipe) -> tuple[Parts, Model]:
         dev=dev,
         test=test,
         replay=None,
-        samplers={"teacher": teacher},
+        samplers={"teacher": teacher} | {f"teacher of {name}": one for name, one in own.items()},
     )
-    return parts, teacher
-
-
-def reading_by(recipe: OpdRecipe) -> str:
-    """The engine by which the teacher reads, as it enters keys."""
-    return machine.engine_identity(recipe.teacher.engine, numerics(recipe))
+    return parts, Teachers(teacher, own)
 
 
 def tested(
-    run: Run, recipe: OpdRecipe, parts: Parts, teacher: Model, policy: Model, number: int = 0
+    run: Run, recipe: OpdRecipe, parts: Parts, teachers: Teachers, policy: Model, number: int = 0
 ) -> Answers:
     """The policy's answers to the test prompts; where the teacher judges, with how likely it finds
     each, a mean over its tokens.
@@ -79,45 +75,29 @@ def tested(
     )
     if TEACHER not in recipe.evaluate.judges:
         return Answers(completions, None)
-    read = targets.as_("test", title=f"teacher reads {whose}'s test answers", measures=True)(
-        teacher=teacher,
-        prompts=parts.test,
-        completions=completions,
-        config=TargetsConfig(k=1),
-        engine=reading_by(recipe),
-    )
+    shares = teachers.shares(parts.test, "test")
+    answers = by_share(shares, completions, "test")
+    read = read_by(recipe, shares, answers, TargetsConfig(k=1), "test", whose)
     title = f"teacher scores {whose}'s test answers"
     return Answers(completions, likelihood.as_("test", title=title, measures=True)(targets=read))
 
 
-def spoken(run: Run, recipe: OpdRecipe, parts: Parts, teacher: Model) -> Artifact:
-    """The teacher's answers to the dev prompts, the same for every policy."""
-    most = recipe.generate.max_tokens
-    return generate.as_("dev", title="teacher answers dev prompts", measures=True)(
-        policy=teacher,
-        prompts=parts.dev,
-        k=recipe.evaluate.dev_samples,
-        decoding=DecodingConfig(temperature=recipe.targets.temperature, max_tokens=most),
-        engine=run.engine,
-        stream="dev",
-        seed=recipe.seed,
-    )
-
-
 def judge(
-    run: Run, recipe: OpdRecipe, parts: Parts, teacher: Model, policy: Artifact, number: int
+    run: Run, recipe: OpdRecipe, parts: Parts, teachers: Teachers, policy: Artifact, number: int
 ) -> Judged:
     """Win rate and drift on the test prompts, distance to the teacher on the dev prompts."""
-    base = tested(run, recipe, parts, teacher, parts.policy)
-    test = tested(run, recipe, parts, teacher, policy, number)
-    said = spoken(run, recipe, parts, teacher)
+    base = tested(run, recipe, parts, teachers, parts.policy)
+    test = tested(run, recipe, parts, teachers, policy, number)
+    shares, temperature = teachers.shares(parts.dev, "dev"), recipe.targets.temperature
+    decoding = DecodingConfig(temperature=temperature, max_tokens=recipe.generate.max_tokens)
+    said = spoken(run, recipe, shares, decoding, recipe.evaluate.dev_samples, "dev", "dev")
     before, after = (
         divergence.as_(role, title=f"distance to the teacher {role}".strip(), measures=True)(
-            teacher=teacher,
+            teachers=[one.teacher for one in shares],
             policy=one,
-            prompts=parts.dev,
+            prompts=[one.prompts for one in shares],
             completions=said,
-            temperature=recipe.targets.temperature,
+            temperature=temperature,
         )
         for role, one in (("base", parts.policy), ("", policy))
     )
@@ -136,9 +116,10 @@ def judge(
 
 
 def answered(
-    run: Run, recipe: OpdRecipe, teacher: Model, state: State, asked: Artifact, number: int
-) -> Artifact:
+    run: Run, recipe: OpdRecipe, state: State, asked: Artifact, shares: list[Share], number: int
+) -> list[Artifact]:
     """The answers of a round, sampled or recorded. Raises InputError where there are none."""
+    stream = f"round-{number}"
     if recipe.recorded:
         source = run.outside["answers"]
         found = read_cell.as_("", title="read answers")(
@@ -149,16 +130,21 @@ def answered(
                 f"round {number}: answers: '{recipe.answers}' answers none of the round's prompts; "
                 "leave out of prompts.path what it does not answer"
             )
-        return found
-    return generate(
-        policy=state.policy if recipe.answers == POLICY else teacher,
-        prompts=asked,
-        k=recipe.generate.k,
-        decoding=recipe.generate.decoding,
-        engine=run.engine,
-        stream=f"round-{number}",
-        seed=recipe.seed,
-    )
+        return [found]
+    decoding, k = recipe.generate.decoding, recipe.generate.k
+    if recipe.answers == TEACHER:
+        return spoken(run, recipe, shares, decoding, k, stream)
+    return [
+        generate(
+            policy=state.policy,
+            prompts=asked,
+            k=k,
+            decoding=decoding,
+            engine=run.engine,
+            stream=stream,
+            seed=recipe.seed,
+        )
+    ]
 
 
 @subflow("opd", run_name="{name} / round {number}")
@@ -169,19 +155,15 @@ def learn_from_teacher(
     run: Run,
     recipe: OpdRecipe,
     parts: Parts,
-    teacher: Model,
+    teachers: Teachers,
     state: State,
 ) -> Outcome:
     """Answer, have the teacher read, learn."""
     asked = round_prompts(parts.pool, recipe.prompts.per_round, number, recipe.seed)
-    completions = answered(run, recipe, teacher, state, asked, number)
-    read = targets(
-        teacher=teacher,
-        prompts=asked,
-        completions=completions,
-        config=recipe.targets,
-        engine=reading_by(recipe),
-    )
+    shares = teachers.shares(asked, "")
+    completions = answered(run, recipe, state, asked, shares, number)
+    own = completions if recipe.answers == TEACHER else by_share(shares, completions[0])
+    read = read_by(recipe, shares, own, recipe.targets)
     policy = distill_policy(
         policy=state.policy,
         prompts=asked,
@@ -192,13 +174,14 @@ def learn_from_teacher(
     )
     judged = None
     if recipe.evaluated(number):
-        judged = judge(run, recipe, parts, teacher, policy, number)
-    return Outcome(number, asked, completions, read, policy, judged, tuple(run.records))
+        judged = judge(run, recipe, parts, teachers, policy, number)
+    made = tuple(completions), tuple(read)
+    return Outcome(number, asked, *made, policy, judged, tuple(run.records))
 
 
 def opd(run: Run, recipe: OpdRecipe) -> Made:
     """Rounds, each from the policy that the one before left."""
-    parts, teacher = gather(run, recipe)
+    parts, teachers = gather(run, recipe)
     settle_engine(run, recipe, parts)
     store, done = run.context.store, list[Outcome]()
     run.so_far(lambda: told(store, recipe, parts.pool, done))
@@ -212,7 +195,7 @@ def opd(run: Run, recipe: OpdRecipe) -> Made:
             run=run,
             recipe=recipe,
             parts=parts,
-            teacher=teacher,
+            teachers=teachers,
             state=state,
         )
         done.append(outcome)

@@ -4,19 +4,30 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from data.measures import Measure, RoundValue, Value
+from data.store.artifacts import Artifact
 from flows.loop.measures import DRIFT
 from flows.loop.summary import base_summary, mean_reward, mean_score
 from flows.opd.state import Judged, Outcome
 from flows.rounds_told import Number, curve, summed
 
+
+def counted(tables: Sequence[Artifact], what: str = "") -> int:
+    """Rows of all tables, or what they count."""
+    return sum(one.meta.get(what, 0) if what else one.rows or 0 for one in tables)
+
+
 # What is counted in every round and adds up: group and title.
 SUMS: dict[str, tuple[str, str, Callable[[Outcome], int]]] = {
     "prompts": ("answers", "prompts asked", lambda x: x.asked.rows or 0),
-    "generated": ("answers", "answers generated", lambda x: x.completions.rows or 0),
+    "generated": ("answers", "answers generated", lambda x: counted(x.completions)),
     "trained": ("answers", "answers learned", lambda x: x.policy.meta["rows"]),
     "learned_tokens": ("answers", "tokens learned", lambda x: x.policy.meta["learned_tokens"]),
-    "tokens": ("cost", "answer tokens", lambda x: x.completions.meta.get("tokens", 0)),
-    "teacher_tokens": ("cost", "tokens that the teacher read", lambda x: x.targets.meta["tokens"]),
+    "tokens": ("cost", "answer tokens", lambda x: counted(x.completions, "tokens")),
+    "teacher_tokens": (
+        "cost",
+        "tokens that the teacher read",
+        lambda x: counted(x.targets, "tokens"),
+    ),
 }
 APART = {  # of a divergence: title, what it is
     "kl_to_teacher": (
@@ -95,8 +106,8 @@ def _kept_mass(place: int) -> Callable[[Outcome], Number]:
 
 
 def _of_teacher(one: Outcome) -> Number:
-    tokens = one.targets.meta["tokens"]
-    return one.targets.meta["total_kept"] / tokens if tokens else None
+    tokens = counted(one.targets, "tokens")
+    return sum(x.meta["total_kept"] for x in one.targets) / tokens if tokens else None
 
 
 def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:

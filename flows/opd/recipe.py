@@ -50,6 +50,10 @@ class OpdRecipe(PolicyRecipe):
                 "teacher.model: the world's models share a vocabulary with each other alone; take "
                 "both policy.model and teacher.model from the world, or neither"
             )
+        if worlds[0] and self.teacher.by_dataset:
+            raise ValueError(
+                "teacher.by_dataset: the world has one language model that teaches; leave it out"
+            )
         if worlds[1] and self.world and not self.world.teacher_lessons:
             raise ValueError(
                 "world.teacher_lessons: without any the world's teacher is a classifier, which "
@@ -66,7 +70,8 @@ class OpdRecipe(PolicyRecipe):
 
     @property
     def one_vocabulary(self) -> tuple[str, ...]:
-        return "policy.model", "teacher.model"
+        own = (one.called for one in self.teacher.by_dataset)
+        return "policy.model", "teacher.model", *own
 
     @property
     def recorded(self) -> bool:
@@ -77,6 +82,8 @@ class OpdRecipe(PolicyRecipe):
         from flows.preflight.prompts import expanded
 
         prompts = super().check_prompts()
+        if self.teacher.by_dataset:
+            self._check_datasets()
         if self.recorded:
             known = read_answers(expanded(self.answers, "answers"))
             if prompts and not any(prompt_id(one.messages) in known for one in prompts):
@@ -85,6 +92,19 @@ class OpdRecipe(PolicyRecipe):
                     "be their texts"
                 )
         return prompts
+
+    def _check_datasets(self) -> None:
+        """Every data set that has a teacher has prompts. Raises InputError."""
+        from flows.preflight.prompts import read_files
+
+        files = [one.file for one in read_files(self.prompts)["path"]]
+        known = sorted({name for one in files for name in one.table["dataset"].to_pylist()})
+        for one in self.teacher.by_dataset:
+            if one.dataset not in known:
+                raise InputError(
+                    f"{one.called}: no prompt is of the data set {one.dataset!r}; there are "
+                    f"{', '.join(map(repr, known[:8]))}"
+                )
 
     def about(self) -> str:
         asked, k = self.prompts.per_round, 1 if self.recorded else self.generate.k

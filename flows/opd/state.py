@@ -36,8 +36,8 @@ class Outcome:
 
     number: int
     asked: Artifact
-    completions: Artifact
-    targets: Artifact
+    completions: tuple[Artifact, ...]  # of several teachers, of each
+    targets: tuple[Artifact, ...]  # of each teacher
     policy: Artifact
     judged: Judged | None  # None between evaluations
     calls: tuple[StageRecord, ...] = ()  # of its stages

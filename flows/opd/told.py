@@ -25,7 +25,7 @@ from flows.loop.sources_told import blocks as of_sources
 from flows.loop.state import Pool
 from flows.loop.summary import sources
 from flows.loop.told import few_prompts
-from flows.opd.measures import APART, of_rounds
+from flows.opd.measures import APART, counted, of_rounds
 from flows.opd.recipe import OpdRecipe
 from flows.opd.state import Outcome
 from flows.result import Result
@@ -253,7 +253,7 @@ def level(one: Outcome) -> Level:
     ]
     return Level(
         title=f"answers to {one.asked.rows:,} prompts",
-        total=one.completions.rows or 0,
+        total=counted(one.completions),
         parts=[Part(name=name, n=n) for k, (name, n) in enumerate(split) if n or k == 0],
     )
 

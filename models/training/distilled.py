@@ -90,7 +90,7 @@ def train_on_targets(
     *,
     policy: Path,
     prompts: Mapping[str, Messages],
-    targets: Sliced,
+    targets: Sequence[Sliced],
     config: DistilledPolicy,
     temperature: float,
     runtime: RuntimeConfig,
@@ -98,13 +98,14 @@ def train_on_targets(
     on_progress: OnProgress | None = None,
     checkpoints: Path | None = None,
     tracking: Tracking | None = None,
-) -> tuple[dict[str, Any], list[int]]:
+) -> tuple[dict[str, Any], list[tuple[str, list[int]]]]:
     """Train `policy` on TARGETS, of which every `prompt_id` is in `prompts`; save a plain model.
 
     A completion that is longer with its prompt than `config.max_length`, or than the policy reads,
     is left out and counted in `too_long`; one that the teacher could not read in `unread`. Returns
     steps, losses, counts, `learned_tokens` and `kept_mass`, the policy's mean probability of the
-    tokens kept at the start and at the end of the training; and the rows that were learned.
+    tokens kept at the start and at the end of the training; and of every row that was learned its
+    prompt and the tokens of its answer.
 
     Raises InputError where no row is left or an id is none of the policy's; TrainingError for a
     loss that is not finite.
@@ -113,8 +114,7 @@ def train_on_targets(
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
     limit = readable_length(policy, config.max_length, "policy.model")
     kept = KeptTargets(targets)
-    owners = targets.select(["prompt_id"]).slice(0, len(targets))["prompt_id"].to_pylist()
-    rows, counts = tokenised(tokenizer, prompts, owners, kept, limit)
+    rows, counts = tokenised(tokenizer, prompts, kept, limit)
     if not rows:
         raise InputError(
             f"policy.max_length: no answer is left to learn from: {counts['too_long']} are longer "
@@ -135,28 +135,26 @@ def train_on_targets(
     mass = meta["history"]["kept_mass"]
     learned = sum(row["n_tokens"] for row in rows)
     meta |= {**counts, "learned_tokens": learned, "kept_mass": [mass[0], mass[-1]]}
-    return meta, [row["row"] for row in rows]
+    return meta, [(kept.owners[row["row"]], row["completion_ids"]) for row in rows]
 
 
 def tokenised(
     tokenizer: Tokenizer,
     prompts: Mapping[str, Messages],
-    owners: Sequence[str],
     kept: KeptTargets,
     limit: int,
 ) -> tuple[list[Row], dict[str, int]]:
     """Token ids of prompt and completion with the number of their row of the targets, and counts.
 
     Args:
-        owners: The prompt of every row of the targets.
         limit: The longest row that is learned, in tokens.
     """
-    names = list(dict.fromkeys(owners))
+    names = list(dict.fromkeys(kept.owners))
     rendered = render_prompts(tokenizer, [prompts[name] for name in names])
     ids = dict(zip(names, rendered, strict=True))
     rows: list[Row] = []
     counts = {"too_long": 0, "unread": 0}
-    for number, owner in enumerate(owners):
+    for number, owner in enumerate(kept.owners):
         prompt, completion = ids[owner], kept.tokens(number)
         if not completion:
             counts["unread"] += 1

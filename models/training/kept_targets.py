@@ -1,6 +1,7 @@
 """TARGETS in memory as flat arrays: six bytes for each kept token, and no Python object of any."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +17,19 @@ _AT_A_TIME = 256  # rows, a group on disk
 class KeptTargets:
     """The targets of many completions, looked up by the number of their row."""
 
-    def __init__(self, table: Sliced) -> None:
-        """Reads the lists some rows at a time."""
-        lists = table.select(["token_ids", "rest", "top_ids", "top_logps"])
+    def __init__(self, tables: Sequence[Sliced]) -> None:
+        """Reads the lists some rows at a time; rows are numbered through all tables."""
         parts: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _KINDS}
         lengths: list[npt.NDArray[np.int64]] = [np.zeros(1, np.int64)]
-        for start in range(0, len(table), _AT_A_TIME):
-            part: pa.Table = lists.slice(start, _AT_A_TIME)
+        owners: list[str] = []
+        for part in chain.from_iterable(map(_parts, tables)):
+            owners += part["prompt_id"].to_pylist()
             for name, kind in _KINDS.items():
                 for chunk in part[name].chunks:
                     parts[name].append(chunk.flatten().to_numpy(zero_copy_only=False).astype(kind))
             counted = pc.fill_null(pc.list_value_length(part["token_ids"]), 0)
             lengths.append(counted.to_numpy().astype(np.int64))
+        self.owners = owners  # the prompt of every row
         empty = {name: np.zeros(0, kind) for name, kind in _KINDS.items()}
         self._flat = {name: np.concatenate([empty[name], *found]) for name, found in parts.items()}
         self._ends = np.cumsum(np.concatenate(lengths))
@@ -61,6 +63,11 @@ class KeptTargets:
 
     def _places(self, row: int) -> slice:
         return slice(int(self._ends[row]), int(self._ends[row + 1]))
+
+
+def _parts(table: Sliced) -> Iterator[pa.Table]:
+    lists = table.select(["prompt_id", *_KINDS])
+    return (lists.slice(start, _AT_A_TIME) for start in range(0, len(table), _AT_A_TIME))
 
 
 _KINDS: dict[str, type[np.generic]] = {

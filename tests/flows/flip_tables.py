@@ -83,6 +83,11 @@ BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best", "opd": "opd"}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
+TEACHERS = {
+    "teacher.by_dataset": [
+        {"dataset": "c", "model": "{other_policy}"}, {"dataset": "d", "model": "{other_policy}"}
+    ]
+}  # fmt: skip
 FLIPS = {
     "recipe": Flip("tso"),
     "run": Flip("another"),
@@ -137,6 +142,8 @@ FLIPS = {
     "evaluate.judge": Flip("teacher", base="world"),
     "evaluate.judge (best-of-n)": Flip("teacher", base="best in the world"),
     "answers (opd)": Flip("teacher"),
+    "teacher.by_dataset.dataset (opd)": Flip("prompts", TEACHERS),
+    "teacher.by_dataset.model (opd)": Flip("{student}", TEACHERS),
     "teacher.model (opd)": Flip("{other_policy}"),
     "evaluate.judge (opd)": Flip("teacher", base="opd in the world"),
     "generate.engine": Flip("openai"),

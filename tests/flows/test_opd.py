@@ -187,6 +187,48 @@ def test_alarms_for_mass_that_leaves_the_kept_tokens_and_for_a_policy_that_goes_
     assert "0.600 nats per token, 0.500 at first" in said.found
 
 
+def test_each_data_set_has_its_teacher(run, recipe, tiny_run, tmp_path, on_policy):
+    """Of two data sets, sums and more; the other teacher's distance is measured on its own."""
+    other = str(save_policy(chatml_tokenizer(), tmp_path / "of-sums", seed=3))
+    teacher = recipe["teacher"] | {"by_dataset": [{"dataset": "sums", "model": other}]}
+    for name, answers in (("two", "policy"), ("two-offline", "teacher")):
+        changes = {"teacher": teacher, "rounds": 1, "answers": answers}
+        code, summary = run(name, changes)
+        assert code == 0
+        store = Store(str(tiny_run / "store"))
+        asked = store.table(artifact(summary, "select", 1))
+        datasets = mapping(asked, "prompt_id", "dataset")
+        keys = []
+        for role in ("sums", "others"):
+            made = artifact(summary, "targets", 1, role)
+            keys.append(store.record(made).key["teacher"])
+            read = store.table(made)["prompt_id"].to_pylist()
+            assert {datasets[one] for one in read} == {"sums" if role == "sums" else "more"}
+        assert len(set(keys)) == 2
+        policy = store.record(artifact(summary, "distill_policy", 1))
+        assert policy.artifact.meta["rows"] == len(asked) == summary.measures["generated"].value
+        assert len(policy.key["targets"]) == 2
+        assert set(summary.measures["kl_to_teacher"].parts) == {"sums", "more"}
+        curve = summary.measures["kl_to_teacher"].rounds
+        assert curve[1].value < curve[0].value
+        assert summary.measures["win_rate_by_teacher"].n == 20
+    # Where the teacher is the same, so is the distance of the base.
+    bases = [
+        store.record(artifact(x, "divergence", 1, "base")).artifact.meta["forward_kl"]["by_dataset"]
+        for x in (on_policy, summary)
+    ]
+    assert bases[0]["more"]["mean"] == pytest.approx(bases[1]["more"]["mean"], rel=1e-5)
+    assert bases[0]["sums"]["mean"] != pytest.approx(bases[1]["sums"]["mean"], rel=1e-2)
+
+
+def test_a_teacher_of_no_prompt_is_refused(recipe, write_recipe, capsys):
+    own = recipe["teacher"]["model"]
+    teacher = recipe["teacher"] | {"by_dataset": [{"dataset": "nought", "model": own}]}
+    said = refused(recipe, write_recipe, capsys, teacher=teacher)
+    assert "teacher of nought: no prompt is of the data set 'nought'" in said
+    assert "'more', 'sums'" in said
+
+
 def test_recorded_answers_are_read_as_their_text(run, recipe, tiny_run, tmp_path):
     rows = [
         {"instruction": f"What is {i} plus {i % 7}?", "output": f"{i + i % 7}", "generator": "us"}
@@ -241,6 +283,14 @@ def test_another_vocabulary_or_end_is_refused_before_anything_runs(
         ({"policy": {"model": "p", "losses": {"jsd": {"beta": 1.0}}}}, r"losses\.jsd\.beta"),
         ({"policy": {"model": "p", "losses": {"sigmoid": 1}}}, r"losses\.sigmoid"),
         ({"targets": {"k": 0}}, r"targets\.k"),
+        (
+            {"teacher": {"model": "t", "by_dataset": [{"dataset": "a", "model": "m"}] * 2}},
+            "'a' stands there twice",
+        ),
+        (
+            {"teacher": {"model": "t", "engine": "vllm"}, "targets": {"temperature": 2.0}},
+            r"targets\.temperature: must be 1",
+        ),
         ({"world": {}, "teacher": {"model": "world"}}, "teacher.model: the world's models share"),
         ({"gate": {"min_win_rate": 0.5}}, "Extra inputs are not permitted"),
     ],

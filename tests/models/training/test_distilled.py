@@ -51,7 +51,7 @@ def train(out: Path, policy: Path, targets: Any, runtime: RuntimeConfig = RUNTIM
     out.mkdir(exist_ok=True)
     given = {"config": config(), "temperature": 1.0, "seed": 0, "prompts": PROMPTS}
     return train_on_targets(
-        out, policy=policy, targets=targets, runtime=runtime, **{**given, **kwargs}
+        out, policy=policy, targets=[targets], runtime=runtime, **{**given, **kwargs}
     )
 
 
@@ -93,7 +93,7 @@ def test_the_loss_is_the_mean_over_tokens_whatever_the_parts(
     expected = 2 * mean_kl(other_policy_dir, policy_dir, reverse)
     # Half precision: the targets are exact to 2**-8 of a nat, far less where they count.
     assert meta["losses"] == [pytest.approx(expected, rel=1e-3)]
-    assert meta["steps"] == 1 and learned == list(range(12))
+    assert meta["steps"] == 1 and [owner for owner, _ in learned] == list(PROMPTS)
     assert meta["kept_mass"] == [pytest.approx(1.0), pytest.approx(1.0)]
 
 
@@ -124,6 +124,23 @@ def test_equal_targets_in_memory_or_on_disk_give_equal_bytes(
     assert file_digests(tmp_path / "one") == file_digests(tmp_path / "two")
 
 
+def test_several_tables_are_learned_as_one(tmp_path: Path, policy_dir: Path, table: Any) -> None:
+    whole = table(5)
+    for name, tables in (("one", [whole]), ("two", [whole.slice(0, 5), whole.slice(5)])):
+        (tmp_path / name).mkdir()
+        train_on_targets(
+            tmp_path / name,
+            policy=policy_dir,
+            prompts=PROMPTS,
+            targets=tables,
+            config=config(),
+            temperature=1.0,
+            runtime=RUNTIME,
+            seed=0,
+        )
+    assert file_digests(tmp_path / "one") == file_digests(tmp_path / "two")
+
+
 def test_an_adapter_is_merged_and_kept(tmp_path: Path, policy_dir: Path, table: Any) -> None:
     lora = config(method="lora", adapter={"r": 4}, epochs=4, learning_rate=1e-2)
     meta, _ = train(tmp_path / "out", policy_dir, table(5), config=lora)
@@ -138,7 +155,7 @@ def test_what_is_too_long_or_was_not_read_is_counted(
     for name in ("token_ids", "logps", "rest", "top_ids", "top_logps"):
         rows[2][name] = None
     targets = pa.Table.from_pylist(rows, TARGETS)
-    kept = KeptTargets(targets)
+    kept = KeptTargets([targets])
     assert kept.k == 3 and kept.tokens(2) == [] and kept.tokens(3) == rows[3]["token_ids"]
     lengths = [
         len(render_prompt(load_tokenizer(policy_dir), talk)) + len(row["token_ids"] or [])
@@ -148,7 +165,7 @@ def test_what_is_too_long_or_was_not_read_is_counted(
     meta, learned = train(tmp_path / "out", policy_dir, targets, config=config(max_length=limit))
     over = sum(length > limit for length in lengths)
     assert (meta["unread"], meta["too_long"]) == (1, over) and over
-    assert meta["rows"] == len(learned) == 11 - over and 2 not in learned
+    assert meta["rows"] == len(learned) == 11 - over and "p2" not in dict(learned)
     with pytest.raises(InputError, match="no answer is left to learn from"):
         train(tmp_path / "none", policy_dir, targets, config=config(max_length=8))
 
