@@ -16,6 +16,7 @@ from flows.preflight.functions import check_reward_functions
 from flows.preflight.judges import check_judges
 from flows.preflight.labels import check_own_code
 from flows.preflight.models import brought, check_loading, check_models, check_rendering
+from models.training.launch_config import check_launch
 from models.training.trackers import MODULES
 from tasks.running import machine
 
@@ -80,6 +81,7 @@ def check_machine(recipe: RunRecipe) -> None:
     check_proxies()
     machine.device(recipe.runtime)
     check_trackers(recipe.runtime)
+    check_launch(recipe.runtime)
     if recipe.sampling is None:
         return
     machine.engine_name(recipe.sampling.engine)

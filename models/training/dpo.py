@@ -30,6 +30,7 @@ from models.hardware import stored_dtype, training_dtype
 from models.loading import load_policy
 from models.silence import quiet
 from models.training.adapters import policy_adapter, save_and_merge
+from models.training.launch import trained
 from models.training.losses import OWN, clipped, own_losses, pair_weights
 from models.training.trackers import Tracking
 from models.training.trainers import (
@@ -39,9 +40,9 @@ from models.training.trainers import (
     input_errors,
     remove_dropout,
     require_rows,
-    run,
     save_model,
 )
+from models.training.work import Work
 
 
 class _WeightedParts(Parts):
@@ -55,9 +56,8 @@ class _WeightedParts(Parts):
         batch = super().__call__(rows)
         if isinstance(self.weight, PairWeight):
             weights = pair_weights(torch.tensor([row["gap"] for row in rows]), self.weight)
-            size = self.size or len(rows)
-            for part, of_part in zip(batch["parts"], torch.split(weights, size), strict=True):
-                part["pair_weights"] = of_part
+            for part, (numbers, _) in zip(batch["parts"], self.cut(len(rows)), strict=True):
+                part["pair_weights"] = weights[numbers]
         return batch
 
 
@@ -98,7 +98,8 @@ class _Trainer(PartsTrainer, DPOTrainer):
             metrics = self._metrics["train" if self.model.training else "eval"]
             masks = clipped(self.beta * chosen, self.beta * rejected, clip)
             for side, mask in zip(("chosen", "rejected"), masks, strict=True):
-                metrics[f"clipped/{side}"].append(mask.float().mean().item())
+                everywhere = self.accelerator.gather(mask.float())
+                metrics[f"clipped/{side}"].append(everywhere.mean().item())
         return losses
 
     def part_loss(self, model: Any, part: Any, row_share: float, token_share: float) -> Any:
@@ -160,8 +161,10 @@ def train_dpo(
     limit = readable_length(policy, config.max_length, "policy.model")
     rows, counts = tokenise_pairs(tokenizer, preferences, reference, limit)
     require_rows(rows, counts["too_long"], "policy.max_length")
-    trainer = make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
-    meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
+    given = {"policy": policy}
+    job = Work(trainer_of, rows, config, runtime, seed, given, {}, checkpoints, tracking)
+    sorts = any(loss.sorts for loss in config.losses.by_name.values())
+    trainer, meta = trained(job, out, on_progress, whole=sorts)
     model = trainer.model
     if config.adapter:
         model = save_and_merge(model, out)
@@ -176,8 +179,11 @@ def check_losses(
 ) -> tuple[dict[str, float], dict[str, Loss]]:
     """Weights of TRL's losses, the SFT term last, and our own losses. Raises InputError."""
     losses = config.losses.by_name
-    if runtime.train_micro_batch and any(loss.sorts for loss in losses.values()):
+    sorts = any(loss.sorts for loss in losses.values())
+    if runtime.train_micro_batch and sorts:
         raise InputError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
+    if runtime.train.processes > 1 and sorts:
+        raise InputError("runtime.train.processes: must be 1 with the aot losses, they sort")
     own = own_losses(config.losses, weighted=isinstance(config.pair_weight, PairWeight))
     of_trl = {name: loss.weight for name, loss in losses.items() if name not in own}
     if config.sft_weight:
@@ -219,6 +225,21 @@ def tokenise_pairs(
             }
         )
     return rows, counts
+
+
+def trainer_of(
+    out: Path,
+    rows: list[Row],
+    *,
+    policy: Path,
+    config: PolicyConfig,
+    runtime: RuntimeConfig,
+    seed: int,
+) -> _Trainer:
+    """`make_trainer` by what a process of its own can read."""
+    set_seed(seed)
+    tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
+    return make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
 
 
 def make_trainer(
