@@ -84,6 +84,26 @@ class DecodingConfig(Config):
     )
 
 
+class ParallelConfig(Config):
+    """How GPUs share the work of vLLM. It takes tensor x pipeline x data of them."""
+
+    tensor: Times = Field(1, ge=1, description="GPUs that share each of the model's layers")
+    pipeline: Times = Field(1, ge=1, description="Groups of GPUs that have some of the layers each")
+    data: Times = Field(1, ge=1, description="Engines that have the whole model, and share prompts")
+
+    @property
+    def of_an_engine(self) -> int:
+        """GPUs of one engine."""
+        return self.tensor * self.pipeline
+
+    @property
+    def gpus(self) -> int:
+        return self.of_an_engine * self.data
+
+
+ALONE = ParallelConfig()
+
+
 class GenerateConfig(DecodingConfig):
     engine: Literal["auto", "vllm", "transformers", "openai"] = Field(
         "auto",
@@ -91,6 +111,7 @@ class GenerateConfig(DecodingConfig):
         "transformers",
     )
     k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
+    parallel: ParallelConfig = ALONE
 
     @property
     def decoding(self) -> DecodingConfig:

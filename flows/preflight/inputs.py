@@ -84,7 +84,8 @@ def check_machine(recipe: RunRecipe) -> None:
     check_launch(recipe.runtime)
     if recipe.sampling is None:
         return
-    machine.engine_name(recipe.sampling.engine)
+    name = machine.engine_name(recipe.sampling.engine)
+    machine.check_parallel(name, recipe.sampling.parallel, recipe.runtime)
     if recipe.sampling.engine == "openai":
         from models.engines.openai_server import identity
 

@@ -4,7 +4,6 @@ A configuration says how processes share a training and nothing about what is tr
 would change the result is refused, so that none is in a key. Loads no torch.
 """
 
-import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +44,7 @@ def check_launch(runtime: RuntimeConfig) -> None:
     if train.here:
         return
     field = "runtime.train.config"
-    there = _gpus()
+    there = len(devices.usable_gpus())
     if on_cuda and train.processes > there:
         raise InputError(
             f"runtime.train.processes: {train.processes} asked for, one to a GPU, and this machine "
@@ -77,13 +76,6 @@ def check_launch(runtime: RuntimeConfig) -> None:
             )
     if kind == "DEEPSPEED" and _at(values, "deepspeed_config.gradient_clipping", None) is None:
         raise InputError(f"{field}: {train.config} lacks gradient_clipping; add it: 1.0")
-
-
-def _gpus() -> int:
-    """GPUs that this process may use."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    there = devices.gpus()
-    return there if shown is None else min(there, len(shown.split(",")))
 
 
 def _at(values: Mapping[str, Any], name: str, missing: Any) -> Any:

@@ -168,6 +168,9 @@ REASONS = {
     "runtime.token_budget": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.shard_prompts": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.checkpoint_minutes": (NO, "a training goes on from a checkpoint as if undisturbed"),
+    "generate.parallel.tensor": (DIGITS, "in which order the parts of a layer add up"),
+    "generate.parallel.pipeline": (NO, "which GPU has which layers"),
+    "generate.parallel.data": (DIGITS, "which requests share a batch of vLLM"),
     "runtime.train.config": (
         DIGITS,
         "who holds what of a model that is trained: rounding only, as a file that decides more is "
