@@ -16,7 +16,7 @@ from flows.preflight.functions import check_reward_functions
 from flows.preflight.judges import check_judges
 from flows.preflight.labels import check_own_code
 from flows.preflight.models import brought, check_loading, check_models, check_rendering
-from models.training.launch_config import check_launch
+from models.training.launch_config import check_launch, check_qlora
 from models.training.trackers import MODULES
 from tasks.running import machine
 
@@ -82,6 +82,7 @@ def check_machine(recipe: RunRecipe) -> None:
     machine.device(recipe.runtime)
     check_trackers(recipe.runtime)
     check_launch(recipe.runtime)
+    check_qlora(getattr(recipe, "policy", None), recipe.runtime)
     if recipe.sampling is None:
         return
     name = machine.engine_name(recipe.sampling.engine)

@@ -1,6 +1,7 @@
-"""Engines of the same weights, each on devices of its own, that share the prompts of a call.
+"""How GPUs share the work of an engine: within it, and engines side by side.
 
-vLLM's own data parallelism is for its server: an engine of its `LLM` refuses it.
+vLLM divides a model among GPUs itself. Its data parallelism is for its server, and its `LLM`
+refuses it; so engines of the same weights, each on GPUs of its own, share the prompts of a call.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data.recipes.recipe import ParallelConfig
 from models.engines.base import Engine, OnProgress, Output, Sampling
 
 _POLL = 0.2  # seconds
@@ -81,3 +83,12 @@ class SideBySide:
             except BaseException:
                 self.close()
                 raise
+
+
+def parallel_arguments(parallel: ParallelConfig) -> dict[str, Any]:
+    """vLLM's arguments of an engine that shares its model among GPUs."""
+    sizes = {
+        "tensor_parallel_size": parallel.tensor,
+        "pipeline_parallel_size": parallel.pipeline,
+    }
+    return {name: size for name, size in sizes.items() if size > 1}

@@ -29,6 +29,7 @@ from models.engines.base import (
     make_output,
     sample_seeds,
 )
+from models.engines.side_by_side import parallel_arguments
 from models.engines.transformers import TransformersEngine
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
@@ -224,15 +225,6 @@ def start_vllm(
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     return Child(VllmServer, arguments, environment=environment)
-
-
-def parallel_arguments(parallel: ParallelConfig) -> dict[str, Any]:
-    """vLLM's arguments of an engine that shares its model among GPUs."""
-    sizes = {
-        "tensor_parallel_size": parallel.tensor,
-        "pipeline_parallel_size": parallel.pipeline,
-    }
-    return {name: size for name, size in sizes.items() if size > 1}
 
 
 def _gpu_arguments(runtime: RuntimeConfig) -> dict[str, Any]:

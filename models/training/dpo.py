@@ -9,13 +9,14 @@ TRL lacks (models.training.losses) are added to its own, of the same forward pas
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
 from datasets import Dataset
-from transformers import set_seed
+from transformers import PreTrainedModel, set_seed
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
@@ -26,8 +27,8 @@ from data.tables import as_sampled, assert_same_ids, index_by
 from models.batching import LengthGroups, Parts, Row
 from models.chat import Tokenizer, load_tokenizer, token_ids
 from models.checkpoints import readable_length
-from models.hardware import stored_dtype, training_dtype
-from models.loading import load_policy
+from models.hardware import device_of, dtype_of, stored_dtype, training_dtype
+from models.loading import load_policy, load_policy_in_4_bits
 from models.silence import quiet
 from models.training.adapters import policy_adapter, save_and_merge
 from models.training.launch import trained
@@ -140,7 +141,8 @@ def train_dpo(
     Columns in: pair_id, messages, chosen, rejected and their token ids; pair_id, chosen_logp,
     rejected_logp (nats). What the policy sampled is trained on as the tokens it sampled; other
     answers are tokenised from their text, and their pairs counted in `retokenized`.
-    A LoRA adapter is merged into the model and kept in `out/adapter`. A pair with a side longer
+    A LoRA adapter is merged into the model and kept in `out/adapter`; with QLoRA it is trained on
+    weights in 4 bits, and merged into them as they were saved. A pair with a side longer
     than `config.max_length`, or than the policy reads, is left out and counted in `too_long`.
     Returns steps, losses, accuracy (share of pairs whose chosen side has the higher implicit
     reward, last epoch) and counts.
@@ -164,7 +166,8 @@ def train_dpo(
     given = {"policy": policy}
     job = Work(trainer_of, rows, config, runtime, seed, given, {}, checkpoints, tracking)
     sorts = any(loss.sorts for loss in config.losses.by_name.values())
-    trainer, meta = trained(job, out, on_progress, whole=sorts)
+    in_4_bits = config.method == "qlora"
+    trainer, meta = trained(job, out, on_progress, whole=sorts, aside=in_4_bits)
     model = trainer.model
     if config.adapter:
         model = save_and_merge(model, out)
@@ -253,10 +256,7 @@ def make_trainer(
 ) -> _Trainer:
     """TRL's DPOTrainer over `rows`; for LoRA the model gets a fresh adapter, seeded."""
     of_trl, own = check_losses(config, runtime)
-    dtype = training_dtype(
-        stored_dtype(policy, runtime), runtime, frozen=config.adapter is not None
-    )
-    model = load_policy(policy, dtype, runtime.trust_remote_code)
+    model = _base(policy, config, runtime)
     remove_dropout(model)
     parts = _WeightedParts(
         config.pair_weight,
@@ -281,6 +281,9 @@ def make_trainer(
             processing_class=tokenizer,
             peft_config=policy_adapter(config.adapter) if config.adapter else None,
         )
+    if config.method == "qlora":  # TRL has its adapter learn in bfloat16
+        for parameter in trainer.model.parameters():
+            parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data
     trainer.config, trainer.own_losses = config, own
     trainer.sampler = LengthGroups(
         [
@@ -291,3 +294,13 @@ def make_trainer(
         seed,
     )
     return trainer
+
+
+def _base(policy: Path, config: PolicyConfig, runtime: RuntimeConfig) -> PreTrainedModel:
+    """The model that learns, or that the adapter is put on: in 4 bits where QLoRA trains it."""
+    if config.method == "qlora" and device_of(runtime).type == "cuda":
+        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        return load_policy_in_4_bits(policy, dtype_of(runtime), own, runtime.trust_remote_code)
+    frozen = config.adapter is not None
+    dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen)
+    return load_policy(policy, dtype, runtime.trust_remote_code)

@@ -30,7 +30,7 @@ from models.host import cores
 from models.isolation import ChildDiedError
 from models.training import work
 from models.training.launch_config import config_path, precision
-from models.training.resume import load_weights
+from models.training.resume import load_weights, save_weights
 from models.training.trainers import OnProgress, PartsTrainer, check_finite, run
 from models.training.work import Work
 
@@ -43,18 +43,27 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "GLOO_SOCKET_IFNAME": "lo",  # all processes are on this machine
 }
+_FOLDER = "training"  # below that of the artifact, for as long as it is made
 _POLL = 0.1  # seconds
 _NOTED_BYTES = 100_000
 Meta = dict[str, Any]
 
 
 def trained(
-    job: Work, out: Path, on_progress: OnProgress | None = None, whole: bool = False
+    job: Work,
+    out: Path,
+    on_progress: OnProgress | None = None,
+    whole: bool = False,
+    aside: bool = False,
 ) -> tuple[PartsTrainer, Meta]:
     """A trainer whose model is trained, and what `models.training.trainers.run` tells of it.
 
-    `whole`: the rows of a batch belong into one part, so that there are no smaller ones to try.
     `micro_batch` is told where memory ran out: the rows of a part for which it was enough.
+
+    Args:
+        whole: The rows of a batch belong into one part, so that there are no smaller ones to try.
+        aside: What has learnt is put into a model of its own on a CPU, as it is where other
+            processes train: the one that was trained is not what is to be saved.
 
     Raises:
         TrainingError: not even one row fits into memory, or as `run` does.
@@ -77,6 +86,10 @@ def trained(
         job, told = replace(job, runtime=smaller), {"micro_batch": size}
         clear_device_cache(garbage_collection=True)
     check_finite(trainer.model, meta["steps"])
+    if aside and job.runtime.train.here:
+        save_weights(trainer.model, out / _FOLDER)
+        del trainer
+        trainer = _on_cpu(job, out)
     return trainer, meta | told
 
 
@@ -110,16 +123,20 @@ def _here(job: Work, out: Path, on_progress: OnProgress | None) -> tuple[PartsTr
 
 
 def _launched(job: Work, out: Path, on_progress: OnProgress | None) -> tuple[PartsTrainer, Meta]:
-    folder = out / "training"
+    folder = out / _FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier try
     work.write(folder, job)
     meta = _carried_out(folder, job.runtime, on_progress)
-    # On a CPU: the GPUs need not have room for a whole model.
-    aside = {"device": "cpu", "dtype": devices.dtype(job.runtime), "train": LaunchConfig()}
-    trainer = job.trainer(out, job.runtime.model_copy(update=aside))
-    load_weights(trainer.model, folder)
-    shutil.rmtree(folder)
-    return trainer, meta
+    return _on_cpu(job, out), meta
+
+
+def _on_cpu(job: Work, out: Path) -> PartsTrainer:
+    """A trainer whose model has the weights that were left; no GPU need have room for it."""
+    there = {"device": "cpu", "dtype": devices.dtype(job.runtime), "train": LaunchConfig()}
+    trainer: PartsTrainer = job.trainer(out, job.runtime.model_copy(update=there))
+    load_weights(trainer.model, out / _FOLDER)
+    shutil.rmtree(out / _FOLDER)
+    return trainer
 
 
 def _carried_out(folder: Path, runtime: RuntimeConfig, on_progress: OnProgress | None) -> Meta:

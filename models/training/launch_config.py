@@ -38,6 +38,26 @@ def is_sharded(train: LaunchConfig) -> bool:
     return not _KINDS[_read(config_path(train))["distributed_type"]]
 
 
+def check_qlora(section: Any, runtime: RuntimeConfig) -> None:
+    """InputError unless this machine can train a section whose method is qlora, if it is one."""
+    if getattr(section, "method", None) != "qlora":
+        return
+    if devices.device(runtime) != "cuda":
+        raise InputError(
+            "policy.method: qlora holds weights in 4 bits on an NVIDIA GPU, and none is used here; "
+            "use lora"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise InputError(
+            "policy.method: qlora needs bitsandbytes; `pip install bitsandbytes`, or use lora"
+        )
+    if is_sharded(runtime.train):
+        raise InputError(
+            f"policy.method: qlora holds the whole policy on each GPU, and {runtime.train.config} "
+            "divides it; use runtime.train.config ddp"
+        )
+
+
 def check_launch(runtime: RuntimeConfig) -> None:
     """InputError unless this machine can train as `runtime.train` asks."""
     train, on_cuda = runtime.train, devices.device(runtime) == "cuda"

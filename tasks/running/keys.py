@@ -15,6 +15,7 @@ from tasks.running.outside import Code, External
 
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate")
 SCORING = ("torch", "transformers")
+QLORA, BITSANDBYTES = "qlora", "bitsandbytes"  # a method of training, and whose 4 bits it uses
 
 
 def of_runtime(inputs: Iterable[Any], runtime: RuntimeConfig) -> dict[str, Any]:
@@ -28,6 +29,8 @@ def of_runtime(inputs: Iterable[Any], runtime: RuntimeConfig) -> dict[str, Any]:
             key["train_micro_batch"] = runtime.train_micro_batch
         if runtime.train.processes > 1:
             key["processes"] = runtime.train.processes
+    if any(QLORA in (value, getattr(value, "method", None)) for value in inputs):
+        key |= library_versions((BITSANDBYTES,))
     return key
 
 

@@ -226,6 +226,7 @@ VARIABLES = {
     "MKL_ENABLE_INSTRUCTIONS": _KERNELS,
     "ONEDNN_MAX_CPU_ISA": _KERNELS,
     "GLOO_SOCKET_IFNAME": Variable("none", NO, "how processes of one training reach each other"),
+    "LOCAL_RANK": Variable("none", NO, "which GPU a process of a training has, told by accelerate"),
     "PYTHONPATH": Variable("none", NO, "where the processes of a training find this code"),
     "OMP_WAIT_POLICY": Variable("none", NO, "how threads wait"),
     "GOMP_SPINCOUNT": Variable("none", NO, "how threads wait"),

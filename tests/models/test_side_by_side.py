@@ -13,8 +13,7 @@ from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
 from models import devices, engines
 from models.engines import open_engine
 from models.engines.base import Sampling
-from models.engines.side_by_side import SideBySide
-from models.engines.vllm import parallel_arguments
+from models.engines.side_by_side import SideBySide, parallel_arguments
 from tasks.running.machine import check_parallel
 
 RUNTIME = RuntimeConfig(device="cpu")
