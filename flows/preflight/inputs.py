@@ -16,7 +16,7 @@ from flows.preflight.functions import check_reward_functions
 from flows.preflight.judges import check_judges
 from flows.preflight.labels import check_own_code
 from flows.preflight.models import brought, check_loading, check_models, check_rendering
-from models.training.launch_config import check_launch, check_qlora
+from models.training.launch_config import check_launch, check_qlora, launch_notes
 from models.training.trackers import MODULES
 from tasks.running import machine
 
@@ -67,6 +67,7 @@ def inspect(recipe: RunRecipe, weights: bool = False) -> Inspection:
 def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Prompts, Prompts]:
     """What files tell: the models in order, the prompts, those of earlier preferences."""
     found.attempt(check_machine, recipe)
+    found.notes += launch_notes(recipe.runtime)
     found.attempt(check_own_code, recipe)
     models = check_models(recipe, found)
     check_judges(recipe, brought(recipe), found)

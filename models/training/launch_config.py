@@ -5,6 +5,7 @@ would change the result is refused, so that none is in a key. Loads no torch.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,18 @@ def precision(runtime: RuntimeConfig) -> str:
 def is_sharded(train: LaunchConfig) -> bool:
     """Whether each process holds a part of the model only."""
     return not _KINDS[_read(config_path(train))["distributed_type"]]
+
+
+def launch_notes(runtime: RuntimeConfig) -> list[str]:
+    """What is worth knowing of a configuration that can be used."""
+    train = runtime.train
+    with suppress(InputError):  # which `check_launch` raises
+        if is_sharded(train):
+            return [
+                f"runtime.train.config: {train.config} writes no checkpoints; a training that is "
+                "killed starts again"
+            ]
+    return []
 
 
 def check_qlora(section: Any, runtime: RuntimeConfig) -> None:

@@ -22,7 +22,7 @@ from models.training.dpo import train_dpo
 from models.training.launch import trained
 from models.training.reward_training import train_reward_model
 from models.training.work import read, write
-from tests.models.training.little_memory import DPO, PAIRS, SETTINGS, Short, little_memory
+from tests.models.training.odd_trainings import DPO, PAIRS, SETTINGS, Short, divided, little_memory
 from tests.models.training.training_rows import reference
 from tests.repository import ROOT
 
@@ -229,3 +229,19 @@ def test_not_even_one_row_fits(
 def test_what_belongs_into_one_part_is_not_cut(policy_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="not enough memory for 8 rows per forward pass"):
         trained(little_memory(policy_dir, ONE), tmp_path, whole=True)
+
+
+@pytest.mark.slow
+def test_a_model_divided_by_fsdp_is_trained_like_a_whole_one(
+    policy_dir: Path, tmp_path: Path
+) -> None:
+    """The configuration that is shipped, over gloo; parts of two pairs."""
+    fsdp = LaunchConfig(processes=2, config="fsdp")
+    runtime = RuntimeConfig(device="cpu", train=fsdp, train_micro_batch=2)
+    (tmp_path / "out").mkdir()
+    trainer, told = trained(divided(policy_dir, runtime), tmp_path / "out")
+    trainer.model.save_pretrained(tmp_path / "divided")
+    calm = dpo(tmp_path / "calm", policy_dir, ONE)
+    assert told["losses"] == pytest.approx(calm["losses"], rel=1e-5)
+    apart = moved(tmp_path / "calm", tmp_path / "divided")
+    assert apart < 1e-3 * moved(policy_dir, tmp_path / "calm")

@@ -12,7 +12,13 @@ from data.recipes.recipe import LaunchConfig, RuntimeConfig
 from flows.table import recipe_from
 from models import devices
 from models.training import launch_config
-from models.training.launch_config import SHIPPED, check_launch, config_path, is_sharded
+from models.training.launch_config import (
+    SHIPPED,
+    check_launch,
+    config_path,
+    is_sharded,
+    launch_notes,
+)
 
 
 def runtime(device: str = "cpu", **train: Any) -> RuntimeConfig:
@@ -32,6 +38,8 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_shipped_can_be_used_on_gpus(name: str, gpus: None) -> None:
     check_launch(runtime("cuda", processes=2, config=name))
     assert is_sharded(LaunchConfig(config=name)) == (name != "ddp")
+    notes = launch_notes(runtime("cuda", processes=2, config=name))
+    assert any("writes no checkpoints" in note for note in notes) == (name != "ddp")
 
 
 def test_accelerate_reads_what_is_shipped() -> None:
@@ -116,8 +124,10 @@ def test_a_file_that_is_none(text: str | None, reason: str, gpus: None, tmp_path
     path = tmp_path / "own.yaml"
     if text:
         path.write_text(text)
+    asked = runtime("cuda", processes=2, config=str(path))
     with pytest.raises(InputError, match=reason):
-        check_launch(runtime("cuda", processes=2, config=str(path)))
+        check_launch(asked)
+    assert launch_notes(asked) == []
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
-"""A training for which memory is short, to be imported by the processes that share it."""
+"""Trainings on a machine of another kind, to be imported by the processes that share them."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.state import DistributedType, PartialState
 
 from data.recipes.recipe import PolicyConfig, RuntimeConfig
 from models.training import dpo as dpo_training
@@ -19,10 +21,18 @@ DPO = SETTINGS | {"method": "full", "sft_weight": 0.5}
 
 def little_memory(policy: Path, runtime: RuntimeConfig) -> Work:
     """A training for which there is memory for two pairs at a time."""
-    config = PolicyConfig(**DPO)
+    return _work(short_trainer, policy, runtime)
+
+
+def divided(policy: Path, runtime: RuntimeConfig) -> Work:
+    """A training whose processes take their CPU for a GPU, so that FSDP divides the model."""
+    return _work(fsdp_trainer, policy, runtime)
+
+
+def _work(make: Any, policy: Path, runtime: RuntimeConfig) -> Work:
     tokenizer = dpo_training.load_tokenizer(policy)
     rows, _ = dpo_training.tokenise_pairs(tokenizer, PAIRS, reference(PAIRS), 96)
-    return Work(short_trainer, rows, config, runtime, 1, {"policy": policy}, {}, None)
+    return Work(make, rows, PolicyConfig(**DPO), runtime, 1, {"policy": policy}, {}, None)
 
 
 class Short(dpo_training._Trainer):
@@ -38,3 +48,20 @@ def short_trainer(out: Path, rows: Any, **given: Any) -> PartsTrainer:
     trainer = dpo_training.trainer_of(out, rows, **given)
     trainer.__class__ = Short
     return trainer
+
+
+def fsdp_trainer(out: Path, rows: Any, **given: Any) -> PartsTrainer:
+    """accelerate divides no model among CPUs by itself, though PyTorch does."""
+    launched = "LOCAL_RANK" in os.environ
+    if launched:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+        PartialState._prepare_backend = _gloo
+    trainer = dpo_training.trainer_of(out, rows, **given)
+    assert trainer.is_fsdp_enabled is launched
+    return trainer
+
+
+def _gloo(*_: Any) -> tuple[str, DistributedType]:
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    return "gloo", DistributedType.MULTI_GPU
