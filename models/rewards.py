@@ -12,7 +12,7 @@ import torch
 
 from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
-from models.batching import length_batches
+from models.batching import length_batches, reading_budget
 from models.chat import Messages, render_conversation
 from models.checkpoints import readable_length
 from models.finite import finite_rewards
@@ -96,7 +96,8 @@ class TransformersScorer:
         sequences, places = _render(self._tokenizer, items, self._max_length)
         rewards = np.full(len(items), np.nan)
         done = 0
-        for rows in length_batches([len(ids) for ids in sequences], self._runtime.token_budget):
+        lengths = [len(ids) for ids in sequences]
+        for rows in length_batches(lengths, reading_budget(self._runtime)):
             rewards[places[rows]] = self._batch([sequences[row] for row in rows])
             done += len(rows)
             if on_progress:
