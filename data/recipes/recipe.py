@@ -89,8 +89,8 @@ class DecodingConfig(Config):
 class GenerateConfig(DecodingConfig):
     engine: Literal["auto", "vllm", "transformers", "openai"] = Field(
         "auto",
-        description="auto: vLLM where it is installed and can run every model that samples, else "
-        "transformers",
+        description="auto: vLLM where it is installed and can run every model that samples, but "
+        "transformers on a CPU from 10 million parameters on (docs/performance.md)",
     )
     k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
 
