@@ -2,11 +2,12 @@
 
     python -m benchmarks.engines [MODEL ...] [--sizes 1,10,30,110]
 
-For models in folders, and for random ones of so many millions of parameters (a Llama with a
-vocabulary of bytes, which hardly ever ends an answer), both engines are started and sample the same
-prompts in turn, several times over. Printed are tokens a second, and how long vLLM takes for a
-token, in transformers' time for one: the median and range over the turns. Below 1 vLLM is faster.
-Starting an engine counts for itself. On a machine with other work both are slower, and not alike.
+For models in folders, and for random ones of so many millions of parameters (a Llama that reads
+bytes and hardly ever ends an answer; `--vocabulary` adds words it can say), both engines are
+started and sample the same prompts in turn, several times over. Printed are tokens a second, and
+how long vLLM takes for a token, in transformers' time for one: the median and range over the turns,
+by the clock and in seconds of a core. Below 1 vLLM is faster. Starting an engine counts for itself.
+Beside other work the clock tells who gets the cores, and the cores' seconds what each engine needs.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import psutil
+
 from benchmarks.engine_parity import throughput
 from benchmarks.preflight_size import alike
 from data.recipes.recipe import RuntimeConfig
@@ -26,16 +29,18 @@ from data.recipes.recipe import RuntimeConfig
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as in `flows.server.SETTINGS`
 
 ENGINES = ("vllm", "transformers")
-# Width and layers of a Llama of about so many million parameters.
-SHAPES = {1: (128, 5), 3: (192, 7), 10: (320, 8), 30: (512, 10), 110: (768, 16)}
+# Width and layers of a Llama of about so many million parameters; the last is SmolLM2-135M, which
+# has 28 million more in its 49,152 words and a third as many heads for keys and values.
+SHAPES = {1: (128, 5), 3: (192, 7), 10: (320, 8), 30: (512, 10), 110: (768, 16), 106: (576, 30)}
+_SAID = ("prompts", "k", "max_tokens", "turns", "vocabulary")
 _TEMPLATE = (
     "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '<end>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
 )
 
 
-def random_policy(out: Path, millions: int) -> Path:
-    """A Llama of that size with random weights and a tokenizer of bytes."""
+def random_policy(out: Path, millions: int, vocabulary: int) -> Path:
+    """A Llama with random weights and a tokenizer of bytes; its layers have that size."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -50,12 +55,13 @@ def random_policy(out: Path, millions: int) -> Path:
     torch.manual_seed(0)
     width, layers = SHAPES[millions]
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=max(vocabulary, len(tokenizer)),
+        tie_word_embeddings=True,
         hidden_size=width,
         intermediate_size=width * 8 // 3,
         num_hidden_layers=layers,
         num_attention_heads=width // 64,
-        num_key_value_heads=width // 64,
+        num_key_value_heads=3 if width == 576 else width // 64,
         max_position_embeddings=2048,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
@@ -65,6 +71,13 @@ def random_policy(out: Path, millions: int) -> Path:
     LlamaForCausalLM(config).save_pretrained(out)
     tokenizer.save_pretrained(out)
     return out
+
+
+def core_seconds() -> float:
+    """That this process and those it has started have used so far."""
+    own = psutil.Process()
+    times = [one.cpu_times() for one in (own, *own.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 def measured(model: Path, asked: argparse.Namespace) -> dict[str, Any]:
@@ -86,24 +99,39 @@ def measured(model: Path, asked: argparse.Namespace) -> dict[str, Any]:
             found["start"][name] = perf_counter() - began
             throughput(engines[name], prompts[:4], 4, asked.k)  # what is done once
         speeds: dict[str, list[float]] = {name: [] for name in ENGINES}
+        cores: dict[str, list[float]] = {name: [] for name in ENGINES}  # seconds a token
         for _ in range(asked.turns):
             for name in ENGINES:
-                speeds[name].append(throughput(engines[name], prompts, asked.max_tokens, asked.k))
+                before, began = core_seconds(), perf_counter()
+                speed = throughput(engines[name], prompts, asked.max_tokens, asked.k)
+                tokens = speed * (perf_counter() - began)
+                speeds[name].append(speed)
+                cores[name].append((core_seconds() - before) / tokens)
     finally:
         for engine in engines.values():
             engine.close()
-    pairs = zip(speeds["vllm"], speeds["transformers"], strict=True)
-    return found | {"tokens_per_second": speeds, "ratio": [ours / its for its, ours in pairs]}
+    return found | {
+        "tokens_per_second": speeds,
+        "core_seconds_per_token": cores,
+        "ratio": _ratios(speeds["transformers"], speeds["vllm"]),
+        "core_ratio": _ratios(cores["vllm"], cores["transformers"]),
+    }
+
+
+def _ratios(above: list[float], below: list[float]) -> list[float]:
+    return [one / other for one, other in zip(above, below, strict=True)]
 
 
 def line(name: str, found: dict[str, Any]) -> str:
     speeds = found["tokens_per_second"]
     vllm, ours = (statistics.median(speeds[engine]) for engine in ENGINES)
-    ratio = found["ratio"]
+    ratios = "".join(
+        f"{statistics.median(one):>8.2f}{min(one):>7.2f}-{max(one):<5.2f}"
+        for one in (found["ratio"], found["core_ratio"])
+    )
+    starts = "".join(f"{found['start'][engine]:>6.0f}" for engine in ENGINES)
     return (
-        f"{name:<24}{found['parameters'] / 1e6:>10.1f}{vllm:>10,.0f}{ours:>14,.0f}"
-        f"{statistics.median(ratio):>8.2f}{min(ratio):>8.2f}-{max(ratio):<6.2f}"
-        f"{found['start']['vllm']:>6.0f}{found['start']['transformers']:>6.0f}\n"
+        f"{name:<24}{found['parameters'] / 1e6:>9.1f}{vllm:>11,.0f}{ours:>14,.0f}{ratios}{starts}\n"
     )
 
 
@@ -112,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", type=Path, nargs="*")
     parser.add_argument("--sizes", default="", help=f"millions, of {', '.join(map(str, SHAPES))}")
+    parser.add_argument("--vocabulary", type=int, default=0, help="of the random ones")
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--k", type=int, default=8)
     parser.add_argument("--max-tokens", type=int, default=48)
@@ -121,17 +150,20 @@ def main() -> None:
     sizes = [int(part) for part in asked.sizes.split(",") if part]
     figures: dict[str, Any] = {}
     sys.stdout.write(
-        f"{'model':<24}{'million':>10}{'vllm, t/s':>10}{'transformers':>14}{'ratio':>8}"
-        f"{'range':>15}{'start':>6}, s\n"
+        f"{'model':<24}{'million':>9}{'vllm, t/s':>11}{'transformers':>14}{'  by clock, range':<21}"
+        f"{'  by core, range':<20}{'starts, s':>12}\n"
     )
     with tempfile.TemporaryDirectory() as folder:
-        random = {f"random {one}": random_policy(Path(folder) / str(one), one) for one in sizes}
+        random = {
+            f"random {one}": random_policy(Path(folder) / str(one), one, asked.vocabulary)
+            for one in sizes
+        }
         for name, model in ({str(model): model for model in asked.models} | random).items():
             figures[name] = measured(model, asked)
             sys.stdout.write(line(name[-23:], figures[name]))
             sys.stdout.flush()
     if asked.out:
-        about = {key: getattr(asked, key) for key in ("prompts", "k", "max_tokens", "turns")}
+        about = {key: getattr(asked, key) for key in _SAID}
         asked.out.write_text(json.dumps(about | {"models": figures}, indent=1) + "\n")
 
 

@@ -12,11 +12,10 @@ from data.recipes.recipe import RuntimeConfig
 from models.checkpoints import parameter_words
 from models.devices import device
 
-# Parameters from which transformers samples faster than vLLM on a CPU. Measured with two cores: at
-# 1 million vLLM took 0.47 of the time of `models.engines.transformers`, at 110 million 2.0 times as
-# long; a straight line between the two, both in logarithms, crosses 1 at 12 million. Measure yours
-# by `python -m benchmarks.engines`.
-TRANSFORMERS_FROM = 10_000_000
+# Parameters from which transformers samples on a CPU. Every size that was measured is faster with
+# vLLM, 1 to 135 million parameters (`python -m benchmarks.engines`, docs/performance.md). What is
+# far larger was not: there it is the engine that needs no second library and no start of its own.
+TRANSFORMERS_FROM = 1_000_000_000
 
 
 class Choice(NamedTuple):
@@ -47,8 +46,8 @@ def choose(wanted: str, runtime: RuntimeConfig, parameters: Callable[[], int]) -
         return Choice("transformers", "vLLM is not installed")
     if device(runtime) == "cuda":
         return Choice("vllm", "it is installed, and there is a GPU")
-    limit, size = f"{TRANSFORMERS_FROM // 10**6} million", parameters()
+    limit, size = parameter_words(TRANSFORMERS_FROM), parameters()
+    has = f"and the policy has {parameter_words(size)}" if size else "as the world's policies are"
     if size < TRANSFORMERS_FROM:
-        return Choice("vllm", f"on a CPU it is the faster one below {limit} parameters")
-    why = f"on a CPU it is the faster one from {limit} parameters on"
-    return Choice("transformers", f"{why}, and the policy has {parameter_words(size)}")
+        return Choice("vllm", f"on a CPU it is taken below {limit} parameters, {has}")
+    return Choice("transformers", f"on a CPU it is taken from {limit} parameters on, {has}")

@@ -90,7 +90,7 @@ class GenerateConfig(DecodingConfig):
     engine: Literal["auto", "vllm", "transformers", "openai"] = Field(
         "auto",
         description="auto: vLLM where it is installed and can run every model that samples, but "
-        "transformers on a CPU from 10 million parameters on (docs/performance.md)",
+        "transformers on a CPU from a billion parameters on (docs/performance.md)",
     )
     k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
 

@@ -24,7 +24,7 @@ def installed(monkeypatch):
 )
 def test_on_a_cpu_the_size_decides(installed, size, engine):
     chosen = choose("auto", CPU, lambda: size)
-    assert chosen.engine == engine and "10 million parameters" in chosen.why
+    assert chosen.engine == engine and "1.0 billion parameters" in chosen.why
 
 
 def test_a_gpu_has_vllm_whatever_the_size(installed, monkeypatch):

@@ -104,7 +104,7 @@ def test_quiet_prints_nothing(compare):
     [
         ("auto", 64, 1_000_000, "transformers"),  # answered before vLLM has started on a CPU
         ("auto", 65, 1_000_000, "vllm"),
-        ("auto", 65, 100_000_000, "transformers"),
+        ("auto", 65, 10**10, "transformers"),
         ("vllm", 1, 100_000_000, "vllm"),
         ("transformers", 1000, 1_000_000, "transformers"),
     ],
