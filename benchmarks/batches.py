@@ -30,7 +30,7 @@ from data.recipes.logged import LoggedConfig
 from data.recipes.recipe import RuntimeConfig
 from data.tables import mapping
 from models.batching import MOST_PADDING, length_batches
-from models.chat import render_conversation
+from models.chat import render_conversations
 from models.checkpoints import readable_length
 from models.logps import sequence_logps
 from models.reward_files import compares, lacks_head
@@ -63,7 +63,7 @@ def items_of(logs: str, seed: int) -> list[Item]:
 def lengths_of(model: Path, items: Sequence[Item]) -> list[int]:
     """Tokens of each item, at most what the model reads."""
     tokenizer, most = load_reader(model), readable_length(model, LONGEST)
-    return [min(most, len(render_conversation(tokenizer, *item))) for item in items]
+    return [min(most, len(ids)) for ids in render_conversations(tokenizer, items)]
 
 
 def padding(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
