@@ -15,7 +15,13 @@ from flows.preflight.findings import Findings
 from flows.preflight.functions import check_reward_functions
 from flows.preflight.judges import check_judges
 from flows.preflight.labels import check_own_code
-from flows.preflight.models import brought, check_loading, check_models, check_rendering
+from flows.preflight.models import (
+    brought,
+    check_loading,
+    check_models,
+    check_rendering,
+    sampling_engine,
+)
 from models.training.trackers import MODULES
 from tasks.running import machine
 
@@ -82,7 +88,7 @@ def check_machine(recipe: RunRecipe) -> None:
     check_trackers(recipe.runtime)
     if recipe.sampling is None:
         return
-    machine.engine_name(recipe.sampling.engine)
+    sampling_engine(recipe)
     if recipe.sampling.engine == "openai":
         from models.engines.openai_server import identity
 
