@@ -15,7 +15,14 @@ from flows.preflight.findings import Findings
 from flows.preflight.functions import check_reward_functions
 from flows.preflight.judges import check_judges
 from flows.preflight.labels import check_own_code
-from flows.preflight.models import brought, check_loading, check_models, check_rendering
+from flows.preflight.models import (
+    brought,
+    check_loading,
+    check_models,
+    check_rendering,
+    sampling_engine,
+)
+from models.engine_choice import check_parallel
 from models.training.launch_config import check_launch, check_qlora, launch_notes
 from models.training.trackers import MODULES
 from tasks.running import machine
@@ -86,8 +93,7 @@ def check_machine(recipe: RunRecipe) -> None:
     check_qlora(getattr(recipe, "policy", None), recipe.runtime)
     if recipe.sampling is None:
         return
-    name = machine.engine_name(recipe.sampling.engine)
-    machine.check_parallel(name, recipe.sampling.parallel, recipe.runtime)
+    check_parallel(sampling_engine(recipe).engine, recipe.sampling.parallel, recipe.runtime)
     if recipe.sampling.engine == "openai":
         from models.engines.openai_server import identity
 

@@ -10,11 +10,11 @@ import pytest
 
 from data.errors import InputError
 from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
-from models import devices, engines
+from models import devices, engine_choice
+from models.engine_choice import check_parallel
 from models.engines import open_engine
 from models.engines.base import Sampling
 from models.engines.side_by_side import SideBySide, parallel_arguments
-from tasks.running.machine import check_parallel
 
 RUNTIME = RuntimeConfig(device="cpu")
 PROMPTS = [[5, 6, 7], [8, 9], [10, 11, 12, 13], [5, 9], [7, 7, 7]]
@@ -81,7 +81,7 @@ class Started:
 
 def test_engines_have_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("models.engines.vllm.VllmEngine", Started)
-    monkeypatch.setattr(engines, "find_spec", lambda name: object())
+    monkeypatch.setattr(engine_choice, "find_spec", lambda name: object())
     monkeypatch.setattr(devices, "gpus", lambda: 8)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,5,3,1")
     asked = ParallelConfig(tensor=2, data=2)
