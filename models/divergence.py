@@ -10,7 +10,7 @@ import torch
 
 from data.errors import TrainingError
 from data.recipes.recipe import RuntimeConfig
-from models.batching import length_batches
+from models.batching import length_batches, reading_budget
 from models.chat import Completion, Messages, load_tokenizer, token_ids
 from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
@@ -57,7 +57,7 @@ def token_divergences(
     rows_of = [one.get_output_embeddings().weight.shape[0] for one in models]
     words = min(words_of(one, n) for one, n in zip(tokenizers, rows_of, strict=True))
     found, done = np.full((2, len(items)), np.nan), 0
-    budget = min(runtime.token_budget, BATCH_TOKENS)
+    budget = min(reading_budget(runtime), BATCH_TOKENS)
     for rows in length_batches(longest[places].tolist(), budget):
         chosen = places[rows]
         sides = [[side[place] for place in chosen] for side in pairs]

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from data.errors import InputError, TrainingError
+from data.errors import TrainingError
 from data.recipes.recipe import RuntimeConfig
-from models.batching import length_batches
+from models.batching import length_batches, reading_budget
 from models.chat import Completion, Messages, Tokenizer, load_tokenizer, token_ids
-from models.checkpoints import context_length, embedding_rows, readable_length, weight_shapes
+from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.loading import load_policy
@@ -54,7 +54,7 @@ class Teacher:
     def __init__(self, model_dir: Path, runtime: RuntimeConfig) -> None:
         """Raises InputError for a folder that is not in order."""
         folder, trusted = Path(model_dir), runtime.trust_remote_code
-        self._budget = min(runtime.token_budget, BATCH_TOKENS)
+        self._budget = min(reading_budget(runtime), BATCH_TOKENS)
         self._tokenizer = load_tokenizer(folder, trusted)
         self._limit = context_length(folder) or np.inf
         model: Any = load_policy(folder, dtype_of(runtime), trusted)
@@ -173,57 +173,6 @@ class ChildTeacher:
         self._child.close()
 
 
-class VllmTeacher:
-    """The model by vLLM, which is started for `k` tokens: by itself it gives 20 at most."""
-
-    def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int, k: int) -> None:
-        """`max_length`: of a prompt with its completion, in tokens."""
-        from models.engines.vllm import start_vllm
-
-        self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
-        self._limit = readable_length(model_dir, max_length + 1) - 1  # it adds a token
-        rows = embedding_rows(weight_shapes(model_dir, "teacher.model"))
-        self._k = min(k, words_of(self._tokenizer, rows or k))
-        self._child = start_vllm(model_dir, runtime, self._limit + 1, max_logprobs=self._k)
-
-    def targets(
-        self,
-        items: Items,
-        k: int,
-        temperature: float,
-        at: Sequence[Ids] | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> list[Targets | None]:
-        """As those of Teacher; the rest is one less the kept, to some 1e-6."""
-        if at is not None or temperature != 1:
-            raise InputError(
-                "teacher.engine: vllm gives its most likely tokens at temperature 1 alone; use "
-                "transformers"
-            )
-        pairs, places = readable(self._tokenizer, items, self._limit)
-        found: list[Targets | None] = [None] * len(pairs)
-        report = on_progress or (lambda done, total: None)
-        sequences = [[*pairs[place][0], *pairs[place][1]] for place in places]
-        k = min(k, self._k)
-        made = self._child.call("top_logprobs", sequences, k, on_progress=report)
-        for place, (flat_ids, flat) in zip(places, made, strict=True):
-            answer = len(pairs[place][1])
-            ids = np.array(flat_ids, np.int32).reshape(-1, 1 + k)[-answer:]
-            logps = np.array(flat, np.float32).reshape(-1, 1 + k)[-answer:]
-            rest = 1 - np.exp(logps[:, 1:].astype(np.float64)).sum(1)
-            found[place] = Targets(
-                token_ids=ids[:, 0],
-                logps=logps[:, 0],
-                rest=rest.clip(min=0).astype(np.float32),
-                top_ids=ids[:, 1:],
-                top_logps=logps[:, 1:],
-            )
-        return found
-
-    def close(self) -> None:
-        self._child.close()
-
-
 def readable(
     tokenizer: Tokenizer, items: Items, limit: float
 ) -> tuple[list[Pair], npt.NDArray[np.int64]]:
@@ -256,6 +205,8 @@ def open_teacher(
     Raises InputError where vLLM cannot run it, or has no memory for it.
     """
     if name == "vllm":
+        from models.vllm_teacher import VllmTeacher
+
         return VllmTeacher(model_dir, runtime, max_length, k)
     kind = ChildTeacher if device_of(runtime).type == "cuda" else Teacher
     return kind(model_dir, runtime)

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from data.recipes.distillation import DistilledPolicy
-from data.store.artifacts import Artifact
+from data.store.artifacts import TABLE, Artifact
 from data.tables import mapping
 from tasks.optimize import CANARIES, check_policy
 from tasks.stage import Context, Model, stage
@@ -27,7 +27,7 @@ def distill_policy(
     from models.training.distilled import train_on_targets
 
     messages = mapping(ctx.table(prompts), "prompt_id", "messages")
-    before, read = ctx.path(policy), [ctx.open(one) for one in targets]
+    before, read = ctx.path(policy), [ctx.path(one) / TABLE for one in targets]
     meta, learned = train_on_targets(
         ctx.out,
         policy=before,

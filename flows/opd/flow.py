@@ -22,11 +22,11 @@ from flows.opd.state import Judged, Outcome, State
 from flows.opd.teachers import Share, Teachers, by_share, read_by, spoken
 from flows.opd.told import told
 from flows.result import Made, Result
+from models.engine_choice import choose
 from tasks.distill_policy import distill_policy
 from tasks.divergence import divergence
 from tasks.generate import generate
 from tasks.recorded_cells import read_cell
-from tasks.running import machine
 from tasks.running.subflow import subflow
 from tasks.stage import Model, Run
 from tasks.targets import likelihood
@@ -34,7 +34,7 @@ from tasks.targets import likelihood
 
 def gather(run: Run, recipe: OpdRecipe) -> tuple[Parts, Teachers]:
     """Models and prompts of the recipe, ready for the first round; and the teachers."""
-    machine.engine_name(recipe.teacher.engine, "teacher.engine")  # it is installed
+    choose(recipe.teacher.engine, recipe.runtime, lambda: 0, "teacher.engine")  # it is installed
     prompts = own_prompts(run, recipe.prompts, recipe.seed)
     found, world = models_of(run, recipe)
     pool, dev, test = prompts or of_world(world)

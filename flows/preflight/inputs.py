@@ -15,7 +15,15 @@ from flows.preflight.findings import Findings
 from flows.preflight.functions import check_reward_functions
 from flows.preflight.judges import check_judges
 from flows.preflight.labels import check_own_code
-from flows.preflight.models import brought, check_loading, check_models, check_rendering
+from flows.preflight.models import (
+    brought,
+    check_loading,
+    check_models,
+    check_rendering,
+    sampling_engine,
+)
+from models.engine_choice import check_parallel
+from models.training.launch_config import check_launch, check_qlora, launch_notes
 from models.training.trackers import MODULES
 from tasks.running import machine
 
@@ -66,6 +74,7 @@ def inspect(recipe: RunRecipe, weights: bool = False) -> Inspection:
 def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Prompts, Prompts]:
     """What files tell: the models in order, the prompts, those of earlier preferences."""
     found.attempt(check_machine, recipe)
+    found.notes += launch_notes(recipe.runtime)
     found.attempt(check_own_code, recipe)
     models = check_models(recipe, found)
     check_judges(recipe, brought(recipe), found)
@@ -80,9 +89,11 @@ def check_machine(recipe: RunRecipe) -> None:
     check_proxies()
     machine.device(recipe.runtime)
     check_trackers(recipe.runtime)
+    check_launch(recipe.runtime)
+    check_qlora(getattr(recipe, "policy", None), recipe.runtime)
     if recipe.sampling is None:
         return
-    machine.engine_name(recipe.sampling.engine)
+    check_parallel(sampling_engine(recipe).engine, recipe.sampling.parallel, recipe.runtime)
     if recipe.sampling.engine == "openai":
         from models.engines.openai_server import identity
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from data.errors import InputError
-from data.recipes.recipe import RuntimeConfig
+from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
 from models.engines.base import (
     OnProgress,
@@ -29,6 +29,7 @@ from models.engines.base import (
     make_output,
     sample_seeds,
 )
+from models.engines.side_by_side import parallel_arguments
 from models.engines.transformers import TransformersEngine
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
@@ -63,8 +64,17 @@ class VllmEngine:
     name = "vllm"
 
     def __init__(
-        self, model_dir: Path, runtime: RuntimeConfig, max_model_len: int, seed: int
+        self,
+        model_dir: Path,
+        runtime: RuntimeConfig,
+        max_model_len: int,
+        seed: int,
+        parallel: ParallelConfig = ALONE,
+        gpus: Sequence[str] = (),
     ) -> None:
+        """`gpus`: those of this engine, where others have others."""
+        self._arguments = parallel_arguments(parallel)
+        self._gpus = tuple(gpus)
         self.version = vllm_version()
         self._runtime = runtime
         self._max_model_len = max_model_len
@@ -158,6 +168,8 @@ class VllmEngine:
             seed=self._seed,
             skip_tokenizer_init=not self._marks,
             enable_sleep_mode=device_of(self._runtime).type == "cuda",
+            gpus=self._gpus,
+            **self._arguments,
         )
         self._sleeping = False
         self._stop = stop_ids(self._tokenizer, model_dir)
@@ -183,9 +195,15 @@ def vllm_version() -> str:
 
 
 def start_vllm(
-    model_dir: Path, runtime: RuntimeConfig, max_model_len: int, **arguments: Any
+    model_dir: Path,
+    runtime: RuntimeConfig,
+    max_model_len: int,
+    gpus: Sequence[str] = (),
+    server: "type[VllmServer] | None" = None,
+    **arguments: Any,
 ) -> Child:
-    """A child process with a VllmServer in it.
+    """A child process with a VllmServer in it, or that `server`; it sees `gpus` alone, where some
+    are named.
 
     Raises:
         UnservableError: vLLM cannot run this model.
@@ -206,7 +224,9 @@ def start_vllm(
     }
     environment = {k: v for k, v in _ENVIRONMENT.items() if k not in os.environ}
     environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # it is in a child already
-    return Child(VllmServer, arguments, environment=environment)
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    return Child(server or VllmServer, arguments, environment=environment)
 
 
 def _gpu_arguments(runtime: RuntimeConfig) -> dict[str, Any]:
@@ -320,19 +340,6 @@ class VllmServer:
             ]
             for output, sequence in zip(finished, sequences, strict=True)
         ]
-
-    def top_logprobs(
-        self, sequences: list[list[int]], k: int, on_progress: OnProgress
-    ) -> list[tuple[list[int], list[float]]]:
-        """Ids and raw log-probabilities of every token but the first, one behind the other: 1 + k
-        of each, its own and the most likely in its place; `max_logprobs` is at least k."""
-        from vllm import SamplingParams
-
-        asked: dict[str, Any] = {"prompt_logprobs": k, "flat_logprobs": True, "detokenize": False}
-        params = SamplingParams(max_tokens=1, temperature=0, **asked)
-        finished = self._run(sequences, [params] * len(sequences), on_progress)
-        flat = [output.prompt_logprobs for output in finished]
-        return [(one.token_ids, one.logprobs) for one in flat]
 
     def score(self, sequences: list[list[int]], on_progress: OnProgress) -> list[float]:
         """The classification head's one raw output for each sequence."""

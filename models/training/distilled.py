@@ -21,7 +21,8 @@ from trl import SFTConfig, SFTTrainer
 from data.errors import InputError
 from data.recipes.distillation import DistilledPolicy, DistillLosses
 from data.recipes.recipe import RuntimeConfig
-from data.table_file import Sliced
+from data.schemas import TARGETS
+from data.table_file import TableFile
 from models.batching import LengthGroups, Parts, Row
 from models.chat import Messages, Tokenizer, load_tokenizer, render_prompts
 from models.checkpoints import readable_length
@@ -32,6 +33,7 @@ from models.silence import quiet
 from models.training.adapters import policy_adapter, save_and_merge
 from models.training.divergences import losses_of
 from models.training.kept_targets import KeptTargets
+from models.training.launch import trained
 from models.training.trackers import Tracking
 from models.training.trainers import (
     OnProgress,
@@ -39,9 +41,9 @@ from models.training.trainers import (
     arguments,
     input_errors,
     remove_dropout,
-    run,
     save_model,
 )
+from models.training.work import Work
 
 
 class _Trainer(PartsTrainer, SFTTrainer):
@@ -61,13 +63,17 @@ class _Trainer(PartsTrainer, SFTTrainer):
         tokens = inputs["input_ids"].roll(-1, dims=1)[inputs["predicts"]]
         found, kept = losses_of(logits, tokens, inputs, self.losses, self.temperature)
         metrics = self._metrics["train"]
-        metrics["kept_mass"].append(kept.mean().item())
+        metrics["kept_mass"].append(self._everywhere(kept))
         total = torch.zeros((), device=logits.device)
         for name, values in found.items():
             total = total + self.losses.by_name[name].weight * values.mean()
             if len(found) > 1:
-                metrics[f"loss/{name}"].append(values.mean().item())
+                metrics[f"loss/{name}"].append(self._everywhere(values.detach()))
         return total
+
+    def _everywhere(self, values: torch.Tensor) -> float:
+        """Their mean, in all processes that train."""
+        return float(self.accelerator.gather(values.mean()[None]).mean())
 
     def part_loss(self, model: Any, part: Any, row_share: float, token_share: float) -> Any:
         return self.compute_loss(model, part) * token_share
@@ -90,7 +96,7 @@ def train_on_targets(
     *,
     policy: Path,
     prompts: Mapping[str, Messages],
-    targets: Sequence[Sliced],
+    targets: Sequence[Path],
     config: DistilledPolicy,
     temperature: float,
     runtime: RuntimeConfig,
@@ -99,7 +105,8 @@ def train_on_targets(
     checkpoints: Path | None = None,
     tracking: Tracking | None = None,
 ) -> tuple[dict[str, Any], list[tuple[str, list[int]]]]:
-    """Train `policy` on TARGETS, of which every `prompt_id` is in `prompts`; save a plain model.
+    """Train `policy` on TARGETS in these files, whose every `prompt_id` is in `prompts`; save a
+    plain model.
 
     A completion that is longer with its prompt than `config.max_length`, or than the policy reads,
     is left out and counted in `too_long`; one that the teacher could not read in `unread`. Returns
@@ -110,10 +117,9 @@ def train_on_targets(
     Raises InputError where no row is left or an id is none of the policy's; TrainingError for a
     loss that is not finite.
     """
-    set_seed(seed)
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
     limit = readable_length(policy, config.max_length, "policy.model")
-    kept = KeptTargets(targets)
+    kept = read_targets(targets)
     rows, counts = tokenised(tokenizer, prompts, kept, limit)
     if not rows:
         raise InputError(
@@ -121,21 +127,29 @@ def train_on_targets(
             f"than {limit} tokens, {counts['unread']} than the teacher reads; raise it, or shorten "
             "prompts or answers"
         )
-    trainer = make_trainer(out, policy, tokenizer, (rows, kept), config, runtime, seed)
-    trainer.temperature = temperature
+    learned = [(kept.owners[row["row"]], row["completion_ids"]) for row in rows]
     content = hashlib.sha256()
     for array in kept.digest_parts():
         content.update(array.view(np.uint8).data)
-    settings = {"temperature": temperature, "targets": content.hexdigest()}
-    meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking, **settings)
+    del kept  # whoever trains reads them anew
+    given = {"policy": policy, "targets": [str(one) for one in targets]}
+    given |= {"temperature": temperature}
+    bound = {"temperature": temperature, "targets": content.hexdigest()}
+    job = Work(trainer_of, rows, config, runtime, seed, given, bound, checkpoints, tracking)
+    trainer, meta = trained(job, out, on_progress)
     model = save_and_merge(trainer.model, out) if config.adapter else trainer.model
     # TRL may have set a padding token, so the tokenizer is read again.
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
     save_model(model, tokenizer, out, stored_dtype(policy, runtime), like=policy)
     mass = meta["history"]["kept_mass"]
-    learned = sum(row["n_tokens"] for row in rows)
-    meta |= {**counts, "learned_tokens": learned, "kept_mass": [mass[0], mass[-1]]}
-    return meta, [(kept.owners[row["row"]], row["completion_ids"]) for row in rows]
+    tokens = sum(row["n_tokens"] for row in rows)
+    meta |= {**counts, "learned_tokens": tokens, "kept_mass": [mass[0], mass[-1]]}
+    return meta, learned
+
+
+def read_targets(paths: Sequence[Path | str]) -> KeptTargets:
+    """TARGETS in these files. Raises ArtifactError."""
+    return KeptTargets([TableFile(one, TARGETS) for one in paths])
 
 
 def tokenised(
@@ -172,17 +186,21 @@ def tokenised(
     return rows, counts
 
 
-def make_trainer(
+def trainer_of(
     out: Path,
+    rows: list[Row],
+    *,
     policy: Path,
-    tokenizer: Tokenizer,
-    learned: tuple[list[Row], KeptTargets],
+    targets: list[str],
+    temperature: float,
     config: DistilledPolicy,
     runtime: RuntimeConfig,
     seed: int,
 ) -> _Trainer:
-    """TRL's trainer over the rows; for LoRA the model gets a fresh adapter, seeded."""
-    rows, kept = learned
+    """TRL's trainer over the rows, by what a process of its own can read; for LoRA the model gets a
+    fresh adapter, seeded."""
+    set_seed(seed)
+    tokenizer, kept = load_tokenizer(policy, runtime.trust_remote_code), read_targets(targets)
     dtype = training_dtype(
         stored_dtype(policy, runtime), runtime, frozen=config.adapter is not None
     )
@@ -210,7 +228,7 @@ def make_trainer(
             processing_class=tokenizer,
             peft_config=policy_adapter(config.adapter) if config.adapter else None,
         )
-    trainer.losses, trainer.words = config.losses, words
+    trainer.losses, trainer.words, trainer.temperature = config.losses, words, temperature
     lengths = [len(row["prompt_ids"]) + row["n_tokens"] for row in rows]
     trainer.sampler = LengthGroups(lengths, config.batch_size, seed)
     return trainer

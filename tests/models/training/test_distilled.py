@@ -12,9 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from data.errors import InputError
 from data.recipes.distillation import DistilledPolicy
-from data.recipes.recipe import RuntimeConfig
+from data.recipes.recipe import LaunchConfig, RuntimeConfig
 from data.schemas import TARGETS
-from data.table_file import TableFile
 from data.tables import write_table
 from models.chat import load_tokenizer, render_prompt
 from models.teacher import Teacher
@@ -49,9 +48,12 @@ def config(**changes: Any) -> DistilledPolicy:
 
 def train(out: Path, policy: Path, targets: Any, runtime: RuntimeConfig = RUNTIME, **kwargs: Any):
     out.mkdir(exist_ok=True)
+    if isinstance(targets, pa.Table):
+        write_table(path := out.with_suffix(".parquet"), targets, TARGETS)
+        targets = [path]
     given = {"config": config(), "temperature": 1.0, "seed": 0, "prompts": PROMPTS}
     return train_on_targets(
-        out, policy=policy, targets=[targets], runtime=runtime, **{**given, **kwargs}
+        out, policy=policy, targets=targets, runtime=runtime, **{**given, **kwargs}
     )
 
 
@@ -115,30 +117,26 @@ def test_the_teacher_is_learnt_and_every_parameter_moves(
     assert [name for name in before if torch.equal(before[name], after[name])] == []
 
 
-def test_equal_targets_in_memory_or_on_disk_give_equal_bytes(
-    tmp_path: Path, policy_dir: Path, table: Any
-) -> None:
-    write_table(tmp_path / "t.parquet", table(5), TARGETS)
-    for name, targets in (("one", table(5)), ("two", TableFile(tmp_path / "t.parquet", TARGETS))):
-        train(tmp_path / name, policy_dir, targets)
-    assert file_digests(tmp_path / "one") == file_digests(tmp_path / "two")
-
-
 def test_several_tables_are_learned_as_one(tmp_path: Path, policy_dir: Path, table: Any) -> None:
-    whole = table(5)
-    for name, tables in (("one", [whole]), ("two", [whole.slice(0, 5), whole.slice(5)])):
-        (tmp_path / name).mkdir()
-        train_on_targets(
-            tmp_path / name,
-            policy=policy_dir,
-            prompts=PROMPTS,
-            targets=tables,
-            config=config(),
-            temperature=1.0,
-            runtime=RUNTIME,
-            seed=0,
-        )
+    whole, paths = table(5), [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path, part in zip(paths, (whole.slice(0, 5), whole.slice(5)), strict=True):
+        write_table(path, part, TARGETS)
+    train(tmp_path / "one", policy_dir, whole)
+    train(tmp_path / "two", policy_dir, paths)
     assert file_digests(tmp_path / "one") == file_digests(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_two_processes_learn_the_same(tmp_path: Path, policy_dir: Path, table: Any) -> None:
+    shared = RuntimeConfig(device="cpu", train=LaunchConfig(processes=2))
+    settings = {"config": config(batch_size=4, epochs=2)}
+    alone, _ = train(tmp_path / "one", policy_dir, table(5), **settings)
+    both, _ = train(tmp_path / "two", policy_dir, table(5), shared, **settings)
+    assert both["losses"] == pytest.approx(alone["losses"], rel=1e-4)
+    assert both["kept_mass"] == pytest.approx(alone["kept_mass"], rel=0.1)  # a mean over shares
+    one, two = (load_file(tmp_path / x / "model.safetensors") for x in ("one", "two"))
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)
 
 
 def test_an_adapter_is_merged_and_kept(tmp_path: Path, policy_dir: Path, table: Any) -> None:
