@@ -4,13 +4,13 @@ Its distribution is the plain softmax of its logits over a temperature, without 
 or anything else that a sampler does ("raw" log-probabilities), over the tokens that a text can
 have. Of what is not among the most likely there is one number, the probability of all the rest.
 
-By transformers, or by vLLM, which is faster on a GPU and knows no temperature.
+This is the teacher by transformers; `models.teacher_engines` opens one by what a recipe asks for.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -180,33 +180,3 @@ def readable(
     pairs = [token_ids(tokenizer, messages, text) for messages, text in items]
     fits = [bool(answer) and len(prompt) + len(answer) <= limit for prompt, answer in pairs]
     return pairs, np.flatnonzero(np.array(fits, bool))
-
-
-class Reader(Protocol):
-    """A teacher, however it is run."""
-
-    def targets(
-        self,
-        items: Items,
-        k: int,
-        temperature: float,
-        at: Sequence[Ids] | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> list[Targets | None]: ...
-
-    def close(self) -> None: ...
-
-
-def open_teacher(
-    name: str, model_dir: Path, runtime: RuntimeConfig, max_length: int, k: int
-) -> Reader:
-    """The model, loaded by "vllm" or "transformers"; not in this process where it is on a GPU.
-
-    Raises InputError where vLLM cannot run it, or has no memory for it.
-    """
-    if name == "vllm":
-        from models.vllm_teacher import VllmTeacher
-
-        return VllmTeacher(model_dir, runtime, max_length, k)
-    kind = ChildTeacher if device_of(runtime).type == "cuda" else Teacher
-    return kind(model_dir, runtime)

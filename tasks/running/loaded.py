@@ -16,7 +16,7 @@ from tasks.running import machine
 if TYPE_CHECKING:
     from models.engines.base import Engine
     from models.rewards import Scorer
-    from models.teacher import Reader
+    from models.teacher_engines import Reader
 
 
 def shape_of(model: Path) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class LoadedModels:
         """The language model of this digest, loaded to say the `k` most likely tokens."""
         wanted = engine, model, digest, k
         if self._teacher is None or self._teaching != wanted:
-            from models.teacher import open_teacher
+            from models.teacher_engines import open_teacher
 
             self.release()
             self._teacher = open_teacher(engine, model, self._runtime, self._max_model_len, k)

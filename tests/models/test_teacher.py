@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM
 from data.recipes.recipe import RuntimeConfig
 from models import teacher
 from models.chat import load_tokenizer, render_completion
-from models.teacher import Targets, Teacher, open_teacher
+from models.teacher import Targets, Teacher
+from models.teacher_engines import open_teacher
 from tests.models.training.training_rows import conversations
 
 RUNTIME = RuntimeConfig(device="cpu")
