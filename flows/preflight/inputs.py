@@ -18,6 +18,7 @@ from flows.preflight.labels import check_own_code
 from flows.preflight.models import brought, check_loading, check_models, check_rendering
 from models.training.trackers import MODULES
 from tasks.running import machine
+from tasks.running.cluster import check_execution
 
 
 def check_inputs(recipe: RunRecipe) -> list[str]:
@@ -80,6 +81,7 @@ def check_machine(recipe: RunRecipe) -> None:
     check_proxies()
     machine.device(recipe.runtime)
     check_trackers(recipe.runtime)
+    check_execution(recipe.execution, recipe.runtime)
     if recipe.sampling is None:
         return
     machine.engine_name(recipe.sampling.engine)
