@@ -83,7 +83,7 @@ class Workers:
         self, execution: ExecutionConfig, setup: Setup, worker: type, computes: dict[str, str]
     ) -> None:
         """`worker`: the actor's class; `computes`: what decides the results of this process."""
-        self._execution, self._setup, self._class = execution, setup, worker
+        self._execution, self.setup, self._class = execution, setup, worker
         self._computes = computes
         self._stack = ExitStack()
         self._ray: Any = None
@@ -139,15 +139,15 @@ class Workers:
             with suppress(Exception):  # it has gone, or the cluster has
                 self._ray.kill(actor)
         self._actors.clear()
-        self._free.clear()
-        self._busy.clear()
+        for kept in (self._known, self._free, self._busy, self._todo, self._ended, self._losses):
+            kept.clear()
         self._stack.close()
         self._ray = None
 
     def _start(self) -> None:
         if self._ray is not None:
             return
-        execution, store = self._execution, Store(self._setup.store)
+        execution, store = self._execution, Store(self.setup.store)
         if store.is_local:
             self._landmark = self._stack.enter_context(store.landmark())
         self._ray = self._stack.enter_context(connected(execution))
@@ -161,7 +161,7 @@ class Workers:
         )(self._class)
         self._waits = monotonic() + _PATIENCE
         for _ in range(execution.workers):
-            actor = make.remote(self._setup._replace(folder=os.getcwd()))
+            actor = make.remote(self.setup._replace(folder=os.getcwd()))
             self._actors.append(actor)
             self._welcome(actor)
 
@@ -234,7 +234,7 @@ class Workers:
         if not answer.shares:
             raise InputError(
                 f"execution.address: {answer.node} does not see the store in "
-                f"{Store(self._setup.store).root}; share that folder, or use a store at a URL"
+                f"{Store(self.setup.store).root}; share that folder, or use a store at a URL"
             )
         for name, mine in self._computes.items():
             if (theirs := answer.computes.get(name)) != mine:
