@@ -7,8 +7,8 @@ worker has one core. A turn before the first repeat is not counted: it starts an
 arms take turns, in every repeat with its seed, so that all compute the same and nothing is found.
 Printed are seconds of the clock and the ratios within each repeat: on a machine that has other work
 they say nothing. Without folders the models have random weights: a policy and a reward model of
-SmolLM2-135M's shape (106 million weights each, as the vocabulary is one of bytes), or with --tiny of
-some 30,000.
+SmolLM2-135M's shape (106 million weights each, as the vocabulary is one of bytes), or with --tiny
+of some 90,000.
 """
 
 import argparse
@@ -145,8 +145,8 @@ def random_models(folder: Path, tiny: bool) -> tuple[str, str]:
     shape = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
                  num_attention_heads=9, num_key_value_heads=3)  # fmt: skip
     if tiny:
-        shape = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                     num_attention_heads=4, num_key_value_heads=2)  # fmt: skip
+        shape = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+                     num_attention_heads=2, num_key_value_heads=1)  # fmt: skip
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=MAX_LENGTH,
