@@ -4,12 +4,15 @@ A cluster of one's own listens on 127.0.0.1 alone, knows its users by a token, a
 with the process that starts it: its processes end with it however it ends.
 """
 
+import json
 import logging
 import os
 import secrets
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -27,7 +30,12 @@ from data.store.locks import folder_in_use, if_unused
 from models import devices, host
 
 _OBJECTS = 80 << 20  # bytes of memory for what travels: a job and its answer are small
-_ANSWERS = 5.0  # seconds that an address has for it
+_ANSWERS, _CONNECTS = 5.0, 60.0  # seconds that an address has, and Ray there
+_ASK = """
+import json, sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False)
+print(json.dumps(ray.cluster_resources()))
+"""
 _LEFT = "tsalign-ray-"
 # Read by Ray as it is imported. What it would print of lost workers the run says in its own words.
 _SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
@@ -101,9 +109,26 @@ def _of_cluster(address: str) -> Room:
                 f"execution.address: nobody answers at '{address}' ({error}); start Ray there, or "
                 "correct it"
             ) from error
-    with connected(ExecutionConfig(kind="ray", address=address)) as ray:
-        found = ray.cluster_resources()
+    # By a process that can be ended: to what is no Ray, Ray would speak for many minutes.
+    try:
+        command = [sys.executable, "-P", "-c", _ASK, address]
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=_CONNECTS)
+    except subprocess.TimeoutExpired as error:
+        raise _unusable(address, f"it says nothing for {_CONNECTS:.0f} s") from error
+    if asked.returncode:
+        raise _unusable(address, asked.stderr)
+    found = json.loads(asked.stdout.splitlines()[-1])
     return Room(found.get("CPU", 0), found.get("GPU", 0), f"the cluster at '{address}'")
+
+
+def _unusable(address: str, said: str) -> InputError:
+    """By the last line of what Ray says of it."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    reason = lines[-1][:200] if lines else "it says nothing"
+    return InputError(
+        f"execution.address: Ray at '{address}' cannot be used ({reason}); this machine must be "
+        "one of its own, with its versions of Ray and Python, and have its token, if it wants one"
+    )
 
 
 @contextmanager
@@ -128,11 +153,7 @@ def connected(execution: ExecutionConfig) -> Iterator[Any]:
                 raise RuntimeError("it was loaded before, and would listen to other machines")
         except Exception as error:  # of many kinds, none of them in Ray's documentation
             ray.shutdown()
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"execution.address: Ray at '{execution.address}' cannot be used ({reason}); its "
-                "Python and its version must be those of this run, and this machine one of its own"
-            ) from error
+            raise _unusable(execution.address, str(error) or type(error).__name__) from error
         stack.callback(ray.shutdown)
         yield ray
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from importlib.util import find_spec
@@ -20,6 +22,7 @@ from tasks.generate import generate
 from tasks.mine import mine
 from tasks.relabel import relabel
 from tasks.running.books import Books
+from tasks.running.cluster import check_execution
 from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External
 from tasks.running.progress import Progress
@@ -27,6 +30,7 @@ from tasks.running.worker import Worker, computes
 from tasks.running.workers import Setup, Workers
 from tasks.score import score
 from tasks.stage import Context, Run
+from tests.repository import ROOT
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="the extra ray")
 
@@ -158,6 +162,7 @@ def test_two_workers_make_what_one_process_does_and_listen_to_this_machine_alone
     assert cluster.context.loaded._engine is None, "this process has loaded nothing"
 
 
+@pytest.mark.slow
 def test_the_shard_of_a_killed_worker_is_given_to_another(cluster, tmp_path, policy_dir):
     policy = model(policy_dir)
     here = run_in(tmp_path / "local")
@@ -206,3 +211,58 @@ def test_they_listen_to_this_machine_alone_and_end_with_the_run(cluster, policy_
 
     cluster.close()
     assert workers_of_this_process() == []
+
+
+CLUSTER = """
+import sys
+from data.recipes.execution import ExecutionConfig
+from tasks.running.cluster import connected
+with connected(ExecutionConfig(kind="ray", workers=1)) as ray:
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_is_asked_for_room_and_used(tmp_path, policy_dir, monkeypatch):
+    """Someone else's, of one core."""
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # it is at 127.0.0.1
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", "a" * 64)  # for good: Ray reads it once
+    other = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = other.stdout.readline().strip()
+        execution = ExecutionConfig(kind="ray", address=address, workers=2)
+        with pytest.raises(InputError) as error:
+            check_execution(execution, RUNTIME)
+        assert str(error.value) == (
+            f"execution.workers: 2 with 1 CPU each want 2, and the cluster at '{address}' has 1; "
+            "lower workers or cpus_per_worker"
+        )
+        execution = execution.model_copy(update={"workers": 1})
+        check_execution(execution, RUNTIME)
+        run = run_in(tmp_path / "store")
+        setup = Setup(str(tmp_path / "store"), RUNTIME, LENGTH, SEED, "2026-01-31")
+        run.workers = Workers(execution, setup, Worker, computes(run.context))
+        with run.active():
+            assert answers(run, model(policy_dir), tokens=4).rows == 36
+        run.close()
+        assert [one for one in psutil.Process(other.pid).children(recursive=True)
+                if "ray::Worker" in " ".join(one.cmdline())] == []  # fmt: skip
+
+        others = computes(run.context) | {"torch": "1.0"}
+        run.workers = Workers(execution, setup, Worker, others)
+        with run.active(), pytest.raises(InputError) as error:
+            answers(run, model(policy_dir), tokens=5)
+        assert str(error.value).startswith("execution.address: torch is ")
+        assert " and 1.0 here, which would make other results" in str(error.value)
+        run.close()
+    finally:
+        other.stdin.close()
+        other.wait(60)
