@@ -2,18 +2,19 @@
 
     log value = a - b log step,   b >= 0
 
-is fitted to the early part of a quantity that falls as long as things go well, and what comes
-later is compared with its extrapolation. That teacher hacking coincides with leaving polynomial
-convergence is of "On Teacher Hacking in Language Model Distillation" (arXiv 2502.02671). It shows
-that in figures and gives neither a fit nor a statistic: fit, limits and alarm are this project's,
-a reconstruction.
+is fitted to the early part of a quantity that falls as long as things go well, as far as it has
+been seen, and what comes next is compared with its extrapolation. That teacher hacking coincides
+with leaving polynomial convergence is of "On Teacher Hacking in Language Model Distillation"
+(arXiv 2502.02671). It shows that in figures and gives neither a fit nor a statistic: fit, limits
+and alarm are this project's, a reconstruction.
 
 The limit is `z` standard deviations above the law, widened for what a fit to few points does not
 know: Student's t with n - 2 degrees of freedom in place of the normal, and the standard error of
 the extrapolation. Let p = 1 - Phi(z). A later value of an exact law with independent normal noise
 in its logarithm exceeds its limit with probability 3/2 p at most: p by the line that was fitted,
 and p again of those fits, at most half of them, that rise and are held to a constant. So `in_row`
-consecutive ones of m later values do so somewhere with probability 3/2 (m - in_row + 1) p at most.
+consecutive ones of m compared values do so somewhere with probability 3/2 (m - in_row + 1) p at
+most.
 """
 
 import math
@@ -26,6 +27,7 @@ from data.statistics import t_quantile
 
 FEWEST = 4  # points of a fit: two degrees of freedom
 _FLAT = 1e-9  # a slope that rounding alone makes
+_WIDEST = 300.0  # of a logarithm: a fit to wild points knows nothing, and no float is larger
 FLOOR = 0.02  # least standard deviation of a log value: changes of a few percent are nobody's alarm
 
 
@@ -53,7 +55,8 @@ class Law(NamedTuple):
         apart = (math.log(step) - self.middle) ** 2 / self.width if self.rate else 0.0
         t = t_quantile(self.points - 2, math.erf(z / math.sqrt(2)))
         deviation = max(z * floor, z * error, t * self.spread)
-        return self.at(step) * math.exp(deviation * math.sqrt(1 + 1 / self.points + apart))
+        wide = deviation * math.sqrt(1 + 1 / self.points + apart)
+        return self.at(step) * math.exp(min(wide, _WIDEST))
 
 
 def fit(steps: Sequence[float], values: Sequence[float]) -> Law | None:
@@ -82,11 +85,21 @@ def fit(steps: Sequence[float], values: Sequence[float]) -> Law | None:
 def limits(
     steps: Sequence[float], values: Sequence[float], *, early: int, z: float, floor: float = FLOOR
 ) -> list[float | None]:
-    """What each value may be at most, by the law of the first `early`; None of these, and of all
-    where they are too few."""
-    law = fit(steps[:early], values[:early])
-    later = [law.limit(step, z, floor=floor) if law else None for step in steps[early:]]
-    return [None] * min(early, len(steps)) + later
+    """What each value may be at most, by the law of those before it among the first `early`.
+
+    A value that is above its limit does not join the law: a run may go wrong early, and what went
+    wrong must not excuse what comes after. None for the first ones, and for all where there are
+    too few for a law.
+    """
+    most: list[float | None] = []
+    healthy: list[int] = []
+    law: Law | None = None
+    for place, (step, value) in enumerate(zip(steps, values, strict=True)):
+        most.append(law.limit(step, z, floor=floor) if law else None)
+        if place < early and (law is None or value <= law.limit(step, z, floor=floor)):
+            healthy.append(place)
+            law = fit([steps[one] for one in healthy], [values[one] for one in healthy])
+    return most
 
 
 def turned(

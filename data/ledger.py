@@ -26,7 +26,7 @@ class Ledger(Entry):
     unparsable: int = 0  # of these: no verdict in what a language model said, or it refused
     dropped_disagreement: int = 0
     below_margin: int = 0
-    below_reward: int = 0  # the teacher finds both answers bad: for the student alone
+    student_only: int = 0  # the chosen answer is not among its data set's best: policy.best_pairs
     kept_unsure: int = 0  # tied, inconsistent, too close or unjudged, in the matrix's order kept
     labelled: int = 0  # preferences
     reused: int = 0  # preferences of earlier rounds that were trained on again
@@ -58,11 +58,11 @@ def check_ledger(ledger: Ledger) -> None:
             x.agreed + x.swapped + x.teacher_tied + x.inconsistent + x.unjudged,
         ),
         "mined + kept_unsure = labelled + teacher_tied + inconsistent + unjudged "
-        "+ dropped_disagreement + below_margin + below_reward": (
+        "+ dropped_disagreement + below_margin + student_only": (
             x.mined + x.kept_unsure,
             x.labelled
             + (x.teacher_tied + x.inconsistent + x.unjudged)
-            + (x.dropped_disagreement + x.below_margin + x.below_reward),
+            + (x.dropped_disagreement + x.below_margin + x.student_only),
         ),
         "labelled + reused = trained + too_long": (x.labelled + x.reused, x.trained + x.too_long),
     }

@@ -160,16 +160,21 @@ def _compared(
     known: Sequence[tuple[int, float, float]],
     config: MonitorConfig,
 ) -> Signal:
-    """A signal against its law over earlier rounds, or the lowest so far; a base wins half."""
+    """A signal against its law over earlier rounds, or the lowest so far; a base wins half.
+
+    The price has no lowest: a training on the same pairs again raises margins, and a little more
+    of a gain costs more of them, in a healthy run too.
+    """
     early = known[: config.early_rounds]
     law = None
     if len(early) == config.early_rounds and steps > 0:
         law = fit([one[0] for one in early], [one[1] for one in early])
     if law:
         limit: float | None = law.limit(steps, config.z, error, config.floor)
+    elif name in RATERS:
+        limit = turned([(0.5, 0.0), *(one[1:] for one in known)], error, config.z, config.floor)
     else:
-        start = [(0.5, 0.0)] if name in RATERS else []
-        limit = turned([*start, *(one[1:] for one in known)], error, config.z, config.floor)
+        limit = None
     return Signal(
         name=name,
         value=value,

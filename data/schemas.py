@@ -117,7 +117,8 @@ PREFERENCES = pa.schema(
         ("rejected_model", pa.string()),
         ("source", pa.string()),  # as in MINED; "given" for preferences a user brought
         ("margin", pa.float64()),  # labeller's reward of chosen minus rejected; null: none known
-        ("weight", pa.float64()),  # 0: for a student alone, no policy learns the pair
+        ("chosen_reward", pa.float64()),  # the labeller's; null: it compares, or ordered by cells
+        ("weight", pa.float64()),
         ("swapped", pa.bool_()),  # the teacher reversed the student's order
         ("round", pa.int32()),  # 0: preferences from before the first round
     ]

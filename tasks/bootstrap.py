@@ -90,7 +90,7 @@ def people(ctx: Context, *, prompts: Artifact, cell: str, size: int, seed: int) 
     return Rows(table, {"generated": len(table)})
 
 
-@stage(PREFERENCES, version="4", model=True, rows="pairs")
+@stage(PREFERENCES, version="5", model=True, rows="pairs")
 def teacher_preferences(
     ctx: Context, *, policy: Artifact, trunk: Artifact, pairs: int, seed: int
 ) -> Rows:
@@ -108,7 +108,7 @@ def teacher_preferences(
     )
 
 
-@stage(PREFERENCES, version="4", model=True, rows="pairs")
+@stage(PREFERENCES, version="5", model=True, rows="pairs")
 def student_preferences(ctx: Context, *, policy: Artifact, pairs: int, seed: int) -> Rows:
     """Out: a few PREFERENCES among the policy's answers, labelled by the oracle."""
     from models.world.preferences import student_preferences as label

@@ -69,7 +69,7 @@ def candidates(
     return Rows(kept, {"completions": len(kept), "unjudged": unjudged})
 
 
-@stage(PREFERENCES, version="3", rows="mined")
+@stage(PREFERENCES, version="4", rows="mined")
 def relabel_recorded(
     ctx: Context,
     *,

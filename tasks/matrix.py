@@ -232,7 +232,7 @@ def correct_pairs(
     return preferences(mined.filter(pa.array(kept)), prompts, ordered, round_number), counts
 
 
-@stage(PREFERENCES, version="2", model="loaded", shards="mined", rows="mined")
+@stage(PREFERENCES, version="3", model="loaded", shards="mined", rows="mined")
 def correct(
     ctx: Context,
     *,
@@ -254,7 +254,7 @@ def correct(
     return Rows(table, counts | {"teacher_calls": calls})
 
 
-@stage(PREFERENCES, version="1", shards="mined", rows="mined")
+@stage(PREFERENCES, version="2", shards="mined", rows="mined")
 def correct_by_verdicts(
     ctx: Context,
     *,
@@ -303,7 +303,7 @@ def margins(pairs: pa.Table, rewards: Mapping[str, float | None]) -> list[Odds |
     return odds
 
 
-@stage(PREFERENCES, version="2", rows="mined")
+@stage(PREFERENCES, version="3", rows="mined")
 def keep_order(ctx: Context, *, mined: Artifact, prompts: Artifact, round_number: int) -> Rows:
     """In: MINED, PROMPTS. Out: PREFERENCES in the matrix's order, without a judge or margins."""
     pairs, asked = ctx.table(mined), ctx.table(prompts)

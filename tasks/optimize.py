@@ -62,7 +62,7 @@ def average(ctx: Context, *, average: Model, policy: Model, decay: float) -> dic
     )
 
 
-@stage(PREFERENCES, version="2", rows="earlier")
+@stage(PREFERENCES, version="3", rows="earlier")
 def sample_earlier(
     ctx: Context, *, earlier: list[Artifact], new: Artifact, share: float, seed: int
 ) -> Rows:

@@ -67,7 +67,7 @@ def decontaminate(
     return Rows(kept, {"prompts": len(kept), "repeated": len(table) - len(own), **counts})
 
 
-@stage(PREFERENCES, version="4", rows="source")
+@stage(PREFERENCES, version="5", rows="source")
 def import_preferences(ctx: Context, *, source: External) -> Rows:
     """Out: PREFERENCES of round 0, from a file of pairs."""
     table, counts = read_preferences(source.path)

@@ -140,7 +140,7 @@ def _old_and_new(inputs: Mapping[str, Any]) -> int:
     return sum(inputs[name].rows or 0 for name in ("old", "new"))
 
 
-@stage(PREFERENCES, version="2", rows=_old_and_new)
+@stage(PREFERENCES, version="3", rows=_old_and_new)
 def renew_preferences(ctx: Context, *, old: Artifact, new: Artifact, again: Artifact) -> Rows:
     """In: PREFERENCES so far and of the prompts asked again. Out: the latest of every prompt."""
     table = _renewed(ctx, old, new, again)

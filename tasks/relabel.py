@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.errors import CardinalityError
+from data.errors import CardinalityError, InputError
 from data.joins import gathered
 from data.recipes.recipe import RelabelConfig, TeacherConfig
 from data.schemas import PREFERENCES
@@ -20,13 +20,12 @@ from tasks.stage import Context, Model, Rows, stage
 
 COUNTS = (
     *("agreed", "swapped", "teacher_tied", "inconsistent", "unjudged"),
-    *("below_margin", "below_reward", "dropped_disagreement", "kept_unsure", "labelled"),
+    *("below_margin", "dropped_disagreement", "kept_unsure", "labelled"),
 )
 
 # Of a pair: "ordered" with the labeller's margin, best minus worst, or why it has no order.
 Said = tuple[str, float | None]
 Margins = npt.NDArray[np.float64]  # of pairs, best minus worst; NaN: none
-Marks = npt.NDArray[np.bool_]  # of pairs
 
 
 def order_pairs(
@@ -35,14 +34,13 @@ def order_pairs(
     rewards: Mapping[str, float | None],
     config: RelabelConfig,
     round_number: int,
-    least: float | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """`by_rewards` from the reward of every best and worst completion by its id."""
     best, worst = (
         pa.array([rewards[name] for name in mined[f"{side}_id"].to_pylist()], pa.float64())
         for side in ("best", "worst")
     )
-    return by_rewards(mined, prompts, best, worst, config, round_number, least)
+    return by_rewards(mined, prompts, best, worst, config, round_number)
 
 
 def by_rewards(
@@ -52,28 +50,24 @@ def by_rewards(
     worst: pa.Array,
     config: RelabelConfig,
     round_number: int,
-    least: float | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Preferences in the labeller's order, with what became of every mined pair.
 
     The student's order stands where the labeller agrees, is swapped (or dropped, as configured)
-    where it does not; a tie or a margin below `config.min_margin` is out. A pair whose better
-    answer is not worth `least` stays with weight 0: its order teaches a student, its
-    better answer is none for a policy to learn. Swapping is recalled, not confirmed, for the
-    paper; the rest is this project's choice.
+    where it does not; a tie or a margin below `config.min_margin` is out. Swapping is recalled,
+    not confirmed, for the paper; ties and margins are this project's choice.
 
     Args:
         best: The labeller's reward of the best completion of every pair, float64; null where it
             could not read the conversation, which leaves the pair unjudged.
         worst: The same of the worst.
-        least: `teacher.min_reward`.
     """
     margins = _floats(best) - _floats(worst)
     unjudged, tied = np.isnan(margins), _floats(best) == _floats(worst)
     fates = {"unjudged": int(unjudged.sum()), "teacher_tied": int(tied.sum())}
-    poor = None if least is None else np.fmax(_floats(best), _floats(worst)) < least
     margins = np.where(tied, np.nan, margins)
-    return ordered(mined, prompts, margins, fates, config, round_number, poor)
+    chosen = np.fmax(_floats(best), _floats(worst))
+    return ordered(mined, prompts, margins, fates, config, round_number, chosen)
 
 
 def _floats(column: pa.Array | pa.ChunkedArray) -> Margins:
@@ -89,28 +83,25 @@ def ordered(
     fates: Mapping[str, int],
     config: RelabelConfig,
     round_number: int,
-    poor: Marks | None = None,
+    chosen: Margins | None = None,
 ) -> tuple[pa.Table, dict[str, int]]:
     """Preferences from what a labeller says of every pair of MINED, and the counts of its fates.
 
     Args:
         margins: Of every pair; NaN where the labeller gives no order.
         fates: How many pairs have none, by why.
-        poor: Which pairs have no completion that a policy should learn.
+        chosen: The labeller's reward of every pair's better completion, if it gives any.
     """
     swapped, known = margins < 0, ~np.isnan(margins)
     dropped = swapped & (config.on_disagreement == "drop")
     close = known & ~dropped & (np.abs(margins) < config.min_margin)
-    left = known & ~dropped & ~close
-    poor = left & poor if poor is not None else np.zeros(len(left), bool)
-    kept = left & ~poor
+    kept = known & ~dropped & ~close
     found = {"agreed": known & ~swapped, "swapped": swapped, "labelled": kept}
     found |= {"dropped_disagreement": dropped, "below_margin": close}
-    found |= {"below_reward": poor}
     counts = dict.fromkeys(COUNTS, 0) | dict(fates)
     counts |= {name: int(pairs.sum()) for name, pairs in found.items()}
-    rows = mined.filter(pa.array(left))
-    return preferences(rows, prompts, margins[left], round_number, ~poor[left]), counts
+    rows, rewards = mined.filter(pa.array(kept)), None if chosen is None else chosen[kept]
+    return preferences(rows, prompts, margins[kept], round_number, rewards), counts
 
 
 def preferences(
@@ -118,11 +109,11 @@ def preferences(
     prompts: pa.Table,
     margins: Margins,
     round_number: int,
-    counting: Marks | None = None,
+    rewards: Margins | None = None,
 ) -> pa.Table:
     """PREFERENCES of mined pairs, in the order of the labeller's margins.
 
-    Without a margin the presumed order stands, and without `counting` every pair has weight 1.
+    Without a margin the presumed order stands. `rewards`: the labeller's of the chosen ones.
     Raises CardinalityError for a pair of no prompt.
     """
     places = pc.index_in(mined["prompt_id"], value_set=prompts["prompt_id"])
@@ -138,7 +129,10 @@ def preferences(
         "dataset": asked["dataset"],
         "source": mined["source"],
         "margin": pa.array(np.abs(margins), from_pandas=True),
-        "weight": pa.array((np.ones(len(mined)) if counting is None else counting) * 1.0),
+        "chosen_reward": pa.nulls(len(mined), pa.float64())
+        if rewards is None
+        else pa.array(rewards),
+        "weight": pa.repeat(1.0, len(mined)),
         "swapped": swapped,
         "round": pa.repeat(pa.scalar(round_number, pa.int32()), len(mined)),
     }
@@ -149,7 +143,7 @@ def preferences(
     return pa.table([columns[name] for name in PREFERENCES.names], schema=PREFERENCES)
 
 
-@stage(PREFERENCES, version="3", model="loaded", shards="mined", rows="mined")
+@stage(PREFERENCES, version="4", model="loaded", shards="mined", rows="mined")
 def relabel(
     ctx: Context,
     *,
@@ -170,12 +164,12 @@ def relabel(
             ids.append(pair[f"{side}_id"])
     rewards = score_rows(ctx, teacher, items, max_length)
     table, counts = order_pairs(
-        pairs, asked, dict(zip(ids, rewards, strict=True)), config, round_number, config.min_reward
+        pairs, asked, dict(zip(ids, rewards, strict=True)), config, round_number
     )
     return Rows(table, counts | {"teacher_calls": len(items)})
 
 
-@stage(PREFERENCES, version="1", rows="mined")
+@stage(PREFERENCES, version="2", rows="mined")
 def relabel_by_verdicts(
     ctx: Context,
     *,
@@ -226,14 +220,34 @@ def unparsable(verdicts: Sequence[Mapping[str, Any]]) -> int:
 
 
 @stage(PREFERENCES, version="1", rows="preferences")
-def for_policy(ctx: Context, *, preferences: Artifact) -> Rows:
-    """In: PREFERENCES. Out: those that a policy is to learn: of no weight are for the student."""
-    table = ctx.table(preferences)
-    kept = table.filter(pc.greater(table["weight"], 0))
+def best_pairs(ctx: Context, *, preferences: Artifact, share: float) -> Rows:
+    """In: PREFERENCES. Out: those whose chosen completion is among the best of its data set.
+
+    Of two bad answers the better one is none to learn: a policy takes the best of each data set,
+    the order of the others teaches the student alone. This project's choice, in no paper.
+    """
+    kept = best_of_each(ctx.table(preferences), share)
     return Rows(kept, {"pairs": len(kept)})
 
 
-@stage(PREFERENCES, version="2", rows="mined")
+def best_of_each(preferences: pa.Table, share: float) -> pa.Table:
+    """Of each data set so many of the pairs with the highest `chosen_reward`, rounded up.
+
+    In the order of the table; of equal rewards the earlier pair is taken.
+
+    Raises:
+        InputError: a pair has no such reward.
+    """
+    rewards = preferences["chosen_reward"]
+    if rewards.null_count:
+        raise InputError("policy.best_pairs: the labels are without chosen_reward; leave it out")
+    table = preferences.select(["dataset", "chosen_reward"]).to_pandas()
+    groups = table.groupby("dataset", dropna=False)["chosen_reward"]
+    wanted = np.ceil(groups.transform("size") * share - 1e-9)  # 0.07 * 100 is more than 7
+    return preferences.filter(pa.array(groups.rank(method="first", ascending=False) <= wanted))
+
+
+@stage(PREFERENCES, version="3", rows="mined")
 def take_order(
     ctx: Context,
     *,
@@ -249,6 +263,5 @@ def take_order(
     """
     pairs = ctx.table(mined)
     best, worst = pairs["best_reward"], pairs["worst_reward"]
-    asked, least = ctx.table(prompts), config.min_reward
-    table, counts = by_rewards(pairs, asked, best, worst, config, round_number, least)
+    table, counts = by_rewards(pairs, ctx.table(prompts), best, worst, config, round_number)
     return Rows(table, counts | {"teacher_calls": teacher_calls})

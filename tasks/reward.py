@@ -79,7 +79,7 @@ def reward(
     return Rows(table, counts | {"total_reward": sum(known)} | found.counts)
 
 
-@stage(PREFERENCES, version="1", shards="mined", rows="mined")
+@stage(PREFERENCES, version="2", shards="mined", rows="mined")
 def relabel_by_functions(
     ctx: Context,
     *,
@@ -94,11 +94,11 @@ def relabel_by_functions(
     """In: MINED, PROMPTS, PROMPT_COLUMNS. Out: PREFERENCES in the order of the functions' sum."""
     pairs, asked = ctx.table(mined), ctx.table(prompts)
     rewards, counts = of_pairs(ctx, functions, weights, asked, pairs, columns)
-    table, fates = order_pairs(pairs, asked, rewards, config, round_number, config.min_reward)
+    table, fates = order_pairs(pairs, asked, rewards, config, round_number)
     return Rows(table, fates | counts)
 
 
-@stage(PREFERENCES, version="1", shards="mined", rows="mined")
+@stage(PREFERENCES, version="2", shards="mined", rows="mined")
 def correct_by_functions(
     ctx: Context,
     *,

@@ -30,7 +30,7 @@ _WORLD: Values = {
 }
 _WORLD_STUDENT: Values = {
     "teacher.min_margin": 0.5,
-    "teacher.min_reward": -0.2,
+    "policy.best_pairs": 0.4,
     "mine.pairs": "top2_bottom2",
     "student.learning_rate": 5e-4,
     "student.epochs": 2,

@@ -112,12 +112,6 @@ class RelabelConfig(Config):
 class TeacherConfig(RelabelConfig, JudgingSection):
     """Who judges, and what is made of the judgments."""
 
-    min_reward: float | None = Field(
-        None,
-        description="Pairs whose chosen completion the teacher rewards with less teach the student "
-        "alone, not the policy; none: the chosen one need only be the better of the two",
-    )
-
 
 class MineConfig(Config):
     pairs: Literal["best_worst", "best_random", "top2_bottom2", "outside_in"] = Field(

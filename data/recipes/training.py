@@ -153,6 +153,7 @@ class PolicyConfig(TunedPolicy):
     """The policy and how DPO tunes it."""
 
     not_in_key = TunedPolicy.not_in_key | {"reference", "average_decay", "replay", "replay_share"}
+    not_in_key |= {"best_pairs"}
 
     beta: float = Field(
         0.1,
@@ -178,6 +179,13 @@ class PolicyConfig(TunedPolicy):
         lt=1,
         description="Only used by the reference average: weight of the average so far when a "
         "policy joins it",
+    )
+    best_pairs: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of each data set's new pairs that the policy learns: those whose chosen "
+        "completion the labeller rewards most; the others teach the student alone",
     )
     replay: Literal["none", "all", "share"] = Field(
         "none", description="Also train on earlier rounds' pairs: all, or a random share"

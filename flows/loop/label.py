@@ -4,6 +4,7 @@ Every function in LABELLERS takes the round's prompts to its preferences; `label
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from data.errors import InputError
@@ -20,7 +21,7 @@ from tasks.matrix import keep_order, pair_up
 from tasks.mine import mine
 from tasks.recorded_cells import read_cell
 from tasks.refresh import choose, renew_preferences, renew_scores
-from tasks.relabel import take_order
+from tasks.relabel import best_pairs, take_order
 from tasks.running.outside import changed
 from tasks.running.own_code import load_code
 from tasks.stage import Model, Run
@@ -98,11 +99,10 @@ def by_one(run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: in
     scorer = parts.teacher if teacher else state.student
     assert scorer is not None
     asked, completions, scores, mined = screened(run, recipe, parts, state, number, scorer)
-    config = recipe.teacher if teacher else recipe.teacher.model_copy(update={"min_reward": None})
     preferences = take_order.as_("", title="relabel")(
         mined=mined,
         prompts=asked,
-        config=config,
+        config=recipe.teacher,
         round_number=number,
         teacher_calls=(completions.rows or 0) if teacher else 0,
     )
@@ -188,6 +188,15 @@ LABELLERS: dict[str, Labeller] = {
 }
 
 
+def for_the_policy(recipe: AlignRecipe, preferences: Artifact) -> Artifact:
+    """Without the pairs that teach the student alone."""
+    if recipe.policy.best_pairs == 1:
+        return preferences
+    return best_pairs.as_("", title="pairs for the policy")(
+        preferences=preferences, share=recipe.policy.best_pairs
+    )
+
+
 def labeller(run: Run, recipe: AlignRecipe) -> Labeller:
     """The function that `labels` names.
 
@@ -209,6 +218,8 @@ def labeller(run: Run, recipe: AlignRecipe) -> Labeller:
 def label(run: Run, recipe: AlignRecipe, parts: Parts, state: State, number: int) -> Labelled:
     """This round's preferences, and with them the stored ones where prompts are refreshed."""
     new = labeller(run, recipe)(run, recipe, parts, state, number)
+    if recipe.policy.best_pairs < 1:
+        return replace(new, best=for_the_policy(recipe, new.preferences))
     if recipe.prompts.refresh is None:
         return new
     assert new.scores is not None

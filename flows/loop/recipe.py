@@ -93,10 +93,10 @@ class AlignRecipe(PolicyRecipe):
             raise ValueError(f"student.model: labels: {self.labels} needs one; name it")
         if (self.labels == "matrix") != (self.matrix is not None):
             raise ValueError("matrix: goes with 'labels: matrix'; set both or neither")
-        if self.labels == "matrix" and self.teacher.min_reward is not None:
-            raise ValueError("teacher.min_reward: the matrix orders pairs by cells; leave it out")
-        if refresh and self.teacher.min_reward is not None:
-            raise ValueError("teacher.min_reward: prompts.refresh keeps all pairs; leave it out")
+        if self.labels == "matrix" and self.policy.best_pairs < 1:
+            raise ValueError("policy.best_pairs: the matrix orders pairs by cells; leave it out")
+        if refresh and self.policy.best_pairs < 1:
+            raise ValueError("policy.best_pairs: prompts.refresh keeps all pairs; leave it out")
         if refresh and self.labels == "matrix":
             raise ValueError("prompts.refresh: the matrix has no rewards to choose prompts by")
         if refresh and self.policy.replay != "none":
@@ -199,8 +199,8 @@ class AlignRecipe(PolicyRecipe):
             return "with labels: teacher it would have to score all answers"
         if self.prompts.refresh:
             return "prompts.refresh chooses prompts by rewards"
-        if self.teacher.min_reward is not None:
-            return "teacher.min_reward is one (take it out)"
+        if self.policy.best_pairs < 1:
+            return "policy.best_pairs goes by rewards (take it out)"
         return None
 
     def about_head(self) -> str:

@@ -10,7 +10,7 @@ from flows.evaluations import evaluations
 from flows.following import followed_by
 from flows.judging import agreeing, gated, is_pairwise, rewards_of
 from flows.loop import shortfall
-from flows.loop.label import label
+from flows.loop.label import for_the_policy, label
 from flows.loop.recipe import AlignRecipe
 from flows.loop.reward_figures import failures, labelled_meta
 from flows.loop.state import (
@@ -31,7 +31,6 @@ from tasks.distill import distill
 from tasks.evaluate import drift, precision
 from tasks.generate import generate
 from tasks.optimize import average, optimize, reference, sample_earlier
-from tasks.relabel import for_policy
 from tasks.running.subflow import subflow
 from tasks.score import score
 from tasks.stage import Model, Run
@@ -101,13 +100,6 @@ def student_agreement(
     )
 
 
-def for_the_policy(recipe: AlignRecipe, preferences: Artifact) -> Artifact:
-    """Without the pairs that teach the student alone."""
-    if recipe.teacher.min_reward is None:
-        return preferences
-    return for_policy.as_("", title="pairs for the policy")(preferences=preferences)
-
-
 def training_pairs(
     recipe: AlignRecipe, state: State, labelled: Labelled
 ) -> tuple[dict[str, Artifact], int]:
@@ -115,7 +107,7 @@ def training_pairs(
 
     By where they are from, "" for this round. Tables without a pair are left out.
     """
-    new, replay = for_the_policy(recipe, labelled.preferences), recipe.policy.replay
+    new, replay = labelled.for_policy, recipe.policy.replay
     if labelled.stored:
         pairs = labelled.stored.preferences
         reused = pairs.meta["reused"] if pairs is not new else 0
@@ -296,9 +288,7 @@ def align_round(
         tuned=tuned,
         judged=judged,
         agreement=measured,
-        precision=precision.as_("", measures=True)(
-            preferences=for_the_policy(recipe, labelled.preferences)
-        )
+        precision=precision.as_("", measures=True)(preferences=labelled.for_policy)
         if ORACLE in recipe.evaluate.judges
         else None,
         watch=watch,

@@ -175,7 +175,7 @@ def ledger_levels(ledger: Ledger, words: Words) -> list[Level]:
     x, who = ledger, words.who
     unsure = [
         ("scored too close", x.below_margin),
-        ("both scored low, for the student alone", x.below_reward),
+        ("not among the best, for the student alone", x.student_only),
         ("scored equal", x.teacher_tied),
         ("judged differently when turned round", x.inconsistent),
         (words.lost(who), x.unjudged - x.unparsable),

@@ -24,7 +24,7 @@ _PAIRS = {
     "unparsable": "pairs without a verdict of the {judge}",
     "dropped_disagreement": "pairs in which the {judge} disagrees",
     "below_margin": "pairs below teacher.min_margin",
-    "below_reward": "pairs below teacher.min_reward",
+    "student_only": "pairs for the student alone",
 }
 
 
@@ -126,6 +126,6 @@ def _remedy(cause: str, recipe: AlignRecipe) -> str:
         if matrix
         else "teacher.on_disagreement is drop: set it to swap, or take a better student",
         "below_margin": f"teacher.min_margin is {recipe.teacher.min_margin:g}: lower it",
-        "below_reward": f"teacher.min_reward is {recipe.teacher.min_reward}: lower it",
+        "student_only": f"policy.best_pairs is {recipe.policy.best_pairs:g}: raise it",
     }
     return remedies[cause]

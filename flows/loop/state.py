@@ -85,6 +85,12 @@ class Labelled:
     preferences: Artifact  # of this round's answers
     scores: Artifact | None = None  # of all completions, by who screened them
     stored: Stored | None = None  # with this round's answers in it
+    best: Artifact | None = None  # of `preferences`, those that the policy learns; None: all
+
+    @property
+    def for_policy(self) -> Artifact:
+        """The pairs that the policy learns."""
+        return self.best or self.preferences
 
     @property
     def tokens(self) -> int:

@@ -24,11 +24,17 @@ def ledger(
     too_long: int,
     reused: int = 0,
     retokenized: int = 0,
+    student_only: int = 0,
 ) -> Ledger:
-    """What became of every completion, prompt and pair of a round; it adds up."""
-    counts: dict[str, Any] = {"asked": asked.rows, "unparsable": 0}
+    """What became of every completion, prompt and pair of a round; it adds up.
+
+    Args:
+        student_only: Of the preferences, those that the policy does not learn.
+    """
+    counts: dict[str, Any] = {"asked": asked.rows, "unparsable": 0, "student_only": student_only}
     counts |= {"generated": sum(table.rows or 0 for table in completions)}
     counts |= mined.meta | preferences.meta
+    counts["labelled"] -= student_only
     counts |= {"too_long": too_long, "reused": reused, "retokenized": retokenized}
     counts["trained"] = counts["labelled"] + reused - too_long
     result = Ledger(**{name: counts[name] for name in Ledger.model_fields})
@@ -90,11 +96,8 @@ def drift_summary(judged: Judged) -> Drift:
 
 def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
     labelled, tuned, judged = outcome.labelled, outcome.tuned, outcome.judged
-    counts = ledger(
-        labelled.asked,
-        labelled.completions,
-        labelled.mined,
-        labelled.preferences,
+    counts = labelled_ledger(
+        labelled,
         too_long=tuned.policy.meta["too_long"],
         reused=tuned.reused,
         retokenized=tuned.policy.meta["retokenized"],
@@ -155,10 +158,19 @@ def stopped_summary(outcome: Stopped) -> Round:
     )
 
 
-def labelled_ledger(labelled: Labelled) -> Ledger:
-    """What became of every completion, prompt and pair before anything is trained."""
+def labelled_ledger(
+    labelled: Labelled, too_long: int = 0, reused: int = 0, retokenized: int = 0
+) -> Ledger:
+    """The ledger of a round; before anything is trained, of its pairs alone."""
     return ledger(
-        labelled.asked, labelled.completions, labelled.mined, labelled.preferences, too_long=0
+        labelled.asked,
+        labelled.completions,
+        labelled.mined,
+        labelled.preferences,
+        too_long=too_long,
+        reused=reused,
+        retokenized=retokenized,
+        student_only=(labelled.preferences.rows or 0) - (labelled.for_policy.rows or 0),
     )
 
 

@@ -19,7 +19,7 @@ _NOTHING_LOST = dict.fromkeys(
 )
 _ALL_KEPT = dict.fromkeys(
     ("swapped", "teacher_tied", "inconsistent", "unjudged", "dropped_disagreement")
-    + ("below_margin", "below_reward", "kept_unsure", "reused", "teacher_calls"),
+    + ("below_margin", "kept_unsure", "reused", "teacher_calls"),
     0,
 )
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.convergence import FLOOR, first_alarm, fit, limits, log_grid, turned
+from data.convergence import FEWEST, FLOOR, first_alarm, fit, limits, log_grid, turned
 
 STEPS = [1, 2, 3, 4, 6, 8, 12, 16, 23, 32, 45, 64]
 EARLY = 7
@@ -59,10 +59,18 @@ def test_values_that_rise_early_excuse_nothing():
 
 
 def test_a_steep_early_rise_is_no_noise():
-    """By a power law itself: its spread is 0, so what stays where it has risen to is off."""
+    """By a power law itself: its spread is 0, so the first value after four points is off."""
     risen = [step**0.5 for step in STEPS[:EARLY]]
     assert fit(STEPS[:EARLY], risen).spread == pytest.approx(0, abs=1e-12)
-    assert alarm([*risen, *[risen[-1]] * 5]) == EARLY
+    assert alarm([*risen, *[risen[-1]] * 5]) == FEWEST
+
+
+def test_what_goes_wrong_early_raises_it_there_and_excuses_nothing_later():
+    values = law(STEPS)
+    values[5:] = [10 * value for value in values[5:]]
+    assert alarm(values, in_row=2) == 6 < EARLY
+    most = limits(STEPS, values, early=EARLY, z=3.0)
+    assert all(limit < value for limit, value in zip(most[5:], values[5:], strict=True))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3])
@@ -72,7 +80,7 @@ def test_noise_around_a_constant_stays_below_the_bound_too(rate):
     exact = np.array(law(STEPS, rate=rate))
     noisy = exact * np.exp(0.2 * rng.standard_normal((2_000, len(STEPS))))
     found = np.mean([alarm(list(values), z) is not None for values in noisy])
-    assert found <= (len(STEPS) - EARLY) * 1.5 * math.erfc(z / math.sqrt(2)) / 2
+    assert found <= (len(STEPS) - FEWEST) * 1.5 * math.erfc(z / math.sqrt(2)) / 2
 
 
 def test_the_limit_in_closed_form():
@@ -105,13 +113,13 @@ def test_what_is_not_above_zero_is_refused():
 
 @pytest.mark.parametrize(("z", "in_row"), [(2.0, 1), (2.0, 2), (3.0, 1)])
 def test_noise_alone_stays_below_the_stated_bound(z, in_row):
-    """2,000 laws with a noise of 20 % standard deviation, five later points each."""
+    """2,000 laws with a noise of 20 % standard deviation, eight compared points each."""
     rng, runs = np.random.default_rng(0), 2_000
     exact = np.array(law(STEPS))
     noisy = exact * np.exp(0.2 * rng.standard_normal((runs, len(STEPS))))
     rate = np.mean([alarm(list(values), z, in_row) is not None for values in noisy])
     p = math.erfc(z / math.sqrt(2)) / 2
-    assert rate <= (len(STEPS) - EARLY - in_row + 1) * 1.5 * p
+    assert rate <= (len(STEPS) - FEWEST - in_row + 1) * 1.5 * p
     if in_row == 1:  # and the detector is not deaf: it is near what one point alone would give
         assert rate > p
 

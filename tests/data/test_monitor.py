@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from data.convergence import FEWEST
 from data.monitor import Rated, Watch, best_round, watched
 from data.recipes.monitor import MonitorConfig
 
@@ -38,7 +39,9 @@ def grid(values):
 def test_chosen_answers_that_get_likelier_raise_no_alarm():
     (watch,) = rounds(measured(grid=grid([30.0 * step**-0.05 for step in STEPS])))
     assert not watch.alarm and len(watch.training) == len(STEPS)
-    assert [one.limit is None for one in watch.training] == [step <= 25 for step in STEPS]
+    assert [one.limit is None for one in watch.training] == [
+        place < FEWEST for place in range(len(STEPS))
+    ]
     (signal,) = watch.signals
     assert signal.name == "likelihood" and signal.step == 100 and signal.law
 
@@ -91,18 +94,20 @@ def test_from_the_fifth_round_on_a_rater_has_a_law_that_a_plateau_leaves():
     assert [watch.alarm for watch in found] == [False] * 5 + [True] * 3
 
 
-def test_margins_that_rise_without_a_gain_raise_it():
-    """The price of a unit of log-odds: twice the margin for the same win rate."""
-    found = rounds(
-        measured(margin=10.0, teacher=rated(0.7)), measured(margin=20.0, teacher=rated(0.7))
-    )
-    assert not found[0].alarm and off(found[1]) == [("price", None)]
-    price = next(one for one in found[1].signals if one.name == "price")
+def test_margins_that_rise_without_a_gain_raise_it_once_there_is_a_law():
+    """The price of a unit of log-odds: in the last round twice the margin for the same win rate."""
+    seen = [measured(margin=margin, teacher=rated(0.7)) for margin in (10.0, 10.0, 10.0, 10.0)]
+    found = rounds(*seen, measured(margin=20.0, teacher=rated(0.7)))
+    assert [watch.alarm for watch in found] == [False] * 4 + [True]
+    assert off(found[4]) == [("price", None)]
+    price = next(one for one in found[4].signals if one.name == "price")
     assert price.value == pytest.approx(20 / math.log(0.7 / 0.3))
-    fair = rounds(
-        measured(margin=10.0, teacher=rated(0.7)), measured(margin=20.0, teacher=rated(0.845))
-    )
-    assert not fair[1].alarm
+    assert not rounds(*seen, measured(margin=20.0, teacher=rated(0.845)))[4].alarm
+
+
+def test_a_price_that_rises_in_the_second_round_raises_nothing():
+    twice = (measured(margin=margin, teacher=rated(0.7)) for margin in (10.0, 20.0))
+    assert not any(watch.alarm for watch in rounds(*twice))
 
 
 def test_where_the_gain_may_be_none_there_is_no_price():

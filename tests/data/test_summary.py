@@ -161,7 +161,7 @@ def ledgers(draw):
     x["labelled"] -= x["reused"]
     x["kept_unsure"] = draw(st.integers(0, min(x["labelled"], x["teacher_tied"])))
     out = ("teacher_tied", "inconsistent", "unjudged", "dropped_disagreement", "below_margin")
-    out += ("below_reward",)
+    out += ("student_only",)
     x["mined"] = x["labelled"] + sum(x[name] for name in out) - x["kept_unsure"]
     ordered = x["mined"] - x["teacher_tied"] - x["inconsistent"] - x["unjudged"]
     x["swapped"] = draw(st.integers(0, ordered))

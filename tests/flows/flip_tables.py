@@ -110,7 +110,7 @@ FLIPS = {
     "teacher.model": Flip("{student}"),
     "teacher.model.function": Flip("{code}:mine", {"teacher.model": FUNCTIONS, **TRUSTED}),
     "teacher.model.weight": Flip(0.5, {"teacher.model": FUNCTIONS}),
-    "teacher.min_reward": Flip(-0.5),
+    "policy.best_pairs": Flip(0.5),
     "teacher.asking.template": Flip("{question}"),
     "evaluate.asking.template": Flip("{question}"),
     "labels": Flip("teacher"),

@@ -49,7 +49,6 @@ def mined(draw):
         TeacherConfig,
         on_disagreement=st.sampled_from(["swap", "drop"]),
         min_margin=MARGINS,
-        min_reward=st.none() | st.sampled_from([-1.0, 0.0, 1.0]),
     ),
     st.data(),
 )
@@ -57,7 +56,7 @@ def test_relabelled_by_columns_as_row_by_row(pairs, config, data):
     ids = pairs["best_id"].to_pylist() + pairs["worst_id"].to_pylist()
     rewards = {name: data.draw(REWARDS) for name in ids}
     equal(
-        relabel.order_pairs(pairs, PROMPTS, rewards, config, 3, config.min_reward),
+        relabel.order_pairs(pairs, PROMPTS, rewards, config, 3),
         oracle.order_pairs(pairs, PROMPTS, rewards, config, 3),
     )
     own = {}
@@ -65,7 +64,7 @@ def test_relabelled_by_columns_as_row_by_row(pairs, config, data):
         own |= mapping(pairs, f"{side}_id", f"{side}_reward")
     best, worst = pairs["best_reward"], pairs["worst_reward"]
     equal(
-        relabel.by_rewards(pairs, PROMPTS, best, worst, config, 3, config.min_reward),
+        relabel.by_rewards(pairs, PROMPTS, best, worst, config, 3),
         oracle.order_pairs(pairs, PROMPTS, own, config, 3),
     )
 

@@ -1,13 +1,17 @@
 """Relabelling: the teacher's word against the student's, and what is dropped."""
 
+import math
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.errors import InputError
 from data.recipes.recipe import TeacherConfig
-from data.schemas import MINED, PROMPTS
-from tasks.relabel import order_pairs
+from data.schemas import MINED, PREFERENCES, PROMPTS
+from tasks.relabel import best_of_each, order_pairs
+from tests.models.training.training_rows import preferences
 
 PROMPT = pa.Table.from_pylist(
     [{"prompt_id": "p", "messages": [{"role": "user", "content": "Hi"}], "dataset": "d"}], PROMPTS
@@ -36,7 +40,7 @@ PAIR = pa.Table.from_pylist(
 def relabel(best, worst, **config):
     config = TeacherConfig(**config)
     rewards = {"b": best, "w": worst}
-    table, counts = order_pairs(PAIR, PROMPT, rewards, config, 2, config.min_reward)
+    table, counts = order_pairs(PAIR, PROMPT, rewards, config, 2)
     return table.to_pylist(), {name: n for name, n in counts.items() if n}
 
 
@@ -58,6 +62,7 @@ def test_the_students_order_stands_where_the_teacher_agrees():
             "rejected_model": "policy",
             "source": "best_worst",
             "margin": 2.0,
+            "chosen_reward": 3.0,
             "weight": 1.0,
             "swapped": False,
             "round": 2,
@@ -95,10 +100,37 @@ def test_every_mined_pair_has_exactly_one_fate(best, worst, min_margin, on_disag
     assert len(rows) == counts.get("labelled", 0)
 
 
-@pytest.mark.parametrize("rewards", [(3.0, 1.0), (1.0, 3.0)])
-def test_a_pair_without_a_good_answer_is_for_the_student_alone(rewards):
-    rows, counts = relabel(*rewards, min_reward=3.5)
-    assert [row["weight"] for row in rows] == [0.0]
-    assert counts["below_reward"] == 1 and "labelled" not in counts
-    (row,), counts = relabel(*rewards, min_reward=3.0)
-    assert row["weight"] == 1.0 and counts["labelled"] == 1
+def rewarded(sets, rewards):
+    rows = [
+        row | {"dataset": name, "chosen_reward": reward, "pair_id": str(number)}
+        for number, (row, name, reward) in enumerate(
+            zip(preferences(len(sets)).to_pylist(), sets, rewards, strict=True)
+        )
+    ]
+    return pa.Table.from_pylist(rows, PREFERENCES)
+
+
+def test_of_each_data_set_the_policy_learns_the_pairs_with_the_best_chosen_answer():
+    table = rewarded("aababbbb", [3.0, 1.0, -9.0, 2.0, -1.0, -2.0, -1.0, -3.0])
+    assert best_of_each(table, 0.4)["pair_id"].to_pylist() == ["0", "3", "4", "6"]
+    assert best_of_each(table, 1.0).equals(table)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(-2, 2)), max_size=40),
+    st.floats(0.01, 1),
+)
+def test_no_data_set_is_without_pairs_and_none_left_out_is_better(pairs, share):
+    table = rewarded([name for name, _ in pairs], [float(reward) for _, reward in pairs])
+    kept = set(best_of_each(table, share)["pair_id"].to_pylist())
+    for name in {name for name, _ in pairs}:
+        mine = {str(i): reward for i, (of, reward) in enumerate(pairs) if of == name}
+        learnt = [reward for id_, reward in mine.items() if id_ in kept]
+        left = [reward for id_, reward in mine.items() if id_ not in kept]
+        assert len(learnt) == math.ceil(share * len(mine) - 1e-9)
+        assert not left or max(left) <= min(learnt)
+
+
+def test_pairs_without_a_reward_have_no_best():
+    with pytest.raises(InputError, match="policy.best_pairs: the labels are without"):
+        best_of_each(rewarded("a", [None]), 0.5)

@@ -8,7 +8,6 @@ from data.schemas import PREFERENCES
 from data.store.store import Store
 from data.tables import write_table
 from tasks.optimize import sample_earlier
-from tasks.relabel import for_policy
 from tasks.running.loaded import LoadedModels
 from tasks.stage import Context
 from tests.models.training.training_rows import preferences
@@ -62,18 +61,3 @@ def test_all_earlier_rounds_are_drawn_from_by_seed(sample):
     assert drawn[0] == sample(20, 0.5, 0)
     assert len({tuple(pairs) for pairs in drawn}) == 5
     assert {pair.split("/")[0] for pairs in drawn for pair in pairs} == {"one", "two"}
-
-
-def test_pairs_of_no_weight_are_not_for_the_policy(context):
-    table = named(6, "new")
-    weights = pa.array([1.0, 0.0, 1.0, 0.0, 0.0, 0.5])
-    place = table.schema.get_field_index("weight")
-
-    def body(out):
-        write_table(out / "data.parquet", table.set_column(place, "weight", weights), PREFERENCES)
-        return {}
-
-    made = context.store.put("preferences", {"name": "weighted"}, body)
-    rows = for_policy.body(context, preferences=made)
-    assert rows.table["pair_id"].to_pylist() == ["new/0", "new/2", "new/5"]
-    assert rows.counts == {"pairs": 3}

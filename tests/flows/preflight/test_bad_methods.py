@@ -38,8 +38,8 @@ CASES = {
         "matrix: goes with 'labels: matrix'; set both or neither",
     ),
     "a least reward where the matrix labels": (
-        GONE | {"teacher.min_reward": 0.0},
-        "teacher.min_reward: the matrix orders pairs by cells; leave it out",
+        GONE | {"policy.best_pairs": 0.5},
+        "policy.best_pairs: the matrix orders pairs by cells; leave it out",
     ),
     "a refresh by rewards that a matrix does not have": (
         GONE | REFRESH | {"policy.replay": "none"},
@@ -126,7 +126,7 @@ def test_a_name_that_is_no_sampler_is_refused(refuse_change, model):
     [
         ({}, None),
         ({"labels": "teacher"}, "with labels: teacher it would have to score all answers"),
-        ({"teacher": {"min_reward": 0.0}}, "teacher.min_reward is one (take it out)"),
+        ({"policy": {"best_pairs": 0.5}}, "policy.best_pairs goes by rewards (take it out)"),
         (
             {"prompts": {"refresh": {"share": 0.5}}, "policy": {"replay": "none"}},
             "prompts.refresh chooses prompts by rewards",

@@ -64,13 +64,10 @@ def ordered(
             counts["dropped_disagreement"] += 1
         elif abs(margin) < config.min_margin:
             counts["below_margin"] += 1
-        elif config.min_reward is not None and reward < config.min_reward:
-            counts["below_reward"] += 1
-            row = preference(pair, prompt_of[pair["prompt_id"]], margin, round_number)
-            rows.append(row | {"weight": 0.0})
         else:
             counts["labelled"] += 1
-            rows.append(preference(pair, prompt_of[pair["prompt_id"]], margin, round_number))
+            row = preference(pair, prompt_of[pair["prompt_id"]], margin, round_number)
+            rows.append(row | {"chosen_reward": reward})
     return pa.Table.from_pylist(rows, PREFERENCES), counts
 
 
@@ -98,6 +95,7 @@ def preference(
         "rejected_model": pair[f"{rejected}_model"],
         "source": pair["source"],
         "margin": None if margin is None else abs(margin),
+        "chosen_reward": None,
         "weight": 1.0,
         "swapped": swapped,
         "round": round_number,
