@@ -18,6 +18,7 @@ from data.recipes.recipe import DecodingConfig, MineConfig, RuntimeConfig, Teach
 from data.schemas import PROMPTS
 from data.store.digests import tree_digest
 from data.store.store import Store
+from models.isolation import ChildDiedError
 from tasks.generate import generate
 from tasks.mine import mine
 from tasks.relabel import relabel
@@ -25,6 +26,7 @@ from tasks.running.books import Books
 from tasks.running.cluster import check_execution
 from tasks.running.loaded import LoadedModels
 from tasks.running.outside import External
+from tasks.running.own_code import load_code
 from tasks.running.progress import Progress
 from tasks.running.worker import Worker, computes
 from tasks.running.workers import Setup, Workers
@@ -266,3 +268,36 @@ def test_a_cluster_that_is_there_is_asked_for_room_and_used(tmp_path, policy_dir
     finally:
         other.stdin.close()
         other.wait(60)
+
+
+POISON = """
+import os
+from data.schemas import PROMPTS
+from data.store.artifacts import Artifact
+from tasks.stage import Context, Rows, stage
+
+@stage(PROMPTS, version="1", model="loaded")
+def poison(ctx: Context, *, prompts: Artifact) -> Rows:
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+def test_work_that_kills_whoever_does_it_is_not_given_out_for_ever(cluster, tmp_path, policy_dir):
+    """A stage of a user's file, which workers find by its path."""
+    (tmp_path / "own.py").write_text(POISON)
+    with pytest.raises(ChildDiedError, match="^3 workers of Ray died of the same work") as error:
+        load_code(tmp_path / "own.py").poison(prompts=prompts(cluster))
+    assert "unavailable" in error.value.__notes__[0] or "died" in error.value.__notes__[0]
+    assert len(cluster.progress.said) == 2
+    assert answers(cluster, model(policy_dir), tokens=6).rows == 36, "and they go on"
+
+
+def test_a_worker_without_the_store_is_refused(tmp_path):
+    """As on a node that does not share the folder."""
+    run = run_in(tmp_path / "store")
+    setup = Setup(str(tmp_path / "store"), RUNTIME, LENGTH, SEED, None, os.getcwd())
+    workers = Workers(ExecutionConfig(kind="ray"), setup, Worker, computes(run.context))
+    assert workers._fit(Worker(setup).ready(tmp_path)).shares
+    with pytest.raises(InputError, match="does not see the store in .*; share that folder, or use"):
+        workers._fit(Worker(setup).ready(tmp_path / "elsewhere"))
