@@ -14,6 +14,7 @@ from data.readers.seen import LOST
 from flows.planning.check import Check, ModelFacts, Tried
 from flows.planning.plan import STATES, Step
 from flows.planning.preview import SHARES, Example, Lengths, Piece, Preview, Reading
+from models.checkpoints import parameter_words
 
 _HEAD = _TAIL = 240  # characters shown of a long prompt
 _EXPLAINED = {
@@ -37,6 +38,8 @@ def show(check: Check, source: str, command: str) -> None:
     by = f", labels {labels}" if labels else ""
     _line(console, f"{source}: run {recipe.run}, {recipe.recipe}, {rounds}{by}")
     _line(console, "Machine: " + ", ".join(f"{name} {value}" for name, value in machine.items()))
+    if recipe.sampling and recipe.sampling.engine == "auto":
+        _line(console, f"Engine: {machine['engine']} by itself, as {check.engine_why}")
     for note in check.notes:
         _line(console, f"Note: {note}")
     if check.chosen:
@@ -106,8 +109,7 @@ def size(number: float) -> str:
 
 
 def _model(console: Console, facts: ModelFacts) -> None:
-    millions = facts.parameters / 1e6
-    large = f"{millions / 1000:,.1f} billion" if millions >= 1000 else f"{millions:,.1f} million"
+    large = parameter_words(facts.parameters)
     reads = f"reads {facts.context:,} tokens" if facts.context else "sets no limit of tokens"
     how = "prompt and answer as a pair"
     if facts.reads == "chat template":

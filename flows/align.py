@@ -18,12 +18,12 @@ from flows.fingerprint import engine_of
 from flows.outside import outside_of
 from flows.preflight.fitting import filled, left_out, said
 from flows.preflight.inputs import check_inputs
+from flows.preflight.models import sampling_engine
 from flows.recipe_files import working_in
 from flows.run_folder import RunFolder
 from flows.table import Recipe, flow_of
 from flows.tracking import tracking_of
 from reports.prefect_ui import UiProgress
-from tasks.running import machine
 from tasks.running.books import Books
 from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
@@ -37,7 +37,7 @@ def open_run(
     recipe: RunRecipe, store: str, folder: Path, progress: Progress, redo: Redo | None, books: Books
 ) -> Run:
     """The context of a run on this machine; `folder` is where its summary is kept."""
-    name = machine.engine_name(recipe.sampling.engine) if recipe.sampling else "none"
+    name = sampling_engine(recipe).engine if recipe.sampling else "none"
     loaded = LoadedModels(name, recipe.runtime, recipe.max_length, recipe.seed)
     context = Context(
         Store(store),
@@ -46,7 +46,8 @@ def open_run(
         date=recipe.date or first_day(folder),
         tracking=tracking_of(recipe, folder),
     )
-    run = Run(context, progress, engine_of(recipe), outside_of(recipe), redo=redo, books=books)
+    engine = engine_of(recipe, name)
+    run = Run(context, progress, engine, outside_of(recipe), redo=redo, books=books)
     if recipe.execution.kind == "ray":
         place = str(context.store.root) if context.store.is_local else store
         setup = Setup(place, recipe.runtime, recipe.max_length, recipe.seed, context.date)

@@ -8,6 +8,7 @@ import tasks
 from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe
 from data.store.digests import digest_of
+from flows.preflight.models import sampling_engine
 from tasks.running import machine
 from tasks.running.keys import TRAINING, key_value, library_versions
 from tasks.running.outside import External
@@ -23,7 +24,7 @@ def engine_of(recipe: RunRecipe, name: str | None = None) -> str:
     """
     if recipe.sampling is None:
         return "none"
-    name = name or machine.engine_name(recipe.sampling.engine)
+    name = name or sampling_engine(recipe).engine
     identity = machine.engine_identity(name, numerics(recipe))
     return f"{identity} {recipe.max_length} tokens"
 

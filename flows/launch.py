@@ -1,6 +1,8 @@
 """From the command line to the flow: nothing to do, or a flow run with quiet, local Prefect."""
 
 import tempfile
+from contextlib import AbstractContextManager
+from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -19,11 +21,14 @@ from flows.preflight.fitting import fitted
 from flows.problems import one_line
 from flows.redoing import recipe_to_redo
 from flows.server import prefect_ready
+from models.devices import device
 from tasks.running.waiting import say, to_stderr, waiting
 
 if TYPE_CHECKING:
     from prefect import Flow
 
+# What imports torch, transformers and TRL.
+_LIBRARIES = ("models.engines.transformers", "models.rewards", "models.training.trainers")
 STARTING = "Starting Prefect, loading torch and transformers"
 
 
@@ -48,7 +53,7 @@ def launch(
     for line in [*outlook(recipe, whole, folder, store), *map("note: {}".format, notes)]:
         say(console, line)
     places = {"store": store, "runs_dir": str(runs_dir), "quiet": quiet, "verbose": verbose}
-    with one_line(folder), waiting(STARTING, console), prefect_ready(folder) as answers:
+    with one_line(folder), waiting(STARTING, console), ready(recipe, folder) as answers:
         from flows.align import align
 
         carry_out(align, recipe, **places, by_prefect=answers)
@@ -75,11 +80,24 @@ def launch_rerun(
     for line in [again, *map("note: {}".format, notes)]:
         say(console, line)
     places = {"store": store, "runs_dir": str(runs_dir), "quiet": quiet, "verbose": verbose}
-    with one_line(folder), waiting(STARTING, console), prefect_ready(folder) as answers:
+    with one_line(folder), waiting(STARTING, console), ready(recipe, folder) as answers:
         from flows.rerun import rerun_round
 
         carry_out(rerun_round, run, number, stage, **places, by_prefect=answers)
     return folder
+
+
+def ready(recipe: RunRecipe, folder: Path) -> AbstractContextManager[bool]:
+    """Prefect's server as `flows.server.prefect_ready` has it; while it starts, this process loads
+    what the run will need of libraries, five seconds of a core."""
+
+    def load() -> None:
+        import_module("flows.align")
+        if device(recipe.runtime) == "cpu":  # on a GPU models live in child processes
+            for module in _LIBRARIES:
+                import_module(module)
+
+    return prefect_ready(folder, meanwhile=load)
 
 
 def carry_out(flow: "Flow", *args: Any, by_prefect: bool, **kwargs: Any) -> None:

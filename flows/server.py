@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -122,10 +122,11 @@ _own: Child | None = None  # the server of this process; it serves every run of 
 
 
 @contextmanager
-def prefect_ready(folder: Path) -> Iterator[bool]:
+def prefect_ready(folder: Path, meanwhile: Callable[[], None]) -> Iterator[bool]:
     """Prefect with a server, the user's or one of our own, and its messages in the run's folder.
 
-    Gives whether the server answers; if not, nothing of Prefect is to be called.
+    Gives whether the server answers; if not, nothing of Prefect is to be called. `meanwhile` is
+    called while it starts.
     """
     global _own
     from prefect import settings
@@ -135,6 +136,7 @@ def prefect_ready(folder: Path) -> Iterator[bool]:
         _own = start_server(folder / "server.log")
         if _own:
             _use(_own.call("url"))
+    meanwhile()
     if _own is None:
         yield answers(settings.PREFECT_API_URL.value(), GIVEN_SECONDS)
         return

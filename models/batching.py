@@ -9,22 +9,50 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
+from data.recipes.recipe import RuntimeConfig
+from models import devices
+
 Row = dict[str, Any]
 Collator = Callable[[list[Row]], dict[str, Any]]
 
+# What `runtime.token_budget: auto` is where a model reads. A CPU computes a token of a large batch
+# no faster than of a small one, whose intermediate results stay in its caches (measured:
+# docs/performance.md, benchmarks/batches.py); a GPU is to be filled (not measured).
+READING = {"cpu": 1_024, "cuda": 16_384}
+# And where transformers samples: a step reads all weights to add a token to each row of a batch, so
+# that more rows are nearly free on either device.
+SAMPLING = 16_384
+MOST_PADDING = 1 / 8  # of a row in a batch; what is read together is of about one length
 _GROUP = 16  # batches whose rows are sorted by length together
 
 
-def length_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+def reading_budget(runtime: RuntimeConfig) -> int:
+    """Tokens of a batch where a model reads, padding included."""
+    if runtime.token_budget == "auto":
+        return READING[devices.device(runtime)]
+    return runtime.token_budget
+
+
+def sampling_budget(runtime: RuntimeConfig) -> int:
+    """Tokens of a batch where transformers samples, padding and those to come included."""
+    return SAMPLING if runtime.token_budget == "auto" else runtime.token_budget
+
+
+def length_batches(
+    lengths: Sequence[int], token_budget: int, most_padding: float = MOST_PADDING
+) -> list[list[int]]:
     """Row numbers in batches of at most `token_budget` padded tokens, the longest rows first.
 
-    A row longer than the budget is a batch of its own. Longest first, so that a lack of memory
-    shows at once and not after hours.
+    A row longer than the budget is a batch of its own. One that would be padded by more than the
+    share `most_padding` of a batch's width begins the next: that adds at most as many batches as
+    the longest row can be shortened by this share until it is the shortest, thirty from 2,000
+    tokens to 40. Longest first, so that a lack of memory shows at once and not after hours.
     """
     batches: list[list[int]] = []
     longest = 0
     for row in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if not batches or (len(batches[-1]) + 1) * longest > token_budget:
+        full = batches and (len(batches[-1]) + 1) * longest > token_budget
+        if not batches or full or lengths[row] < longest * (1 - most_padding):
             batches.append([])
             longest = max(lengths[row], 1)
         batches[-1].append(row)

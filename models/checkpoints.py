@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,17 @@ def weight_shapes(model_dir: Path, field: str = "model") -> dict[str, tuple[int,
                     f"copy {part} or the whole model again"
                 )
     return shapes
+
+
+def count_parameters(model_dir: Path, field: str = "model") -> int:
+    """Of all tensors, from the file headers. Raises InputError, as `weight_shapes`."""
+    return sum(map(prod, weight_shapes(model_dir, field).values()))
+
+
+def parameter_words(parameters: int) -> str:
+    """As people say it: 134.5 million."""
+    millions = parameters / 1e6
+    return f"{millions / 1e3:,.1f} billion" if millions >= 1e3 else f"{millions:,.1f} million"
 
 
 def read_json(path: Path, field: str = "model") -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from data.recipes.recipe import RuntimeConfig
-from models.batching import length_batches
+from models.batching import length_batches, reading_budget
 from models.chat import load_tokenizer, token_ids
 from models.checkpoints import readable_length
 from models.finite import finite_rewards
@@ -34,7 +34,7 @@ class ImplicitScorer:
     def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int) -> None:
         """Raises InputError for a folder that is not in order."""
         folder, trusted = Path(model_dir), runtime.trust_remote_code
-        self._settings, self._budget = implicit_reward(folder), runtime.token_budget
+        self._settings, self._budget = implicit_reward(folder), reading_budget(runtime)
         self._tokenizer = load_tokenizer(folder, trusted)
         parts = [folder, *(one for one in [folder / REFERENCE] if one.is_dir())]
         self._max_length = min(readable_length(part, max_length) for part in parts)

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from data.errors import InputError, TrainingError
 from data.recipes.recipe import RuntimeConfig
-from models.batching import length_batches
+from models.batching import length_batches, reading_budget
 from models.chat import Completion, Messages, load_tokenizer, token_ids
 from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
@@ -52,7 +52,7 @@ def sequence_logps(
     sums = np.full(len(pairs), np.nan)
     readable = np.array(lengths, np.int64) <= (context_length(model_dir) or np.inf)
     places, done = np.flatnonzero(readable), 0
-    for rows in length_batches([lengths[place] for place in places], runtime.token_budget):
+    for rows in length_batches([lengths[place] for place in places], reading_budget(runtime)):
         sums[places[rows]] = batch_logps(model, [pairs[place] for place in places[rows]])
         done += len(rows)
         if on_progress:

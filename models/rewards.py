@@ -12,8 +12,8 @@ import torch
 
 from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
-from models.batching import length_batches
-from models.chat import Messages, render_conversation
+from models.batching import length_batches, reading_budget
+from models.chat import Messages, render_conversations
 from models.checkpoints import readable_length
 from models.finite import finite_rewards
 from models.hardware import device_of, dtype_of
@@ -96,7 +96,8 @@ class TransformersScorer:
         sequences, places = _render(self._tokenizer, items, self._max_length)
         rewards = np.full(len(items), np.nan)
         done = 0
-        for rows in length_batches([len(ids) for ids in sequences], self._runtime.token_budget):
+        lengths = [len(ids) for ids in sequences]
+        for rows in length_batches(lengths, reading_budget(self._runtime)):
             rewards[places[rows]] = self._batch([sequences[row] for row in rows])
             done += len(rows)
             if on_progress:
@@ -163,6 +164,6 @@ def _padding(wanted: int | None, last_tokens: set[int]) -> int:
 
 def _render(tokenizer: Any, items: Items, max_length: int) -> tuple[list[list[int]], np.ndarray]:
     """Token ids of the conversations that fit, and their places among the items."""
-    sequences = [render_conversation(tokenizer, messages, text) for messages, text in items]
+    sequences = render_conversations(tokenizer, items)
     fitting = [i for i, ids in enumerate(sequences) if len(ids) <= max_length]
     return [sequences[i] for i in fitting], np.array(fitting, np.int64)

@@ -20,7 +20,7 @@ from data.paths import named_path
 from data.readers.sources import looks_like_file
 from data.recipes.judges import OPENAI, ORACLE, RECORDED, TEACHER, is_function
 from data.recipes.loading import explained
-from data.recipes.recipe import NONE, RunRecipe
+from data.recipes.recipe import NONE, RunRecipe, RuntimeConfig
 from data.source_code import file_and_function
 from flows.preflight import inputs as preflight
 from flows.preflight.findings import Findings
@@ -28,7 +28,7 @@ from flows.preflight.fitting import contexts, left_out
 from flows.preflight.models import model_path
 from flows.preflight.prompts import named_file
 from flows.table import recipe_class
-from tasks.running import machine
+from models.engine_choice import choose
 
 ROUNDS = 3
 _WORDS = (TEACHER, ORACLE, RECORDED)  # of evaluate.judge
@@ -293,8 +293,8 @@ def _derived(answers: Answers, named: Values, reasons: Reasons) -> Values:
     if "evaluate.judge" not in named:
         reason = "The teacher, as there is no other judge: a gain is one by its judgment."
         set_("evaluate.judge", "teacher", reason)
-    engine = machine.engine_name("auto")
-    set_("generate.engine", "auto", f"Here: {engine}; vLLM where it is installed.")
+    engine, why = choose("auto", RuntimeConfig(), lambda: model.parameters)
+    set_("generate.engine", "auto", f"Here: {engine}; {why}.")
     return derived
 
 

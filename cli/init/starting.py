@@ -8,7 +8,6 @@ torch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +19,15 @@ from data.recipes.recipe import RuntimeConfig
 from flows.preflight.prompts import apart, read_files
 from flows.preflight.sizes import shared_out
 from models import devices
-from models.checkpoints import embedding_rows, has_template, read_config, read_json, weight_shapes
+from models.checkpoints import (
+    count_parameters,
+    embedding_rows,
+    has_template,
+    parameter_words,
+    read_config,
+    read_json,
+    weight_shapes,
+)
 
 TINY = 50_000_000  # parameters: a model below is trained in full anywhere
 _FULL_BYTES = 16  # of a weight that learns: itself, its gradient and Adam's two, in float32
@@ -53,7 +60,7 @@ class Model:
 
     @property
     def words(self) -> str:
-        return count_words(self.parameters)
+        return parameter_words(self.parameters)
 
 
 @dataclass(frozen=True)
@@ -64,11 +71,6 @@ class Prompts:
     available: int
     repeated: int
     held_out: int | None  # of a file of its own
-
-
-def count_words(parameters: int) -> str:
-    millions = parameters / 1e6
-    return f"{millions / 1e3:,.1f} billion" if millions >= 1e3 else f"{millions:,.1f} million"
 
 
 def this_machine() -> Machine:
@@ -84,7 +86,7 @@ def model_facts(path: Path, field: str) -> Model:
         return next((int(config[name]) for name in names if config.get(name)), 0)
 
     return Model(
-        parameters=sum(map(prod, shapes.values())),
+        parameters=count_parameters(path, field),
         layers=known("num_hidden_layers", "n_layer", "n_layers"),
         width=known("hidden_size", "n_embd", "d_model"),
         vocabulary=embedding_rows(shapes) or known("vocab_size"),

@@ -32,6 +32,8 @@ from flows.outside import prompts as outside_prompts
 from flows.preflight.judges import check_endpoint
 from flows.recipe_files import recorded_recipe
 from flows.win_rates import policy_summary
+from models.checkpoints import count_parameters
+from models.engine_choice import choose
 from models.engines.base import UnservableError
 from tasks.evaluate import evaluate
 from tasks.generate import generate
@@ -111,7 +113,8 @@ def compare(
     known = _outside(recipe, file) if judge else {}
     models = [_model(store, policy, recipe) for policy in policies]
     names = names_of(policies)
-    engines = _engines(recipe, len(prompts))
+    largest = max(count_parameters(policy.path) for policy in policies)
+    engines = _engines(recipe, len(prompts), largest)
     with store.used(), Progress(quiet=quiet) as progress:
         for engine in engines:
             run = _open_run(store, summary, recipe, engine, longest, seed, progress)
@@ -243,15 +246,15 @@ def _longest(
     return max(recipe.max_length, longest + max_tokens)
 
 
-def _engines(recipe: RunRecipe, prompts: int) -> list[str]:
+def _engines(recipe: RunRecipe, prompts: int, parameters: int) -> list[str]:
     """What to generate with, in order of preference: on a CPU vLLM takes longer to start than
-    a few prompts take to be answered, and answers hundreds many times faster."""
+    a few prompts take to be answered. `parameters` are the policy's."""
+    runtime = runtime_here(recipe)
     wanted = recipe.sampling.engine if recipe.sampling else "transformers"
-    if wanted == "vllm":
-        return [machine.engine_name("vllm")]
-    worth_it = prompts > _FEW or machine.device(runtime_here(recipe)) == "cuda"
-    if wanted == "auto" and worth_it:
-        return list(dict.fromkeys([machine.engine_name("auto"), "transformers"]))
+    worth_it = prompts > _FEW or machine.device(runtime) == "cuda"
+    if wanted == "vllm" or (wanted == "auto" and worth_it):
+        chosen = choose(wanted, runtime, lambda: parameters).engine
+        return [chosen] if wanted == "vllm" else list(dict.fromkeys([chosen, "transformers"]))
     return ["transformers"]  # a server's weights are not ours to change
 
 

@@ -29,7 +29,6 @@ from data.recipes.recipe import RuntimeConfig
 from data.schemas import MESSAGES
 from flows.preflight.models import model_path
 from models.checkpoints import context_length
-from models.devices import device
 from models.reward_files import check_reward_model, compares
 
 UNLIMITED = 2**20  # tokens, of a model whose files set no limit
@@ -87,7 +86,7 @@ def score_model(
     kept = [place for _, places in groups for place in places]
     pairs = [pairs[place] for place in kept]
     groups = list(by_dataset(pairs))
-    runtime = runtime_here(trust_remote_code)
+    runtime = RuntimeConfig(trust_remote_code=trust_remote_code)
     longest: int | None = None
     if recorded:
         kind, opinion = "recorded judge", recalled(recorded, pairs)
@@ -142,14 +141,6 @@ def _nothing_read(name: str, kind: str, longest: int | None) -> str:
         f"MODEL: every pair is too long for '{name}', which reads {longest:,} tokens; "
         "give shorter texts"
     )
-
-
-def runtime_here(trust_remote_code: bool) -> RuntimeConfig:
-    """On a CPU small batches: what is done is seen sooner, and a vocabulary of scores is large."""
-    runtime = RuntimeConfig(trust_remote_code=trust_remote_code)
-    if device(runtime) == "cuda":
-        return runtime
-    return runtime.model_copy(update={"token_budget": 2_048})
 
 
 def check_out(out: Path | None) -> None:

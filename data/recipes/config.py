@@ -2,9 +2,18 @@
 
 import re
 from datetime import date
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+)
 from pydantic.json_schema import GetJsonSchemaHandler
 
 # More than any machine has room or time for is a slip of the keyboard, and said at once.
@@ -65,3 +74,21 @@ def _day(text: str) -> str:
 
 
 Day = Annotated[str, AfterValidator(_day)]
+
+
+AUTO: Literal["auto"] = "auto"  # where the machine decides
+
+
+def _auto_or_number(value: Any) -> Any:
+    if isinstance(value, str) and value != AUTO:
+        raise ValueError(f"must be {AUTO} or a whole number, got {value!r:.60}")
+    return value
+
+
+# Told apart by a function, so that an error speaks of the one that was meant.
+TokenBudget = Annotated[
+    Annotated[Literal["auto"], Tag("str")] | Annotated[Count, Field(ge=64), Tag("int")],
+    Discriminator(lambda value: "str" if value == AUTO else "int"),
+    AnyOf(),
+    BeforeValidator(_auto_or_number),
+]

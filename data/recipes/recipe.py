@@ -18,6 +18,7 @@ from data.recipes.asking import (
     one_or_several,
 )
 from data.recipes.config import (  # noqa: F401 - a recipe's sections and words are imported from here
+    AUTO,
     BY_MODELS,
     BY_PROMPTS,
     FRESH,
@@ -32,6 +33,7 @@ from data.recipes.config import (  # noqa: F401 - a recipe's sections and words 
     Seed,
     Size,
     Times,
+    TokenBudget,
 )
 from data.recipes.execution import ExecutionConfig
 from data.recipes.judges import TEACHER
@@ -88,8 +90,8 @@ class DecodingConfig(Config):
 class GenerateConfig(DecodingConfig):
     engine: Literal["auto", "vllm", "transformers", "openai"] = Field(
         "auto",
-        description="auto: vLLM where it is installed and can run every model that samples, else "
-        "transformers",
+        description="auto: vLLM where it is installed and can run every model that samples, but "
+        "transformers on a CPU from a billion parameters on (docs/performance.md)",
     )
     k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
 
@@ -171,8 +173,10 @@ class RuntimeConfig(Config):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    token_budget: Count = Field(
-        16_384, ge=64, description="Tokens per scoring batch, padding included"
+    token_budget: TokenBudget = Field(
+        AUTO,
+        description="Tokens of a batch, padding included, where a model reads or transformers "
+        "samples; auto: 1,024 to read on a CPU, else 16,384 (docs/performance.md)",
     )
     shard_prompts: Count = Field(
         512, ge=1, description="Prompts per shard: what a crash costs at most, once per shard"

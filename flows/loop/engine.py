@@ -1,4 +1,4 @@
-"""Which engine "auto" is for the models of this run: known before any key that names it."""
+"""Does vLLM serve the models of this run, where "auto" is vLLM: known before any key names it."""
 
 from data.recipes.recipe import RunRecipe
 from flows.fingerprint import engine_of

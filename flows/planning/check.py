@@ -7,7 +7,6 @@ what a GGUF file is made into.
 import os
 import shutil
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -24,15 +23,15 @@ from flows.planning.preview import Preview, prompt_files, read_by_models
 from flows.preflight import inputs as preflight
 from flows.preflight.findings import Findings
 from flows.preflight.fitting import filled, left_out
-from flows.preflight.models import brought, is_trained, tokenizer_of
+from flows.preflight.models import brought, is_trained, sampling_engine, tokenizer_of
 from flows.preflight.templates import template_of
 from models.checkpoints import (
     context_length,
+    count_parameters,
     has_template,
     is_causal,
     read_config,
     weight_files,
-    weight_shapes,
 )
 from models.gguf import gguf_file
 from models.reward_files import compares, lacks_head
@@ -85,6 +84,7 @@ class Check:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     machine: dict[str, str] = field(default_factory=dict)
+    engine_why: str | None = None  # what decided the engine; None: nothing is generated
     models: list[ModelFacts] = field(default_factory=list)
     prompts: Preview = field(default_factory=Preview)
     plan: Plan | None = None
@@ -113,6 +113,8 @@ def checked(recipe: RunRecipe, *, store: str, runs_dir: Path, deep: bool = False
     if found.problems:
         return found
     found.machine = _machine(whole)
+    if whole.sampling:
+        found.machine["engine"], found.engine_why = sampling_engine(whole)
     named = {one.field: one for one in brought(whole)}
     found.models = [_facts(named[name], path) for name, path in models.items()]
     found.prompts = prompt_files(whole)
@@ -132,10 +134,7 @@ def _writable(option: str, folder: Path) -> None:
 
 
 def _machine(recipe: RunRecipe) -> dict[str, str]:
-    found = {"device": machine.device(recipe.runtime), "dtype": machine.dtype(recipe.runtime)}
-    if recipe.sampling:
-        found["engine"] = machine.engine_name(recipe.sampling.engine)
-    return found
+    return {"device": machine.device(recipe.runtime), "dtype": machine.dtype(recipe.runtime)}
 
 
 def _facts(named: Naming, path: Path) -> ModelFacts:
@@ -147,7 +146,7 @@ def _facts(named: Naming, path: Path) -> ModelFacts:
         field=name,
         path=str(path),
         architecture=str((config.get("architectures") or ["unnamed"])[0]),
-        parameters=sum(map(prod, weight_shapes(path, name).values())),
+        parameters=count_parameters(path, name),
         bytes=sum(file.stat().st_size for file in weight_files(path, name)),
         dtype=str(stored),
         context=context_length(path, name),
@@ -199,7 +198,7 @@ def _answer(recipe: RunRecipe, named: Naming, path: Path, messages: list[dict[st
     from models.engines.base import Sampling
 
     assert recipe.sampling is not None
-    name = machine.engine_name(recipe.sampling.engine)
+    name, _ = sampling_engine(recipe)
     tokenizer = tokenizer_of(recipe, named, path)
     engine = open_engine(name, path, recipe.runtime, recipe.max_length, recipe.seed)
     try:

@@ -11,6 +11,7 @@ from data.recipes.files import PROJECT
 from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe
 from data.summary import Summary, read_summary
+from flows.preflight.models import sampling_engine
 from flows.recipe_files import load_recipe
 from reports.text import rounds_done
 
@@ -29,8 +30,17 @@ def outlook(recipe: RunRecipe, whole: RunRecipe, folder: Path, store: str) -> li
     return [
         f"{recipe.run}: {recipe.about()}",
         _how_long(recipe, whole, folder),
+        *_engine(whole),
         f"Results go to {folder}, what is computed to {store}; what is there already is found.",
     ]
+
+
+def _engine(recipe: RunRecipe) -> list[str]:
+    """Which engine the run has chosen, where the recipe leaves it open."""
+    if recipe.sampling is None or recipe.sampling.engine != "auto":
+        return []
+    engine, why = sampling_engine(recipe)
+    return [f"Answers are sampled by {engine}: {why}. generate.engine names another."]
 
 
 def _how_long(recipe: RunRecipe, whole: RunRecipe, folder: Path) -> str:

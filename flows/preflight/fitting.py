@@ -5,7 +5,6 @@ and stays as it is. No torch here: a model's context and size are in its config 
 """
 
 from contextlib import suppress
-from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from data.recipes.recipe import SMALL, WORLD, RunRecipe, TrainConfig, Values
 from data.world import CONTEXT
 from flows.preflight.gguf import check_gguf_files
 from flows.preflight.models import brought, model_path
-from models.checkpoints import context_length, weight_shapes
+from models.checkpoints import context_length, count_parameters
 
 R = TypeVar("R", bound=RunRecipe)
 
@@ -81,7 +80,7 @@ def _rates(recipe: RunRecipe) -> Values:
             continue
         with suppress(InputError, KeyError):
             if not one.is_word:
-                parameters = sum(map(prod, weight_shapes(folders[one.field]).values()))
+                parameters = count_parameters(folders[one.field])
             part = one.field.removesuffix(".model")
             rates[f"{part}.learning_rate"] = learning_rate(section.trained_as, parameters)
     return rates

@@ -15,7 +15,13 @@ from flows.preflight.findings import Findings
 from flows.preflight.functions import check_reward_functions
 from flows.preflight.judges import check_judges
 from flows.preflight.labels import check_own_code
-from flows.preflight.models import brought, check_loading, check_models, check_rendering
+from flows.preflight.models import (
+    brought,
+    check_loading,
+    check_models,
+    check_rendering,
+    sampling_engine,
+)
 from models.training.trackers import MODULES
 from tasks.running import machine
 from tasks.running.cluster import check_execution
@@ -84,7 +90,7 @@ def check_machine(recipe: RunRecipe) -> None:
     check_execution(recipe.execution, recipe.runtime)
     if recipe.sampling is None:
         return
-    machine.engine_name(recipe.sampling.engine)
+    sampling_engine(recipe)
     if recipe.sampling.engine == "openai":
         from models.engines.openai_server import identity
 

@@ -40,14 +40,16 @@ from models.checkpoints import (
     check_side_files,
     check_targets,
     context_length,
+    count_parameters,
     embedding_rows,
     position_padding,
     readable_length,
     weight_shapes,
 )
+from models.engine_choice import Choice, choose
 from models.gguf import gguf_file
 from models.reward_files import check_reward_model, compares, lacks_head
-from tasks.running.machine import dtype, engine_name
+from tasks.running.machine import dtype
 
 if TYPE_CHECKING:
     from models.loading import Use
@@ -158,6 +160,25 @@ def is_trained(named: Naming) -> bool:
     return isinstance(named.section, TrainConfig) and named.section.trains
 
 
+def sampling_engine(recipe: RunRecipe) -> Choice:
+    """The engine of a recipe that generates, "auto" settled by the largest of its policies.
+
+    Those of the embedded world are tiny, and of one that cannot be read preflight says so. Raises
+    InputError.
+    """
+    assert recipe.sampling is not None
+
+    def largest() -> int:
+        sizes = [0]
+        for one in brought(recipe):
+            if one.kind == "policy":
+                with suppress(InputError):
+                    sizes.append(count_parameters(model_path(one.field, one.value), one.field))
+        return max(sizes)
+
+    return choose(recipe.sampling.engine, recipe.runtime, largest)
+
+
 def use_of(recipe: RunRecipe, named: Naming, path: Path) -> "Use":
     """Who loads the model of this field, and for what."""
     if named.kind == "student" and lacks_head(path, named.field):
@@ -166,8 +187,8 @@ def use_of(recipe: RunRecipe, named: Naming, path: Path) -> "Use":
         return "read"
     if is_trained(named):  # whoever serves it, transformers checks what it answers
         return "sample"
-    engine = recipe.sampling.engine if recipe.sampling else "transformers"
-    return "sample" if engine_name(engine) == "transformers" else "serve"
+    engine = sampling_engine(recipe).engine if recipe.sampling else "transformers"
+    return "sample" if engine == "transformers" else "serve"
 
 
 def check_context(recipe: RunRecipe, policy: Path, field: str) -> None:

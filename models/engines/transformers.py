@@ -14,7 +14,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from data.recipes.recipe import RuntimeConfig
-from models.batching import length_batches
+from models.batching import length_batches, reading_budget, sampling_budget
 from models.chat import load_tokenizer, stop_ids
 from models.checkpoints import readable_length
 from models.engines.base import (
@@ -65,10 +65,12 @@ class TransformersEngine:
         lengths = [len(prompt) for prompt in prompts]
         check_lengths(lengths, self._max_model_len - 1)
         # A budget for one row of each prompt, so that all its samples share the prompt's pass.
-        budget = max(1, self._runtime.token_budget // sampling.k)
+        budget = max(1, sampling_budget(self._runtime) // sampling.k)
         outputs: list[list[Output]] = [[] for _ in prompts]
         done = 0
-        for rows in length_batches([n + sampling.max_tokens for n in lengths], budget):
+        widths = [n + sampling.max_tokens for n in lengths]
+        # However much some are padded: every batch more reads all weights once a token.
+        for rows in length_batches(widths, budget, most_padding=1.0):
             answers = self._sample(
                 [prompts[row] for row in rows], [seeds[row] for row in rows], sampling
             )
@@ -91,7 +93,7 @@ class TransformersEngine:
         check_lengths(lengths, self._max_model_len - 1, "sequence")
         model = self._awake()
         values: list[list[float]] = [[] for _ in pairs]
-        for rows in length_batches(lengths, self._runtime.token_budget):
+        for rows in length_batches(lengths, reading_budget(self._runtime)):
             ids, mask = _right_padded([[*pairs[row][0], *pairs[row][1]] for row in rows])
             ids, mask = ids.to(model.device), mask.to(model.device)
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()

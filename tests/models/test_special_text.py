@@ -17,6 +17,7 @@ from models.chat import (
     decode_completion,
     render_completion,
     render_conversation,
+    render_conversations,
     render_prompt,
     render_prompts,
 )
@@ -66,6 +67,7 @@ def test_nobodys_words_become_control_tokens(data: st.DataObject, name: str) -> 
     whole = render_conversation(tokenizer, talk, answer)
     assert controls(tokenizer, whole) == controls(tokenizer, expected_prompt + expected)
     shown = tokenizer.apply_chat_template([*talk, said("assistant", answer)], tokenize=False)
+    assert render_conversations(tokenizer, [(plain, "Hi."), (talk, answer)])[1] == whole
     assert tokenizer.decode(whole) == shown  # not a sign is lost or added
     assert prompt == render_prompt(tokenizer, talk) == render_prompts(tokenizer, [plain, talk])[1]
     assert decode_completion(tokenizer, completion[:-1]) == answer

@@ -8,7 +8,7 @@ import pytest
 from cli.main import main
 from cli.use.compare import COMPARISON, _engines
 from flows.loop.recipe import AlignRecipe
-from tasks.running import machine
+from models import engine_choice
 from tests.cli.use.used import Place
 
 
@@ -100,17 +100,20 @@ def test_quiet_prints_nothing(compare):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "count", "engine"),
+    ("wanted", "count", "size", "engine"),
     [
-        ("auto", 64, "transformers"),  # answered before vLLM has started on a CPU
-        ("auto", 65, "vllm"),
-        ("vllm", 1, "vllm"),
-        ("transformers", 1000, "transformers"),
+        ("auto", 64, 1_000_000, "transformers"),  # answered before vLLM has started on a CPU
+        ("auto", 65, 1_000_000, "vllm"),
+        ("auto", 65, 10**10, "transformers"),
+        ("vllm", 1, 100_000_000, "vllm"),
+        ("transformers", 1000, 1_000_000, "transformers"),
     ],
 )
-def test_few_prompts_are_not_worth_a_start_of_vllm(tiny_recipe, monkeypatch, wanted, count, engine):
-    monkeypatch.setattr(machine, "find_spec", lambda name: name)
+def test_few_prompts_are_not_worth_a_start_of_vllm(
+    tiny_recipe, monkeypatch, wanted, count, size, engine
+):
+    monkeypatch.setattr(engine_choice, "find_spec", lambda name: name)
     values = {**tiny_recipe, "recipe": "ts-align"}
     values["generate"] = {**values["generate"], "engine": wanted}
     values["runtime"] = {**values.get("runtime", {}), "device": "cpu"}
-    assert _engines(AlignRecipe.model_validate(values), count)[0] == engine
+    assert _engines(AlignRecipe.model_validate(values), count, size)[0] == engine

