@@ -10,7 +10,7 @@ from prefect.context import FlowRunContext
 from data.errors import InputError
 from data.places import in_its_store, one_at_a_time, runs_folder, store_url
 from data.recipes.loading import config_digest
-from data.recipes.recipe import RunRecipe
+from data.recipes.recipe import ALONE, RunRecipe
 from data.store.store import Store
 from data.summary import read_summary
 from flows.derived import check_room
@@ -38,7 +38,13 @@ def open_run(
 ) -> Run:
     """The context of a run on this machine; `folder` is where its summary is kept."""
     name = sampling_engine(recipe).engine if recipe.sampling else "none"
-    loaded = LoadedModels(name, recipe.runtime, recipe.max_length, recipe.seed)
+    loaded = LoadedModels(
+        name,
+        recipe.runtime,
+        recipe.max_length,
+        recipe.seed,
+        recipe.sampling.parallel if recipe.sampling else ALONE,
+    )
     context = Context(
         Store(store),
         recipe.runtime,

@@ -96,17 +96,37 @@ class Parts:
     """Collates a batch into parts of `size` rows, with their shares of its rows and tokens.
 
     `n_tokens` counts the tokens of a row that a token-averaged loss averages over. Size 0: whole.
+
+    Where several processes train, all are given the whole batch. Each has a part of its own rows,
+    every `processes`-th from its `rank` on, so that all have rows of like length. All have as many
+    parts of as many rows, because they wait for each other at every one; so rows that do not go
+    round are a part that all of them have, and each has its share in.
     """
+
+    rank, processes = 0, 1
 
     def __init__(self, collate: Collator, size: int, n_tokens: Callable[[Row], int]) -> None:
         self.collate, self.size, self.n_tokens = collate, size, n_tokens
 
+    def cut(self, n_rows: int) -> list[tuple[list[int], int]]:
+        """The rows of each part, by number, and how many processes have the same part."""
+        whole = n_rows - n_rows % self.processes
+        size = self.size or max(whole // self.processes, 1)
+        own = _chunks(range(self.rank, whole, self.processes), size)
+        left = _chunks(range(whole, n_rows), size)
+        return [(part, 1) for part in own] + [(part, self.processes) for part in left]
+
     def __call__(self, rows: list[Row]) -> dict[str, list[Any]]:
-        size = self.size or len(rows)
-        chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
-        tokens = [sum(map(self.n_tokens, chunk)) for chunk in chunks]
+        total = max(sum(map(self.n_tokens, rows)), 1)
+        parts = [([rows[i] for i in part], shared) for part, shared in self.cut(len(rows))]
         return {
-            "parts": [self.collate(chunk) for chunk in chunks],
-            "row_shares": [len(chunk) / len(rows) for chunk in chunks],
-            "token_shares": [n / max(sum(tokens), 1) for n in tokens],
+            "parts": [self.collate(part) for part, _ in parts],
+            "row_shares": [len(part) / shared / len(rows) for part, shared in parts],
+            "token_shares": [
+                sum(map(self.n_tokens, part)) / shared / total for part, shared in parts
+            ],
         }
+
+
+def _chunks(numbers: range, size: int) -> list[list[int]]:
+    return [list(numbers[start : start + size]) for start in range(0, len(numbers), size)]

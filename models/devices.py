@@ -56,6 +56,14 @@ def gpus() -> int:
     return count.value
 
 
+def usable_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is None:
+        return [str(number) for number in range(gpus())]
+    return [name.strip() for name in shown.split(",") if name.strip()][: gpus()]
+
+
 class _Memory(Structure):
     """nvmlMemory_t, in bytes."""
 

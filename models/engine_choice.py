@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from data.errors import InputError
-from data.recipes.recipe import RuntimeConfig
+from data.recipes.recipe import ParallelConfig, RuntimeConfig
 from models.checkpoints import parameter_words
-from models.devices import device
+from models.devices import device, usable_gpus
 
 # Parameters from which transformers samples on a CPU. Every size that was measured is faster with
 # vLLM, 1 to 135 million parameters (`python -m benchmarks.engines`, docs/performance.md). What is
@@ -51,3 +51,17 @@ def choose(wanted: str, runtime: RuntimeConfig, parameters: Callable[[], int]) -
     if size < TRANSFORMERS_FROM:
         return Choice("vllm", f"on a CPU it is taken below {limit} parameters, {has}")
     return Choice("transformers", f"on a CPU it is taken from {limit} parameters on, {has}")
+
+
+def check_parallel(name: str, parallel: ParallelConfig, runtime: RuntimeConfig) -> None:
+    """InputError unless this machine has the GPUs, and the engine `name` shares them."""
+    if parallel.gpus == 1:
+        return
+    if name != "vllm":
+        raise InputError(f"generate.parallel: only vLLM runs on several GPUs, and not {name}")
+    there = len(usable_gpus()) if device(runtime) == "cuda" else 0
+    if there < parallel.gpus:
+        raise InputError(
+            f"generate.parallel: tensor {parallel.tensor} x pipeline {parallel.pipeline} x data "
+            f"{parallel.data} takes {parallel.gpus} GPUs, and this machine has {there}; lower them"
+        )

@@ -18,6 +18,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    BitsAndBytesConfig,
     DynamicCache,
     GenerationConfig,
     PreTrainedModel,
@@ -51,6 +52,21 @@ def load_policy(
     return _loaded(AutoModelForCausalLM, model_dir, dtype, trust_remote_code)
 
 
+def load_policy_in_4_bits(
+    model_dir: Path, dtype: torch.dtype, device: torch.device, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A causal language model on `device`, its linear layers in 4 bits as QLoRA has them (Dettmers
+    et al. 2023): NF4, its factors quantised too, computing in `dtype`. Raises InputError."""
+    bits = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    onto = {"quantization_config": bits, "device_map": {"": device}}
+    return _loaded(AutoModelForCausalLM, model_dir, dtype, trust_remote_code, **onto)
+
+
 def load_reward_model(
     model_dir: Path, dtype: torch.dtype, trust_remote_code: bool = False
 ) -> PreTrainedModel:
@@ -65,7 +81,7 @@ def load_with_new_head(model_dir: Path, dtype: torch.dtype) -> PreTrainedModel:
 
 @quiet()
 def _loaded(
-    kind: Any, model_dir: Path, dtype: torch.dtype, trust_remote_code: bool, **new_head: int
+    kind: Any, model_dir: Path, dtype: torch.dtype, trust_remote_code: bool, **more: Any
 ) -> PreTrainedModel:
     check_no_adapter(model_dir)
     try:
@@ -76,7 +92,7 @@ def _loaded(
             trust_remote_code=trust_remote_code,
             ignore_mismatched_sizes=True,  # refused below, in one line
             output_loading_info=True,
-            **new_head,
+            **more,
         )
     except (torch.OutOfMemoryError, MemoryError):
         raise
@@ -85,7 +101,7 @@ def _loaded(
             f"transformers cannot load '{model_dir}': {_one_line(error)}; "
             "use a supported architecture, or save the model again"
         ) from error
-    if new_head:
+    if "num_labels" in more:
         found["missing_keys"] = _of_backbone(found["missing_keys"], model)
     refuse_other_weights(found, model, model_dir)
     for name, parameter in model.named_parameters():

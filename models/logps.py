@@ -14,7 +14,7 @@ from models.batching import length_batches, reading_budget
 from models.chat import Completion, Messages, load_tokenizer, token_ids
 from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
-from models.loading import load_policy
+from models.loading import load_policy, load_policy_in_4_bits
 from models.silence import quiet
 from models.training.trainers import OnProgress
 
@@ -29,6 +29,7 @@ def sequence_logps(
     max_length: int | None = None,
     runtime: RuntimeConfig,
     on_progress: OnProgress | None = None,
+    in_4_bits: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(log-probability in nats summed over the completion's tokens, number of those tokens).
 
@@ -47,8 +48,12 @@ def sequence_logps(
             "raise max_length or drop the item"
         )
     device = device_of(runtime)
-    model: Any = load_policy(model_dir, dtype_of(runtime), runtime.trust_remote_code)
-    model = model.to(device).eval()
+    dtype, trusted = dtype_of(runtime), runtime.trust_remote_code
+    model: Any
+    if in_4_bits:
+        model = load_policy_in_4_bits(model_dir, dtype, device, trusted).eval()
+    else:
+        model = load_policy(model_dir, dtype, trusted).to(device).eval()
     sums = np.full(len(pairs), np.nan)
     readable = np.array(lengths, np.int64) <= (context_length(model_dir) or np.inf)
     places, done = np.flatnonzero(readable), 0

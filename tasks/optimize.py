@@ -2,7 +2,7 @@
 
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +26,18 @@ def _concatenated(ctx: Context, tables: list[Artifact]) -> pa.Table:
 @stage(REFERENCE_LOGPS, version="3", model=True, shards="preferences", rows="preferences")
 def reference(ctx: Context, *, policy: Model, preferences: Artifact) -> Rows:
     """In: PREFERENCES. Out: REFERENCE_LOGPS under the reference policy, computed once."""
+    return _reference(ctx, policy, preferences, in_4_bits=False)
+
+
+@stage(REFERENCE_LOGPS, version="1", model=True, shards="preferences", rows="preferences")
+def reference_in_4_bits(
+    ctx: Context, *, policy: Model, preferences: Artifact, method: Literal["qlora"]
+) -> Rows:
+    """The same under the reference policy as QLoRA holds it, from which its training starts."""
+    return _reference(ctx, policy, preferences, in_4_bits=True)
+
+
+def _reference(ctx: Context, policy: Model, preferences: Artifact, in_4_bits: bool) -> Rows:
     from models.logps import sequence_logps
 
     table = ctx.table(preferences)
@@ -36,6 +48,7 @@ def reference(ctx: Context, *, policy: Model, preferences: Artifact) -> Rows:
         list(zip(messages * 2, chain(*sides), strict=True)),
         runtime=ctx.runtime,
         on_progress=ctx.on_progress,
+        in_4_bits=in_4_bits,
     )
     result = pa.table(
         {

@@ -87,6 +87,26 @@ class DecodingConfig(Config):
     )
 
 
+class ParallelConfig(Config):
+    """How GPUs share the work of vLLM. It takes tensor x pipeline x data of them."""
+
+    tensor: Times = Field(1, ge=1, description="GPUs that share each of the model's layers")
+    pipeline: Times = Field(1, ge=1, description="Groups of GPUs that have some of the layers each")
+    data: Times = Field(1, ge=1, description="Engines that have the whole model, and share prompts")
+
+    @property
+    def of_an_engine(self) -> int:
+        """GPUs of one engine."""
+        return self.tensor * self.pipeline
+
+    @property
+    def gpus(self) -> int:
+        return self.of_an_engine * self.data
+
+
+ALONE = ParallelConfig()
+
+
 class GenerateConfig(DecodingConfig):
     engine: Literal["auto", "vllm", "transformers", "openai"] = Field(
         "auto",
@@ -94,6 +114,7 @@ class GenerateConfig(DecodingConfig):
         "transformers on a CPU from a billion parameters on (docs/performance.md)",
     )
     k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
+    parallel: ParallelConfig = ALONE
 
     @property
     def decoding(self) -> DecodingConfig:
@@ -168,6 +189,24 @@ class EvaluateConfig(Config):
         return self.judges[0]
 
 
+class LaunchConfig(Config):
+    """In how many processes policy and student are trained, and how these share the work."""
+
+    processes: Times = Field(
+        1, ge=1, description="Processes that share every batch of a training, one to a GPU"
+    )
+    config: str | None = Field(
+        None,
+        description="How they share it: 'ddp', 'fsdp', 'zero3', or accelerate's own YAML file; "
+        "none: 'ddp', where there are several",
+    )
+
+    @property
+    def here(self) -> bool:
+        """Whether the run's own process trains."""
+        return self.processes == 1 and self.config is None
+
+
 class RuntimeConfig(Config):
     """How and where to compute; of these only device and dtype are in every model's keys."""
 
@@ -187,6 +226,7 @@ class RuntimeConfig(Config):
     train_micro_batch: Times = Field(
         0, ge=0, description="Rows per forward pass; 0: the batch size"
     )
+    train: LaunchConfig = LaunchConfig()
     gpu_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU that vLLM may take")
     trust_remote_code: bool = False
     trackers: Annotated[tuple[TrackerName, ...], FROM_LIST] = Field(
@@ -226,6 +266,21 @@ class RunRecipe(Config):
             if one.is_word and one.value in (WORLD, SMALL) and not self.world:
                 raise ValueError(
                     f"{one.field}: name your own, or add 'world: {{}}' to use the embedded one"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _equal_shares(self) -> "RunRecipe":
+        """Every process is given as many rows of a batch, in parts as large, as the others."""
+        processes, part = self.runtime.train.processes, self.runtime.train_micro_batch
+        shares = processes * max(part, 1)
+        for name in type(self).model_fields if processes > 1 else ():
+            section = getattr(self, name)
+            if isinstance(section, TrainConfig) and section.trains and section.batch_size % shares:
+                parts = f" in parts of runtime.train_micro_batch {part}" if part > 1 else ""
+                raise ValueError(
+                    f"{name}.batch_size: {section.batch_size} rows do not go round "
+                    f"runtime.train.processes {processes}{parts}; make it a multiple of {shares}"
                 )
         return self
 

@@ -68,17 +68,19 @@ class AdaptedTraining(TrainConfig):
         "lora", description="Train all weights, or an adapter that is merged afterwards"
     )
     adapter: AdapterConfig | None = Field(
-        default_factory=lambda given: AdapterConfig() if given.get("method") == "lora" else None,
-        description="Only used by the method lora",
+        default_factory=lambda given: AdapterConfig() if given.get("method") != "full" else None,
+        description="Not used by the method full",
     )
 
     @model_validator(mode="after")
-    def _an_adapter_for_lora(self) -> Self:
+    def _an_adapter_unless_full(self) -> Self:
         field = f"{self.part}.adapter"
         if self.method == "full" and self.adapter is not None:
             raise ValueError(f"{field}: the method full has none; leave it out")
-        if self.method == "lora" and self.adapter is None:
-            raise ValueError(f"{field}: the method lora needs one; leave it out for defaults")
+        if self.method != "full" and self.adapter is None:
+            raise ValueError(
+                f"{field}: the method {self.method} needs one; leave it out for defaults"
+            )
         return self
 
 
@@ -146,7 +148,7 @@ class TunedPolicy(AdaptedTraining):
 
     @property
     def trained_as(self) -> Trained:
-        return self.method
+        return "full" if self.method == "full" else "lora"
 
 
 class PolicyConfig(TunedPolicy):
@@ -155,6 +157,11 @@ class PolicyConfig(TunedPolicy):
     not_in_key = TunedPolicy.not_in_key | {"reference", "average_decay", "replay", "replay_share"}
     not_in_key |= {"best_pairs"}
 
+    method: Literal["full", "lora", "qlora"] = Field(  # type: ignore[assignment]
+        "lora",
+        description="Train all weights, or an adapter that is merged afterwards; qlora: an adapter "
+        "of weights held in 4 bits, on a GPU",
+    )
     beta: float = Field(
         0.1,
         gt=0,

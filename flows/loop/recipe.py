@@ -76,8 +76,11 @@ class AlignRecipe(PolicyRecipe):
         self._slots()
         if self.policy.template is not None and self.policy.model in (WORLD, SMALL):
             raise ValueError("policy.template: the world's policy has its own; leave it out")
-        if self.runtime.train_micro_batch and any(loss.sorts for loss in losses.values()):
+        sorts = any(loss.sorts for loss in losses.values())
+        if self.runtime.train_micro_batch and sorts:
             raise ValueError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
+        if self.runtime.train.processes > 1 and sorts:
+            raise ValueError("runtime.train.processes: must be 1 with the aot losses, they sort")
         if self.stop_when == "alarm" and not self.monitor.enabled:
             raise ValueError("stop_when: 'alarm' needs the monitor; leave monitor.enabled true")
         return self

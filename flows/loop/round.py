@@ -30,7 +30,7 @@ from flows.loop.watching import watch_round
 from tasks.distill import distill
 from tasks.evaluate import drift, precision
 from tasks.generate import generate
-from tasks.optimize import average, optimize, reference, sample_earlier
+from tasks.optimize import average, optimize, reference, reference_in_4_bits, sample_earlier
 from tasks.running.subflow import subflow
 from tasks.score import score
 from tasks.stage import Model, Run
@@ -132,12 +132,16 @@ def tune_policy(
 ) -> Artifact:
     """The policy optimized on the pairs."""
     against = {"initial": parts.policy, "previous": state.policy, "average": state.average}
-    logps = [
-        reference.as_(source, title=f"reference ({source})" if source else "")(
-            policy=against[recipe.policy.reference], preferences=table
-        )
-        for source, table in pairs.items()
-    ]
+    policy = against[recipe.policy.reference]
+    logps = []
+    for source, table in pairs.items():
+        title = f"reference ({source})" if source else "reference"
+        if recipe.policy.method == "qlora":
+            held = reference_in_4_bits.as_(source, title=title)
+            logps.append(held(policy=policy, preferences=table, method="qlora"))
+        else:
+            whole = reference.as_(source, title=title)
+            logps.append(whole(policy=policy, preferences=table))
     return optimize(
         policy=state.policy,
         preferences=list(pairs.values()),

@@ -200,7 +200,8 @@ def _answer(recipe: RunRecipe, named: Naming, path: Path, messages: list[dict[st
     assert recipe.sampling is not None
     name, _ = sampling_engine(recipe)
     tokenizer = tokenizer_of(recipe, named, path)
-    engine = open_engine(name, path, recipe.runtime, recipe.max_length, recipe.seed)
+    asked = recipe.sampling
+    engine = open_engine(name, path, recipe.runtime, recipe.max_length, recipe.seed, asked.parallel)
     try:
         longest = min(recipe.sampling.max_tokens, 128)
         ids = [render_prompt(tokenizer, messages)]

@@ -22,6 +22,8 @@ from flows.preflight.models import (
     check_rendering,
     sampling_engine,
 )
+from models.engine_choice import check_parallel
+from models.training.launch_config import check_launch, check_qlora, launch_notes
 from models.training.trackers import MODULES
 from tasks.running import machine
 from tasks.running.cluster import check_execution
@@ -73,6 +75,7 @@ def inspect(recipe: RunRecipe, weights: bool = False) -> Inspection:
 def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Prompts, Prompts]:
     """What files tell: the models in order, the prompts, those of earlier preferences."""
     found.attempt(check_machine, recipe)
+    found.notes += launch_notes(recipe.runtime)
     found.attempt(check_own_code, recipe)
     models = check_models(recipe, found)
     check_judges(recipe, brought(recipe), found)
@@ -87,14 +90,20 @@ def check_machine(recipe: RunRecipe) -> None:
     check_proxies()
     machine.device(recipe.runtime)
     check_trackers(recipe.runtime)
-    check_execution(recipe.execution, recipe.runtime)
+    check_execution(recipe.execution, recipe.runtime, gpus=_of_an_engine(recipe))
+    check_launch(recipe.runtime)
+    check_qlora(getattr(recipe, "policy", None), recipe.runtime)
     if recipe.sampling is None:
         return
-    sampling_engine(recipe)
+    check_parallel(sampling_engine(recipe).engine, recipe.sampling.parallel, recipe.runtime)
     if recipe.sampling.engine == "openai":
         from models.engines.openai_server import identity
 
         identity()  # asks it
+
+
+def _of_an_engine(recipe: RunRecipe) -> int:
+    return recipe.sampling.parallel.gpus if recipe.sampling else 1
 
 
 def check_trackers(runtime: RuntimeConfig) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from data.errors import InputError
-from data.recipes.recipe import RuntimeConfig
+from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
 from models.engines.base import (
     OnProgress,
@@ -29,6 +29,7 @@ from models.engines.base import (
     make_output,
     sample_seeds,
 )
+from models.engines.side_by_side import parallel_arguments
 from models.engines.transformers import TransformersEngine
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
@@ -63,8 +64,17 @@ class VllmEngine:
     name = "vllm"
 
     def __init__(
-        self, model_dir: Path, runtime: RuntimeConfig, max_model_len: int, seed: int
+        self,
+        model_dir: Path,
+        runtime: RuntimeConfig,
+        max_model_len: int,
+        seed: int,
+        parallel: ParallelConfig = ALONE,
+        gpus: Sequence[str] = (),
     ) -> None:
+        """`gpus`: those of this engine, where others have others."""
+        self._arguments = parallel_arguments(parallel)
+        self._gpus = tuple(gpus)
         self.version = vllm_version()
         self._runtime = runtime
         self._max_model_len = max_model_len
@@ -158,6 +168,8 @@ class VllmEngine:
             seed=self._seed,
             skip_tokenizer_init=not self._marks,
             enable_sleep_mode=device_of(self._runtime).type == "cuda",
+            gpus=self._gpus,
+            **self._arguments,
         )
         self._sleeping = False
         self._stop = stop_ids(self._tokenizer, model_dir)
@@ -183,9 +195,13 @@ def vllm_version() -> str:
 
 
 def start_vllm(
-    model_dir: Path, runtime: RuntimeConfig, max_model_len: int, **arguments: Any
+    model_dir: Path,
+    runtime: RuntimeConfig,
+    max_model_len: int,
+    gpus: Sequence[str] = (),
+    **arguments: Any,
 ) -> Child:
-    """A child process with a VllmServer in it.
+    """A child process with a VllmServer in it, which sees `gpus` alone, where some are named.
 
     Raises:
         UnservableError: vLLM cannot run this model.
@@ -206,6 +222,8 @@ def start_vllm(
     }
     environment = {k: v for k, v in _ENVIRONMENT.items() if k not in os.environ}
     environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # it is in a child already
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     return Child(VllmServer, arguments, environment=environment)
 
 

@@ -23,9 +23,17 @@ from models.hardware import stored_dtype, training_dtype
 from models.loading import load_policy
 from models.silence import quiet
 from models.training.adapters import policy_adapter, save_and_merge
+from models.training.launch import trained
 from models.training.sft import row_of, sft_trainer
 from models.training.trackers import Tracking
-from models.training.trainers import OnProgress, input_errors, remove_dropout, run, save_model
+from models.training.trainers import (
+    OnProgress,
+    PartsTrainer,
+    input_errors,
+    remove_dropout,
+    save_model,
+)
+from models.training.work import Work
 
 
 @quiet()
@@ -46,21 +54,35 @@ def train_on_answers(
     A LoRA adapter is merged into the model and kept in `out/adapter`. Returns steps, losses and
     counts. Raises TrainingError for a loss that is not finite.
     """
+    rows = tokenise_answers(load_tokenizer(policy, runtime.trust_remote_code), demonstrations)
+    given = {"policy": policy}
+    job = Work(trainer_of, rows, config, runtime, seed, given, {}, checkpoints, tracking)
+    trainer, meta = trained(job, out, on_progress)
+    model = save_and_merge(trainer.model, out) if config.adapter else trainer.model
+    # TRL may have set a padding token, so the tokenizer is read again.
+    tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
+    save_model(model, tokenizer, out, stored_dtype(policy, runtime), like=policy)
+    return meta
+
+
+def trainer_of(
+    out: Path,
+    rows: list[Row],
+    *,
+    policy: Path,
+    config: FineTuneConfig,
+    runtime: RuntimeConfig,
+    seed: int,
+) -> PartsTrainer:
+    """A trainer of the policy, or of an adapter of it, by what a process of its own can read."""
     set_seed(seed)
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    rows = tokenise_answers(tokenizer, demonstrations)
     adapter = policy_adapter(config.adapter) if config.adapter else None
     dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen=adapter is not None)
     model = load_policy(policy, dtype, runtime.trust_remote_code)
     remove_dropout(model)
     with input_errors("policy"):
-        trainer = sft_trainer(out, model, tokenizer, rows, config, runtime, seed, adapter)
-    meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
-    trained = save_and_merge(trainer.model, out) if adapter else trainer.model
-    # TRL may have set a padding token, so the tokenizer is read again.
-    tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    save_model(trained, tokenizer, out, stored_dtype(policy, runtime), like=policy)
-    return meta
+        return sft_trainer(out, model, tokenizer, rows, config, runtime, seed, adapter)
 
 
 def that_fit(

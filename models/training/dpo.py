@@ -9,13 +9,14 @@ TRL lacks (models.training.losses) are added to its own, of the same forward pas
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
 from datasets import Dataset
-from transformers import set_seed
+from transformers import PreTrainedModel, set_seed
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
@@ -26,10 +27,11 @@ from data.tables import as_sampled, assert_same_ids, index_by
 from models.batching import LengthGroups, Parts, Row
 from models.chat import Tokenizer, load_tokenizer, token_ids
 from models.checkpoints import readable_length
-from models.hardware import stored_dtype, training_dtype
-from models.loading import load_policy
+from models.hardware import device_of, dtype_of, stored_dtype, training_dtype
+from models.loading import load_policy, load_policy_in_4_bits
 from models.silence import quiet
 from models.training.adapters import policy_adapter, save_and_merge
+from models.training.launch import trained
 from models.training.losses import OWN, clipped, own_losses, pair_weights
 from models.training.trackers import Tracking
 from models.training.trainers import (
@@ -39,9 +41,9 @@ from models.training.trainers import (
     input_errors,
     remove_dropout,
     require_rows,
-    run,
     save_model,
 )
+from models.training.work import Work
 
 
 class _WeightedParts(Parts):
@@ -55,9 +57,8 @@ class _WeightedParts(Parts):
         batch = super().__call__(rows)
         if isinstance(self.weight, PairWeight):
             weights = pair_weights(torch.tensor([row["gap"] for row in rows]), self.weight)
-            size = self.size or len(rows)
-            for part, of_part in zip(batch["parts"], torch.split(weights, size), strict=True):
-                part["pair_weights"] = of_part
+            for part, (numbers, _) in zip(batch["parts"], self.cut(len(rows)), strict=True):
+                part["pair_weights"] = weights[numbers]
         return batch
 
 
@@ -98,7 +99,8 @@ class _Trainer(PartsTrainer, DPOTrainer):
             metrics = self._metrics["train" if self.model.training else "eval"]
             masks = clipped(self.beta * chosen, self.beta * rejected, clip)
             for side, mask in zip(("chosen", "rejected"), masks, strict=True):
-                metrics[f"clipped/{side}"].append(mask.float().mean().item())
+                everywhere = self.accelerator.gather(mask.float())
+                metrics[f"clipped/{side}"].append(everywhere.mean().item())
         return losses
 
     def part_loss(self, model: Any, part: Any, row_share: float, token_share: float) -> Any:
@@ -139,7 +141,8 @@ def train_dpo(
     Columns in: pair_id, messages, chosen, rejected and their token ids; pair_id, chosen_logp,
     rejected_logp (nats). What the policy sampled is trained on as the tokens it sampled; other
     answers are tokenised from their text, and their pairs counted in `retokenized`.
-    A LoRA adapter is merged into the model and kept in `out/adapter`. A pair with a side longer
+    A LoRA adapter is merged into the model and kept in `out/adapter`; with QLoRA it is trained on
+    weights in 4 bits, and merged into them as they were saved. A pair with a side longer
     than `config.max_length`, or than the policy reads, is left out and counted in `too_long`.
     Returns steps, losses, accuracy (share of pairs whose chosen side has the higher implicit
     reward, last epoch) and counts.
@@ -160,8 +163,11 @@ def train_dpo(
     limit = readable_length(policy, config.max_length, "policy.model")
     rows, counts = tokenise_pairs(tokenizer, preferences, reference, limit)
     require_rows(rows, counts["too_long"], "policy.max_length")
-    trainer = make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
-    meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
+    given = {"policy": policy}
+    job = Work(trainer_of, rows, config, runtime, seed, given, {}, checkpoints, tracking)
+    sorts = any(loss.sorts for loss in config.losses.by_name.values())
+    in_4_bits = config.method == "qlora"
+    trainer, meta = trained(job, out, on_progress, whole=sorts, aside=in_4_bits)
     model = trainer.model
     if config.adapter:
         model = save_and_merge(model, out)
@@ -176,8 +182,11 @@ def check_losses(
 ) -> tuple[dict[str, float], dict[str, Loss]]:
     """Weights of TRL's losses, the SFT term last, and our own losses. Raises InputError."""
     losses = config.losses.by_name
-    if runtime.train_micro_batch and any(loss.sorts for loss in losses.values()):
+    sorts = any(loss.sorts for loss in losses.values())
+    if runtime.train_micro_batch and sorts:
         raise InputError("runtime.train_micro_batch: must be 0 with the aot losses, they sort")
+    if runtime.train.processes > 1 and sorts:
+        raise InputError("runtime.train.processes: must be 1 with the aot losses, they sort")
     own = own_losses(config.losses, weighted=isinstance(config.pair_weight, PairWeight))
     of_trl = {name: loss.weight for name, loss in losses.items() if name not in own}
     if config.sft_weight:
@@ -221,6 +230,21 @@ def tokenise_pairs(
     return rows, counts
 
 
+def trainer_of(
+    out: Path,
+    rows: list[Row],
+    *,
+    policy: Path,
+    config: PolicyConfig,
+    runtime: RuntimeConfig,
+    seed: int,
+) -> _Trainer:
+    """`make_trainer` by what a process of its own can read."""
+    set_seed(seed)
+    tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
+    return make_trainer(out, policy, tokenizer, rows, config, runtime, seed)
+
+
 def make_trainer(
     out: Path,
     policy: Path,
@@ -232,10 +256,7 @@ def make_trainer(
 ) -> _Trainer:
     """TRL's DPOTrainer over `rows`; for LoRA the model gets a fresh adapter, seeded."""
     of_trl, own = check_losses(config, runtime)
-    dtype = training_dtype(
-        stored_dtype(policy, runtime), runtime, frozen=config.adapter is not None
-    )
-    model = load_policy(policy, dtype, runtime.trust_remote_code)
+    model = _base(policy, config, runtime)
     remove_dropout(model)
     parts = _WeightedParts(
         config.pair_weight,
@@ -260,6 +281,9 @@ def make_trainer(
             processing_class=tokenizer,
             peft_config=policy_adapter(config.adapter) if config.adapter else None,
         )
+    if config.method == "qlora":  # TRL has its adapter learn in bfloat16
+        for parameter in trainer.model.parameters():
+            parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data
     trainer.config, trainer.own_losses = config, own
     trainer.sampler = LengthGroups(
         [
@@ -270,3 +294,13 @@ def make_trainer(
         seed,
     )
     return trainer
+
+
+def _base(policy: Path, config: PolicyConfig, runtime: RuntimeConfig) -> PreTrainedModel:
+    """The model that learns, or that the adapter is put on: in 4 bits where QLoRA trains it."""
+    if config.method == "qlora" and device_of(runtime).type == "cuda":
+        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        return load_policy_in_4_bits(policy, dtype_of(runtime), own, runtime.trust_remote_code)
+    frozen = config.adapter is not None
+    dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen)
+    return load_policy(policy, dtype, runtime.trust_remote_code)

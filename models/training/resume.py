@@ -3,7 +3,9 @@
 A checkpoint counts only with its manifest, which is written last: the digests of its files and of
 what the training is (rows in their order, settings, seed, the weights it began with). So a
 half-written or damaged checkpoint is thrown away, and one of other rows or of another base is never
-continued. Checkpoints are scratch, not artifacts: besides safetensors they hold the states of the
+continued. One of several processes is continued by any number: each has the whole weights and the
+optimizer's whole state; only the random numbers of an adapter's dropout are each process's own.
+Checkpoints are scratch, not artifacts: besides safetensors they hold the states of the
 optimizer and of the random generators in torch's own format, which transformers reads back with
 `weights_only`.
 """
@@ -28,9 +30,10 @@ from data.errors import InputError
 from data.store.digests import digest_of, file_digest, tree_files
 from data.store.store import sync_tree
 from models.batching import Row
+from models.training.processes import from_main, is_main, wait
 
 MANIFEST = "complete.json"
-_WEIGHTS = "model.safetensors"
+WEIGHTS = "model.safetensors"
 _log = logging.getLogger(__name__)
 
 
@@ -61,7 +64,7 @@ def save_weights(model: torch.nn.Module, folder: Path) -> None:
     """The weights that learn, under the names they have in memory."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
-        {name: p.detach().contiguous() for name, p in _learning(model).items()}, folder / _WEIGHTS
+        {name: p.detach().contiguous() for name, p in _learning(model).items()}, folder / WEIGHTS
     )
 
 
@@ -69,7 +72,7 @@ def save_weights(model: torch.nn.Module, folder: Path) -> None:
 def load_weights(model: torch.nn.Module, folder: Path) -> None:
     """Put back what `save_weights` saved, every one: transformers itself loads what it happens to
     find, and a weight that a model saves under another name would stay as it began."""
-    saved = load_file(folder / _WEIGHTS)
+    saved = load_file(folder / WEIGHTS)
     for name, parameter in _learning(model).items():
         parameter.copy_(saved[name])
 
@@ -91,6 +94,9 @@ class Checkpoints(TrainerCallback):
 
         None where there is none that is whole, of this training, and before its last step.
         """
+        return from_main(lambda: self._latest(planned))
+
+    def _latest(self, planned: int) -> Path | None:
         found = sorted(self.folder.glob("checkpoint-*"), key=_step, reverse=True)
         usable = [path for path in found if self._usable(path, planned)]
         for path in found:
@@ -107,7 +113,7 @@ class Checkpoints(TrainerCallback):
     ) -> None:
         # Only where a log entry ends: what one averages over is not part of a checkpoint.
         at_entry = control.should_log and state.global_step < state.max_steps
-        control.should_save = at_entry and time.monotonic() >= self._due
+        control.should_save = at_entry and from_main(lambda: time.monotonic() >= self._due)
 
     def on_save(
         self,
@@ -116,10 +122,17 @@ class Checkpoints(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        path = self.folder / f"checkpoint-{state.global_step}"
+        wait()  # until every process has written what it has
+        if is_main():
+            self._vouch(state.global_step)
+        self._due = time.monotonic() + self._seconds
+
+    def _vouch(self, step: int) -> None:
+        """Write the manifest of the checkpoint of this step, and remove the others."""
+        path = self.folder / f"checkpoint-{step}"
         manifest = {
             "bound_to": self.bound_to,
-            "step": state.global_step,
+            "step": step,
             "files": {name: file_digest(path / name) for name in tree_files(path)},
         }
         temporary = path / f".{MANIFEST}"
@@ -130,7 +143,6 @@ class Checkpoints(TrainerCallback):
         for other in self.folder.glob("checkpoint-*"):
             if other != path:
                 shutil.rmtree(other)
-        self._due = time.monotonic() + self._seconds
 
     def _usable(self, path: Path, planned: int) -> bool:
         try:

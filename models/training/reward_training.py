@@ -26,18 +26,21 @@ from models.loading import load_reward_model
 from models.silence import quiet
 from models.text_pairs import load_reader, with_segments
 from models.training.adapters import reward_adapter, save_and_merge
+from models.training.launch import trained
 from models.training.padding import with_safe_padding
 from models.training.trackers import Tracking
 from models.training.trainers import (
     OnProgress,
     PartsTrainer,
     arguments,
+    check_finite,
     input_errors,
     remove_dropout,
     require_rows,
     run,
     save_model,
 )
+from models.training.work import Work
 
 _CANARIES = 8  # pairs whose scores must survive saving
 
@@ -58,8 +61,9 @@ class _MarginRanking(_BradleyTerry):
         chosen, rejected = outputs.logits.squeeze(-1).chunk(2)
         loss = margin_ranking_loss(chosen, rejected, self.ranking_margin).mean()
         metrics = self._metrics["train" if model.training else "eval"]
-        metrics["accuracy"].append((chosen > rejected).float().mean().item())
-        metrics["margin"].append((chosen - rejected).mean().item())
+        margins = self.accelerator.gather((chosen - rejected).detach())
+        metrics["accuracy"].append((margins > 0).float().mean().item())
+        metrics["margin"].append(margins.mean().item())
         return (loss, outputs) if return_outputs else loss
 
 
@@ -102,25 +106,25 @@ def train_reward_model(
     limit = readable_length(source, config.max_length) if source else config.max_length
     rows, too_long = tokenise_pairs(tokenizer, preferences, limit)
     require_rows(rows, too_long, "student.max_length")
-    ends = {ids[-1] for row in rows for ids in (row["chosen_ids"], row["rejected_ids"])}
-    tokenizer = with_safe_padding(tokenizer, ends)
-    model, stored = _loaded(model, runtime, frozen=adapter is not None)
-    trainer = _make_trainer(out, model, tokenizer, rows, config, loss, adapter, runtime, seed)
-    meta = run(
-        trainer,
-        rows,
-        config,
-        runtime,
-        on_progress,
-        checkpoints,
-        tracking,
-        loss=loss.model_dump(),
-        adapter=adapter.model_dump() if adapter else None,
-    )
+    tokenizer = padding_tokenizer(tokenizer, rows)
+    told: dict[str, Any] = {
+        "loss": loss.model_dump(),
+        "adapter": adapter.model_dump() if adapter else None,
+    }
+    if isinstance(model, PreTrainedModel):  # of no folder, so that no other process could read it
+        stored = model.dtype
+        trainer = _make_trainer(out, model, tokenizer, rows, config, loss, adapter, runtime, seed)
+        meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking, **told)
+        check_finite(trainer.model, meta["steps"])
+    else:
+        stored = stored_dtype(model, runtime)
+        given = {"model": model, "loss": loss, "adapter": adapter}
+        job = Work(trainer_of, rows, config, runtime, seed, given, told, checkpoints, tracking)
+        trainer, meta = trained(job, out, on_progress)
     canaries = canary_batch(rows, tokenizer)
-    before, dtype = canary_scores(trainer.model, canaries), model.dtype
-    trained = save_and_merge(trainer.model, out) if adapter else trainer.model
-    save_model(trained, tokenizer, out, stored)
+    before, dtype = canary_scores(trainer.model, canaries), trainer.model.dtype
+    plain = save_and_merge(trainer.model, out) if adapter else trainer.model
+    save_model(plain, tokenizer, out, stored)
     check_saved(out, canaries, before, runtime, dtype)
     check_rendering(out, tokenizer, preferences.slice(0, _CANARIES), limit, runtime)
     return {**meta, "accuracy": meta["metrics"]["accuracy"], "too_long": too_long}
@@ -145,22 +149,29 @@ def tokenise_pairs(
     return rows, too_long
 
 
-def _loaded(
-    model: Path | PreTrainedModel, runtime: RuntimeConfig, frozen: bool
-) -> tuple[PreTrainedModel, torch.dtype]:
-    """The model, and the precision it was saved in and will be saved in again."""
-    if isinstance(model, PreTrainedModel):
-        stored = model.dtype
-    else:
-        stored = stored_dtype(model, runtime)
-        dtype = training_dtype(stored, runtime, frozen)
-        model = load_reward_model(model, dtype, runtime.trust_remote_code)
-    if model.config.num_labels != 1:
-        raise InputError(
-            f"reward model: has {model.config.num_labels} labels, must have 1; "
-            "load it with num_labels=1 and save it"
-        )
-    return model, stored
+def trainer_of(
+    out: Path,
+    rows: list[Row],
+    *,
+    model: Path,
+    config: TrainConfig,
+    loss: BradleyTerry | MarginRanking,
+    adapter: AdapterConfig | None,
+    runtime: RuntimeConfig,
+    seed: int,
+) -> PartsTrainer:
+    """A trainer of the model in a folder, by what a process of its own can read."""
+    set_seed(seed)
+    tokenizer = padding_tokenizer(load_reader(model, runtime.trust_remote_code), rows)
+    dtype = training_dtype(stored_dtype(model, runtime), runtime, frozen=adapter is not None)
+    loaded = load_reward_model(model, dtype, runtime.trust_remote_code)
+    return _make_trainer(out, loaded, tokenizer, rows, config, loss, adapter, runtime, seed)
+
+
+def padding_tokenizer(tokenizer: Tokenizer, rows: list[Row]) -> Tokenizer:
+    """The tokenizer with a padding token that ends none of the rows."""
+    ends = {ids[-1] for row in rows for ids in (row["chosen_ids"], row["rejected_ids"])}
+    return with_safe_padding(tokenizer, ends)
 
 
 def _make_trainer(
@@ -174,6 +185,11 @@ def _make_trainer(
     runtime: RuntimeConfig,
     seed: int,
 ) -> PartsTrainer:
+    if model.config.num_labels != 1:
+        raise InputError(
+            f"reward model: has {model.config.num_labels} labels, must have 1; "
+            "load it with num_labels=1 and save it"
+        )
     remove_dropout(model)
     kind = _MarginRanking if isinstance(loss, MarginRanking) else _BradleyTerry
     with input_errors("reward model"):

@@ -23,6 +23,7 @@ from models.training.trainers import (
     OnProgress,
     PartsTrainer,
     arguments,
+    check_finite,
     input_errors,
     require_rows,
     run,
@@ -68,6 +69,7 @@ def train_sft(
     with input_errors("sft"):
         trainer = sft_trainer(out, model, tokenizer, rows, config, runtime, seed)
     meta = run(trainer, rows, config, runtime, on_progress, checkpoints, tracking)
+    check_finite(trainer.model, meta["steps"])
     save_model(trainer.model, tokenizer, out, stored, like=source)
     return {**meta, "too_long": too_long}
 

@@ -4,6 +4,8 @@ TRL computes the losses; here is how it is fed. A step always sees `batch_size` 
 into parts of `runtime.train_micro_batch` rows, each part weighted by its share of what the loss
 averages over (rows, or tokens), so the gradient of a step does not depend on the cut. That is not
 so for the Trainer's own gradient accumulation, which weights a short last part like a full one.
+Nor does it depend on how many processes share the parts (models.training.launch): their gradients
+add up to that of the batch.
 
 Given a folder for them, a training writes checkpoints and goes on from the last
 (models.training.resume).
@@ -12,11 +14,13 @@ Given a folder for them, a training writes checkpoints and goes on from the last
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from operator import mul
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 from transformers import (
     GenerationConfig,
     PreTrainedModel,
@@ -89,6 +93,7 @@ def arguments(
         "seed": seed,
         "data_seed": seed,
         "use_cpu": not on_cuda,
+        "ddp_backend": None if on_cuda or runtime.train.here else "gloo",
         "bf16": dtype == torch.bfloat16,
         "fp16": on_cuda and dtype == torch.float16,
         # Memory is short on an accelerator, time on a CPU.
@@ -109,6 +114,7 @@ class PartsTrainer(Trainer):
     """Mixin, before a trainer of TRL: steps made of `Parts`, our order of rows, no telemetry."""
 
     sampler: LengthGroups
+    _metrics: dict[str, dict[str, list[float]]]  # TRL's, since the last entry of the log
 
     def part_loss(
         self, model: PreTrainedModel, part: Any, row_share: float, token_share: float
@@ -123,17 +129,55 @@ class PartsTrainer(Trainer):
         """Gradient of one batch, accumulated over its parts; the batch's loss, a scalar."""
         model.train()
         total = torch.zeros((), device=self.args.device)
+        left, processes = len(inputs["parts"]), self.accelerator.num_processes
+        begun = {name: len(values) for name, values in self._metrics["train"].items()}
         for part, row_share, token_share in zip(
             inputs["parts"], inputs["row_shares"], inputs["token_shares"], strict=True
         ):
-            with self.compute_loss_context_manager():
-                part = self._prepare_inputs(part)
-                loss = self.part_loss(model, part, row_share, token_share)
-            self.accelerator.backward(loss)
+            left -= 1
+            with self._adding_up(model, last=not left):
+                with self.compute_loss_context_manager():
+                    part = self._prepare_inputs(part)
+                    loss = self.part_loss(model, part, row_share, token_share)
+                loss = loss * processes  # whose gradients are averaged
+                self.accelerator.backward(loss)
             total += loss.detach()
+        self._measured(begun, [share * processes for share in inputs["row_shares"]])
         if not torch.isfinite(total):  # before the optimizer spoils the weights
             raise non_finite("loss", self.state.global_step + 1)
         return total
+
+    def _measured(self, begun: dict[str, int], shares: list[float]) -> None:
+        """Of TRL's metrics of parts, make those of the batch: means over its rows."""
+        for name, values in self._metrics["train"].items():
+            of_parts = values[begun.get(name, 0) :]
+            if len(of_parts) == len(shares) > 1:
+                mean = sum(map(mul, of_parts, shares))
+                values[-len(of_parts) :] = [mean]
+
+    @contextmanager
+    def _adding_up(self, model: torch.nn.Module, last: bool) -> Iterator[None]:
+        """Processes add up their gradients once a batch, at its last part."""
+        self.accelerator.gradient_state._set_sync_gradients(last)  # heeded by DeepSpeed
+        # FSDP would have to keep all gradients whole until then.
+        waits = not (last or self.is_fsdp_enabled)
+        with self.accelerator.no_sync(model) if waits else nullcontext():
+            yield
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Gives every process the whole batch, of which `Parts` takes its share.
+
+        accelerate would give each process other batches, and fill up the last with earlier rows.
+        """
+        parts: Any = self.data_collator
+        parts.rank = self.accelerator.process_index
+        parts.processes = self.accelerator.num_processes
+        loader: DataLoader = super().get_train_dataloader()
+        if parts.processes > 1:
+            shard: Any = loader.batch_sampler
+            shard.num_processes, shard.process_index, shard.even_batches = 1, 0, False
+            shard.sampler = self.sampler  # is found here, and told of every epoch
+        return loader
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroups:
         return self.sampler
@@ -211,7 +255,7 @@ def run(
     last checkpoint in the folder `checkpoints`, if there is one of this training;
     `settings` are what makes it this training besides rows, weights and `config`.
 
-    Raises TrainingError for a loss, gradient or weight that is not finite and for missing steps.
+    Raises TrainingError for a loss or gradient that is not finite and for missing steps.
     """
     planned = planned_steps(len(rows), config)
     watch, resumed = Watch(on_progress), None
@@ -232,9 +276,6 @@ def run(
             f"training did {watch.steps} steps and ended at {done} of {planned}; "
             "run the stage again"
         )
-    for name, parameter in trainer.model.named_parameters():
-        if not torch.isfinite(parameter).all():
-            raise non_finite(f"weight {name}", planned)
     entries = max(1, planned // config.epochs // log_every(len(rows), config))
     logs = [log for log in trainer.state.log_history if "loss" in log]
     return {
@@ -243,6 +284,13 @@ def run(
         "resumed_from_step": first,
         **_history(logs, entries),
     }
+
+
+def check_finite(model: torch.nn.Module, steps: int) -> None:
+    """TrainingError for a weight that is not finite after so many steps."""
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise non_finite(f"weight {name}", steps)
 
 
 def _history(logs: list[dict[str, float]], per_epoch: int) -> dict[str, Any]:

@@ -51,8 +51,11 @@ class Room(NamedTuple):
     where: str
 
 
-def check_execution(execution: ExecutionConfig, runtime: RuntimeConfig) -> None:
+def check_execution(execution: ExecutionConfig, runtime: RuntimeConfig, gpus: int = 1) -> None:
     """Ray is installed, answers, and has room for the workers that the recipe wants.
+
+    Args:
+        gpus: Those that an engine has.
 
     Raises:
         InputError: with the field to change.
@@ -62,6 +65,11 @@ def check_execution(execution: ExecutionConfig, runtime: RuntimeConfig) -> None:
     if find_spec("ray") is None:
         raise InputError(
             "execution.kind: ray is not installed; install the extra ray, or leave execution out"
+        )
+    if gpus > 1:
+        raise InputError(
+            "generate.parallel: gives an engine several GPUs, and a worker of Ray has one at most; "
+            "leave it out, or execution"
         )
     _check_device(execution, runtime)
     address = execution.address
@@ -94,7 +102,7 @@ def _check_device(execution: ExecutionConfig, runtime: RuntimeConfig) -> None:
 
 
 def _of_this_machine() -> Room:
-    return Room(host.cores(), devices.gpus(), "this machine")
+    return Room(host.cores(), len(devices.usable_gpus()), "this machine")
 
 
 @cache

@@ -15,6 +15,7 @@ from tasks.running.outside import Code, External
 
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate")
 SCORING = ("torch", "transformers")
+QLORA, BITSANDBYTES = "qlora", "bitsandbytes"  # a method of training, and whose 4 bits it uses
 
 
 def of_runtime(inputs: Iterable[Any], runtime: RuntimeConfig) -> dict[str, Any]:
@@ -23,13 +24,19 @@ def of_runtime(inputs: Iterable[Any], runtime: RuntimeConfig) -> dict[str, Any]:
     key: dict[str, Any] = {}
     if runtime.trust_remote_code and traits.CODE in asked_for(inputs):
         key["trust_remote_code"] = True
-    if runtime.train_micro_batch and any(_drops_out(value) for value in inputs):
-        key["train_micro_batch"] = runtime.train_micro_batch
+    if any(_drops_out(value) for value in inputs):
+        if runtime.train_micro_batch:
+            key["train_micro_batch"] = runtime.train_micro_batch
+        if runtime.train.processes > 1:
+            key["processes"] = runtime.train.processes
+    if any(QLORA in (value, getattr(value, "method", None)) for value in inputs):
+        key |= library_versions((BITSANDBYTES,))
     return key
 
 
 def _drops_out(value: Any) -> bool:
-    """Whether a training draws at random which units of an adapter it uses, part by part."""
+    """Whether a training draws at random which units of an adapter it uses, part by part and in
+    each process for itself."""
     adapter = getattr(value, "adapter", None) if isinstance(value, TrainConfig) else None
     return adapter is not None and adapter.dropout > 0
 

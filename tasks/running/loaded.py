@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.recipes.recipe import RuntimeConfig
+from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
 from tasks.running import machine
 
 if TYPE_CHECKING:
@@ -29,12 +29,18 @@ class LoadedModels:
     """At most one engine and one reward model."""
 
     def __init__(
-        self, engine: str, runtime: RuntimeConfig, max_model_len: int = 0, seed: int = 0
+        self,
+        engine: str,
+        runtime: RuntimeConfig,
+        max_model_len: int = 0,
+        seed: int = 0,
+        parallel: ParallelConfig = ALONE,
     ) -> None:
         self.engine_name = engine
         self._runtime = runtime
         self._max_model_len = max_model_len
         self._seed = seed
+        self._parallel = parallel
         self._engine: Engine | None = None
         self._serving: tuple[Path, str] | None = None  # folder and digest
         self._scorer: Scorer | None = None
@@ -49,7 +55,12 @@ class LoadedModels:
             from models.engines import open_engine
 
             self._engine = open_engine(
-                self.engine_name, model, self._runtime, self._max_model_len, self._seed
+                self.engine_name,
+                model,
+                self._runtime,
+                self._max_model_len,
+                self._seed,
+                self._parallel,
             )
         elif self._serving != (model, digest):
             self._engine.load(model)

@@ -144,6 +144,8 @@ FLIPS = {
     "runtime.device": Flip("cuda"),
     "runtime.dtype": Flip("bfloat16"),
     "runtime.train_micro_batch": Flip(4, {"policy.adapter": {"dropout": 0.1}}),
+    "runtime.train.config": Flip("ddp"),
+    "runtime.train.processes": Flip(2, {"policy.adapter": {"dropout": 0.1}}),
     "runtime.trackers": Flip(["tensorboard"]),
     "runtime.trust_remote_code": Flip(True, {"policy.model": "{coded}"}),
 }
@@ -173,6 +175,14 @@ REASONS = {
     "runtime.token_budget": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.shard_prompts": (DIGITS, "how rows share a batch: rounding only"),
     "runtime.checkpoint_minutes": (NO, "a training goes on from a checkpoint as if undisturbed"),
+    "generate.parallel.tensor": (DIGITS, "in which order the parts of a layer add up"),
+    "generate.parallel.pipeline": (NO, "which GPU has which layers"),
+    "generate.parallel.data": (DIGITS, "which requests share a batch of vLLM"),
+    "runtime.train.config": (
+        DIGITS,
+        "who holds what of a model that is trained: rounding only, as a file that decides more is "
+        "refused",
+    ),
     "runtime.trackers": (NO, "they look on, and the random numbers are as without them"),
     "runtime.gpu_memory": (DIGITS, "how many requests vLLM puts into a batch"),
     **{
@@ -188,6 +198,9 @@ NOTES = {
     "runtime.train_micro_batch": "where adapter dropout draws other units; else the parts are "
     "weighted so that the gradient is the batch's, and it is refused with losses that compare the "
     "pairs of a batch",
+    "runtime.train.processes": "where adapter dropout draws other units; else each process adds up "
+    "its share of the gradient, which is rounding; refused with losses that compare the pairs of a "
+    "batch",
     "runtime.trust_remote_code": "where a model comes with code; else it changes nothing",
 }
 
@@ -224,6 +237,9 @@ VARIABLES = {
     "MKL_CBWR": _KERNELS,
     "MKL_ENABLE_INSTRUCTIONS": _KERNELS,
     "ONEDNN_MAX_CPU_ISA": _KERNELS,
+    "GLOO_SOCKET_IFNAME": Variable("none", NO, "how processes of one training reach each other"),
+    "LOCAL_RANK": Variable("none", NO, "which GPU a process of a training has, told by accelerate"),
+    "PYTHONPATH": Variable("none", NO, "where the processes of a training find this code"),
     "OMP_WAIT_POLICY": Variable("none", NO, "how threads wait"),
     "GOMP_SPINCOUNT": Variable("none", NO, "how threads wait"),
     "TOKENIZERS_PARALLELISM": Variable("none", NO, "speed"),

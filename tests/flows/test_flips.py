@@ -12,7 +12,9 @@ from tests.flows import flip_tables, flips
 from tests.repository import ROOT
 
 # Upper-case texts that are no environment variables.
-OTHERS = set("BYTE_ARRAY CAUSAL_LM OUT_DIR RUN_A RUN_B SC_PAGE_SIZE SC_PHYS_PAGES SEQ_CLS".split())
+OTHERS = set(
+    "BYTE_ARRAY CAUSAL_LM MULTI_GPU OUT_DIR RUN_A RUN_B SC_PAGE_SIZE SC_PHYS_PAGES SEQ_CLS".split()
+)
 
 
 @pytest.fixture(scope="module")

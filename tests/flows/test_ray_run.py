@@ -17,7 +17,9 @@ import pytest
 import yaml
 
 from cli.main import main
+from data.errors import InputError
 from data.recipes.execution import ExecutionConfig
+from data.recipes.recipe import RuntimeConfig
 from data.summary import read_summary
 from models import host
 from tasks.running import cluster
@@ -54,6 +56,12 @@ def test_more_workers_than_the_machine_has_cores_for(refuse_change):
         f"execution.workers: {cores + 1} with 1 CPU each want {cores + 1}, and this machine has "
         f"{cores}; lower workers or cpus_per_worker"
     )
+
+
+@with_ray
+def test_engines_of_several_gpus_are_not_for_workers():
+    with pytest.raises(InputError, match="^generate.parallel: gives an engine several GPUs"):
+        cluster.check_execution(ExecutionConfig(kind="ray"), RuntimeConfig(device="cpu"), gpus=2)
 
 
 @with_ray
