@@ -28,6 +28,8 @@ from tasks.running.books import Books
 from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
 from tasks.running.redo import Redo
+from tasks.running.worker import Worker, computes
+from tasks.running.workers import Setup, Workers
 from tasks.stage import Context, Run
 
 
@@ -51,7 +53,12 @@ def open_run(
         tracking=tracking_of(recipe, folder),
     )
     engine = engine_of(recipe, name)
-    return Run(context, progress, engine, outside_of(recipe), redo=redo, books=books)
+    run = Run(context, progress, engine, outside_of(recipe), redo=redo, books=books)
+    if recipe.execution.kind == "ray":
+        place = str(context.store.root) if context.store.is_local else store
+        setup = Setup(place, recipe.runtime, recipe.max_length, recipe.seed, context.date)
+        run.workers = Workers(recipe.execution, setup, Worker, computes(context))
+    return run
 
 
 def first_day(folder: Path) -> str:
@@ -111,7 +118,7 @@ def run_recipe(
                         f"'{redo.stage}' of its own, and nothing was made again"
                     )
         finally:
-            run.context.loaded.close()
+            run.close()
     return str(kept.folder)
 
 

@@ -190,7 +190,7 @@ def _answer(pipe: connection.Connection) -> None:
         except EOFError:
             return
         except Exception as error:  # what came cannot be unpickled here
-            pipe.send(("error", _portable(error)))
+            pipe.send(("error", portable(error)))
             continue
         try:
             if served is None:
@@ -203,7 +203,7 @@ def _answer(pipe: connection.Connection) -> None:
                 answer = getattr(served, method)(*args, **extra)
             pipe.send(("result", answer))
         except Exception as error:
-            pipe.send(("error", _portable(error)))
+            pipe.send(("error", portable(error)))
 
 
 def _report(pipe: connection.Connection, done: int, total: int) -> None:
@@ -217,7 +217,7 @@ def _die_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """The exception with the child's traceback as a note, or its text if it has no pickle."""
     import pickle
 

@@ -60,8 +60,8 @@ class UiProgress(Progress):
         self._label = f"{label} {shard}/{shards}" if shards > 1 else label
         self._artifact, self._shown = None, monotonic()
 
-    def update(self, done: int, total: int) -> None:
-        super().update(done, total)
+    def update(self, done: int, total: int, at_once: int = 1) -> None:
+        super().update(done, total, at_once)
         if monotonic() - self._shown < _LONG_SECONDS or not total:
             return
         self._shown = monotonic()

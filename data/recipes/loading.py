@@ -19,7 +19,7 @@ from data.recipes.yaml_reading import parse_yaml, read_yaml
 from data.store.digests import digest_of
 
 # What names a run and what only affects speed: neither changes a result.
-_NOT_DIGESTED = {"run", "runtime"}
+_NOT_DIGESTED = {"run", "runtime", "execution"}
 
 Sources = dict[str, str]  # dotted key -> the option that set it
 
@@ -45,7 +45,7 @@ def read_values(
 
 
 def config_digest(recipe: RunRecipe) -> str:
-    """Digest of everything in a recipe that can change a result (not `run`, not `runtime`)."""
+    """Digest of everything in a recipe that can change a result."""
     return digest_of(recipe.model_dump(mode="json", exclude=_NOT_DIGESTED))
 
 

@@ -35,6 +35,7 @@ from data.recipes.config import (  # noqa: F401 - a recipe's sections and words 
     Times,
     TokenBudget,
 )
+from data.recipes.execution import ExecutionConfig
 from data.recipes.judges import TEACHER
 from data.recipes.logged import LoggedConfig  # noqa: F401
 from data.recipes.names import CODE, MODELS, Names, namings
@@ -244,6 +245,7 @@ class RunRecipe(Config):
         None, description="The embedded world, whose models and prompts are called 'world'"
     )
     runtime: RuntimeConfig = RuntimeConfig()
+    execution: ExecutionConfig = ExecutionConfig()
 
     @model_validator(mode="before")
     @classmethod

@@ -141,6 +141,12 @@ class Store:
         return self.root / _SCRATCH / self._name(kind, digest_of(key)).replace("/", "-")
 
     @contextmanager
+    def landmark(self) -> Iterator[Path]:
+        """A new folder, which whoever shares the store's own sees meanwhile."""
+        with self._temporary() as folder:
+            yield folder
+
+    @contextmanager
     def used(self) -> Iterator[None]:
         """A run is using the store: nothing may be removed from it. Any number may at once."""
         with group_writes(self.root), self._writable(), shared(self.root / _LOCKS / "store"):

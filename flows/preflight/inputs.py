@@ -26,6 +26,7 @@ from models.engine_choice import check_parallel
 from models.training.launch_config import check_launch, check_qlora, launch_notes
 from models.training.trackers import MODULES
 from tasks.running import machine
+from tasks.running.cluster import check_execution
 
 
 def check_inputs(recipe: RunRecipe) -> list[str]:
@@ -89,6 +90,7 @@ def check_machine(recipe: RunRecipe) -> None:
     check_proxies()
     machine.device(recipe.runtime)
     check_trackers(recipe.runtime)
+    check_execution(recipe.execution, recipe.runtime, gpus=_of_an_engine(recipe))
     check_launch(recipe.runtime)
     check_qlora(getattr(recipe, "policy", None), recipe.runtime)
     if recipe.sampling is None:
@@ -98,6 +100,10 @@ def check_machine(recipe: RunRecipe) -> None:
         from models.engines.openai_server import identity
 
         identity()  # asks it
+
+
+def _of_an_engine(recipe: RunRecipe) -> int:
+    return recipe.sampling.parallel.gpus if recipe.sampling else 1
 
 
 def check_trackers(runtime: RuntimeConfig) -> None:

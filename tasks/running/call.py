@@ -4,28 +4,25 @@ The artifact store alone knows what exists. Prefect keeps no results: it is told
 task run that has completed or, where the artifact was found, is cached.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from shutil import rmtree
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ServerError, TsAlignError
-from data.files import emptied
 from data.interrupts import stop_if_asked
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
 from data.summary import StageRecord
 from data.titles import address, means
-from models import traits
 from models.training.trackers import of_stage
-from tasks.running import machine
 from tasks.running.books import Watched
-from tasks.running.context import Context, Run
-from tasks.running.definition import Definition, run_body
-from tasks.running.loaded import LoadedModels
-from tasks.running.outside import outside, steadily
+from tasks.running.context import Run
+from tasks.running.definition import Definition
 from tasks.running.shards import Cut, Shard, join
+from tasks.running.work import Work, alone, put
+from tasks.running.workers import Job, Made, Workers
 
 if TYPE_CHECKING:
     from prefect import Task
@@ -142,7 +139,7 @@ class _Call:
         return redo.kept(store, found) if found and redo and self.again else found
 
     def cut(self) -> None:
-        """Make the shards of the call, one after the other; none where one would do."""
+        """Make the shards of the call, in order; none where one would do."""
         asked, context = self.asked, self.run.context
         if asked.stage.shards is None:
             return
@@ -150,11 +147,35 @@ class _Call:
         cut = Cut(context.store, table, context.runtime.shard_prompts)
         if len(cut) < 2:
             return
-        for number in range(len(cut)):
-            only = Shard(cut, number)
-            part = _Call(asked, self.run, self.key | {"shard": only.name}, only, again=self.again)
-            part.make(part.find(), number + 1, len(cut))
-            self.parts.append(part)
+        shards = [Shard(cut, number) for number in range(len(cut))]
+        self.parts = [
+            _Call(asked, self.run, self.key | {"shard": only.name}, only, again=self.again)
+            for only in shards
+        ]
+        hits = [part.find() for part in self.parts]
+        jobs = [part.job for part, hit in zip(self.parts, hits, strict=True) if hit is None]
+        with self.workers.at_work(jobs) if self.workers else nullcontext():
+            for number, (part, hit) in enumerate(zip(self.parts, hits, strict=True), start=1):
+                part.make(hit, number, len(shards))
+
+    @property
+    def workers(self) -> Workers | None:
+        """Those of the run who do its work; None: it is done here, or by a server."""
+        served = str(self.asked.inputs.get("engine", "")).startswith("openai")
+        return self.run.workers if self.asked.stage.moves and not served else None
+
+    @property
+    def job(self) -> Job:
+        asked, only = self.asked, self.only
+        whole = {name: value for name, value in self.key.items() if name != "shard"}
+        return Job(
+            asked.stage.place,
+            asked.inputs,
+            self.key,
+            shard=only.number if only else None,
+            call=digest_of(whole),
+            engine=self.run.context.loaded.engine_name,
+        )
 
     def make(self, hit: Artifact | None, shard: int = 0, shards: int = 0) -> Artifact:
         """The artifact, `hit` or by the body, by way of Prefect, which shows which of the two."""
@@ -190,48 +211,40 @@ class _Call:
         )
 
     def __call__(self) -> Artifact:
+        run = self.run
+        if self.parts:
+            made = self._joined()
+        elif self.workers:
+            made = self.workers.result(self.job, run.progress)
+        else:
+            made = self._made_here()
+        self.computed |= made.ran
+        run.computed += made.ran
+        return made.artifact
+
+    def _joined(self) -> Made:
         store, kind = self.run.context.store, self.asked.stage.kind
-        spent = sum(part.result.seconds for part in self.parts)
-        artifact = store.put(kind, self.key, self._body, spent=spent, on_wait=self._waiting)
-        rmtree(store.scratch(kind, self.key), ignore_errors=True)
-        return artifact
+        parts = [part.result for part in self.parts]
+        spent = sum(part.seconds for part in parts)
+        body = partial(join, store=store, parts=parts)
+        return put(store, kind, self.key, body, self._waiting, spent)
 
-    def _waiting(self, owner: str) -> None:
-        self.run.progress.note(f"waiting for {owner}, which is at the same stage")
-
-    def _body(self, out: Path) -> dict[str, Any]:
-        self.computed = True
+    def _made_here(self) -> Made:
         run, stage = self.run, self.asked.stage
-        run.computed += 1
+        if run.workers and alone(stage, run.context):
+            run.workers.release()
         context = replace(
             run.context,
             on_progress=run.progress.update,
             only=self.only,
-            scratch=run.context.store.scratch(stage.kind, self.key),
             tracking=of_stage(run.context.tracking, run.round, stage.name, self.key),
         )
-        if self.parts:
-            return join(out, context.store, [part.result for part in self.parts])
-        read = [*outside(list(self.asked.inputs.values())), *stage.code]
-        meta: dict[str, Any] = steadily(
-            read, context.loaded.close, lambda: self._work(emptied(out), context)
-        )
+        made = Work(stage, self.asked.inputs, self.key).made(context, self._waiting)
         run.progress.notes(run.context.tracking)
-        asks = traits.asks(out)
-        return meta | ({"asks": asks} if asks else {})
+        return made
 
-    def _work(self, out: Path, context: Context) -> dict[str, Any]:
-        stage, inputs = self.asked.stage, self.asked.inputs
-        if stage.isolated and machine.device(context.runtime) == "cuda":
-            from models.isolation import run_isolated
-
-            context.loaded.release()
-            alone = replace(context, loaded=LoadedModels("none", context.runtime), on_progress=None)
-            meta: dict[str, Any] = run_isolated(
-                run_body, stage.place, out, alone, inputs, device="cuda"
-            )
-            return meta
-        return stage.execute(out, context, inputs)
+    def _waiting(self, owner: str) -> None:
+        self.run.progress.note(f"waiting for {owner}, which is at the same stage")
 
 
 def _line(artifact: Artifact, computed: bool) -> str:

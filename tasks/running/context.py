@@ -23,6 +23,7 @@ from tasks.running.outside import External
 from tasks.running.progress import Progress
 from tasks.running.redo import Redo
 from tasks.running.shards import Shard
+from tasks.running.workers import Workers
 
 Model = Artifact | External
 T = TypeVar("T")
@@ -88,6 +89,7 @@ class Run:
     books: Books = field(default_factory=Books)  # what Prefect is told of it
     ahead: Callable[..., Artifact] | None = None  # answers calls in place of their bodies
     so_far: Callable[[Callable[[], Any]], None] = _ignore  # takes what makes an unfinished result
+    workers: Workers | None = None  # who samples, scores and labels; None: this process
 
     @contextmanager
     def active(self) -> Iterator["Run"]:
@@ -97,6 +99,14 @@ class Run:
             yield self
         finally:
             _CURRENT.reset(token)
+
+    def close(self) -> None:
+        """End what the run has loaded and started."""
+        try:
+            self.context.loaded.close()
+        finally:
+            if self.workers:
+                self.workers.close()
 
     def take_records(self) -> list[StageRecord]:
         """The stages recorded since the last call, oldest first."""

@@ -87,6 +87,11 @@ class Definition:
         return self.model is True
 
     @property
+    def moves(self) -> bool:
+        """Whether workers of a run compute it, who keep loaded models and divide shards."""
+        return self.model == "loaded" or bool(self.model and self.shards)
+
+    @property
     def retries(self) -> int:
         """A crashed child or an engine that died may come back."""
         return 1 if self.model else 0
@@ -199,9 +204,14 @@ def _adapter(kind: Any) -> TypeAdapter:
 
 
 def run_body(place: tuple[str, str], out: Path, context: Context, inputs: dict[str, Any]) -> Any:
-    """Entry of the child process: find the stage by name, as a decorated body has no pickle."""
+    """Entry of the child process."""
+    return stage_at(place).execute(out, context, inputs)
+
+
+def stage_at(place: tuple[str, str]) -> Definition:
+    """A stage by its `place`, as a decorated body has no pickle."""
     module_or_file, name = place
     is_file = module_or_file.endswith(".py")
     module = load_code(Path(module_or_file)) if is_file else import_module(module_or_file)
     stage: Definition = getattr(module, name)
-    return stage.execute(out, context, inputs)
+    return stage

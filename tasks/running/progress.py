@@ -58,14 +58,15 @@ class _Stage:
     shards: int = 1
     done: int = 0
     total: int = 0
+    at_once: int = 1  # shards at work, whose items these are
     before: float = 0.0  # share that was found when it began to compute
     shard_began: float = field(default_factory=lambda: monotonic())
     told: bool = False  # a line says that it has begun
 
     @property
     def share(self) -> float:
-        within = self.done / self.total if self.total else 0.0
-        return (self.shard - 1 + within) / self.shards
+        within = self.at_once * self.done / self.total if self.total else 0.0
+        return min(1.0, (self.shard - 1 + within) / self.shards)
 
     def rate(self) -> float | None:
         """Items a second of the shard at work."""
@@ -82,6 +83,8 @@ class _Stage:
     def words(self) -> list[str]:
         """As far as known: "shard 2 of 4", "1,024 of 2,048", "210/s", "about 5 s left"."""
         found = [f"shard {self.shard} of {self.shards}"] if self.shards > 1 else []
+        if self.at_once > 1:
+            found.append(f"{self.at_once} at once")
         if self.total:
             found.append(f"{self.done:,} of {self.total:,}")
         if rate := self.rate():
@@ -196,15 +199,17 @@ class Progress:
             begun.told = True
             self._list_found()
             self._print(label, indent=2)
-        begun.shard, begun.shards, begun.done, begun.total = shard, shards, 0, 0
+        begun.shard, begun.shards = shard, shards
+        begun.done, begun.total, begun.at_once = 0, 0, 1
         begun.shard_began = monotonic()
         if found and begun.before == begun.share:  # nothing is computed yet
             begun.before = shard / shards
             begun.began = monotonic()
 
-    def update(self, done: int, total: int) -> None:
+    def update(self, done: int, total: int, at_once: int = 1) -> None:
+        """Items done and in all: of the shard at work, or of those that are `at_once`."""
         if self._stage is not None:
-            self._stage.done, self._stage.total = done, total
+            self._stage.done, self._stage.total, self._stage.at_once = done, total, at_once
 
     def finish(
         self, label: str, *, cached: bool, seconds: float, took: float = 0.0, text: str = ""

@@ -155,6 +155,12 @@ FLIPS = {
     "student.warm_up_path": Flip("{other_replay}"),
     "logged.judge": Flip("another"),
     "logged.format": Flip("alpaca_eval"),
+    "execution.kind": Flip("ray"),
+    **{
+        f"execution.{name}": Flip(value, {"execution.kind": "ray"})
+        for name, value in (("address", "auto"), ("workers", 3), ("cpus_per_worker", 2))
+    },
+    "execution.gpus_per_worker": Flip(0.5, {"execution.kind": "ray"}),
     "runtime.device": Flip("cuda"),
     "runtime.dtype": Flip("bfloat16"),
     "runtime.train_micro_batch": Flip(4, {"policy.adapter": {"dropout": 0.1}}),
@@ -199,6 +205,11 @@ REASONS = {
     ),
     "runtime.trackers": (NO, "they look on, and the random numbers are as without them"),
     "runtime.gpu_memory": (DIGITS, "how many requests vLLM puts into a batch"),
+    **{
+        f"execution.{name}": (NO, "who does it; a worker that computes with others is refused")
+        for name in ("kind", "address", "workers", "gpus_per_worker")
+    },
+    "execution.cpus_per_worker": (DIGITS, "the order in which its threads add up"),
 }
 
 # When a field is in a key that mostly is in none.
@@ -267,5 +278,10 @@ VARIABLES = {
     "TORCH_CPP_LOG_LEVEL": _CHATTER,
     "VLLM_LOGGING_LEVEL": _CHATTER,
     "VLLM_NO_USAGE_STATS": _CHATTER,
+    "HF_HUB_OFFLINE": Variable("none", NO, "whether a model hub is asked; handed to Ray's workers"),
+    "RAY_*": Variable("none", NO, "how Ray's own cluster is closed to others, and silent"),
+    "VLLM_CPU_OMP_THREADS_BIND": Variable(
+        "none", NO, "which cores threads run on; set in Ray's workers"
+    ),
     "VLLM_ENABLE_V1_MULTIPROCESSING": Variable("none", NO, "set by this project, always to 0"),
 }
