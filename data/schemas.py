@@ -137,6 +137,20 @@ DEMONSTRATIONS = pa.schema(
     ]
 )
 
+# What a teacher gives as the next token at every position of a completion, of T tokens with the
+# end of turn: the K most likely ones. Lists are null where it cannot read the row whole.
+TARGETS = pa.schema(
+    [
+        ("completion_id", pa.string()),
+        ("prompt_id", pa.string()),
+        ("token_ids", TOKEN_IDS),  # T, as the teacher has read them
+        ("logps", pa.list_(pa.float32())),  # T, of these tokens, nats
+        ("rest", pa.list_(pa.float32())),  # T, probability of all that is not kept; 0: nothing is
+        ("top_ids", pa.list_(pa.int32())),  # T * K, position by position, the most likely first
+        ("top_logps", pa.list_(pa.float16())),  # T * K, nats
+    ]
+)
+
 REFERENCE_LOGPS = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -233,6 +247,7 @@ TABLES = {
     "verdicts": VERDICTS,
     "preferences": PREFERENCES,
     "demonstrations": DEMONSTRATIONS,
+    "targets": TARGETS,
     "reference_logps": REFERENCE_LOGPS,
     "evaluation": EVALUATION,
     "followed": FOLLOWED,

@@ -13,6 +13,7 @@ from data.errors import ArtifactError, CardinalityError
 
 # Fixed, so that the same table gives the same bytes whatever its chunks were.
 _ROW_GROUP = 65_536
+_LARGE_ROWS = 256  # of rows with numbers by the thousand, so that a group fits into memory
 
 
 def write_table(path: str | Path, table: pa.Table, schema: pa.Schema) -> None:
@@ -35,7 +36,7 @@ def write_tables(path: str | Path, tables: Iterable[pa.Table], schema: pa.Schema
         path, schema, compression="zstd", version="2.6", use_dictionary=True
     ) as file:
         for group in chain([first], groups):
-            file.write_table(group, row_group_size=_ROW_GROUP)
+            file.write_table(group, row_group_size=_rows_per_group(schema))
 
 
 def _plain(tables: Iterable[pa.Table], schema: pa.Schema, where: str) -> Iterator[pa.Table]:
@@ -51,13 +52,18 @@ def _row_groups(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Ta
 
     Without a row there is one empty group.
     """
-    left = schema.empty_table()
+    left, size = schema.empty_table(), _rows_per_group(schema)
     for table in tables:
         left = pa.concat_tables([left, table])
-        while len(left) > _ROW_GROUP:
-            yield left.slice(0, _ROW_GROUP).combine_chunks()
-            left = left.slice(_ROW_GROUP)
+        while len(left) > size:
+            yield left.slice(0, size).combine_chunks()
+            left = left.slice(size)
     yield left.combine_chunks()
+
+
+def _rows_per_group(schema: pa.Schema) -> int:
+    lists = (field.type.value_type for field in schema if pa.types.is_list(field.type))
+    return _LARGE_ROWS if any(map(pa.types.is_floating, lists)) else _ROW_GROUP
 
 
 def read_table(path: str | Path, schema: pa.Schema | None = None) -> pa.Table:

@@ -17,6 +17,7 @@ from data.recipes.recipe import (
 )
 
 if TYPE_CHECKING:
+    from data.recipes.distillation import TeacherModel
     from data.recipes.fine_tuning import JudgeConfig
     from data.recipes.recipe import TeacherConfig
     from data.recipes.training import TunedPolicy
@@ -33,7 +34,7 @@ class PolicyRecipe(RunRecipe):
         rounds: int
         prompts: PromptsConfig
         policy: TunedPolicy
-        teacher: TeacherConfig | JudgeConfig
+        teacher: TeacherConfig | JudgeConfig | TeacherModel
         generate: GenerateConfig
         evaluate: EvaluateConfig
 

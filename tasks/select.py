@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.errors import InputError
 from data.readers.held_out import drawn
@@ -57,3 +58,12 @@ def draw(
         if len(part) == len(table)
     ]
     return Rows(asked, {"asked": len(asked), "by_source": by_source, "used_up": used_up})
+
+
+@stage(PROMPTS, version="1", rows="prompts")
+def of_datasets(ctx: Context, *, prompts: Artifact, names: list[str], others: bool = False) -> Rows:
+    """In: PROMPTS. Out: those of these data sets, or with `others` of all but these."""
+    table = ctx.table(prompts)
+    among = pc.is_in(table["dataset"], pa.array(names, pa.string()))
+    table = table.filter(pc.invert(among) if others else among)
+    return Rows(table, {"prompts": len(table)})

@@ -89,7 +89,21 @@ class DualClipLoss(Loss):
     )
 
 
-class Losses(Config):
+class ByName(Config):
+    """Losses by name: those that a recipe does not name are None, and in no key."""
+
+    @property
+    def by_name(self) -> dict[str, Loss]:
+        """Those the recipe names, in the order of the table."""
+        named = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: loss for name, loss in named.items() if loss is not None}
+
+    @model_serializer(mode="wrap")
+    def _named_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: loss for name, loss in handler(self).items() if loss is not None}
+
+
+class Losses(ByName):
     """The losses of a policy's training by name: TRL's DPO losses, and this project's dual_clip."""
 
     sigmoid: SigmoidLoss | None = Field(None, description="DPO")
@@ -109,12 +123,6 @@ class Losses(Config):
     dual_clip: DualClipLoss | None = Field(None, description="TSO")
 
     @property
-    def by_name(self) -> dict[str, Loss]:
-        """Those the recipe names, in the order of this table."""
-        named = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: loss for name, loss in named.items() if loss is not None}
-
-    @property
     def label_smoothing(self) -> float:
         """Of the losses that have one; TRL knows one for all. 0: none has."""
         return max(self._smoothings(), default=0.0)
@@ -130,10 +138,6 @@ class Losses(Config):
                 "policy.losses: label_smoothing must be the same for all losses that have it"
             )
         return self
-
-    @model_serializer(mode="wrap")
-    def _named_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: loss for name, loss in handler(self).items() if loss is not None}
 
 
 class NoWeight(Config):

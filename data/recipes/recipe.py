@@ -322,6 +322,11 @@ class RunRecipe(Config):
         """The longest prompt that a policy is asked; None: there is no such limit."""
         return None
 
+    @property
+    def one_vocabulary(self) -> tuple[str, ...]:
+        """Fields of models that must give the same tokens the same ids; empty: none must."""
+        return ()
+
     def yardstick(self) -> Values:
         """What decides prompts, base answers and judge of the win rate; empty: there is none."""
         return {}

@@ -1,15 +1,13 @@
 """What a run of best-of-n distillation has measured round by round, all but the win rate."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from data.measures import Measure, RoundValue
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome
 from flows.loop.measures import DRIFT
 from flows.loop.summary import base_summary, mean_reward, mean_score
-
-Number = float | None
+from flows.rounds_told import Number, curve, summed
 
 # What is counted in every round and adds up: group and title.
 SUMS: dict[str, tuple[str, str, Callable[[Outcome], int]]] = {
@@ -24,27 +22,27 @@ SUMS: dict[str, tuple[str, str, Callable[[Outcome], int]]] = {
 
 def of_rounds(recipe: BestOfNRecipe, done: Sequence[Outcome]) -> dict[str, Measure]:
     """All but the win rate, as far as they were measured; a curve each."""
-    found = {name: _sum(done, *about) for name, about in SUMS.items() if done}
+    found = {name: summed(done, *about) for name, about in SUMS.items() if done}
     by_teacher = recipe.scorer == "teacher"
     if done:
         calls = "answers that the teacher scored to pick"
-        found["teacher_calls"] = _sum(
+        found["teacher_calls"] = summed(
             done, "cost", calls, lambda x: (x.completions.rows or 0) * by_teacher
         )
     rewards = ("reward_of_usable", "mean of a prompt's answers"), ("reward_of_picked", "the best")
     for name, which in rewards:
         title = f"{recipe.scorer}'s reward: {which}"
-        _add(found, name, _curve(done, _meta(name), title=title, group="answers"))
+        _add(found, name, curve(done, _meta(name), title=title, group="answers"))
     preferred = {"title": "teacher prefers new policy", "unit": "share", "judge": "teacher"}
-    gated = _curve(done, _judged_by(lambda x: x.gate.meta["win_rate"]), **preferred)
+    gated = curve(done, _judged_by(lambda x: x.gate.meta["win_rate"]), **preferred)
     _add(found, "gate_win_rate", gated)
     base = base_values(done)
     for name, of in OF_DRIFT.items():
         title, unit = DRIFT[name]
-        curve = _curve(done, _judged_by(of), title=title, unit=unit)
-        if curve and name in base:
-            curve.rounds.insert(0, RoundValue(round=0, value=base[name]))
-        _add(found, name, curve)
+        measure = curve(done, _judged_by(of), title=title, unit=unit)
+        if measure and name in base:
+            measure.rounds.insert(0, RoundValue(round=0, value=base[name]))
+        _add(found, name, measure)
     return found
 
 
@@ -78,34 +76,3 @@ def _add(found: dict[str, Measure], name: str, measure: Measure | None) -> None:
 
 def _meta(name: str) -> Callable[[Outcome], Number]:
     return lambda one: one.picked.meta[name]
-
-
-def _sum(
-    done: Sequence[Outcome], group: str, title: str, count: Callable[[Outcome], int]
-) -> Measure:
-    rounds = [RoundValue(round=one.number, value=count(one)) for one in done]
-    return Measure(
-        value=sum(one.value for one in rounds),
-        title=title,
-        unit="count",
-        group=group,
-        adds_up=True,
-        rounds=rounds,
-    )
-
-
-def _curve(
-    done: Sequence[Outcome], of: Callable[[Outcome], Number], **reads: Any
-) -> Measure | None:
-    """What was measured round by round; for the run stands the last adopted round, or the last."""
-    values = [(one, of(one)) for one in done]
-    curve = [
-        RoundValue(round=one.number, value=value, kept=one.adopted)
-        for one, value in values
-        if value is not None
-    ]
-    if not curve:
-        return None
-    last = ([one for one in curve if one.kept] or curve)[-1]
-    about = {"group": "policy"} | reads
-    return Measure(value=last.value, round=last.round, kept=last.kept, rounds=curve, **about)

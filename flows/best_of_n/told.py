@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from data.measures import Fact, Interval, Measure, Reference, Verdict
-from data.sections import Answers, Cell, Column, Counts, Level, Part, Row, Section, Table, Text
+from data.measures import Fact, Measure
+from data.sections import Cell, Column, Counts, Level, Part, Row, Section, Table, Text
 from data.store.store import Store
-from data.summary import Final, FunctionRewards, PolicySummary, PromptSource
+from data.summary import Final, FunctionRewards, PromptSource
 from flows import instructions_told, judges_told
 from flows.best_of_n.measures import of_rounds
 from flows.best_of_n.recipe import BestOfNRecipe
@@ -18,25 +18,24 @@ from flows.loop.summary import sources
 from flows.loop.told import few_prompts
 from flows.loop.wording import TOO_LONG, adoption, unread
 from flows.result import Result
-from flows.win_rates import policy_summary
-from reports.text import interval, percent
-
-Rates = dict[int, PolicySummary]  # by round, of those that were evaluated
+from flows.rounds_told import (
+    Rates,
+    answers,
+    instructions,
+    judged_cells,
+    judgements,
+    kept,
+    narrow,
+    rates_of,
+    result,
+    verdict,
+)
+from reports.text import percent
 
 
 def told(store: Store, recipe: BestOfNRecipe, pool: Pool, done: Sequence[Outcome]) -> Result:
     """The result of a run, or what there is so far."""
-    rates = {
-        one.number: policy_summary(
-            store,
-            one.judged.evaluations,
-            samples=recipe.evaluate.bootstrap_samples,
-            seed=recipe.seed,
-            judges=recipe.evaluate.judges,
-        )
-        for one in done
-        if one.judged
-    }
+    rates = rates_of(store, recipe, done)
     found = result(rates, done)
     by_judge = judges_told.win_rates(judgements(rates, done), found)
     rate = by_judge.get("win_rate")
@@ -53,7 +52,7 @@ def told(store: Store, recipe: BestOfNRecipe, pool: Pool, done: Sequence[Outcome
             *instructions_told.section(followed),
         ],
         method=f"best-of-{recipe.generate.k} distillation, picked by the {recipe.scorer}",
-        verdict=verdict(recipe, rates, found, rate),
+        verdict=verdict(recipe, rates, found, rate, part(recipe)),
         facts=facts(recipe, measures) if done else [],
         warnings=few_prompts(rate),
         progress=progress(rates, done) if done else None,
@@ -61,71 +60,9 @@ def told(store: Store, recipe: BestOfNRecipe, pool: Pool, done: Sequence[Outcome
     )
 
 
-def instructions(
-    store: Store, recipe: BestOfNRecipe, done: Sequence[Outcome]
-) -> list[instructions_told.InRound]:
-    """How instructions were followed, in the rounds where that was measured."""
-    found = []
-    for one in done:
-        summary = instructions_told.instruction_summary(
-            store,
-            one.judged.followed if one.judged else None,
-            samples=recipe.evaluate.bootstrap_samples,
-            seed=recipe.seed,
-        )
-        if summary:
-            found.append(instructions_told.InRound(one.number, one.adopted, summary))
-    return found
-
-
-def kept(done: Sequence[Outcome]) -> list[Outcome]:
-    return [one for one in done if one.adopted and one.judged]
-
-
-def result(rates: Rates, done: Sequence[Outcome]) -> Final | None:
-    """Of the last adopted policy that was judged."""
-    if not kept(done):
-        return None
-    number = kept(done)[-1].number
-    return Final(round=number, **rates[number].model_dump(include=set(Final.model_fields)))
-
-
-def judgements(rates: Rates, done: Sequence[Outcome]) -> list[judges_told.Judged]:
-    """The rounds whose policies were judged."""
-    return [
-        judges_told.Judged(one.number, rates[one.number], one.adopted, references(one))
-        for one in done
-        if one.judged
-    ]
-
-
-def verdict(
-    recipe: BestOfNRecipe, rates: Rates, found: Final | None, rate: Measure | None
-) -> Verdict:
-    """By whom the result is judged, and what further judges say; the rest is the measure's."""
-    if rate is None or rate.round is None:
-        return Verdict()
-    config = recipe.model_dump(mode="json")
-    by = judges_told.by_whom(rate.judge, config, part(recipe))
-    refused = "" if rate.kept else ", not adopted"
-    line = f"Win rate over the base: {percent(rate.value)} ({interval(rate.ci95)}), judged by {by}"
-    return Verdict(
-        kind=rate.means,
-        label=f"win rate over the base policy, judged by {by}, ties counting half{refused}",
-        line=f"{line}, round {rate.round}{refused}",
-        meaning=judges_told.meaning(rate, found or rates[rate.round], config),
-    )
-
-
 def part(recipe: BestOfNRecipe) -> str:
     """What the teacher did for the policy."""
     return "trained" if recipe.scorer == "teacher" else "chose"
-
-
-def references(one: Outcome) -> list[Reference]:
-    """The answers that were judged, by each judge."""
-    made = one.judged.evaluations if one.judged else ()
-    return [Reference(kind=x.kind, key=x.key, artifact=x.digest) for x in made]
 
 
 def sections(
@@ -189,7 +126,7 @@ def rounds_table(recipe: BestOfNRecipe, rates: Rates, done: Sequence[Outcome]) -
         Column(title="teacher prefers new policy", unit="share"),
         Column(title="adopted"),
     ]
-    rows = [Row(cells=[str(one.number), *_judged(rates, one), *_learned(one)]) for one in done]
+    rows = [Row(cells=[str(one.number), *judged_cells(rates, one), *_learned(one)]) for one in done]
     table = Table(title="Round by round", columns=columns, rows=rows)
     hint = (
         "In each round the policy answers new prompts several times and is fine-tuned on the best "
@@ -198,28 +135,9 @@ def rounds_table(recipe: BestOfNRecipe, rates: Rates, done: Sequence[Outcome]) -
     return Section(name="rounds", title="Round by round", hint=hint, blocks=[table])
 
 
-def _judged(rates: Rates, one: Outcome) -> list[Cell | str]:
-    x = rates.get(one.number)
-    if x is None:
-        return ["not judged", "–"]
-    return [Cell(value=x.win_rate, ci95=x.ci95), f"{x.wins} / {x.ties} / {x.losses}"]
-
-
 def _learned(one: Outcome) -> list[int | float | str | None]:
     gated = one.judged.gate.meta["win_rate"] if one.judged else None
     return [one.asked.rows, one.policy.meta["rows"], gated, "yes" if one.adopted else "no"]
-
-
-def answers(one: Outcome) -> Section:
-    """Base and aligned policy side by side."""
-    judged = references(one)[0]
-    return Section(
-        name="answers",
-        title="Answers side by side",
-        hint="The best wins, the worst losses and some ties of the aligned policy in each data "
-        "set, largest difference of the two scores first; both answers in full.",
-        blocks=[Answers(evaluation=judged, names=("base policy", "aligned policy"))],
-    )
 
 
 def ledger(recipe: BestOfNRecipe, read: Sequence[PromptSource], done: Sequence[Outcome]) -> Section:
@@ -308,12 +226,4 @@ def _line(rates: Rates, one: Outcome) -> list[Cell | int | float | str | None]:
     x, meta = rates.get(one.number), one.picked.meta
     gain = meta["reward_of_picked"] - meta["reward_of_usable"]
     adopted = "yes" if one.adopted else "no"
-    return [str(one.number), f"{one.policy.meta['rows']:,}", f"{gain:+.2f}", _narrow(x), adopted]
-
-
-def _narrow(rate: PolicySummary | None) -> str:
-    return "–" if rate is None else f"{rate.win_rate:.1%} ±{_half(rate.win_rate, rate.ci95):.1f}"
-
-
-def _half(value: float, ends: Interval) -> float:
-    return 100 * max(value - ends[0], ends[1] - value)
+    return [str(one.number), f"{one.policy.meta['rows']:,}", f"{gain:+.2f}", narrow(x), adopted]

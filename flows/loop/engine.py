@@ -23,7 +23,9 @@ def settle_engine(run: Run, recipe: RunRecipe, parts: Parts) -> None:
         if reason := tried.meta["reason"]:
             loaded.engine_name = "transformers"
             run.engine = engine_of(recipe, "transformers")
-            whose = f"matrix cell {cell}" if cell else "the policy"
+            whose = f"the {cell or 'policy'}"
+            if cell and hasattr(recipe, "matrix"):
+                whose = f"matrix cell {cell}"
             run.progress.note(
                 f"generate.engine auto is transformers here: vLLM cannot serve {whose} ({reason})"
             )

@@ -162,7 +162,7 @@ class _Walk:
             return {"sampled": left, "tokens": left * max(longest, default=0)}
         judges = [one for one in values if isinstance(one, External) or self._is_model(one)]
         ordered = any(table.kind == "mined" for table in artifacts(values))  # pairs of two texts
-        if judges and (stage.kind == "scores" or ordered):
+        if judges and (stage.kind in ("scores", "targets") or ordered):
             return {"reads": left * (2 if ordered else 1), "reader": self._whose(judges[0])}
         return {}
 

@@ -34,6 +34,7 @@ from flows.preflight.templates import (
     template_of,
     template_text,
 )
+from flows.preflight.vocabulary import check_one_vocabulary
 from models.checkpoints import (
     check_not_quantised,
     check_policy,
@@ -225,6 +226,7 @@ def check_rendering(
             tokenizer = found.attempt(check_texts, recipe, named[field], path, read, kinds)
             if tokenizer is not None:
                 tokenizers[field] = tokenizer
+        check_one_vocabulary(recipe, tokenizers, found)
         for field, path in models.items():
             if named[field].kind == "student" and lacks_head(path, field):
                 found.notes.append(head_note(recipe, path, field))

@@ -199,9 +199,11 @@ def start_vllm(
     runtime: RuntimeConfig,
     max_model_len: int,
     gpus: Sequence[str] = (),
+    server: "type[VllmServer] | None" = None,
     **arguments: Any,
 ) -> Child:
-    """A child process with a VllmServer in it, which sees `gpus` alone, where some are named.
+    """A child process with a VllmServer in it, or that `server`; it sees `gpus` alone, where some
+    are named.
 
     Raises:
         UnservableError: vLLM cannot run this model.
@@ -224,7 +226,7 @@ def start_vllm(
     environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # it is in a child already
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    return Child(VllmServer, arguments, environment=environment)
+    return Child(server or VllmServer, arguments, environment=environment)
 
 
 def _gpu_arguments(runtime: RuntimeConfig) -> dict[str, Any]:

@@ -45,8 +45,9 @@ from models.training.trackers import Tracking
 OnProgress = Callable[[int, int], None]
 
 _HISTORY = 50  # points of the loss history that are kept
-# Metrics of a training on pairs whose history is kept too: implicit rewards, shares clipped.
-_CURVES = ("rewards/chosen", "rewards/rejected", "clipped/chosen", "clipped/rejected")
+# Metrics whose history is kept too. Of a training on pairs: implicit rewards, shares clipped. Of
+# one on a teacher's targets: the policy's probability of the tokens that were kept.
+_CURVES = ("rewards/chosen", "rewards/rejected", "clipped/chosen", "clipped/rejected", "kept_mass")
 
 
 @contextmanager
@@ -296,7 +297,7 @@ def check_finite(model: torch.nn.Module, steps: int) -> None:
 def _history(logs: list[dict[str, float]], per_epoch: int) -> dict[str, Any]:
     """At most 50 means of consecutive losses; the other metrics as means over the last epoch.
 
-    `history`, of a training on pairs: means of the same entries, beside the `step` of their last.
+    `history`, of metrics in _CURVES: means of the same entries, beside the `step` of their last.
     """
     width = math.ceil(len(logs) / _HISTORY)
     points = [logs[i : i + width] for i in range(0, len(logs), width)]

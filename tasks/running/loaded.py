@@ -1,9 +1,9 @@
-"""The heavy models of a run that outlive one stage: the generation engine and a reward model.
+"""The heavy models of a run that outlive one stage: the generation engine and a model that reads.
 
 An engine is started once and handed new weights when the policy changes: starting vLLM takes
-longer than a small round. A reward model stays for all shards of a stage. On a GPU both live in
-child processes, and at most one of them holds the GPU's memory. Either is known by the digest of
-what it has loaded: other bytes in the same folder are another model.
+longer than a small round. A reward model, or a language model that teaches, stays for all shards of
+a stage. On a GPU they live in child processes, and at most one of them holds the GPU's memory. Each
+is known by the digest of what it has loaded: other bytes in the same folder are another model.
 """
 
 import json
@@ -16,6 +16,7 @@ from tasks.running import machine
 if TYPE_CHECKING:
     from models.engines.base import Engine
     from models.rewards import Scorer
+    from models.teacher_engines import Reader
 
 
 def shape_of(model: Path) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def shape_of(model: Path) -> dict[str, Any]:
 
 
 class LoadedModels:
-    """At most one engine and one reward model."""
+    """At most one engine, and one reward model or teacher."""
 
     def __init__(
         self,
@@ -45,10 +46,12 @@ class LoadedModels:
         self._serving: tuple[Path, str] | None = None  # folder and digest
         self._scorer: Scorer | None = None
         self._scoring: tuple[Path, str, int] | None = None
+        self._teacher: Reader | None = None
+        self._teaching: tuple[str, Path, str, int] | None = None
 
     def engine(self, model: Path, digest: str) -> "Engine":
         """The engine, with the weights of `model` loaded, which are of this digest."""
-        self._drop_scorer()
+        self._drop_readers()
         if self._engine and self._serving and not self._follows(model, digest):
             self.close()
         if self._engine is None:
@@ -89,20 +92,34 @@ class LoadedModels:
             self._scoring = (model, digest, max_length)
         return self._scorer
 
+    def teacher(self, engine: str, model: Path, digest: str, k: int) -> "Reader":
+        """The language model of this digest, loaded to say the `k` most likely tokens."""
+        wanted = engine, model, digest, k
+        if self._teacher is None or self._teaching != wanted:
+            from models.teacher_engines import open_teacher
+
+            self.release()
+            self._teacher = open_teacher(engine, model, self._runtime, self._max_model_len, k)
+            self._teaching = wanted
+        return self._teacher
+
     def release(self) -> None:
         """Give the GPU's memory back for what comes next; the engine wakes with fresh weights."""
-        self._drop_scorer()
+        self._drop_readers()
         if self._engine is not None:
             self._engine.sleep()
 
     def close(self) -> None:
-        self._drop_scorer()
+        self._drop_readers()
         if self._engine is not None:
             self._engine.close()
             self._engine = None
             self._serving = None
 
-    def _drop_scorer(self) -> None:
+    def _drop_readers(self) -> None:
         if self._scorer is not None:
             self._scorer.close()
             self._scorer = None
+        if self._teacher is not None:
+            self._teacher.close()
+            self._teacher = None

@@ -63,6 +63,16 @@ BASES: dict[str, dict[str, Any]] = {
         "recipe": "best-of-n", "run": "flips", "world": {}, "evaluate": {"judge": "oracle"},
         "generate": {"engine": "transformers"}, "runtime": {"device": "cpu"},
     },
+    "opd": {
+        "recipe": "opd", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
+        **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
+        "teacher": {"model": "{speaker}"},
+    },
+    "opd in the world": {
+        "recipe": "opd", "run": "flips", "world": {"teacher_lessons": 100},
+        "evaluate": {"judge": "oracle"}, "generate": {"engine": "transformers"},
+        "runtime": {"device": "cpu"},
+    },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
         "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
@@ -70,9 +80,14 @@ BASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
-BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
+BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best", "opd": "opd"}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
+TEACHERS = {
+    "teacher.by_dataset": [
+        {"dataset": "c", "model": "{other_policy}"}, {"dataset": "d", "model": "{other_policy}"}
+    ]
+}  # fmt: skip
 FLIPS = {
     "recipe": Flip("tso"),
     "run": Flip("another"),
@@ -127,6 +142,11 @@ FLIPS = {
     "matrix.correction.judge": Flip("none"),
     "evaluate.judge": Flip("teacher", base="world"),
     "evaluate.judge (best-of-n)": Flip("teacher", base="best in the world"),
+    "answers (opd)": Flip("teacher"),
+    "teacher.by_dataset.dataset (opd)": Flip("prompts", TEACHERS),
+    "teacher.by_dataset.model (opd)": Flip("{student}", TEACHERS),
+    "teacher.model (opd)": Flip("{other_policy}"),
+    "evaluate.judge (opd)": Flip("teacher", base="opd in the world"),
     "generate.engine": Flip("openai"),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),

@@ -23,6 +23,7 @@ from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
 from flows.table import FLOWS
 from reports.text import percent, result_line
+from tests.fixtures.models import chatml_tokenizer, save_policy
 from tests.fixtures.runs import linked
 from tests.flows.test_methods import OPTUNE
 
@@ -57,6 +58,15 @@ def best_of_n(tiny: Values, folder: Path) -> Values:
     policy = {k: v for k, v in tiny["policy"].items() if k not in ("sft_weight", "replay")}
     own = {"policy": policy, "pick": {"drop_truncated": False}, "rounds": 2}
     return wanted | {"recipe": "best-of-n"} | own
+
+
+def opd(tiny: Values, folder: Path) -> Values:
+    """A teacher of the policy's vocabulary, with other weights."""
+    teacher = save_policy(chatml_tokenizer(), folder / "teacher", seed=1)
+    policy = {k: v for k, v in tiny["policy"].items() if k not in ("sft_weight", "replay")}
+    generate = tiny["generate"] | {"k": 1}
+    own = {"policy": policy, "teacher": {"model": str(teacher)}, "generate": generate, "rounds": 2}
+    return {"recipe": "opd", "prompts": tiny["prompts"]} | own | {"targets": {"k": 10}}
 
 
 def tso(tiny: Values, folder: Path) -> Values:
@@ -113,6 +123,7 @@ TINY = {
     "optune": Tiny(changed(OPTUNE | {"rounds": 1}), "reference"),
     "tso": Tiny(tso, "gate"),
     "best-of-n": Tiny(best_of_n, "fine_tune"),
+    "opd": Tiny(opd, "targets"),
     "logged": Tiny(logged, "distill"),
     "matrix": Tiny(matrix, "correct"),
 }
@@ -282,16 +293,18 @@ def test_what_the_flow_has_trained_is_exported(every, flow, tmp_path, capsys):
 
 
 def test_the_bench_compares_whatever_has_a_win_rate(copy, monkeypatch):
-    """Of runs that are there: nothing is started."""
+    """Of runs that are there: nothing is started. Each group has a judge of its own."""
     monkeypatch.setattr("bench.pool.Child", None)
     flows = [name for name in TINY if "win_rate" in summary_of(name, copy).measures]
-    assert {"ts-align", "optune", "tso", "best-of-n"} <= set(flows)
-    variants = [f"{name}={copy / name}.yaml" for name in flows]
-    options = ["--seeds", "0,", "--name", "every", "--quiet", *places(copy)]
-    assert main(["bench", *variants, *options]) == 0
-    found = json.loads((copy / "runs" / "every" / "bench.json").read_text())
-    assert [one["label"] for one in found["recipes"]] == flows and not found["failures"]
-    assert all(one["difference"] for one in found["recipes"][1:])
+    alike = [name for name in flows if name != "opd"]
+    assert {"ts-align", "optune", "tso", "best-of-n"} <= set(alike)
+    for group in (alike, ["opd"]):
+        variants = [f"{name}={copy / name}.yaml" for name in group]
+        options = ["--seeds", "0,", "--name", "every", "--quiet", *places(copy)]
+        assert main(["bench", *variants, *options]) == 0
+        found = json.loads((copy / "runs" / "every" / "bench.json").read_text())
+        assert [one["label"] for one in found["recipes"]] == group and not found["failures"]
+        assert all(one["difference"] for one in found["recipes"][1:])
 
 
 def test_every_kind_of_table_is_made_by_some_flow(every):

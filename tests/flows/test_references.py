@@ -54,6 +54,12 @@ RECIPES = {
         | {"student": {"model": "{student}"}, "scorer": "student"},
         {name: OWN[name] for name in ("policy", "prompts")} | JUDGED_BY_CODE,
     ],
+    "opd": [
+        {name: OWN[name] for name in ("policy", "prompts")}
+        | {"teacher": {"model": "{teacher}", "by_dataset": [{"dataset": "d", "model": "{other}"}]}}
+        | {"evaluate": {"judge": ["{judge}", "exact-answer", "{code}:mine"], "asking": ASKING}}
+        | {"answers": "{answers_a}", "runtime": {"trust_remote_code": True}},
+    ],
     "logged": [
         {
             "logged": {"completions": "{logs}"},

@@ -1,0 +1,1 @@
+"""On-policy distillation: the policy learns a teacher's distribution on its own answers."""

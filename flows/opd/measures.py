@@ -1,0 +1,123 @@
+"""What a run of distillation has measured round by round, all but the win rate."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from data.measures import Measure, RoundValue, Value
+from data.store.artifacts import Artifact
+from flows.loop.measures import DRIFT
+from flows.loop.summary import base_summary, mean_reward, mean_score
+from flows.opd.state import Judged, Outcome
+from flows.rounds_told import Number, curve, summed
+
+
+def counted(tables: Sequence[Artifact], what: str = "") -> int:
+    """Rows of all tables, or what they count."""
+    return sum(one.meta.get(what, 0) if what else one.rows or 0 for one in tables)
+
+
+# What is counted in every round and adds up: group and title.
+SUMS: dict[str, tuple[str, str, Callable[[Outcome], int]]] = {
+    "prompts": ("answers", "prompts asked", lambda x: x.asked.rows or 0),
+    "generated": ("answers", "answers generated", lambda x: counted(x.completions)),
+    "trained": ("answers", "answers learned", lambda x: x.policy.meta["rows"]),
+    "learned_tokens": ("answers", "tokens learned", lambda x: x.policy.meta["learned_tokens"]),
+    "tokens": ("cost", "answer tokens", lambda x: counted(x.completions, "tokens")),
+    "teacher_tokens": (
+        "cost",
+        "tokens that the teacher read",
+        lambda x: counted(x.targets, "tokens"),
+    ),
+}
+APART = {  # of a divergence: title, what it is
+    "kl_to_teacher": (
+        "forward_kl",
+        "KL of the teacher from the policy",
+        "KL(teacher || policy) over the whole vocabulary, nats a token, on the teacher's answers "
+        "to the dev prompts.",
+    ),
+    "reverse_kl_to_teacher": (
+        "reverse_kl",
+        "KL of the policy from the teacher",
+        "KL(policy || teacher) at the same places: not on the policy's own answers.",
+    ),
+}
+OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
+    "kl_to_base": lambda x: float(x.drift.meta["kl_to_base"]),
+    "perplexity": lambda x: float(x.drift.meta["perplexity"]),
+    "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
+    "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
+    "teacher_reward": lambda x: mean_reward(x.policy.rewards),
+    "judge_score": lambda x: mean_score(x.evaluations[0], "policy"),
+}
+
+
+def of_rounds(done: Sequence[Outcome]) -> dict[str, Measure]:
+    """All but the win rate, as far as they were measured; a curve each."""
+    found: dict[str, Measure | None] = {
+        name: summed(done, *about) for name, about in SUMS.items() if done
+    }
+    for name, (of, title, about) in APART.items():
+        found[name] = distance(done, of, title=title, about=about)
+    mass = "The policy's probability of the tokens that were kept of the teacher"
+    reads = {"unit": "share", "group": "training"}
+    for name, place, when in (("kept_mass_before", 0, "start"), ("kept_mass", 1, "end")):
+        of_training = _kept_mass(place)
+        said = f"{mass}, at the {when} of a round's training."
+        title = f"mass on the kept tokens, {when}"
+        found[name] = curve(done, of_training, title=title, about=said, **reads)
+    found["teacher_kept_mass"] = curve(
+        done, _of_teacher, title="teacher's mass on the kept tokens", **reads
+    )
+    base = base_values(done)
+    for name, measured in OF_DRIFT.items():
+        title, unit = DRIFT[name]
+        one = curve(done, _judged_by(measured), title=title, unit=unit)
+        if one and name in base:
+            one.rounds.insert(0, RoundValue(round=0, value=base[name]))
+        found[name] = one
+    return {name: one for name, one in found.items() if one}
+
+
+def distance(done: Sequence[Outcome], of: str, **reads: Any) -> Measure | None:
+    """A divergence from the teacher by round, from the base on."""
+    judged = [(one.number, one.judged) for one in done if one.judged]
+    measured = [(0, judged[0][1].base_apart), *((n, x.apart) for n, x in judged)] if judged else []
+    points = [
+        RoundValue(round=number, **_value(artifact.meta[of]).model_dump())
+        for number, artifact in measured
+        if artifact.meta[of]
+    ]
+    if len(points) < 2:
+        return None
+    last = points[-1].model_dump(include={"value", "ci95", "n", "round"})
+    parts = {n: _value(x) for n, x in judged[-1][1].apart.meta[of]["by_dataset"].items()}
+    about = {"unit": "nats per token", "better": "lower", "group": "policy"}
+    return Measure(**last, parts=parts, rounds=points, **about | reads)
+
+
+def _value(found: dict[str, Any]) -> Value:
+    """Of a mean with its interval, as `data.statistics.dataset_mean` gives it."""
+    return Value(value=found["mean"], ci95=tuple(found["ci95"]), n=found["n"])
+
+
+def _kept_mass(place: int) -> Callable[[Outcome], Number]:
+    return lambda one: one.policy.meta["kept_mass"][place]
+
+
+def _of_teacher(one: Outcome) -> Number:
+    tokens = counted(one.targets, "tokens")
+    return sum(x.meta["total_kept"] for x in one.targets) / tokens if tokens else None
+
+
+def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:
+    return lambda one: of(one.judged) if one.judged else None
+
+
+def base_values(done: Sequence[Outcome]) -> dict[str, float]:
+    """The same of the base policy, as far as they are measured."""
+    judged = next((one.judged for one in done if one.judged), None)
+    if judged is None:
+        return {}
+    known = base_summary(judged.base, judged.base_drift, judged.evaluations[0])
+    return {"kl_to_base": 0.0, **known}

@@ -1,0 +1,53 @@
+"""What a language model gives as the next token at the positions of completions.
+
+Its own forward pass makes the logits, as some architectures scale or cap them behind the output
+layer; only the columns that hold a position of a completion go through that layer.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from models.chat import Tokenizer
+
+Pair = tuple[list[int], list[int]]  # token ids of a prompt and of its completion
+
+
+def padded(pairs: Sequence[Pair], padding: int = 0) -> dict[str, torch.Tensor]:
+    """input_ids, attention_mask and `predicts`, each of shape (len(pairs), longest pair).
+
+    `predicts` is true where the next token is one of the completion: row by row they are the
+    completions' tokens, one behind the other.
+    """
+    width = max(len(prompt) + len(completion) for prompt, completion in pairs)
+    ids = torch.full((len(pairs), width), padding, dtype=torch.long)
+    attention, predicts = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    for i, (prompt, completion) in enumerate(pairs):
+        end = len(prompt) + len(completion)
+        ids[i, :end] = torch.tensor(prompt + completion)
+        attention[i, :end] = 1
+        predicts[i, len(prompt) - 1 : end - 1] = True
+    return {"input_ids": ids, "attention_mask": attention, "predicts": predicts}
+
+
+def next_logits(model: Any, batch: dict[str, torch.Tensor], words: int) -> torch.Tensor:
+    """Logits of the first `words` ids at the positions that predict, (positions, words), float32.
+
+    Embeddings are often padded to a round number: what no text has is no token here.
+    """
+    predicts = batch["predicts"]
+    first = int(predicts.any(0).nonzero()[0])
+    columns = torch.arange(first, predicts.shape[1] - 1, device=predicts.device)
+    logits: torch.Tensor = model(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        use_cache=False,
+        logits_to_keep=columns,
+    ).logits
+    return logits[predicts[:, first:-1]][:, :words].float()
+
+
+def words_of(tokenizer: Tokenizer, rows: int) -> int:
+    """How many ids a text can have, of a model with so many output rows."""
+    return min(int(max(tokenizer.get_vocab().values())) + 1, rows)
