@@ -15,9 +15,8 @@ from models.chat import Completion, Messages, load_tokenizer, token_ids
 from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
 from models.loading import load_policy
-from models.next_tokens import Pair, next_logits, padded, words_of
+from models.next_tokens import BATCH_TOKENS, Pair, next_logits, padded, words_of
 from models.silence import quiet
-from models.teacher import BATCH_TOKENS
 from models.training.divergences import kl
 from models.training.trainers import OnProgress
 

@@ -25,6 +25,7 @@ from models.finite import finite_rewards
 from models.hardware import device_of, dtype_of
 from models.loading import load_policy
 from models.logps import batch_logps
+from models.next_tokens import BATCH_TOKENS
 from models.reward_files import REFERENCE, implicit_reward
 
 
@@ -34,7 +35,8 @@ class ImplicitScorer:
     def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_length: int) -> None:
         """Raises InputError for a folder that is not in order."""
         folder, trusted = Path(model_dir), runtime.trust_remote_code
-        self._settings, self._budget = implicit_reward(folder), reading_budget(runtime)
+        self._settings = implicit_reward(folder)
+        self._budget = min(reading_budget(runtime), BATCH_TOKENS)
         self._tokenizer = load_tokenizer(folder, trusted)
         parts = [folder, *(one for one in [folder / REFERENCE] if one.is_dir())]
         self._max_length = min(readable_length(part, max_length) for part in parts)

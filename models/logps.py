@@ -15,10 +15,9 @@ from models.chat import Completion, Messages, load_tokenizer, token_ids
 from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
 from models.loading import load_policy, load_policy_in_4_bits
+from models.next_tokens import BATCH_TOKENS, Pair, next_logits, padded
 from models.silence import quiet
 from models.training.trainers import OnProgress
-
-_HEAD_ROWS = 4096  # positions whose logits are in memory at once
 
 
 @quiet()
@@ -57,7 +56,8 @@ def sequence_logps(
     sums = np.full(len(pairs), np.nan)
     readable = np.array(lengths, np.int64) <= (context_length(model_dir) or np.inf)
     places, done = np.flatnonzero(readable), 0
-    for rows in length_batches([lengths[place] for place in places], reading_budget(runtime)):
+    budget = min(reading_budget(runtime), BATCH_TOKENS)
+    for rows in length_batches([lengths[place] for place in places], budget):
         sums[places[rows]] = batch_logps(model, [pairs[place] for place in places[rows]])
         done += len(rows)
         if on_progress:
@@ -71,37 +71,12 @@ def sequence_logps(
 
 
 @torch.inference_mode()
-def batch_logps(model: PreTrainedModel, pairs: list[tuple[list[int], list[int]]]) -> np.ndarray:
-    """Summed completion log-probabilities of (prompt_ids, completion_ids), shape (len(pairs),).
-
-    Only positions that predict a completion token go through the output layer: with a vocabulary
-    of 128 thousand its logits would be most of the memory.
-    """
-    width = max(len(prompt) + len(completion) for prompt, completion in pairs)
-    ids = torch.zeros((len(pairs), width), dtype=torch.long)
-    attention = torch.zeros_like(ids)
-    predicts = torch.zeros_like(ids, dtype=torch.bool)  # position t predicts token t + 1
-    for i, (prompt, completion) in enumerate(pairs):
-        end = len(prompt) + len(completion)
-        ids[i, :end] = torch.tensor(prompt + completion)
-        attention[i, :end] = 1
-        predicts[i, len(prompt) - 1 : end - 1] = True
-    targets = ids.roll(-1, dims=1)[predicts].to(model.device)
-    hidden = model.base_model(
-        input_ids=ids.to(model.device), attention_mask=attention.to(model.device), use_cache=False
-    ).last_hidden_state[predicts.to(model.device)]
-    logps = [
-        _token_logps(model, hidden[start : start + _HEAD_ROWS], targets[start : start + _HEAD_ROWS])
-        for start in range(0, len(targets), _HEAD_ROWS)
-    ]
-    row_of = predicts.nonzero()[:, 0]
+def batch_logps(model: PreTrainedModel, pairs: list[Pair]) -> np.ndarray:
+    """Summed completion log-probabilities of (prompt_ids, completion_ids), shape (len(pairs),)."""
+    batch = {name: x.to(model.device) for name, x in padded(pairs).items()}
+    logits = next_logits(model, batch)
+    targets = batch["input_ids"].roll(-1, dims=1)[batch["predicts"]]
+    logps = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(dim=1)
+    row_of = batch["predicts"].nonzero()[:, 0]
     sums = torch.zeros(len(pairs), dtype=torch.float64)
-    return sums.index_add_(0, row_of, torch.cat(logps).double().cpu()).numpy()
-
-
-def _token_logps(
-    model: PreTrainedModel, hidden: torch.Tensor, targets: torch.Tensor
-) -> torch.Tensor:
-    logits = model.get_output_embeddings()(hidden).float()
-    logps: torch.Tensor = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(dim=1)
-    return logps
+    return sums.index_add_(0, row_of.cpu(), logps.double().cpu()).numpy()

@@ -5,6 +5,7 @@ layer; only the columns that hold a position of a completion go through that lay
 """
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ import torch
 from models.chat import Tokenizer
 
 Pair = tuple[list[int], list[int]]  # token ids of a prompt and of its completion
+
+BATCH_TOKENS = 4096  # at most: the logits of a batch are in memory at once
 
 
 def padded(pairs: Sequence[Pair], padding: int = 0) -> dict[str, torch.Tensor]:
@@ -31,21 +34,29 @@ def padded(pairs: Sequence[Pair], padding: int = 0) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": attention, "predicts": predicts}
 
 
-def next_logits(model: Any, batch: dict[str, torch.Tensor], words: int) -> torch.Tensor:
-    """Logits of the first `words` ids at the positions that predict, (positions, words), float32.
+def next_logits(
+    model: Any, batch: dict[str, torch.Tensor], words: int | None = None
+) -> torch.Tensor:
+    """Logits at the positions that predict, (positions, words), float32.
 
-    Embeddings are often padded to a round number: what no text has is no token here.
+    Embeddings are often padded to a round number: with `words`, what no text has is no token here.
     """
     predicts = batch["predicts"]
     first = int(predicts.any(0).nonzero()[0])
     columns = torch.arange(first, predicts.shape[1] - 1, device=predicts.device)
-    logits: torch.Tensor = model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        use_cache=False,
-        logits_to_keep=columns,
-    ).logits
+    asked: dict[str, Any] = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    if _takes(model, "logits_to_keep"):
+        asked["logits_to_keep"] = columns
+    logits: torch.Tensor = model(**asked, use_cache=False).logits
+    if logits.shape[1] != len(columns):  # by code that comes with a model and gives all
+        logits = logits[:, columns]
     return logits[predicts[:, first:-1]][:, :words].float()
+
+
+def _takes(model: Any, name: str) -> bool:
+    """Whether a forward pass may be given an argument of this name."""
+    known = signature(model.forward).parameters
+    return name in known or any(one.kind is one.VAR_KEYWORD for one in known.values())
 
 
 def words_of(tokenizer: Tokenizer, rows: int) -> int:

@@ -24,11 +24,10 @@ from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.loading import load_policy
-from models.next_tokens import Pair, next_logits, padded, words_of
+from models.next_tokens import BATCH_TOKENS, Pair, next_logits, padded, words_of
 from models.silence import quiet
 from models.training.trainers import OnProgress
 
-BATCH_TOKENS = 4096  # at most: the logits of a batch are in memory at once
 _AT_A_TIME = 1024  # positions whose logits are sorted at once
 
 Items = Sequence[tuple[Messages, Completion]]

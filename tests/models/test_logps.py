@@ -2,18 +2,18 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, CohereConfig, Gemma2Config, GraniteConfig
 
 from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
-from models import logps
 from models.chat import load_tokenizer, render_completion
-from models.logps import sequence_logps
+from models.logps import batch_logps, sequence_logps
 from tests.models.training.training_rows import conversations
 
 RUNTIME = RuntimeConfig(device="cpu")
@@ -57,13 +57,54 @@ def test_padding_and_batches_change_nothing(policy_dir: Path, token_budget: int)
     np.testing.assert_allclose(sums, alone, rtol=1e-5)
 
 
-def test_pieces_of_the_output_layer_change_nothing(
-    policy_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, _ = sequence_logps(policy_dir, ITEMS, runtime=RUNTIME)
-    monkeypatch.setattr(logps, "_HEAD_ROWS", 7)
-    pieces, _ = sequence_logps(policy_dir, ITEMS, runtime=RUNTIME)
-    np.testing.assert_allclose(pieces, whole, rtol=1e-5)
+class WholeLogits(torch.nn.Module):
+    """A model whose own code knows no `logits_to_keep`."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def forward(self, input_ids: Any, attention_mask: Any, use_cache: bool = True) -> Any:
+        return self.model(input_ids, attention_mask=attention_mask, use_cache=use_cache)
+
+
+SHAPE = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Gemma2Config(**SHAPE, head_dim=8, final_logit_softcapping=2.0),
+        CohereConfig(**SHAPE, logit_scale=4.0),
+        GraniteConfig(**SHAPE, logits_scaling=0.1),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_logits_that_are_capped_or_scaled_behind_the_output_layer(config: Any) -> None:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    torch.nn.init.normal_(model.get_output_embeddings().weight)  # so that a cap is felt
+    pairs = [([5, 6, 7], [8, 9]), ([10], [11, 12, 13, 14])]
+    expected = []
+    for prompt, completion in pairs:
+        with torch.inference_mode():
+            whole = model(torch.tensor([prompt + completion])).logits[0].log_softmax(1)
+        places = range(len(prompt) - 1, len(prompt) + len(completion) - 1)
+        terms = zip(places, completion, strict=True)
+        expected.append(sum(whole[place, token].item() for place, token in terms))
+    np.testing.assert_allclose(batch_logps(model, pairs), expected, rtol=1e-5)
+    np.testing.assert_allclose(batch_logps(WholeLogits(model), pairs), expected, rtol=1e-5)
 
 
 def test_a_row_that_is_too_long_is_refused_not_cut(policy_dir: Path) -> None:
