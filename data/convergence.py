@@ -28,6 +28,7 @@ from data.statistics import t_quantile
 FEWEST = 4  # points of a fit: two degrees of freedom
 _FLAT = 1e-9  # a slope that rounding alone makes
 _WIDEST = 300.0  # of a logarithm: a fit to wild points knows nothing, and no float is larger
+CEILING = 2.0  # of what converges no value is so many times the highest one before it
 FLOOR = 0.02  # least standard deviation of a log value: changes of a few percent are nobody's alarm
 
 
@@ -85,18 +86,24 @@ def fit(steps: Sequence[float], values: Sequence[float]) -> Law | None:
 def limits(
     steps: Sequence[float], values: Sequence[float], *, early: int, z: float, floor: float = FLOOR
 ) -> list[float | None]:
-    """What each value may be at most, by the law of those before it among the first `early`.
+    """What each value may be at most, by those before it among the first `early`.
 
-    A value that is above its limit does not join the law: a run may go wrong early, and what went
-    wrong must not excuse what comes after. None for the first ones, and for all where there are
-    too few for a law.
+    By their law, and never CEILING times the highest of them, which a fit to four points may
+    allow. A value above its limit does not join them: a run may go wrong early, and what went
+    wrong must not excuse what comes after. None for the first, and where `early` is too few for a
+    law.
     """
+    if early < FEWEST:
+        return [None] * len(steps)
     most: list[float | None] = []
     healthy: list[int] = []
     law: Law | None = None
     for place, (step, value) in enumerate(zip(steps, values, strict=True)):
-        most.append(law.limit(step, z, floor=floor) if law else None)
-        if place < early and (law is None or value <= law.limit(step, z, floor=floor)):
+        limit = CEILING * max(values[one] for one in healthy) if healthy else math.inf
+        if law:
+            limit = min(limit, law.limit(step, z, floor=floor))
+        most.append(limit if healthy else None)
+        if place < early and value <= limit:
             healthy.append(place)
             law = fit([steps[one] for one in healthy], [values[one] for one in healthy])
     return most

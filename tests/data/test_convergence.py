@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.convergence import FEWEST, FLOOR, first_alarm, fit, limits, log_grid, turned
+from data.convergence import CEILING, FEWEST, FLOOR, first_alarm, fit, limits, log_grid, turned
 
 STEPS = [1, 2, 3, 4, 6, 8, 12, 16, 23, 32, 45, 64]
 EARLY = 7
@@ -96,6 +96,15 @@ def test_the_limit_in_closed_form():
     widened = math.sqrt(1 + 1 / 4 + 3.5**2 / 5)
     expected = math.exp(1 - 0.5 * 5 + t * d * math.sqrt(2) * widened)
     assert found.limit(math.exp(5), z=2) == pytest.approx(expected)
+
+
+def test_no_value_may_be_twice_the_highest_before_it():
+    """Whatever a fit to four points allows: these lie far from any line."""
+    wild = [2.4, 1.2, 2.3, 1.1]
+    assert fit(STEPS[:4], wild).limit(5, 3.0) > 2 * CEILING * max(wild)
+    most = limits(STEPS, [*wild, 4.9, 5.0, *wild, 4.7, 1.0], early=EARLY, z=3.0)
+    assert most[0] is None and most[4:7] == [pytest.approx(4.8)] * 3
+    assert alarm([*wild, 4.9, 5.0, *wild, 4.7, 1.0], in_row=2) == 5
 
 
 def test_too_few_points_have_no_law_and_raise_no_alarm():
