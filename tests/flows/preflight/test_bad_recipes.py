@@ -76,7 +76,7 @@ FIELDS = [
     Field("seed", 2**63, "a whole number of more than 64 bits"),
     Field("rounds", 0, "rounds: must be at least 1"),
     # Not among the choices
-    Field("policy.method", "qlora", "policy.method: must be one of 'full' or 'lora'"),
+    Field("policy.method", "dora", "policy.method: must be one of 'full', 'lora' or 'qlora'"),
     Field("policy.losses", {"sigmod": 1.0}, "policy.losses"),
     Field("policy.scheduler", "step", "policy.scheduler: must be one of 'linear'"),
     Field("generate.engine", "sglang", "generate.engine: must be one of 'auto', 'vllm'"),
