@@ -53,14 +53,15 @@ def test_by_hand_with_probabilities_and_two_data_sets():
 
 @given(
     slope=st.floats(-6, 6),
-    shift=st.floats(-2, 2),
+    shift=st.floats(-1.25, 1.25),
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=50, deadline=None)
 def test_one_half_where_only_length_differs(slope, shift, seed):
-    """Whatever the slope, and however much longer the policy's answers are.
+    """Whatever the slope, and although the policy's answers are longer in nine cases of ten.
 
-    The prior flattens a steep slope, more so where one side is hardly ever the shorter.
+    The prior flattens a steep slope, more so where one side is hardly ever the shorter: with a
+    mean difference of two standard deviations the steepest slope leaves up to 0.035 (60 seeds).
     """
     rng = np.random.default_rng(seed)
     differences = rng.normal(shift * 300, 300, 200).round()
