@@ -53,12 +53,12 @@ def test_by_hand_with_probabilities_and_two_data_sets():
 
 @given(
     slope=st.floats(-6, 6),
-    shift=st.floats(-1.25, 1.25),
+    shift=st.floats(-2, 2),
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=50, deadline=None)
 def test_one_half_where_only_length_differs(slope, shift, seed):
-    """Whatever the slope, and although the policy's answers are longer in nine cases of ten.
+    """Whatever the slope, and however much longer the policy's answers are.
 
     The prior flattens a steep slope, more so where one side is hardly ever the shorter: with a
     mean difference of two standard deviations the steepest slope leaves up to 0.035 (60 seeds).
@@ -67,7 +67,8 @@ def test_one_half_where_only_length_differs(slope, shift, seed):
     differences = rng.normal(shift * 300, 300, 200).round()
     outcomes = logistic(slope * np.tanh(differences / differences.std(ddof=1)))
     found = controlled(outcomes.tolist(), differences.tolist(), ["a", "b"] * 100, samples=2)
-    assert found["win_rate"] == pytest.approx(0.5, abs=0.005 if abs(slope) <= 3 else 0.01)
+    left = 0.05 if abs(shift) > 1.25 else 0.01 if abs(slope) > 3 else 0.005
+    assert found["win_rate"] == pytest.approx(0.5, abs=left)
     exact = controlled(outcomes.tolist(), differences.tolist(), samples=2, prior=EXACT)
     assert exact["win_rate"] == pytest.approx(0.5, abs=1e-6)
     assert exact["length_effect"] == pytest.approx(slope, abs=1e-5)
