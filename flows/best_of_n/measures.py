@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from data.measures import Measure, RoundValue
+from data.measures import Measure
 from flows.best_of_n.recipe import BestOfNRecipe
 from flows.best_of_n.state import Judged, Outcome
-from flows.loop.measures import DRIFT
-from flows.loop.summary import base_summary, mean_reward, mean_score
+from flows.drift_told import of_drift
 from flows.rounds_told import Number, curve, summed
 
 # What is counted in every round and adds up: group and title.
@@ -36,37 +35,11 @@ def of_rounds(recipe: BestOfNRecipe, done: Sequence[Outcome]) -> dict[str, Measu
     preferred = {"title": "teacher prefers new policy", "unit": "share", "judge": "teacher"}
     gated = curve(done, _judged_by(lambda x: x.gate.meta["win_rate"]), **preferred)
     _add(found, "gate_win_rate", gated)
-    base = base_values(done)
-    for name, of in OF_DRIFT.items():
-        title, unit = DRIFT[name]
-        measure = curve(done, _judged_by(of), title=title, unit=unit)
-        if measure and name in base:
-            measure.rounds.insert(0, RoundValue(round=0, value=base[name]))
-        _add(found, name, measure)
-    return found
+    return found | of_drift(done)
 
 
 def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:
     return lambda one: of(one.judged) if one.judged else None
-
-
-OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
-    "kl_to_base": lambda x: float(x.drift.meta["kl_to_base"]),
-    "perplexity": lambda x: float(x.drift.meta["perplexity"]),
-    "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
-    "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
-    "teacher_reward": lambda x: mean_reward(x.policy.rewards),
-    "judge_score": lambda x: mean_score(x.evaluations[0], "policy"),
-}
-
-
-def base_values(done: Sequence[Outcome]) -> dict[str, float]:
-    """The same of the base policy, as far as they are measured."""
-    judged = next((one.judged for one in done if one.judged), None)
-    if judged is None:
-        return {}
-    known = base_summary(judged.base, judged.base_drift, judged.evaluations[0])
-    return {"kl_to_base": 0.0, **known}
 
 
 def _add(found: dict[str, Measure], name: str, measure: Measure | None) -> None:

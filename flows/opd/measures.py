@@ -5,9 +5,8 @@ from typing import Any
 
 from data.measures import Measure, RoundValue, Value
 from data.store.artifacts import Artifact
-from flows.loop.measures import DRIFT
-from flows.loop.summary import base_summary, mean_reward, mean_score
-from flows.opd.state import Judged, Outcome
+from flows.drift_told import of_drift
+from flows.opd.state import Outcome
 from flows.rounds_told import Number, curve, summed
 
 
@@ -42,14 +41,6 @@ APART = {  # of a divergence: title, what it is
         "KL(policy || teacher) at the same places: not on the policy's own answers.",
     ),
 }
-OF_DRIFT: dict[str, Callable[[Judged], Number]] = {  # titles and units: DRIFT
-    "kl_to_base": lambda x: float(x.drift.meta["kl_to_base"]),
-    "perplexity": lambda x: float(x.drift.meta["perplexity"]),
-    "mean_tokens": lambda x: float(x.drift.meta["mean_tokens"]),
-    "distinct_2": lambda x: float(x.drift.meta["distinct_2"]),
-    "teacher_reward": lambda x: mean_reward(x.policy.rewards),
-    "judge_score": lambda x: mean_score(x.evaluations[0], "policy"),
-}
 
 
 def of_rounds(done: Sequence[Outcome]) -> dict[str, Measure]:
@@ -69,14 +60,7 @@ def of_rounds(done: Sequence[Outcome]) -> dict[str, Measure]:
     found["teacher_kept_mass"] = curve(
         done, _of_teacher, title="teacher's mass on the kept tokens", **reads
     )
-    base = base_values(done)
-    for name, measured in OF_DRIFT.items():
-        title, unit = DRIFT[name]
-        one = curve(done, _judged_by(measured), title=title, unit=unit)
-        if one and name in base:
-            one.rounds.insert(0, RoundValue(round=0, value=base[name]))
-        found[name] = one
-    return {name: one for name, one in found.items() if one}
+    return {name: one for name, one in found.items() if one} | of_drift(done)
 
 
 def distance(done: Sequence[Outcome], of: str, **reads: Any) -> Measure | None:
@@ -108,16 +92,3 @@ def _kept_mass(place: int) -> Callable[[Outcome], Number]:
 def _of_teacher(one: Outcome) -> Number:
     tokens = counted(one.targets, "tokens")
     return sum(x.meta["total_kept"] for x in one.targets) / tokens if tokens else None
-
-
-def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:
-    return lambda one: of(one.judged) if one.judged else None
-
-
-def base_values(done: Sequence[Outcome]) -> dict[str, float]:
-    """The same of the base policy, as far as they are measured."""
-    judged = next((one.judged for one in done if one.judged), None)
-    if judged is None:
-        return {}
-    known = base_summary(judged.base, judged.base_drift, judged.evaluations[0])
-    return {"kl_to_base": 0.0, **known}
