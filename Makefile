@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10
 # uv 0.9 or later is only needed to write the lock files again.
 UV     ?= uv
 
-.PHONY: install align real quick test test-all operate stop faults ends lint lock clean
+.PHONY: install align real quick test test-all bench operate stop faults ends lint lock clean
 
 install: $(STAMP)
 
@@ -52,6 +52,10 @@ test: lint
 # Slow ones kill, wait and look at the clock: one at a time.
 test-all: test
 	$(PYTEST) -m slow
+
+# What is fast and what is not, in a quarter of an hour: docs/performance.md.
+bench: install
+	@$(BIN)/python -m benchmarks.short_set
 
 # Prefect's server, a worker and the deployments on this machine; `make stop` ends them.
 operate: install

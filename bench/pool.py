@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any, Protocol
 
 from bench.jobs import Job, Places, carry_out, complete
 from data.errors import TsAlignError
@@ -111,16 +112,57 @@ class Schedule:
         return job.baseline or not self._wait or self._baselines[job.pair] in self.done
 
 
+class Handle(Protocol):
+    """A process that is called from here, wherever it is."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def call(self, method: str, *args: Any) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class Hiring(Protocol):
+    """Where workers come from."""
+
+    threads: int | str  # of each
+
+    @property
+    def reaches_us(self) -> bool:
+        """Whether they may use a server on this machine's loopback."""
+        ...
+
+    def worker(self, log: Path, server: str | None) -> Handle: ...
+
+
+class Children:
+    """Workers that are child processes on this machine."""
+
+    reaches_us = True
+
+    def __init__(self, places: Places, threads: str) -> None:
+        self._places, self.threads = places, threads
+
+    def worker(self, log: Path, server: str | None) -> Handle:
+        environment = {"OMP_NUM_THREADS": self.threads}
+        return Child(Worker, self._places, log, server, environment=environment)
+
+
 class Pool:
     """Carries out the runs of a schedule in so many workers."""
 
     def __init__(
-        self, schedule: Schedule, places: Places, budget_of: BudgetOf, logs: Path, threads: str
+        self,
+        schedule: Schedule,
+        places: Places,
+        budget_of: BudgetOf,
+        logs: Path,
+        hiring: Hiring,
     ) -> None:
         self._schedule, self._places, self._budget_of = schedule, places, budget_of
-        self._logs = logs
-        self._environment = {"OMP_NUM_THREADS": threads}
-        self._children: dict[object, Child] = {}
+        self._logs, self._hiring = logs, hiring
+        self._children: dict[object, Handle] = {}
         self._starting = threading.Lock()
         self._stopped = False
         self._asked_for_server = False
@@ -154,19 +196,19 @@ class Pool:
                 self._drop_if_dead(number)
             self._schedule.finish(number, error, computed)
 
-    def _worker(self, number: int) -> Child:
+    def _worker(self, number: int) -> Handle:
         # One at a time: the environment of a child is for a moment that of this process.
         with self._starting:
             url = self._server_url()
             if number not in self._children:
                 log = self._logs / f"worker-{number + 1}.log"
-                arguments = (self._places, log, url)
-                self._start(number, Child(Worker, *arguments, environment=self._environment))
+                self._start(number, self._hiring.worker(log, url))
             return self._children[number]
 
     def _server_url(self) -> str | None:
-        """Of the server of our own, started with the first worker; None: the user has one."""
-        if not self._asked_for_server:
+        """Of the server of our own, started with the first worker; None: the user has one, or each
+        worker starts its own."""
+        if not self._asked_for_server and self._hiring.reaches_us:
             self._asked_for_server = True
             child = start_server(self._logs / "server.log")
             if child:
@@ -175,7 +217,7 @@ class Pool:
                 answers(self._url, START_SECONDS, child)
         return self._url
 
-    def _start(self, name: object, child: Child) -> None:
+    def _start(self, name: object, child: Handle) -> None:
         self._children[name] = child
         if self._stopped:
             child.close()

@@ -3,7 +3,8 @@
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from time import monotonic
@@ -14,7 +15,7 @@ from rich.console import Console
 from bench.budgets import OWN_ROUNDS, Equal, totals
 from bench.collect import collect
 from bench.jobs import Job, Places
-from bench.pool import Pool, Schedule
+from bench.pool import Children, Hiring, Pool, Schedule
 from bench.progress import BenchProgress
 from bench.variants import Variant, parse_seeds, parse_variants, write_bench
 from data.errors import InputError
@@ -40,6 +41,7 @@ def bench(
     name: str,
     overrides: Sequence[str],
     workers: int | None,
+    ray: str | None = None,
     store: str,
     runs_dir: Path,
     quiet: bool = False,
@@ -50,6 +52,7 @@ def bench(
     Args:
         worlds: How many, or which: `world.seed` of each; None: the one that the recipes name.
         seeds: How many, or which; None: one where there are worlds, else five.
+        ray: Address of a cluster that carries out the runs; None: this machine does.
 
     Returns:
         1 if a run failed, else 0.
@@ -64,14 +67,12 @@ def bench(
     jobs = plan(variants, in_worlds, parse_seeds(seeds), name, overrides)
     places = Places(store, runs_dir, equal, measure)
     folder = runs_dir / name
-    workers = min(number_of_workers(workers, jobs[0].recipe), len(jobs))
-    check(jobs, places, folder)
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // workers))
     schedule = Schedule(jobs, wait_for_baseline=equal not in OWN_ROUNDS)
-    pool = Pool(schedule, places, budgets(jobs, schedule, places), folder, threads)
     console = Console(stderr=True, quiet=quiet, highlight=False)
-    with BenchProgress(console, schedule, places, workers) as progress:
-        pool.run(workers, progress.tick)
+    with hired(jobs, places, folder, workers, ray) as (hiring, workers):
+        pool = Pool(schedule, places, budgets(jobs, schedule, places), folder, hiring)
+        with BenchProgress(console, schedule, places, workers) as progress:
+            pool.run(workers, progress.tick)
     result = collect(
         variants,
         jobs,
@@ -80,7 +81,7 @@ def bench(
         name=name,
         command=command_line(recipes, worlds, seeds, equal, measure, name, overrides),
         seconds=round(monotonic() - began, 1),
-        workers={"workers": str(workers), "threads of each": threads},
+        workers={"workers": str(workers), "threads of each": str(hiring.threads)},
     )
     from bench.report import bench_html, bench_markdown, bench_table, world_table, write_text
 
@@ -100,6 +101,26 @@ def bench(
         )
     out.print(f"Report: {folder / 'bench.html'}", markup=False, soft_wrap=True)
     return 1 if result.failures else 0
+
+
+@contextmanager
+def hired(
+    jobs: Sequence[Job], places: Places, folder: Path, wanted: int | None, ray: str | None
+) -> Iterator[tuple[Hiring, int]]:
+    """Where workers come from, and how many. Raises InputError before any has begun."""
+    recipe = jobs[0].recipe
+    if ray is None:
+        workers = min(number_of_workers(wanted, recipe), len(jobs))
+        check(jobs, places, folder)
+        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // workers))
+        yield Children(places, threads), workers
+        return
+    from bench.ray_workers import cluster, on_ray
+
+    execution = on_ray(ray, wanted, [job.recipe for job in jobs])
+    check(jobs, places, folder)
+    with cluster(execution, wanted, places, recipe) as (hiring, workers):
+        yield hiring, min(workers, len(jobs))
 
 
 def plan(

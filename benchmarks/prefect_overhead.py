@@ -1,12 +1,14 @@
 """What Prefect costs per stage: the same work as tasks of a flow and straight into the store.
 
-    python -m benchmarks.prefect_overhead [--stages 100] [--against CHECKOUT]
+    python -m benchmarks.prefect_overhead [--stages 100] [--json FILE] [--against CHECKOUT]
 
-Medians of three rounds in one process; the server of the measurement is not part of it. With
-another checkout of this project its own benchmark is run first, so that both see the same machine.
+Medians and ranges of three turns in one process; the server of the measurement is not part of it.
+With another checkout of this project its own benchmark is run first, so that both see the same
+machine.
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -74,6 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--stages", type=int, default=100)
     parser.add_argument("--against", type=Path, help="another checkout, measured first")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
     arguments = parser.parse_args()
     n = arguments.stages
     if arguments.against:
@@ -90,7 +93,10 @@ def main() -> None:
                     for state in ("computed", "cached"):
                         figures.setdefault(f"{state}, {name}", []).append(timed(work, run, n))
     for name, values in sorted(figures.items()):
-        sys.stdout.write(f"{name:22} {statistics.median(values):6.1f} ms per stage\n")
+        around = f"{min(values):.1f} to {max(values):.1f}"
+        sys.stdout.write(f"{name:22} {statistics.median(values):6.1f} ms per stage ({around})\n")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"milliseconds of a stage": figures}, indent=1))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,14 @@ def bench(
     workers: Annotated[
         int | None, Option(metavar="N", help="Runs at a time; by default one per core.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        Option(
+            metavar="ADDRESS",
+            help="Carry out the runs on a Ray cluster: HOST:PORT, 'auto' for the one that this "
+            "machine belongs to, 'local' for one that ends with the bench.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     store: Store,
     runs_dir: RunsDir,
@@ -59,6 +67,7 @@ def bench(
         name=name,
         overrides=overrides or [],
         workers=workers,
+        ray=ray,
         store=store,
         runs_dir=runs_dir,
         quiet=quiet,

@@ -204,7 +204,7 @@ class Workers:
                 raise
             answer = error
         if job is None:
-            self._known[actor] = self._fit(answer)
+            self._known[actor] = fitting(answer, self._computes, Store(self.setup.store))
         else:
             self._ended[job.name] = answer
         self._free.append(actor)
@@ -227,23 +227,6 @@ class Workers:
             self._ended[job.name] = died
         self._welcome(actor)
 
-    def _fit(self, answer: Ready | Exception) -> Ready:
-        """Raises InputError for a worker that would make something else of a job."""
-        if isinstance(answer, Exception):
-            raise answer
-        if not answer.shares:
-            raise InputError(
-                f"execution.address: {answer.node} does not see the store in "
-                f"{Store(self.setup.store).root}; share that folder, or use a store at a URL"
-            )
-        for name, mine in self._computes.items():
-            if (theirs := answer.computes.get(name)) != mine:
-                raise InputError(
-                    f"execution.address: {name} is {theirs} on {answer.node} and {mine} here, "
-                    "which would make other results of the same names; install the same"
-                )
-        return answer
-
     def _look(self, progress: Progress) -> None:
         """Show how far the workers are with what they have."""
         from ray.exceptions import RayError
@@ -261,6 +244,24 @@ class Workers:
         if counts:
             done, total = (sum(numbers) for numbers in zip(*counts, strict=True))
             progress.update(done, total, at_once=len(counts))
+
+
+def fitting(answer: Ready | Exception, computes: dict[str, str], store: Store) -> Ready:
+    """A worker that sees the store and computes what this process does. Raises InputError."""
+    if isinstance(answer, Exception):
+        raise answer
+    if not answer.shares:
+        raise InputError(
+            f"execution.address: {answer.node} does not see the store in {store.root}; share that "
+            "folder, or use a store at a URL"
+        )
+    for name, mine in computes.items():
+        if (theirs := answer.computes.get(name)) != mine:
+            raise InputError(
+                f"execution.address: {name} is {theirs} on {answer.node} and {mine} here, which "
+                "would make other results of the same names; install the same"
+            )
+    return answer
 
 
 def environment(execution: ExecutionConfig) -> dict[str, str]:
