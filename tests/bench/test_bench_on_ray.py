@@ -44,7 +44,7 @@ def recipe(tiny_recipe, write_recipe):
 @with_ray
 def test_what_cannot_be_is_refused(recipe, tmp_path, capsys, more, said):
     assert main(arguments(tmp_path, recipe, *more)) == 2
-    assert capsys.readouterr().err.startswith(said)
+    assert said in capsys.readouterr().err
     assert not (tmp_path / "runs" / "b" / "bench.json").exists()
 
 
