@@ -41,6 +41,8 @@ _LEFT = "tsalign-ray-"
 _SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS_SKIP_REGEX": "."}
 # What has Ray 2.60 bind to 127.0.0.1, on any system; a `_node_ip_address` of it alone is replaced.
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# Ray would have its workers come last of all processes; these do the work of the run.
+_PRIORITY = {"RAY_worker_niceness": "0"}
 
 
 class Room(NamedTuple):
@@ -170,6 +172,8 @@ def connected(execution: ExecutionConfig) -> Iterator[Any]:
 def _own(execution: ExecutionConfig) -> Iterator[dict[str, Any]]:
     """What makes a cluster of this machine, with a folder for its logs that goes with it."""
     os.environ.update(_LOOPBACK)
+    for name, value in _PRIORITY.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else one in ~/.ray
     place = Path(tempfile.gettempdir())
     if len(str(place)) > 32:  # paths of sockets are in it, of 107 characters at most
