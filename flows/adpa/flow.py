@@ -189,7 +189,7 @@ def distil(
     parts, teachers = start.parts, Teachers(teacher, {})
     judged = judge(run, recipe, parts, teachers, trainings[-1].policy, number=1)
     spoken = tested(run, recipe, parts, teachers, teacher, whose="the teacher")
-    of_teacher = evaluations(recipe, parts, judged.base, spoken, number=1)
+    of_teacher = evaluations(recipe, parts, judged.base, spoken, 1, "the teacher")
     return Outcome(pairs, trainings, judged, of_teacher, tuple(run.records))
 
 
