@@ -31,7 +31,9 @@ class AlignedTeacher(AdaptedTraining):
         None, description="The same after its alignment; none: the run aligns it with DPO"
     )
     engine: Literal["transformers", "vllm"] = Field(
-        "transformers", description="By what both read the answers; vllm at temperature 1 alone"
+        "transformers",
+        description="By what the teachers read the answers; vllm at temperature 1 alone, and with "
+        "'adpa.reference: exact' the aligned teacher alone",
     )
     learning_rate: float = Field(1e-4, gt=0, json_schema_extra=BY_MODELS)
     beta: float = Field(0.1, gt=0, description="beta of the teacher's DPO")

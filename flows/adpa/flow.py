@@ -81,7 +81,8 @@ def read_by(
     at: Artifact | None = None,
 ) -> Artifact:
     """TARGETS of a teacher; with `at` at the tokens that the other has kept."""
-    engine = machine.engine_identity(recipe.teacher.engine, numerics(recipe))
+    name = recipe.teacher.engine if at is None else "transformers"  # vLLM gives its own tokens
+    engine = machine.engine_identity(name, numerics(recipe))
     return targets.as_(role)(
         teacher=teacher,
         prompts=prompts,
