@@ -33,17 +33,24 @@ def judges_of(
 
 
 def evaluations(
-    recipe: PolicyRecipe, parts: Parts, base: Answers, policy: Answers, number: int
+    recipe: PolicyRecipe,
+    parts: Parts,
+    base: Answers,
+    policy: Answers,
+    number: int,
+    whose: str = "",
 ) -> tuple[Artifact, ...]:
     """EVALUATION of the test answers by each judge, the first one's first.
 
     Args:
         number: Of the round that has left the policy.
+        whose: In place of the round, for titles.
     """
+    whose = whose or f"round {number}"
     names = recipe.evaluate.judges
     roles = [suffix.strip("_").replace("_", " ") for suffix in suffixes(names)]
     return tuple(
-        _evaluated(recipe, parts, (name, judge, role), base, policy, number)
+        _evaluated(recipe, parts, (name, judge, role), base, policy, whose)
         for name, judge, role in zip(names, parts.judges, roles, strict=True)
     )
 
@@ -78,7 +85,7 @@ def _evaluated(
     by: tuple[str, Judge | None, str],
     base: Answers,
     policy: Answers,
-    number: int,
+    whose: str,
 ) -> Artifact:
     name, judge, role = by
     who, title = called(name), f"evaluate {role}".strip()
@@ -87,7 +94,7 @@ def _evaluated(
         both = base.completions, policy.completions
         return by_verdicts(judge, parts.test, *both, role=role, title=title, measures=True)
     if judge is not None and name != TEACHER:
-        sides = (("base", base), (f"round {number}", policy))
+        sides = (("base", base), (whose, policy))
         rewards = tuple(  # type: ignore[assignment]
             rewards_of(
                 judge,
@@ -95,10 +102,10 @@ def _evaluated(
                 completions=answers.completions,
                 max_length=recipe.max_length,
                 role=f"test {role or 'by the judge'}",
-                title=f"{who} scores {whose}'s test answers",
+                title=f"{who} scores {side}'s test answers",
                 measures=True,
             )
-            for whose, answers in sides
+            for side, answers in sides
         )
     return evaluate.as_(role, title=title, measures=True)(
         prompts=parts.test,

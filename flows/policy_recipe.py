@@ -17,7 +17,8 @@ from data.recipes.recipe import (
 )
 
 if TYPE_CHECKING:
-    from data.recipes.distillation import TeacherModel
+    from data.recipes.advantage import AlignedTeacher
+    from data.recipes.distillation import TargetsConfig, TeacherModel
     from data.recipes.fine_tuning import JudgeConfig
     from data.recipes.recipe import TeacherConfig
     from data.recipes.training import TunedPolicy
@@ -34,7 +35,7 @@ class PolicyRecipe(RunRecipe):
         rounds: int
         prompts: PromptsConfig
         policy: TunedPolicy
-        teacher: TeacherConfig | JudgeConfig | TeacherModel
+        teacher: TeacherConfig | JudgeConfig | TeacherModel | AlignedTeacher
         generate: GenerateConfig
         evaluate: EvaluateConfig
 
@@ -127,3 +128,20 @@ class PolicyRecipe(RunRecipe):
         from flows.preflight.prompts import counted_prompts
 
         return counted_prompts(self.prompts, self.world, self.seed)
+
+
+class TaughtRecipe(PolicyRecipe):
+    """Those whose policy learns what a teacher would say at every position of answers."""
+
+    if TYPE_CHECKING:
+        teacher: TeacherModel | AlignedTeacher
+        targets: TargetsConfig
+
+    @model_validator(mode="after")
+    def _one_temperature(self) -> "TaughtRecipe":
+        if self.teacher.engine == "vllm" and self.targets.temperature != 1:
+            raise ValueError(
+                "targets.temperature: must be 1 with 'teacher.engine: vllm', which gives the "
+                "probabilities of prompts at no other"
+            )
+        return self

@@ -21,6 +21,7 @@ from flows.opd.recipe import OpdRecipe
 from flows.opd.state import Judged, Outcome, State
 from flows.opd.teachers import Share, Teachers, by_share, read_by, spoken
 from flows.opd.told import told
+from flows.policy_recipe import TaughtRecipe
 from flows.result import Made, Result
 from models.engine_choice import choose
 from tasks.distill_policy import distill_policy
@@ -55,15 +56,22 @@ def gather(run: Run, recipe: OpdRecipe) -> tuple[Parts, Teachers]:
 
 
 def tested(
-    run: Run, recipe: OpdRecipe, parts: Parts, teachers: Teachers, policy: Model, number: int = 0
+    run: Run,
+    recipe: TaughtRecipe,
+    parts: Parts,
+    teachers: Teachers,
+    policy: Model,
+    number: int = 0,
+    whose: str = "",
 ) -> Answers:
     """The policy's answers to the test prompts; where the teacher judges, with how likely it finds
     each, a mean over its tokens.
 
     Args:
         number: Of the round that has left the policy; 0: it is the base.
+        whose: In place of the round, for titles.
     """
-    whose = f"round {number}" if number else "base"
+    whose = whose or (f"round {number}" if number else "base")
     completions = generate.as_("test", title=f"{whose} answers test prompts", measures=True)(
         policy=policy,
         prompts=parts.test,
@@ -83,7 +91,7 @@ def tested(
 
 
 def judge(
-    run: Run, recipe: OpdRecipe, parts: Parts, teachers: Teachers, policy: Artifact, number: int
+    run: Run, recipe: TaughtRecipe, parts: Parts, teachers: Teachers, policy: Artifact, number: int
 ) -> Judged:
     """Win rate and drift on the test prompts, distance to the teacher on the dev prompts."""
     base = tested(run, recipe, parts, teachers, parts.policy)

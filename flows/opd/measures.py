@@ -1,13 +1,22 @@
 """What a run of distillation has measured round by round, all but the win rate."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from data.measures import Measure, RoundValue, Value
 from data.store.artifacts import Artifact
 from flows.drift_told import of_drift
-from flows.opd.state import Outcome
+from flows.opd.state import Judged, Outcome
 from flows.rounds_told import Number, curve, summed
+
+
+class Apart(Protocol):
+    """A round whose policy's distance to its teacher may be known."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def judged(self) -> Judged | None: ...
 
 
 def counted(tables: Sequence[Artifact], what: str = "") -> int:
@@ -63,7 +72,7 @@ def of_rounds(done: Sequence[Outcome]) -> dict[str, Measure]:
     return {name: one for name, one in found.items() if one} | of_drift(done)
 
 
-def distance(done: Sequence[Outcome], of: str, **reads: Any) -> Measure | None:
+def distance(done: Sequence[Apart], of: str, **reads: Any) -> Measure | None:
     """A divergence from the teacher by round, from the base on."""
     judged = [(one.number, one.judged) for one in done if one.judged]
     measured = [(0, judged[0][1].base_apart), *((n, x.apart) for n, x in judged)] if judged else []

@@ -18,12 +18,12 @@ from data.recipes.distillation import (
 from data.recipes.judges import TEACHER
 from data.recipes.names import Names
 from data.recipes.recipe import EvaluateConfig, PromptsConfig
-from flows.policy_recipe import PolicyRecipe
+from flows.policy_recipe import TaughtRecipe
 
 POLICY = "policy"
 
 
-class OpdRecipe(PolicyRecipe):
+class OpdRecipe(TaughtRecipe):
     """Rounds in which the policy learns what a teacher says at every position of answers."""
 
     recipe: Literal["opd"]
@@ -58,11 +58,6 @@ class OpdRecipe(PolicyRecipe):
             raise ValueError(
                 "world.teacher_lessons: without any the world's teacher is a classifier, which "
                 "gives no tokens; set it above 0"
-            )
-        if self.teacher.engine == "vllm" and self.targets.temperature != 1:
-            raise ValueError(
-                "targets.temperature: must be 1 with 'teacher.engine: vllm', which gives the "
-                "probabilities of prompts at no other"
             )
         if self.policy.template is not None and worlds[0]:
             raise ValueError("policy.template: the world's policy has its own; leave it out")

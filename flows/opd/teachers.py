@@ -7,7 +7,7 @@ from data.recipes.distillation import TargetsConfig
 from data.recipes.recipe import DecodingConfig
 from data.store.artifacts import Artifact
 from flows.fingerprint import numerics
-from flows.opd.recipe import OpdRecipe
+from flows.policy_recipe import TaughtRecipe
 from tasks.generate import answers_to, generate
 from tasks.running import machine
 from tasks.select import of_datasets
@@ -51,7 +51,7 @@ class Teachers:
 
 def spoken(
     run: Run,
-    recipe: OpdRecipe,
+    recipe: TaughtRecipe,
     shares: list[Share],
     decoding: DecodingConfig,
     k: int,
@@ -91,7 +91,7 @@ def by_share(shares: list[Share], completions: Artifact, role: str = "") -> list
 
 
 def read_by(
-    recipe: OpdRecipe,
+    recipe: TaughtRecipe,
     shares: list[Share],
     completions: list[Artifact],
     config: TargetsConfig,

@@ -25,9 +25,11 @@ from flows.loop.sources_told import blocks as of_sources
 from flows.loop.state import Pool
 from flows.loop.summary import sources
 from flows.loop.told import few_prompts
+from flows.mass_told import FALL, alarm
 from flows.opd.measures import APART, counted, of_rounds
 from flows.opd.recipe import OpdRecipe
 from flows.opd.state import Outcome
+from flows.policy_recipe import PolicyRecipe
 from flows.result import Result
 from flows.rounds_told import (
     Rates,
@@ -43,7 +45,6 @@ from flows.rounds_told import (
 )
 from reports.text import percent
 
-FALL = 0.05  # of the policy's mass on the kept tokens, in a round's training: the alarm
 Measures = dict[str, Measure]
 
 
@@ -82,20 +83,11 @@ def fallen(measures: Measures) -> list[Warned]:
         return []
     pairs = zip(measures["kept_mass_before"].rounds, measures["kept_mass"].rounds, strict=True)
     falls = {after.round: before.value - after.value for before, after in pairs}
-    rounds = [number for number, fall in falls.items() if fall > FALL]
-    if not rounds:
-        return []
-    said = ", ".join(f"by {100 * falls[n]:.0f} points in round {n}" for n in rounds)
-    return [
-        Warned(
-            section="distillation",
-            rule="kept_mass",
-            found=f"The policy's probability of the tokens kept of the teacher fell {said}.",
-            reason="A loss over these tokens alone can push it to others, which nobody looks at: "
-            "raise targets.k, or give forward_kl more weight.",
-            rounds=rounds,
-        )
-    ]
+    return alarm(
+        {f"in round {number}": fall for number, fall in falls.items()},
+        "raise targets.k, or give forward_kl more weight",
+        [number for number, fall in falls.items() if fall > FALL],
+    )
 
 
 def further(measures: Measures) -> list[Warned]:
@@ -116,7 +108,7 @@ def further(measures: Measures) -> list[Warned]:
     ]
 
 
-def judged_by_teacher(recipe: OpdRecipe, found: Final | None) -> list[Section]:
+def judged_by_teacher(recipe: PolicyRecipe, found: Final | None) -> list[Section]:
     """What it means that the teacher alone has judged; nothing where another judge has."""
     if found is None or not judges_told.only_teacher(found, recipe.model_dump(mode="json")):
         return []

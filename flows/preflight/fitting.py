@@ -78,6 +78,8 @@ def _rates(recipe: RunRecipe) -> Values:
         section, parameters = one.section, 0  # those of the embedded world are all tiny
         if not isinstance(section, TrainConfig) or section.gives("learning_rate"):
             continue
+        if not one.field.endswith(".model"):  # another model of the section, which is not trained
+            continue
         with suppress(InputError, KeyError):
             if not one.is_word:
                 parameters = count_parameters(folders[one.field])

@@ -73,6 +73,15 @@ BASES: dict[str, dict[str, Any]] = {
         "evaluate": {"judge": "oracle"}, "generate": {"engine": "transformers"},
         "runtime": {"device": "cpu"},
     },
+    "adpa": {
+        "recipe": "adpa", "run": "flips", "policy": {"model": "{policy}"},
+        **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
+        "teacher": {"model": "{speaker}"}, "preferences": "{replay}",
+    },
+    "adpa in the world": {
+        "recipe": "adpa", "run": "flips", "world": {}, "evaluate": {"judge": "oracle"},
+        "generate": {"engine": "transformers"}, "runtime": {"device": "cpu"},
+    },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
         "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
@@ -81,6 +90,7 @@ BASES: dict[str, dict[str, Any]] = {
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best", "opd": "opd"}
+BY_FLOW |= {"adpa": "adpa"}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -147,6 +157,12 @@ FLIPS = {
     "teacher.by_dataset.model (opd)": Flip("{student}", TEACHERS),
     "teacher.model (opd)": Flip("{other_policy}"),
     "evaluate.judge (opd)": Flip("teacher", base="opd in the world"),
+    "preferences (adpa)": Flip("{other_replay}"),
+    "teacher.model (adpa)": Flip("{other_policy}"),
+    "teacher.aligned (adpa)": Flip("{other_policy}"),
+    "teacher.adapter.target_modules (adpa)": Flip(["q_proj"]),
+    "dpo.beta (adpa)": Flip(0.5, {"method": "dpo"}),
+    "evaluate.judge (adpa)": Flip("teacher", base="adpa in the world"),
     "generate.engine": Flip("openai"),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),
@@ -177,6 +193,8 @@ NO, DIGITS = "no", "last digits"
 REASONS = {
     "recipe": (NO, "a name; the other fields make the method what it is"),
     "run": (NO, "a name"),
+    "evaluate.every": (NO, "a flow of one round is evaluated at its end"),
+    "prompts.path.weight": (NO, "no prompt of the pool is asked, but those of the pairs"),
     "evaluate.bootstrap_samples": (
         "intervals",
         "they are computed with the summary, by every run; part of the run's digest",

@@ -69,6 +69,21 @@ def opd(tiny: Values, folder: Path) -> Values:
     return {"recipe": "opd", "prompts": tiny["prompts"]} | own | {"targets": {"k": 10}}
 
 
+def adpa(tiny: Values, folder: Path) -> Values:
+    """Pairs of a file, and a teacher of the student's vocabulary with other weights."""
+    pairs = [
+        {"prompt": f"How many is {i}?", "chosen": f"{i} yes.", "rejected": "I cannot say."}
+        for i in range(12)
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    reference = str(save_policy(chatml_tokenizer(), folder / "reference", seed=2))
+    policy = {k: v for k, v in tiny["policy"].items() if k not in ("sft_weight", "replay")}
+    trained = {k: v for k, v in policy.items() if k != "model"}
+    own = {"policy": policy, "teacher": {"model": reference} | trained, "targets": {"k": 10}}
+    own |= {"preferences": str(folder / "pairs.jsonl"), "generate": tiny["generate"] | {"k": 1}}
+    return {"recipe": "adpa", "prompts": tiny["prompts"]} | own
+
+
 def tso(tiny: Values, folder: Path) -> Values:
     """Pairs of the policy's answers and of what people wrote."""
     people = [
@@ -124,6 +139,7 @@ TINY = {
     "tso": Tiny(tso, "gate"),
     "best-of-n": Tiny(best_of_n, "fine_tune"),
     "opd": Tiny(opd, "targets"),
+    "adpa": Tiny(adpa, "targets:reference"),
     "logged": Tiny(logged, "distill"),
     "matrix": Tiny(matrix, "correct"),
 }
@@ -296,9 +312,10 @@ def test_the_bench_compares_whatever_has_a_win_rate(copy, monkeypatch):
     """Of runs that are there: nothing is started. Each group has a judge of its own."""
     monkeypatch.setattr("bench.pool.Child", None)
     flows = [name for name in TINY if "win_rate" in summary_of(name, copy).measures]
-    alike = [name for name in flows if name != "opd"]
+    apart = ["opd", "adpa"]
+    alike = [name for name in flows if name not in apart]
     assert {"ts-align", "optune", "tso", "best-of-n"} <= set(alike)
-    for group in (alike, ["opd"]):
+    for group in (alike, *([name] for name in apart)):
         variants = [f"{name}={copy / name}.yaml" for name in group]
         options = ["--seeds", "0,", "--name", "every", "--quiet", *places(copy)]
         assert main(["bench", *variants, *options]) == 0

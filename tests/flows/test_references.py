@@ -60,6 +60,12 @@ RECIPES = {
         | {"evaluate": {"judge": ["{judge}", "exact-answer", "{code}:mine"], "asking": ASKING}}
         | {"answers": "{answers_a}", "runtime": {"trust_remote_code": True}},
     ],
+    "adpa": [
+        {name: OWN[name] for name in ("policy", "prompts")}
+        | {"teacher": {"model": "{teacher}", "aligned": "{other}"}, "preferences": "{preferences}"}
+        | {"evaluate": {"judge": ["{judge}", "exact-answer", "{code}:mine"], "asking": ASKING}}
+        | {"runtime": {"trust_remote_code": True}},
+    ],
     "logged": [
         {
             "logged": {"completions": "{logs}"},

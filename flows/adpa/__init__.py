@@ -1,0 +1,1 @@
+"""DCKD and ADPA: a small policy distilled from an aligned teacher and its reference."""
