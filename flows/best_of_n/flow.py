@@ -4,6 +4,8 @@ and the policy is fine-tuned on the best answers.
 It uses no pairs: what a method of preferences gains over it is what the worse answers tell.
 """
 
+from dataclasses import replace
+
 from data.errors import InputError
 from data.store.artifacts import Artifact
 from flows.best_of_n.recipe import BestOfNRecipe
@@ -51,10 +53,18 @@ def judge(
     """Gate on the dev prompts, win rate and drift on the test prompts."""
     previous = answer(run, recipe, parts, state.policy, "dev", state.adopted)
     candidate = answer(run, recipe, parts, policy, "dev", number)
+    verdict = gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both)
+    return replace(examined(run, recipe, parts, policy, number), gate=verdict)
+
+
+def examined(
+    run: Run, recipe: BestOfNRecipe, parts: Parts, policy: Artifact, number: int
+) -> Judged:
+    """Win rate and drift of a round's policy on the test prompts, without a gate."""
     base = answer(run, recipe, parts, parts.policy, "test")
     test = answer(run, recipe, parts, policy, "test", number)
     return Judged(
-        gate=gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both),
+        gate=None,
         evaluations=evaluations(recipe, parts, base, test, number),
         drift=drift_of(parts, policy, test),
         base_drift=drift_of(parts, parts.policy, base, "base"),
@@ -144,6 +154,11 @@ def best_of_n(run: Run, recipe: BestOfNRecipe) -> Made:
         if outcome.adopted:
             state = State(outcome.policy, number)
         run.so_far(lambda: said(run, told(store, recipe, parts.pool, done)))
+    last = next((n for n, one in enumerate(done) if one.number == state.adopted), None)
+    if last is not None and done[last].judged is None:  # those after it were refused
+        run.round = state.adopted
+        late = examined(run, recipe, parts, done[last].policy, state.adopted)
+        done[last] = replace(done[last], judged=late)
     return lambda: told(store, recipe, parts.pool, done).with_models(
         {"policy": state.policy}, {"policy": done[-1].policy.meta["final_loss"]}
     )

@@ -33,9 +33,12 @@ def of_rounds(recipe: BestOfNRecipe, done: Sequence[Outcome]) -> dict[str, Measu
         title = f"{recipe.scorer}'s reward: {which}"
         _add(found, name, curve(done, _meta(name), title=title, group="answers"))
     preferred = {"title": "teacher prefers new policy", "unit": "share", "judge": "teacher"}
-    gated = curve(done, _judged_by(lambda x: x.gate.meta["win_rate"]), **preferred)
-    _add(found, "gate_win_rate", gated)
+    _add(found, "gate_win_rate", curve(done, _judged_by(_of_gate), **preferred))
     return found | of_drift(done)
+
+
+def _of_gate(judged: Judged) -> Number:
+    return judged.gate.meta["win_rate"] if judged.gate else None
 
 
 def _judged_by(of: Callable[[Judged], Number]) -> Callable[[Outcome], Number]:

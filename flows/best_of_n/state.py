@@ -20,7 +20,7 @@ class State:
 class Judged:
     """What is known of a round's policy after its evaluation."""
 
-    gate: Artifact
+    gate: Artifact | None  # None: the round was between evaluations, and the run ended with it
     evaluations: tuple[Artifact, ...]  # of the same answers, by each judge
     drift: Artifact
     base_drift: Artifact  # of the base's answers: what the policy's are compared with
@@ -45,4 +45,5 @@ class Outcome:
     @property
     def adopted(self) -> bool:
         """Whether the policy is kept: the gate speaks where there is an evaluation."""
-        return self.judged is None or bool(self.judged.gate.meta["adopted"])
+        gate = self.judged.gate if self.judged else None
+        return gate is None or bool(gate.meta["adopted"])

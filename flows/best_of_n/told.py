@@ -136,7 +136,7 @@ def rounds_table(recipe: BestOfNRecipe, rates: Rates, done: Sequence[Outcome]) -
 
 
 def _learned(one: Outcome) -> list[int | float | str | None]:
-    gated = one.judged.gate.meta["win_rate"] if one.judged else None
+    gated = one.judged.gate.meta["win_rate"] if one.judged and one.judged.gate else None
     return [one.asked.rows, one.policy.meta["rows"], gated, "yes" if one.adopted else "no"]
 
 

@@ -1,6 +1,7 @@
 """The flow of the loop: every round starts from the models the one before left."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from data.errors import InputError
@@ -9,9 +10,9 @@ from flows.derived import final_result
 from flows.loop.engine import settle_engine
 from flows.loop.inputs import gather
 from flows.loop.recipe import AlignRecipe
-from flows.loop.round import align_round
+from flows.loop.round import align_round, examined
 from flows.loop.rules import hardly_moved
-from flows.loop.state import Outcome, Pool, State, Stopped
+from flows.loop.state import Outcome, Parts, Pool, State, Stopped
 from flows.loop.summary import base_summary, round_summary, sources, stopped_summary
 from flows.loop.told import told
 from flows.loop.watch_told import found
@@ -28,6 +29,7 @@ def rounds(run: Run, recipe: AlignRecipe) -> Made:
     settle_engine(run, recipe, parts)
     run.so_far(lambda: result_of(recipe, parts.pool, done, base))
     state = State(policy=parts.policy, student=parts.student, average=parts.policy)
+    unjudged: dict[int, Outcome] = {}
     for number in range(1, recipe.rounds + 1):
         run.progress.round(number, recipe.rounds)
         run.round = number
@@ -37,10 +39,14 @@ def rounds(run: Run, recipe: AlignRecipe) -> Made:
         run.so_far(partial(after, run, recipe, parts.pool, outcome, done, base))
         if isinstance(outcome, Stopped):
             raise InputError(outcome.reason)
+        if outcome.judged is None:
+            unjudged[number] = outcome
         if outcome.ends:
             state = returned(state, done)
             run.progress.note(f"the monitor's alarm ends the run; round {number} is not adopted")
             break
+    if state.adopted in unjudged:  # those after it were refused
+        judge_late(run, recipe, parts, unjudged[state.adopted], done, base)
     models = {"policy": state.policy} | ({"student": state.student} if state.student else {})
     return lambda: result_of(
         recipe, parts.pool, done, base, models=models, final=final_result(done)
@@ -86,6 +92,26 @@ def after(
     if not entry.stopped:
         say(run, entry)
     return result_of(recipe, pool, done, base, losses)
+
+
+def judge_late(
+    run: Run,
+    recipe: AlignRecipe,
+    parts: Parts,
+    outcome: Outcome,
+    done: list[Round],
+    base: dict[str, float],
+) -> None:
+    """Judge the policy that the run ends with, whose round was between two evaluations."""
+    run.round = outcome.number
+    student = outcome.tuned.student
+    judged = examined(run, recipe, parts, outcome.tuned.policy, student, outcome.number)
+    entry = round_summary(run.context.store, recipe, replace(outcome, judged=judged))
+    base |= base_summary(judged.base, judged.base_drift, judged.evaluations[0])
+    place = next(i for i, one in enumerate(done) if one.round == entry.round)
+    entry.stages = [*done[place].stages, *run.take_records()]
+    done[place] = entry
+    say(run, entry)
 
 
 def say(run: Run, entry: Round) -> None:

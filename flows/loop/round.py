@@ -3,6 +3,8 @@
 The first half, from prompts to preferences, is in `flows.loop.label`.
 """
 
+from dataclasses import replace
+
 from data.recipes.judges import ORACLE
 from data.recipes.recipe import NONE
 from data.store.artifacts import Artifact
@@ -208,15 +210,27 @@ def judge(
     previous = answer(run, recipe, parts, state.policy, "dev", state.adopted)
     candidate = answer(run, recipe, parts, policy, "dev", number)
     verdict = gated(parts.teacher, recipe.gate, parts.dev, previous.both, candidate.both)
-    base = answer(run, recipe, parts, parts.policy, "test")
-    test = answer(run, recipe, parts, policy, "test", number)
-    student = tuned.student or state.student
+    measured = examined(run, recipe, parts, policy, tuned.student or state.student, number)
     watched: tuple[Answers, ...] = ()
     if recipe.monitor.enabled:
         first = answer(run, recipe, parts, parts.policy, "dev") if state.adopted else previous
         watched = (first, candidate)
+    return replace(measured, gate=verdict, dev=watched)
+
+
+def examined(
+    run: Run,
+    recipe: AlignRecipe,
+    parts: Parts,
+    policy: Artifact,
+    student: Model | None,
+    number: int,
+) -> Judged:
+    """Win rate and drift of a round's policy on the test prompts, without a gate."""
+    base = answer(run, recipe, parts, parts.policy, "test")
+    test = answer(run, recipe, parts, policy, "test", number)
     return Judged(
-        gate=verdict,
+        gate=None,
         evaluations=evaluations(recipe, parts, base, test, number),
         drift=drift_of(parts, policy, test),
         base_drift=drift_of(parts, parts.policy, base, "base"),
@@ -233,7 +247,6 @@ def judge(
         followed=followed_by(
             run, recipe, recipe.evaluate.judges, parts.test, base.completions, test.completions
         ),
-        dev=watched,
     )
 
 

@@ -122,7 +122,7 @@ def round_summary(store: Store, recipe: AlignRecipe, outcome: Outcome) -> Round:
         else None,
         drift=drift_summary(judged) if judged else None,
         matrix=axis_summaries(labelled.preferences) if recipe.matrix else {},
-        gate=Gate(**judged.gate.meta) if judged else None,
+        gate=Gate(**judged.gate.meta) if judged and judged.gate else None,
         functions=function_rewards(
             labelled_meta(labelled),
             judged.base.rewards if judged else None,

@@ -162,3 +162,21 @@ def test_a_failed_round_continues_from_its_artifacts(align, monkeypatch, capsys)
     summary, _ = align(*changed, run="failing")
     first_round = {s["stage"]: s["cached"] for s in summary["rounds"][0]["stages"]}
     assert first_round["generate"] and first_round["distill"] and not first_round["optimize"]
+
+
+def test_a_policy_that_stays_though_no_evaluation_met_it_is_judged_at_the_end(first, align):
+    """Round 1 is between evaluations, round 2 is refused: the run ends with the first's policy."""
+    changes = ("evaluate.every=2", "gate.min_win_rate=1.0")
+    summary, folder = align(*(f"--set={change}" for change in changes), run="late")
+    one, two = summary["rounds"]
+    assert one["adopted"] and not two["adopted"] and one["gate"] is None and two["gate"]
+    assert summary["final"]["round"] == 1
+    assert summary["final"]["win_rate"] == one["policy"]["win_rate"]
+    points = {v["round"]: v["kept"] for v in summary["measures"]["win_rate"]["rounds"]}
+    assert points == {1: True, 2: False}
+    tuned = next(s for s in one["stages"] if s["name"] == "optimize")
+    assert summary["links"]["policy"] == tuned["artifact"]
+    judged = [s["round"] for s in stages(summary) if s["name"] == "evaluate"]
+    assert sorted(judged) == [1, 2]
+    again, _ = align(*(f"--set={change}" for change in changes), run="late")
+    assert again["final"] == summary["final"] and computed(again) == []

@@ -117,3 +117,13 @@ def test_a_round_in_which_nothing_can_be_picked_says_why(run, capsys):
 def test_settings_that_do_not_fit_are_refused(recipe, changes, message):
     with pytest.raises((ValueError, InputError), match=message):
         recipe_from(recipe | changes)
+
+
+def test_a_policy_that_stays_though_no_evaluation_met_it_is_judged_at_the_end(run):
+    judged = {"evaluate": {"every": 2}, "gate": {"min_win_rate": 1.0}}
+    code, summary = run("late", judged)
+    rate = summary.measures["win_rate"]
+    assert code == 0 and rate.round == 1 and rate.kept
+    points = {one.round: one.kept for one in rate.rounds}
+    assert points == {1: True, 2: False}
+    assert [one.round for one in summary.measures["gate_win_rate"].rounds] == [2]
