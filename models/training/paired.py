@@ -75,7 +75,7 @@ class _Trainer(PartsTrainer, SFTTrainer):
         chosen, taught, shares = (inputs[name] for name in ("chosen", "taught", "shares"))
         own = logits[chosen]
         nll = own.logsumexp(1) - own.gather(1, tokens[chosen][:, None])[:, 0]
-        loss = (nll * shares[chosen]).sum()
+        loss: torch.Tensor = (nll * shares[chosen]).sum()
         if "top_ids" not in inputs:
             return loss
         self._log("loss/nll", loss)

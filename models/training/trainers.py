@@ -48,8 +48,10 @@ _HISTORY = 50  # points of the loss history that are kept
 # Metrics whose history is kept too. Of a training on pairs: implicit rewards, shares clipped. Of
 # one on a teacher's targets: the policy's probability of the tokens that were kept, and of ADPA the
 # advantage that the policy may expect.
-_CURVES = ("rewards/chosen", "rewards/rejected", "clipped/chosen", "clipped/rejected")
-_CURVES += ("kept_mass", "advantage")
+_CURVES = (
+    "rewards/chosen", "rewards/rejected", "clipped/chosen", "clipped/rejected", "kept_mass",
+    "advantage",
+)  # fmt: skip
 
 
 @contextmanager
