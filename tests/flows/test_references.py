@@ -60,6 +60,10 @@ RECIPES = {
         | {"evaluate": {"judge": ["{judge}", "exact-answer", "{code}:mine"], "asking": ASKING}}
         | {"answers": "{answers_a}", "runtime": {"trust_remote_code": True}},
     ],
+    "ddk": [
+        {"policy": OWN["policy"], "teacher": {"model": "{teacher}"}}
+        | {"texts": {"path": "{answers_a}"}},
+    ],
     "logged": [
         {
             "logged": {"completions": "{logs}"},
