@@ -127,7 +127,7 @@ def domain_gaps(
     read = losses(*(ctx.table(one) for one in (held_out, teacher, student)))
     read = {name: one for name, one in read.items() if len(one.tokens)}
     mean, found = domains.gaps(read, set(apart))
-    result = {"gap": _said(mean), "domains": {}}
+    result: dict[str, Any] = {"gap": _said(mean), "domains": {}}
     for name, one in found.items():
         nats = dict(zip(("teacher", "student"), np.exp(read[name].per_token).tolist(), strict=True))
         result["domains"][name] = _said(one) | nats | {"unread": read[name].unread}
@@ -146,26 +146,28 @@ def losses(texts: pa.Table, teacher: pa.Table, student: pa.Table) -> dict[str, d
         InputError: a text is other tokens to the one than to the other.
     """
     datasets = mapping(texts, "completion_id", "dataset")
-    sides = []
-    for table in (teacher, student):
-        rows = table.select(["completion_id", "token_ids", "logps"]).to_pylist()
-        sides.append({row["completion_id"]: row for row in rows})
-    rows: dict[str, list[tuple[float, float, int]]] = {}
-    unread = dict.fromkeys(datasets.values(), 0)
+    sides = [_read(teacher), _read(student)]
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in datasets.values()}
+    unread = dict.fromkeys(found, 0)
     for name, dataset in datasets.items():
         one, other = (side[name] for side in sides)
         if one["token_ids"] is None or other["token_ids"] is None:
             unread[dataset] += 1
-            continue
-        if one["token_ids"] != other["token_ids"]:
+        elif one["token_ids"] != other["token_ids"]:
             raise InputError(
                 "texts: an answer is other tokens in the teacher's chat template than in the "
                 "policy's, so their perplexities cannot be compared; give policy.model the "
                 "teacher's (policy.template)"
             )
-        nats = (-float(np.sum(side["logps"])) for side in (one, other))
-        rows.setdefault(dataset, []).append((*nats, len(one["token_ids"])))
+        else:
+            found[dataset].append((-sum(one["logps"]), -sum(other["logps"]), len(one["logps"])))
     return {
-        name: domains.Losses(*np.array(rows.get(name, [])).reshape(-1, 3).T, unread[name])
-        for name in sorted(unread)
+        name: domains.Losses(*np.array(found[name]).reshape(-1, 3).T, unread=unread[name])
+        for name in sorted(found)
     }
+
+
+def _read(table: pa.Table) -> dict[str, dict[str, Any]]:
+    """Tokens and their log-probabilities by completion."""
+    rows = table.select(["completion_id", "token_ids", "logps"]).to_pylist()
+    return {row["completion_id"]: row for row in rows}

@@ -51,7 +51,8 @@ def gather(run: Run, recipe: DdkRecipe) -> Parts:
 
 def texts_of(run: Run, recipe: DdkRecipe) -> dict[str, Artifact]:
     """DEMONSTRATIONS "pool", "dev" and "test", with noise where the recipe asks for it."""
-    found, config, world = {}, recipe.texts, recipe.world
+    found: dict[str, Artifact] = {}
+    config, world = recipe.texts, recipe.world
     if config.path == WORLD:
         assert world is not None
         sizes = {"pool": world.prompts, "dev": world.dev_prompts, "test": world.test_prompts}
