@@ -13,6 +13,7 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import read_summary
 from data.tables import mapping
+from flows.align import run_recipe
 from flows.table import recipe_from
 from tests.fixtures.models import build_tokenizer, chatml_tokenizer, save_policy
 from tests.flows.test_every_flow import TINY
@@ -26,24 +27,25 @@ def recipe(tiny_recipe, tmp_path_factory) -> Values:
 
 
 @pytest.fixture(scope="module")
-def run(prefect, recipe, write_recipe, tmp_path_factory):
-    """Run it with changes, in a store that they share; its exit code and summary."""
+def run(recipe, tmp_path_factory):
+    """Run it with changes, without Prefect, in a store that all share; its summary and the store.
+
+    With Prefect every flow runs in `test_every_flow`.
+    """
     folder = tmp_path_factory.mktemp("ddk")
-    where = ["--store", str(folder / "store"), "--runs-dir", str(folder / "runs")]
+    store = folder / "store"
 
-    def aligned(name: str, changes: Values):
-        path = write_recipe(recipe | {"run": name} | changes)
-        code = main(["align", str(path), "--quiet", *where])
-        return code, read_summary(folder / "runs" / name / "summary.json"), folder
+    def finished(name: str, changes: Values):
+        changed = recipe_from(recipe | {"run": name} | changes)
+        run_recipe(changed, str(store), folder / "runs", quiet=True)
+        return read_summary(folder / "runs" / name / "summary.json"), Store(str(store))
 
-    return aligned
+    return finished
 
 
 @pytest.fixture(scope="module")
 def whole(run):
-    code, summary, folder = run("whole", {})
-    assert code == 0
-    return summary, Store(str(folder / "store"))
+    return run("whole", {})
 
 
 def made(summary, name, number=0, role=None):
@@ -132,10 +134,9 @@ def test_cursors_go_on_where_the_interval_before_ended(whole):
 
 def test_a_run_that_goes_on_is_one_that_was_never_interrupted(whole, run):
     summary, _ = whole
-    code, shorter, _ = run("resumed", {"rounds": 2})
-    assert code == 0 and all(record.cached for record in shorter.stages())
-    code, resumed, _ = run("resumed", {"rounds": 3})
-    assert code == 0
+    shorter, _ = run("resumed", {"rounds": 2})
+    assert all(record.cached for record in shorter.stages())
+    resumed, _ = run("resumed", {"rounds": 3})
     assert [x.artifact for x in resumed.stages()] == [x.artifact for x in summary.stages()]
     assert resumed.measures == summary.measures
 
@@ -165,23 +166,22 @@ def test_baselines_are_settings(whole, run):
     summary, _ = whole
     weights = {name: {"weight": w} for name, w in (("sft", 1.0), ("forward_kl", 0.2))}
     assert summary.config["policy"]["losses"] == weights
-    code, found, folder = run("unsmoothed", {"mixture": {"rule": "unsmoothed"}, "rounds": 2})
-    store = Store(str(folder / "store"))
+    found, store = run("unsmoothed", {"mixture": {"rule": "unsmoothed"}, "rounds": 2})
     table = store.table(made(found, "mixture", 2)[0])
     wanted = first_factor(table["ratio"].to_numpy())
-    assert code == 0 and table["factor"].to_numpy() == pytest.approx(wanted)
+    assert table["factor"].to_numpy() == pytest.approx(wanted)
     # All that draw by size at first share what the teacher says of it, and the training.
     first = {x.address: x.cached for x in found.stages() if x.round == 1}
     assert first["targets"] and first["distill_policy"] and not first["mixture"]
     policy = {n: x for n, x in summary.config["policy"].items() if n != "adapter"}
     changes = {"mixture": {"rule": "smoothed", "alpha": 0}, "rounds": 1}
     changes["policy"] = policy | {"losses": {"sft": 1}}
-    code, found, folder = run("equal", changes)
+    found, store = run("equal", changes)
     table = store.table(made(found, "mixture", 1)[0])
-    assert code == 0 and table["drawn"].to_pylist() == [12] * 4
+    assert table["drawn"].to_pylist() == [12] * 4
 
 
-def test_the_report_draws_the_mixture(whole, run):
+def test_the_report_draws_the_mixture(whole):
     summary, _ = whole
     (section,) = (one for one in summary.sections if one.name == "mixture")
     *charts, table = section.blocks
