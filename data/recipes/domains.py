@@ -63,12 +63,7 @@ class Unsmoothed(Config):
     """DDK without factor smoothing: equation 1 in every interval."""
 
     rule: Literal["unsmoothed"]
-    clip: float | None = Field(
-        3.0,
-        ge=1,
-        description="The perplexity of the student over the teacher's counts up to this; null: "
-        "whatever it is",
-    )
+    clip: float | None = Field(3.0, ge=1, description="As of smoothed")
 
 
 class Smoothed(Config):
@@ -82,7 +77,12 @@ class Smoothed(Config):
         description="How much of the mixture follows the perplexities; the rest is shared alike. "
         "0: equal sampling",
     )
-    clip: float | None = Field(3.0, ge=1, description="As of unsmoothed")
+    clip: float | None = Field(
+        3.0,
+        ge=1,
+        description="The perplexity of the student over the teacher's counts up to this; null: "
+        "whatever it is",
+    )
 
 
 MixtureConfig = Annotated[Smoothed | Unsmoothed | Natural, Field(discriminator="rule"), AnyOf()]

@@ -38,7 +38,10 @@ class DomainTeacher(Config):
 
 
 class DdkRecipe(RunRecipe):
-    """Intervals, each of texts mixed from domains by how far the policy is behind its teacher."""
+    """Intervals, each of texts mixed from domains by how far the policy is behind its teacher.
+
+    Without `policy.losses` these are DDK's, {sft: 1, forward_kl: 0.2}.
+    """
 
     recipe: Literal["ddk"]
     rounds: Times = Field(10, ge=1, description="Intervals")
@@ -50,10 +53,7 @@ class DdkRecipe(RunRecipe):
     texts: TextsConfig = TextsConfig()
     mixture: MixtureConfig = Field(Smoothed(rule="smoothed"), description="By what texts are mixed")
     warm_up: WarmUpConfig | None = None
-    policy: DistilledPolicy = Field(
-        DistilledPolicy(),
-        description="Without losses those of DDK, {sft: 1, forward_kl: 0.2}",
-    )
+    policy: DistilledPolicy = DistilledPolicy()
     teacher: DomainTeacher = DomainTeacher()
     targets: TargetsConfig = TargetsConfig()
 
