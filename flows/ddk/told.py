@@ -30,7 +30,7 @@ def told(store: Store, recipe: DdkRecipe, done: Sequence[Outcome]) -> Result:
         method=method(recipe),
         verdict=verdict(measures["macro_gap"]),
         facts=facts(recipe, measures, done),
-        warnings=noisy(measures),
+        warnings=[*noisy(measures), *clipped(recipe, mixed, done)],
         progress=progress(recipe, done),
     )
 
@@ -117,8 +117,8 @@ def history(mixed: Sequence[pa.Table], done: Sequence[Outcome]) -> Section:
     """The weight of every domain by interval: a small chart each, and all in a table."""
     names = mixed[0]["dataset"].to_pylist()
     labels = [str(one.number) for one in done]
-    factors = {name: [one["factor"][place].as_py() for one in mixed] for place, name in
-               enumerate(names)}  # fmt: skip
+    by_interval = (one["factor"].to_pylist() for one in mixed)
+    factors = dict(zip(names, zip(*by_interval, strict=True), strict=True))
     charts = [
         Chart(
             title=name,
@@ -195,6 +195,32 @@ def noisy(measures: Measures) -> list[Warned]:
             found="The domain of noise weighs more than an equal share.",
             reason="Neither model can learn it, so the weights do not follow what can be learned: "
             "lower mixture.clip, or train the teacher longer.",
+            rounds=rounds,
+        )
+    ]
+
+
+def clipped(recipe: DdkRecipe, mixed: Sequence[pa.Table], done: Sequence[Outcome]) -> list[Warned]:
+    """Intervals in which most domains have the largest ratio that counts: they weigh alike."""
+    clip = None if isinstance(recipe.mixture, Natural) else recipe.mixture.clip
+    if clip is None or (isinstance(recipe.mixture, Smoothed) and not recipe.mixture.alpha):
+        return []
+    rounds = []
+    for one, table in zip(done, mixed, strict=True):
+        ratios = zip(*(table[name].to_pylist() for name in ("dataset", "ratio")), strict=True)
+        counted = [ratio for name, ratio in ratios if name not in recipe.apart]
+        if 2 * sum(ratio > clip - 1e-9 for ratio in counted) > len(counted):
+            rounds.append(one.number)
+    if not rounds:
+        return []
+    return [
+        Warned(
+            section="mixture",
+            rule="clipped",
+            found=f"In most domains the policy is at least {clip:g} times as perplexed as its "
+            "teacher, which is as much as counts.",
+            reason="The mixture cannot tell these domains apart, and draws them alike: train the "
+            "policy further before, or raise mixture.clip.",
             rounds=rounds,
         )
     ]

@@ -2,18 +2,22 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from cli.main import main
 from data.domains import first_factor, next_factor
+from data.measures import Measure, RoundValue
 from data.recipes.recipe import Values
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import read_summary
 from data.tables import mapping
 from flows.align import run_recipe
+from flows.ddk.told import clipped, noisy
 from flows.table import recipe_from
 from tests.fixtures.models import build_tokenizer, chatml_tokenizer, save_policy
 from tests.flows.test_every_flow import TINY
@@ -252,3 +256,18 @@ def test_an_unknown_family_of_the_world_is_refused():
     )
     with pytest.raises(Exception, match=r"no text is of the domain 'poetry'; there are 'arith"):
         recipe.check_prompts()
+
+
+def test_warned_of_noise_that_weighs_and_of_ratios_that_all_are_clipped(whole):
+    summary, _ = whole
+    rounds = [RoundValue(round=n, value=x) for n, x in ((1, 0.4), (2, 0.2), (3, 0.3))]
+    (said,) = noisy({"noise_weight": Measure(value=0.3, even=0.25, rounds=rounds)})
+    assert said.rounds == [3]  # the first interval is drawn by size
+    recipe = recipe_from(summary.config)
+    names, done = ["minus", "noise", "plus", "times"], [SimpleNamespace(number=n) for n in (1, 2)]
+    mixed = [
+        pa.table({"dataset": names, "ratio": ratios})
+        for ratios in ([3.0, 1.0, 3.0, 2.0], [3.0, 3.0, 2.9, 2.0])
+    ]
+    (said,) = clipped(recipe, mixed, done)
+    assert said.rounds == [1] and "at least 3 times" in said.found
