@@ -84,7 +84,7 @@ def apportioned(shares: Floats, rows: int) -> Ints:
     this project's choice.
     """
     exact = shares / shares.sum() * rows
-    counts = np.floor(exact).astype(np.int64)
+    counts: Ints = np.floor(exact).astype(np.int64)
     order = np.argsort(-(exact - counts), kind="stable")
     counts[order[: rows - int(counts.sum())]] += 1
     return counts

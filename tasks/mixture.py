@@ -161,10 +161,11 @@ def losses(texts: pa.Table, teacher: pa.Table, student: pa.Table) -> dict[str, d
             )
         else:
             found[dataset].append((-sum(one["logps"]), -sum(other["logps"]), len(one["logps"])))
-    return {
-        name: domains.Losses(*np.array(found[name]).reshape(-1, 3).T, unread=unread[name])
-        for name in sorted(found)
-    }
+    made = {}
+    for name in sorted(found):
+        teacher_nats, student_nats, tokens = np.array(found[name]).reshape(-1, 3).T
+        made[name] = domains.Losses(teacher_nats, student_nats, tokens, unread[name])
+    return made
 
 
 def _read(table: pa.Table) -> dict[str, dict[str, Any]]:

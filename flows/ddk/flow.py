@@ -42,30 +42,27 @@ def gather(run: Run, recipe: DdkRecipe) -> Parts:
     if recipe.warm_up:
         policy = warmed(recipe, policy, texts["pool"])
     teacher = found["teacher.model"]
-    dev, test = (
-        read(recipe, teacher, texts[part], f"teacher {part}", measures=part == "test")
-        for part in ("dev", "test")
-    )
-    return Parts(policy, teacher, **texts, teacher_dev=dev, teacher_test=test)
+    dev = read(recipe, teacher, texts["dev"], "teacher dev")
+    test = read(recipe, teacher, texts["test"], "teacher test", measures=True)
+    return Parts(policy, teacher, texts["pool"], texts["dev"], texts["test"], dev, test)
 
 
-def texts_of(run: Run, recipe: DdkRecipe) -> dict[str, Artifact]:
+def texts_of(run: Run, recipe: DdkRecipe) -> dict[Part, Artifact]:
     """DEMONSTRATIONS "pool", "dev" and "test", with noise where the recipe asks for it."""
-    found: dict[str, Artifact] = {}
+    found: dict[Part, Artifact] = {}
     config, world = recipe.texts, recipe.world
     if config.path == WORLD:
         assert world is not None
         sizes = {"pool": world.prompts, "dev": world.dev_prompts, "test": world.test_prompts}
-    else:
-        source = run.outside["texts.path"]
-        whole = import_texts.as_("", title="read texts.path")(source=source, columns=config.columns)
-    for part, title in PART_TITLES.items():
-        if config.path == WORLD:
+        for part, title in PART_TITLES.items():
             skew = config.skew if part == "pool" else 1.0
             found[part] = world_texts.as_(part, title=title)(
                 part=part, size=sizes[part], skew=skew, seed=world.seed
             )
-        else:
+    else:
+        source = run.outside["texts.path"]
+        whole = import_texts.as_("", title="read texts.path")(source=source, columns=config.columns)
+        for part, title in PART_TITLES.items():
             found[part] = part_of_texts.as_(part, title=title)(
                 texts=whole,
                 part=part,
@@ -73,11 +70,14 @@ def texts_of(run: Run, recipe: DdkRecipe) -> dict[str, Artifact]:
                 test_size=config.test_size,
                 seed=recipe.seed,
             )
-        if config.noise:
-            found[part] = add_noise.as_(part, title=f"noise beside {title}")(
-                texts=found[part], seed=recipe.seed
-            )
-    return found
+    if not config.noise:
+        return found
+    return {
+        part: add_noise.as_(part, title=f"noise beside {PART_TITLES[part]}")(
+            texts=texts, seed=recipe.seed
+        )
+        for part, texts in found.items()
+    }
 
 
 def warmed(recipe: DdkRecipe, policy: Model, texts: Artifact) -> Artifact:

@@ -43,8 +43,8 @@ def method(recipe: DdkRecipe) -> str:
     elif isinstance(mixture, Smoothed) and not mixture.alpha:
         by = "domains alike"
     else:
-        smoothed = isinstance(mixture, Smoothed)
-        by = f"DDK, alpha {mixture.alpha:g}" if smoothed else "DDK without smoothing"
+        alpha = mixture.alpha if isinstance(mixture, Smoothed) else None
+        by = "DDK without smoothing" if alpha is None else f"DDK, alpha {alpha:g}"
         by += f", ratios up to {mixture.clip:g}" if mixture.clip else ", ratios as they are"
     losses = recipe.policy.losses.by_name.items()
     terms = " + ".join(f"{loss.weight:g} {name}" for name, loss in losses if loss.weight)
