@@ -151,6 +151,33 @@ TARGETS = pa.schema(
     ]
 )
 
+# How the texts of an interval are mixed from domains, and by what; see `data.domains`.
+MIXTURES = pa.schema(
+    [
+        ("dataset", pa.string()),  # the domain
+        ("texts", pa.int64()),  # that it has to learn
+        ("tokens", pa.int64()),  # of its held-out texts that both models read whole
+        ("unread", pa.int64()),  # held-out texts that one of the two does not
+        ("teacher_nll", pa.float64()),  # nats a token
+        ("student_nll", pa.float64()),
+        ("ratio", pa.float64()),  # of the perplexities, clipped
+        ("factor", pa.float64()),  # r; they sum to one
+        ("share", pa.float64()),  # of the interval's texts; in the first by `texts`
+        ("drawn", pa.int64()),  # texts of the interval
+        ("cursor", pa.int64()),  # where in the domain's endless sequence these begin
+    ]
+)
+
+# The texts of an interval, by their names.
+DRAWS = pa.schema(
+    [
+        ("completion_id", pa.string()),  # of DEMONSTRATIONS; may come again in a later pass
+        ("prompt_id", pa.string()),
+        ("dataset", pa.string()),
+        ("pass", pa.int64()),  # how often all texts of its domain had been drawn before
+    ]
+)
+
 REFERENCE_LOGPS = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -248,6 +275,8 @@ TABLES = {
     "preferences": PREFERENCES,
     "demonstrations": DEMONSTRATIONS,
     "targets": TARGETS,
+    "mixtures": MIXTURES,
+    "draws": DRAWS,
     "reference_logps": REFERENCE_LOGPS,
     "evaluation": EVALUATION,
     "followed": FOLLOWED,

@@ -34,6 +34,7 @@ FLOWS: dict[str, Flow] = {
     "best-of-n": Flow("flows.best_of_n.recipe:BestOfNRecipe", "flows.best_of_n.flow:best_of_n"),
     "opd": Flow("flows.opd.recipe:OpdRecipe", "flows.opd.flow:opd"),
     "adpa": Flow("flows.adpa.recipe:AdpaRecipe", "flows.adpa.flow:adpa"),
+    "ddk": Flow("flows.ddk.recipe:DdkRecipe", "flows.ddk.flow:ddk"),
     "logged": Flow("flows.logged.recipe:LoggedRecipe", "flows.logged.flow:learn_from_logs"),
     "matrix": Flow(
         "flows.matrix_pairs.recipe:MatrixRecipe", "flows.matrix_pairs.flow:pair_a_matrix"

@@ -46,6 +46,8 @@ def targets(
         answers, ids = read_before(ctx.table(at), table)
     owners = table["prompt_id"].to_pylist()
     items = [(messages[owner], text) for owner, text in zip(owners, answers, strict=True)]
+    if not items:  # of texts that have all been read before: no model is loaded
+        return Rows(TARGETS.empty_table(), {"read": 0, "unread": 0, "tokens": 0, "total_kept": 0.0})
     name = engine.partition(" ")[0]
     reader = ctx.loaded.teacher(name, ctx.path(teacher), teacher.digest, config.k)
     try:

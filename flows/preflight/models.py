@@ -195,9 +195,11 @@ def use_of(recipe: RunRecipe, named: Naming, path: Path) -> "Use":
 def check_context(recipe: RunRecipe, policy: Path, field: str) -> None:
     limit = context_length(policy, field)
     if limit and recipe.max_length > limit:
+        asked = recipe.sampling is not None
+        lengths = "prompts.max_tokens + generate.max_tokens is" if asked else "policy.max_length is"
         raise InputError(
-            f"{field}: knows {limit} positions, prompts.max_tokens + generate.max_tokens is "
-            f"{recipe.max_length}; lower one of them"
+            f"{field}: knows {limit} positions, {lengths} {recipe.max_length}; lower "
+            + ("one of them" if asked else "it")
         )
 
 
@@ -357,10 +359,11 @@ def check_every_prompt(
         ]
     if long:
         place, length = long[0]
+        field_of_limit = "prompts.max_tokens" if recipe.prompt_tokens else "policy.max_length"
         more = f" (and {len(long) - 1} more prompts)" if len(long) > 1 else ""
         raise InputError(
             f"{place}: has {length} tokens in the policy's chat template{more}, "
-            f"prompts.max_tokens is {limit}; raise it or remove the prompt"
+            f"{field_of_limit} is {limit}; raise it or remove the prompt"
         )
 
 

@@ -81,6 +81,14 @@ BASES: dict[str, dict[str, Any]] = {
     "adpa in the world": {
         "recipe": "adpa", "run": "flips", "world": {}, "evaluate": {"judge": "oracle"},
         "generate": {"engine": "transformers"}, "runtime": {"device": "cpu"},
+    "ddk": {
+        "recipe": "ddk", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
+        "teacher": {"model": "{speaker}"}, "texts": {"path": "{texts}"},
+        "warm_up": {"datasets": ["a"]}, "runtime": OWN["runtime"],
+    },
+    "ddk in the world": {
+        "recipe": "ddk", "run": "flips", "world": {"teacher_lessons": 100},
+        "policy": {"model": "world-small"}, "runtime": {"device": "cpu"},
     },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
@@ -91,6 +99,7 @@ BASES: dict[str, dict[str, Any]] = {
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best", "opd": "opd"}
 BY_FLOW |= {"adpa": "adpa"}
+BY_FLOW |= {"ddk": "ddk"}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -163,6 +172,15 @@ FLIPS = {
     "teacher.adapter.target_modules (adpa)": Flip(["q_proj"]),
     "dpo.beta (adpa)": Flip(0.5, {"method": "dpo"}),
     "evaluate.judge (adpa)": Flip("teacher", base="adpa in the world"),
+    "teacher.model (ddk)": Flip("{other_policy}"),
+    "texts.path": Flip("{other_texts}"),
+    "texts.skew": Flip(0.5, base="ddk in the world"),
+    **{f"texts.columns.{name}": Flip("column") for name in ("prompt", "completion", "dataset")},
+    "mixture.rule": Flip("natural"),
+    "mixture.alpha": Flip(0.25, {"mixture.rule": "smoothed"}),
+    "mixture.clip": Flip(2.0, {"mixture.rule": "smoothed"}),
+    "warm_up.datasets": Flip(["b"]),
+    "warm_up.learning_rate": Flip(0.01),
     "generate.engine": Flip("openai"),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),

@@ -224,6 +224,8 @@ def make_places(folder: Path) -> dict[str, str]:
         "held_out": [{"prompt": f"Where is {i}?"} for i in range(9)],
         "replay": [{"prompt": "Old?"} | pair],
         "other_replay": [{"prompt": "Older?"} | pair],
+        "texts": [{"prompt": "What?", "completion": "That.", "dataset": name} for name in "ab"],
+        "other_texts": [{"prompt": "Why?", "completion": "So.", "dataset": name} for name in "ab"],
         "logged": logs,
         "other_logged": logs[::-1],
         **{f"answers_{cell}": [answer | {"generator": cell}] for cell in "abc"},
