@@ -33,6 +33,7 @@ FLOWS: dict[str, Flow] = {
     "tso": _LOOP,
     "best-of-n": Flow("flows.best_of_n.recipe:BestOfNRecipe", "flows.best_of_n.flow:best_of_n"),
     "opd": Flow("flows.opd.recipe:OpdRecipe", "flows.opd.flow:opd"),
+    "hacking": Flow("flows.hacking.recipe:HackingRecipe", "flows.hacking.flow:hacking"),
     "logged": Flow("flows.logged.recipe:LoggedRecipe", "flows.logged.flow:learn_from_logs"),
     "matrix": Flow(
         "flows.matrix_pairs.recipe:MatrixRecipe", "flows.matrix_pairs.flow:pair_a_matrix"

@@ -73,6 +73,11 @@ BASES: dict[str, dict[str, Any]] = {
         "evaluate": {"judge": "oracle"}, "generate": {"engine": "transformers"},
         "runtime": {"device": "cpu"},
     },
+    "hacking": {
+        "recipe": "hacking", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
+        **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
+        "teacher": {"model": "{speaker}"}, "oracle": {"model": "{teacher}", "prompts": 5},
+    },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
         "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
@@ -81,6 +86,7 @@ BASES: dict[str, dict[str, Any]] = {
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best", "opd": "opd"}
+BY_FLOW |= {"hacking": "hacking"}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -147,6 +153,11 @@ FLIPS = {
     "teacher.by_dataset.model (opd)": Flip("{student}", TEACHERS),
     "teacher.model (opd)": Flip("{other_policy}"),
     "evaluate.judge (opd)": Flip("teacher", base="opd in the world"),
+    "oracle.model": Flip("{student}"),
+    "teacher.model (hacking)": Flip("{other_policy}"),
+    "online_share": Flip(0.5, {"answers": "mixed"}),
+    **{f"{one}.adapter.target_modules": Flip(["q_proj"]) for one in ("start", "teacher")},
+    **{f"{one}.max_length": Flip(512) for one in ("start", "teacher")},
     "generate.engine": Flip("openai"),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),
@@ -183,7 +194,7 @@ REASONS = {
     ),
     **{
         f"monitor.{name}": (NO, "what is said of what was measured; but see `stop_when`")
-        for name in ("z", "floor", "in_row", "early", "early_rounds")
+        for name in ("enabled", "z", "floor", "in_row", "early", "early_rounds")
     },
     "stop_when": (
         "which rounds there are",

@@ -69,6 +69,19 @@ def opd(tiny: Values, folder: Path) -> Values:
     return {"recipe": "opd", "prompts": tiny["prompts"]} | own | {"targets": {"k": 10}}
 
 
+def hacking(tiny: Values, folder: Path) -> Values:
+    """Oracle, teacher and policy of one vocabulary; the teacher's answers, fixed."""
+    shared = opd(tiny, folder)
+    oracle = {"model": str(save_policy(chatml_tokenizer(), folder / "oracle", seed=2))}
+    learns = {"method": "full", "learning_rate": 1e-3, "batch_size": 8}
+    own = {
+        "oracle": oracle | {"prompts": 12},
+        "start": learns,
+        "teacher": shared["teacher"] | learns,
+    }
+    return shared | {"recipe": "hacking"} | own
+
+
 def tso(tiny: Values, folder: Path) -> Values:
     """Pairs of the policy's answers and of what people wrote."""
     people = [
@@ -124,6 +137,7 @@ TINY = {
     "tso": Tiny(tso, "gate"),
     "best-of-n": Tiny(best_of_n, "fine_tune"),
     "opd": Tiny(opd, "targets"),
+    "hacking": Tiny(hacking, "targets"),
     "logged": Tiny(logged, "distill"),
     "matrix": Tiny(matrix, "correct"),
 }

@@ -60,6 +60,10 @@ RECIPES = {
         | {"evaluate": {"judge": ["{judge}", "exact-answer", "{code}:mine"], "asking": ASKING}}
         | {"answers": "{answers_a}", "runtime": {"trust_remote_code": True}},
     ],
+    "hacking": [
+        {name: OWN[name] for name in ("policy", "prompts")}
+        | {"teacher": {"model": "{teacher}"}, "oracle": {"model": "{other}"}},
+    ],
     "logged": [
         {
             "logged": {"completions": "{logs}"},
