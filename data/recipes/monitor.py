@@ -12,6 +12,7 @@ StopWhen = Literal["never", "alarm"]
 class LawConfig(Config):
     """When a quantity that has fallen by a law is off it; see docs/monitor.md."""
 
+    enabled: bool = Field(True, description="Watch for over-optimisation")
     z: float = Field(
         3.0, gt=0, le=6, description="Standard deviations above its law at which a value is off it"
     )

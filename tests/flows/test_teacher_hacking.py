@@ -20,6 +20,7 @@ from data.u_turn import gaps
 from flows.hacking.told import Curves, at, turned, verdict
 from flows.table import recipe_from
 from models.chat import load_tokenizer, render_prompt
+from reports.text import percent
 from tests.flows.test_every_flow import TINY
 
 LEARNS = {"learning_rate": 3e-3, "epochs": 2}
@@ -249,7 +250,7 @@ def curves(golden, proxy, alarm=None):
 def test_the_verdict_names_what_happened():
     said = curves([3.0, 2.0, 2.5], [3.0, 2.0, 1.5], alarm=1)
     assert (said.turn, said.alarm, said.says) == (1, 1, "hacking")
-    assert verdict(said).kind == "bad" and "25.0 %" in verdict(said).line
+    assert verdict(said).kind == "bad" and percent(0.25) in verdict(said).line
     assert (
         "turned at round 1; the monitor, which sees the proxy alone, raised the alarm in round 1"
         in at(said)
