@@ -74,7 +74,7 @@ def section(watches: Sequence[Watch], unit: str) -> list[Section]:
     """Distances and their limits by round; nothing where nobody watched."""
     if not watches:
         return []
-    signals = [(one.round, *one.signals) for one in watches]
+    signals = [(one.round, one.signals[0]) for one in watches]
     columns = [Column(title=title) for title in ("round", "distance", "limit", "")]
     rows = [
         Row(cells=[str(number), one.value, one.limit, "off" if one.off else ""])

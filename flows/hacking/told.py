@@ -48,7 +48,8 @@ class Curves(NamedTuple):
 
     @property
     def says(self) -> Reading:
-        return reading(*([one.value for one in curve] for curve in (self.golden, self.proxy)))
+        golden, proxy = ([one.value for one in curve] for curve in (self.golden, self.proxy))
+        return reading(golden, proxy)
 
 
 def told(
