@@ -124,7 +124,7 @@ PREFERENCES = pa.schema(
     ]
 )
 
-# Answers to learn from, at most one per prompt: those that a scorer picked from several.
+# Answers to learn from, at most one per prompt: those that a scorer picked from several, or all.
 DEMONSTRATIONS = pa.schema(
     [
         ("prompt_id", pa.string()),
@@ -133,7 +133,7 @@ DEMONSTRATIONS = pa.schema(
         ("completion_id", pa.string()),
         ("completion", pa.string()),
         ("token_ids", TOKEN_IDS),
-        ("reward", pa.float64()),  # the scorer's
+        ("reward", pa.float64()),  # the scorer's; null where nothing was picked
     ]
 )
 

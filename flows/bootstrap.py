@@ -27,6 +27,7 @@ class World:
             "policy.model": self.policy,
             "student.model": self.student,
             "teacher.model": self.teacher,
+            "oracle.model": self.policy,
         } | ({SMALL: self.small} if self.small else {})
 
 

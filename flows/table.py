@@ -35,6 +35,7 @@ FLOWS: dict[str, Flow] = {
     "opd": Flow("flows.opd.recipe:OpdRecipe", "flows.opd.flow:opd"),
     "adpa": Flow("flows.adpa.recipe:AdpaRecipe", "flows.adpa.flow:adpa"),
     "ddk": Flow("flows.ddk.recipe:DdkRecipe", "flows.ddk.flow:ddk"),
+    "hacking": Flow("flows.hacking.recipe:HackingRecipe", "flows.hacking.flow:hacking"),
     "logged": Flow("flows.logged.recipe:LoggedRecipe", "flows.logged.flow:learn_from_logs"),
     "matrix": Flow(
         "flows.matrix_pairs.recipe:MatrixRecipe", "flows.matrix_pairs.flow:pair_a_matrix"

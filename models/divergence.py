@@ -32,9 +32,11 @@ def token_divergences(
     temperature: float,
     runtime: RuntimeConfig,
     on_progress: OnProgress | None = None,
+    of_answers: bool = False,
 ) -> tuple[Floats, Floats]:
     """KL(teacher || policy) and KL(policy || teacher) in nats, of each item the mean over the
-    tokens of its completion, shape (len(items),); NaN for what one of them cannot read whole.
+    tokens of its completion, or with `of_answers` their sum, shape (len(items),); NaN for what one
+    of them cannot read whole.
 
     Each reads the prompt in its own chat template and the completion as the teacher's tokens. Both
     are in memory. Raises TrainingError for a value that is not finite.
@@ -60,7 +62,8 @@ def token_divergences(
     for rows in length_batches(longest[places].tolist(), budget):
         chosen = places[rows]
         sides = [[side[place] for place in chosen] for side in pairs]
-        found[:, chosen] = _means(models, sides, temperature, words)
+        parts = _by_token(models, sides, temperature, words)
+        found[:, chosen] = np.stack([x.sum(1) if of_answers else x.mean(1) for x in parts], axis=1)
         done += len(rows)
         if on_progress:
             on_progress(done, len(places))
@@ -72,8 +75,10 @@ def token_divergences(
 
 
 @torch.inference_mode()
-def _means(models: list[Any], sides: list[list[Pair]], temperature: float, words: int) -> Floats:
-    """Both divergences of every pair of a batch, shape (2, pairs)."""
+def _by_token(
+    models: list[Any], sides: list[list[Pair]], temperature: float, words: int
+) -> list[Floats]:
+    """Both divergences at every token of each pair of a batch, shape (2, tokens) each."""
     logps = []
     for model, pairs in zip(models, sides, strict=True):
         batch = {name: x.to(model.device) for name, x in padded(pairs).items()}
@@ -81,4 +86,4 @@ def _means(models: list[Any], sides: list[list[Pair]], temperature: float, words
     p, q = logps
     ends = np.cumsum([len(answer) for _, answer in sides[0]])[:-1]
     values = torch.stack([kl(p, q), kl(q, p)]).double().cpu().numpy()
-    return np.stack([part.mean(axis=1) for part in np.split(values, ends, axis=1)], axis=1)
+    return np.split(values, ends, axis=1)

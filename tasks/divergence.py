@@ -25,6 +25,30 @@ def divergence(
     KL(teacher || policy), and reverse_kl, KL(policy || teacher), nats a token: the mean over data
     sets of prompts, of these over their answers, with an interval over prompts; `unread`, answers
     that one of the two cannot read whole."""
+    return _measured(ctx, teachers, policy, prompts, completions, temperature, of_answers=False)
+
+
+@stage("divergence", version="1", model=True)
+def sequence_divergence(
+    ctx: Context, *, teacher: Model, policy: Model, prompts: Artifact, completions: Artifact
+) -> dict[str, Any]:
+    """In: PROMPTS, COMPLETIONS that the teacher has sampled at temperature 1. Out: divergence.json
+    as that of `divergence`, in nats an answer: the sums over an answer's tokens of the divergences
+    over the vocabulary. The mean of forward_kl's is KL_seq(teacher || policy) of whole answers, up
+    to the longest that was sampled; reverse_kl is of the same answers, not of the policy's own."""
+    given = [teacher], policy, [prompts], [completions]
+    return _measured(ctx, *given, temperature=1.0, of_answers=True)
+
+
+def _measured(
+    ctx: Context,
+    teachers: list[Model],
+    policy: Model,
+    prompts: list[Artifact],
+    completions: list[Artifact],
+    temperature: float,
+    of_answers: bool,
+) -> dict[str, Any]:
     from models.divergence import token_divergences
 
     owners: list[str] = []
@@ -44,6 +68,7 @@ def divergence(
                 temperature=temperature,
                 runtime=ctx.runtime,
                 on_progress=ctx.on_progress,
+                of_answers=of_answers,
             )
         )
         owners += of_teacher

@@ -1,13 +1,23 @@
 """Does vLLM serve the models of this run, where "auto" is vLLM: known before any key names it."""
 
+from typing import Protocol
+
 from data.recipes.recipe import RunRecipe
 from flows.fingerprint import engine_of
-from flows.loop.state import Parts
 from tasks.engine import try_vllm
-from tasks.stage import Run
+from tasks.stage import Model, Run
 
 
-def settle_engine(run: Run, recipe: RunRecipe, parts: Parts) -> None:
+class Answering(Protocol):
+    """The models of a run that answer prompts."""
+
+    @property
+    def policy(self) -> Model: ...
+    @property
+    def samplers(self) -> dict[str, Model]: ...
+
+
+def settle_engine(run: Run, recipe: RunRecipe, parts: Answering) -> None:
     """Leave vLLM for transformers where "auto" is vLLM and it cannot serve the run's samplers."""
     loaded = run.context.loaded
     asked = recipe.sampling.engine if recipe.sampling else "none"

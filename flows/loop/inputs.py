@@ -142,11 +142,16 @@ def own_prompts(
     return pool, held_out["dev"], held_out["test"]
 
 
-def round_prompts(pool: Pool, size: int, number: int, seed: int) -> Artifact:
-    """The prompts of a round: the next of the pool, from several sources by their weights."""
+def round_prompts(pool: Pool, size: int, number: int, seed: int, role: str = "") -> Artifact:
+    """The prompts of a round: the next of the pool, from several sources by their weights.
+
+    Args:
+        role: Of the call, where prompts are drawn for something else too.
+    """
     if len(pool) == 1:
-        return select(pool=pool[0].prompts, size=size, round_number=number, seed=seed)
-    return draw.as_("", title="select")(
+        call = select.as_(role)
+        return call(pool=pool[0].prompts, size=size, round_number=number, seed=seed)
+    return draw.as_(role, title=f"select {role}".strip())(
         pools=[one.prompts for one in pool],
         names=[one.name for one in pool],
         weights=[one.weight for one in pool],

@@ -16,6 +16,7 @@ from data.recipes.distillation import (
     TeacherModel,
 )
 from data.recipes.judges import TEACHER
+from data.recipes.monitor import DistanceMonitor
 from data.recipes.names import Names
 from data.recipes.recipe import EvaluateConfig, PromptsConfig
 from flows.policy_recipe import TaughtRecipe
@@ -40,6 +41,7 @@ class OpdRecipe(TaughtRecipe):
     generate: AnswersConfig = AnswersConfig()
     targets: TargetsConfig = TargetsConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    monitor: DistanceMonitor = DistanceMonitor()
 
     @model_validator(mode="after")
     def _one_family(self) -> "OpdRecipe":

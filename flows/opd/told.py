@@ -18,7 +18,7 @@ from data.sections import (
 )
 from data.store.store import Store
 from data.summary import Final, PromptSource
-from flows import instructions_told, judges_told
+from flows import distance_told, instructions_told, judges_told
 from flows.loop import sections as shared
 from flows.loop import verdict_figures
 from flows.loop.sources_told import blocks as of_sources
@@ -57,6 +57,8 @@ def told(store: Store, recipe: OpdRecipe, pool: Pool, done: Sequence[Outcome]) -
     measures = by_judge | of_rounds(done)
     followed = instructions(store, recipe, done)
     measures |= instructions_told.measures(followed)
+    distance = measures.get("kl_to_teacher")
+    watches = distance_told.watched(distance, distance_told.steps_by_round(done), recipe.monitor)
     read = sources(pool)
     own = recipe.answers == "policy"
     return Result(
@@ -65,13 +67,19 @@ def told(store: Store, recipe: OpdRecipe, pool: Pool, done: Sequence[Outcome]) -
         sections=[
             *judged_by_teacher(recipe, found),
             *sections(recipe, rates, read, done, measures),
+            *distance_told.section(watches, distance.unit if distance else ""),
             *instructions_told.section(followed),
         ],
         method=("on-policy" if own else "knowledge") + " distillation, "
         f"{' + '.join(recipe.policy.losses.by_name)} over the teacher's top {recipe.targets.k}",
         verdict=verdict(recipe, rates, found, rate, "trained"),
         facts=facts(recipe, measures) if done else [],
-        warnings=[*few_prompts(rate), *fallen(measures), *further(measures)],
+        warnings=[
+            *distance_told.warned(watches),
+            *few_prompts(rate),
+            *fallen(measures),
+            *further(measures),
+        ],
         progress=progress(rates, measures, done) if done else None,
         sources=read,
     )

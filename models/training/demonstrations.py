@@ -13,8 +13,8 @@ import pyarrow as pa
 from transformers import set_seed
 
 from data.errors import InputError
-from data.recipes.fine_tuning import FineTuneConfig
 from data.recipes.recipe import RuntimeConfig
+from data.recipes.training import AdaptedTraining
 from data.tables import as_sampled
 from models.batching import Row
 from models.chat import Tokenizer, load_tokenizer, token_ids
@@ -42,7 +42,7 @@ def train_on_answers(
     *,
     policy: Path,
     demonstrations: pa.Table,
-    config: FineTuneConfig,
+    config: AdaptedTraining,
     runtime: RuntimeConfig,
     seed: int,
     on_progress: OnProgress | None = None,
@@ -70,7 +70,7 @@ def trainer_of(
     rows: list[Row],
     *,
     policy: Path,
-    config: FineTuneConfig,
+    config: AdaptedTraining,
     runtime: RuntimeConfig,
     seed: int,
 ) -> PartsTrainer:
@@ -86,7 +86,7 @@ def trainer_of(
 
 
 def that_fit(
-    policy: Path, demonstrations: pa.Table, config: FineTuneConfig, trust_remote_code: bool
+    policy: Path, demonstrations: pa.Table, config: AdaptedTraining, trust_remote_code: bool
 ) -> pa.Table:
     """The DEMONSTRATIONS of at most `config.max_length` tokens, and that the policy reads whole.
 

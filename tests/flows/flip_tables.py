@@ -89,6 +89,10 @@ BASES: dict[str, dict[str, Any]] = {
     "ddk in the world": {
         "recipe": "ddk", "run": "flips", "world": {"teacher_lessons": 100},
         "policy": {"model": "world-small"}, "runtime": {"device": "cpu"},
+    "hacking": {
+        "recipe": "hacking", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
+        **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
+        "teacher": {"model": "{speaker}"}, "oracle": {"model": "{teacher}", "prompts": 5},
     },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
@@ -100,6 +104,7 @@ BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best", "opd": "opd"}
 BY_FLOW |= {"adpa": "adpa"}
 BY_FLOW |= {"ddk": "ddk"}
+BY_FLOW |= {"hacking": "hacking"}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -181,6 +186,11 @@ FLIPS = {
     "mixture.clip": Flip(2.0, {"mixture.rule": "smoothed"}),
     "warm_up.datasets": Flip(["b"]),
     "warm_up.learning_rate": Flip(0.01),
+    "oracle.model": Flip("{student}"),
+    "teacher.model (hacking)": Flip("{other_policy}"),
+    "online_share": Flip(0.5, {"answers": "mixed"}),
+    **{f"{one}.adapter.target_modules": Flip(["q_proj"]) for one in ("start", "teacher")},
+    **{f"{one}.max_length": Flip(512) for one in ("start", "teacher")},
     "generate.engine": Flip("openai"),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),
@@ -219,7 +229,7 @@ REASONS = {
     ),
     **{
         f"monitor.{name}": (NO, "what is said of what was measured; but see `stop_when`")
-        for name in ("z", "floor", "in_row", "early", "early_rounds")
+        for name in ("enabled", "z", "floor", "in_row", "early", "early_rounds")
     },
     "stop_when": (
         "which rounds there are",

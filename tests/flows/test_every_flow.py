@@ -96,6 +96,17 @@ def ddk(tiny: Values, folder: Path) -> Values:
     own = {"policy": policy, "teacher": {"model": str(teacher)}, "texts": texts, "rounds": 2}
     warm_up = {"datasets": ["plus"], "texts": 8}
     return {"recipe": "ddk", "steps": 2, "warm_up": warm_up, "targets": {"k": 10}} | own
+def hacking(tiny: Values, folder: Path) -> Values:
+    """Oracle, teacher and policy of one vocabulary; the teacher's answers, fixed."""
+    shared = opd(tiny, folder)
+    oracle = {"model": str(save_policy(chatml_tokenizer(), folder / "oracle", seed=2))}
+    learns = {"method": "full", "learning_rate": 1e-3, "batch_size": 8}
+    own = {
+        "oracle": oracle | {"prompts": 12},
+        "start": learns,
+        "teacher": shared["teacher"] | learns,
+    }
+    return shared | {"recipe": "hacking"} | own
 
 
 def tso(tiny: Values, folder: Path) -> Values:
@@ -155,6 +166,7 @@ TINY = {
     "opd": Tiny(opd, "targets"),
     "adpa": Tiny(adpa, "targets:reference"),
     "ddk": Tiny(ddk, "mixture"),
+    "hacking": Tiny(hacking, "targets"),
     "logged": Tiny(logged, "distill"),
     "matrix": Tiny(matrix, "correct"),
 }

@@ -172,6 +172,14 @@ def test_report_says_what_the_kept_tokens_hold(on_policy, tiny_run):
     assert "Distance to the teacher" in page
 
 
+def test_the_monitor_watches_the_distance_without_a_stage(on_policy):
+    (section,) = (one for one in on_policy.sections if one.name == "monitor")
+    measured = on_policy.measures["kl_to_teacher"].rounds[1:]
+    rows = [row.cells[:2] for row in section.blocks[1].rows]
+    assert rows == [[str(one.round), one.value] for one in measured]
+    assert "watch" not in {one.name for one in on_policy.stages()}
+
+
 def test_alarms_for_mass_that_leaves_the_kept_tokens_and_for_a_policy_that_goes_away():
     def measure(*values):
         rounds = [RoundValue(round=number, value=value) for number, value in values]

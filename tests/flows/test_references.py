@@ -68,6 +68,9 @@ RECIPES = {
     "ddk": [
         {"policy": OWN["policy"], "teacher": {"model": "{teacher}"}}
         | {"texts": {"path": "{answers_a}"}},
+    "hacking": [
+        {name: OWN[name] for name in ("policy", "prompts")}
+        | {"teacher": {"model": "{teacher}"}, "oracle": {"model": "{other}"}},
     ],
     "logged": [
         {

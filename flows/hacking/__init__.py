@@ -1,0 +1,1 @@
+"""Teacher hacking: a student distilled from a teacher, measured against the oracle behind it."""
