@@ -5,8 +5,7 @@
 This environment's Prefect and those of the others in turn, each as a run starts it: its API on a
 free port of loopback, without the UI (`flows.server`). Printed are its seconds of a core, which
 tell more than those of a clock on a busy machine, and the memory that it holds then: with a new
-database, which it makes; with one that is there; and with that and the UI, whose pages
-`tsalign operate` shows. Ranges are those of the turns.
+database, which it makes, and with one that is there. Ranges are those of the turns.
 """
 
 import argparse
@@ -26,7 +25,7 @@ import httpx
 from flows.server import SETTINGS
 from models.interpreters import variables
 
-KINDS = ("new database", "known database", "known, with UI")
+KINDS = ("new database", "known database")
 # As `flows.server.Server` has it; the other environments have no tsalign.
 _SERVE = """
 import json, socket
@@ -52,13 +51,13 @@ class Start(NamedTuple):
     megabytes: float  # resident
 
 
-def start(python: Path, home: Path, ui: bool) -> Start:
+def start(python: Path, home: Path) -> Start:
     """Start a server, wait for its answer, and kill it."""
     environment = {
         **variables(python),
         **SETTINGS,
         "PREFECT_HOME": str(home),
-        "PREFECT_UI_ENABLED": str(int(ui)),
+        "PREFECT_UI_ENABLED": "0",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "http://127.0.0.1",
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",
@@ -101,12 +100,12 @@ def main() -> None:
     found: dict[tuple[str, str], list[Start]] = defaultdict(list)
     for python in pythons:  # byte code, and files from the disk
         with tempfile.TemporaryDirectory() as folder:
-            start(python, Path(folder), ui=True)
+            start(python, Path(folder))
     for _ in range(args.turns):
         for python in pythons:
             with tempfile.TemporaryDirectory() as folder:
                 for kind in KINDS:
-                    one = start(python, Path(folder), ui="UI" in kind)
+                    one = start(python, Path(folder))
                     found[one.versions, kind].append(one)
     say = sys.stdout.write
     say(f"{'':<32}{'':<18}{'core, s':>20}{'clock, s':>20}{'MB':>8}\n")
