@@ -16,15 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
-
 from flows.server import SETTINGS
 from models.interpreters import variables
 
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 KINDS = ("new database", "known database")
 # As `flows.server.Server` has it; the other environments have no tsalign.
 _SERVE = """
@@ -72,7 +72,7 @@ def start(python: Path, home: Path) -> Start:
         while not _answers(f"http://127.0.0.1:{said['port']}/api/health"):
             if server.poll() is not None:
                 raise SystemExit(f"{python}: the server ended with {server.returncode}")
-            time.sleep(0.1)
+            time.sleep(0.2)
         clock = time.monotonic() - began
         fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
         core = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # its children's too
@@ -86,8 +86,9 @@ def start(python: Path, home: Path) -> Start:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5, trust_env=False).is_success
-    except httpx.TransportError:
+        with _DIRECT.open(url, timeout=30) as answer:
+            return bool(answer.status == 200)
+    except OSError:
         return False
 
 
@@ -107,6 +108,7 @@ def main() -> None:
                 for kind in KINDS:
                     one = start(python, Path(folder))
                     found[one.versions, kind].append(one)
+                    sys.stderr.write(f"{kind}: {one}\n")
     say = sys.stdout.write
     say(f"{'':<32}{'':<18}{'core, s':>20}{'clock, s':>20}{'MB':>8}\n")
     for (versions, kind), starts in sorted(found.items()):

