@@ -69,7 +69,7 @@ class Arm:
         runtime = RuntimeConfig(device="cpu", shard_prompts=load.shard, token_budget=2048)
         loaded = LoadedModels(load.engine, runtime, MAX_LENGTH)
         context = Context(Store(folder), runtime, loaded, date="2026-01-01")
-        self.engine = machine.engine_identity(load.engine, context.numerics)
+        self.engine = machine.engine_identity(load.engine, context.numerics, context.runtime)
         self.run = Run(context, Progress(quiet=True), self.engine, books=Books(kept=False))
         if workers:
             setup = Setup(folder, runtime, MAX_LENGTH, 0, context.date)

@@ -2,7 +2,8 @@
 
 TsAlignError
 ├── InputError         a recipe, prompt file, model or chat template cannot be used
-│   └── InputErrors    several of these at once, a line each
+│   ├── InputErrors    several of these at once, a line each
+│   └── UnservableError  an engine does not know how to run a model
 ├── ArtifactError      an artifact is missing, damaged or not what its key says
 ├── CardinalityError   rows that must join one to one do not
 ├── ServerError        a server that answers for a model stays away, busy or broken
@@ -11,6 +12,7 @@ TsAlignError
 """
 
 import errno
+from typing import Any
 
 
 class TsAlignError(Exception):
@@ -49,6 +51,20 @@ class InputErrors(InputError):
     @property
     def problems(self) -> tuple[str, ...]:
         return self.args
+
+
+class UnservableError(InputError):
+    """The engine does not know how to run this model, and will not the next time either."""
+
+    def __init__(self, engine: str, model: str, reason: str) -> None:
+        super().__init__(
+            f"{engine} cannot start with '{model}': {reason}; use generate.engine=transformers"
+        )
+        self.reason = reason
+        self._made_of = engine, model, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._made_of, self.__dict__
 
 
 class ArtifactError(TsAlignError):

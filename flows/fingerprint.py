@@ -9,6 +9,7 @@ from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe
 from data.store.digests import digest_of
 from flows.preflight.models import sampling_engine
+from models.engine_python import environment
 from tasks.running import machine
 from tasks.running.keys import TRAINING, key_value, library_versions
 from tasks.running.outside import External
@@ -25,7 +26,7 @@ def engine_of(recipe: RunRecipe, name: str | None = None) -> str:
     if recipe.sampling is None:
         return "none"
     name = name or sampling_engine(recipe).engine
-    identity = machine.engine_identity(name, numerics(recipe))
+    identity = machine.engine_identity(name, numerics(recipe), recipe.runtime)
     return f"{identity} {recipe.max_length} tokens"
 
 
@@ -42,6 +43,7 @@ def stage_versions() -> dict[str, str]:
 
 def run_digest(recipe: RunRecipe, outside: Mapping[str, External]) -> str:
     """Recipe, what it names outside of the store, stage versions, libraries and machine."""
+    there = environment(recipe.runtime)  # a teacher may be read there though another samples
     return digest_of(
         {
             "recipe": config_digest(recipe),
@@ -50,4 +52,5 @@ def run_digest(recipe: RunRecipe, outside: Mapping[str, External]) -> str:
             "libraries": library_versions(TRAINING),
             "engine": engine_of(recipe),
         }
+        | ({"engine_python": str(there)} if there else {})
     )

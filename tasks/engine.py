@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from data.errors import UnservableError
 from tasks.stage import Context, Model, stage
 
 
@@ -14,8 +15,6 @@ def try_vllm(ctx: Context, *, policy: Model, engine: str, max_model_len: int) ->
     Only a refusal of the model is an answer. Whatever else a start fails of is raised and not
     remembered. `engine` is the engine's name and version with the machine's numerics.
     """
-    from models.engines.base import UnservableError
-
     reason = ""
     try:
         ctx.loaded.engine(ctx.path(policy), policy.digest)

@@ -49,7 +49,7 @@ def serve(
     if base and number is not None:
         raise InputError("--base: goes without --round")
     summary = summary_of(runs_dir, run)
-    check_server(port)
+    check_server(port, summary)
     with checking():
         policy = policy_of(Artifacts(store), summary, BASE if base else number)
     length = longest(policy, max_length)

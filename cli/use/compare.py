@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from cli.use.policies_of import Policy, names_of, runtime_here
-from data.errors import InputError
+from data.errors import InputError, UnservableError
 from data.readers.prompts import read_prompt_file
 from data.recipes.asking import JudgingSection
 from data.recipes.names import references
@@ -34,7 +34,6 @@ from flows.recipe_files import recorded_recipe
 from flows.win_rates import policy_summary
 from models.checkpoints import count_parameters
 from models.engine_choice import choose
-from models.engines.base import UnservableError
 from tasks.evaluate import evaluate
 from tasks.generate import generate
 from tasks.prompts import import_prompts
@@ -152,7 +151,7 @@ def _open_run(
     runtime = runtime_here(recipe)
     loaded = LoadedModels(engine, runtime, longest, seed)
     context = Context(store, runtime, loaded, date=summary.date)
-    identity = machine.engine_identity(engine, context.numerics)
+    identity = machine.engine_identity(engine, context.numerics, runtime)
     return Run(context, progress, f"{identity} {longest} tokens", books=Books(kept=False))
 
 

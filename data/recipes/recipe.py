@@ -228,6 +228,11 @@ class RuntimeConfig(Config):
     )
     train: LaunchConfig = LaunchConfig()
     gpu_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU that vLLM may take")
+    engine_python: str | None = Field(
+        None,
+        description="Python of another environment, or its folder, in which vLLM runs; none: this "
+        "one (docs/engine_python.md)",
+    )
     trust_remote_code: bool = False
     trackers: Annotated[tuple[TrackerName, ...], FROM_LIST] = Field(
         (), description="Where curves of trainings and rounds are drawn, such as [tensorboard]"

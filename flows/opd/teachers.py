@@ -99,7 +99,7 @@ def read_by(
     whose: str = "",
 ) -> list[Artifact]:
     """TARGETS of every teacher on the completions of its prompts."""
-    engine = machine.engine_identity(recipe.teacher.engine, numerics(recipe))
+    engine = machine.engine_identity(recipe.teacher.engine, numerics(recipe), recipe.runtime)
     title = f"teacher reads {whose}'s {role} answers" if role else "targets"
     return [
         targets.as_(

@@ -33,6 +33,7 @@ from models.checkpoints import (
     read_config,
     weight_files,
 )
+from models.engine_python import environment
 from models.gguf import gguf_file
 from models.reward_files import compares, lacks_head
 from tasks.running import machine
@@ -134,7 +135,9 @@ def _writable(option: str, folder: Path) -> None:
 
 
 def _machine(recipe: RunRecipe) -> dict[str, str]:
-    return {"device": machine.device(recipe.runtime), "dtype": machine.dtype(recipe.runtime)}
+    there = environment(recipe.runtime)
+    found = {"device": machine.device(recipe.runtime), "dtype": machine.dtype(recipe.runtime)}
+    return found | ({"engine_python": f"vllm {there}"} if there else {})
 
 
 def _facts(named: Naming, path: Path) -> ModelFacts:

@@ -23,6 +23,7 @@ from flows.preflight.models import (
     sampling_engine,
 )
 from models.engine_choice import check_parallel
+from models.engine_python import check_engine_python
 from models.training.launch_config import check_launch, check_qlora, launch_notes
 from models.training.trackers import MODULES
 from tasks.running import machine
@@ -75,6 +76,7 @@ def inspect(recipe: RunRecipe, weights: bool = False) -> Inspection:
 def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Prompts, Prompts]:
     """What files tell: the models in order, the prompts, those of earlier preferences."""
     found.attempt(check_machine, recipe)
+    found.notes += found.attempt(check_engine_python, recipe.runtime) or ()
     found.notes += launch_notes(recipe.runtime)
     found.attempt(check_own_code, recipe)
     models = check_models(recipe, found)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -11,21 +11,6 @@ from data.errors import InputError, TrainingError
 from models.chat import Tokenizer, decode_completion, end_of_turn
 from models.checkpoints import check_same_architecture, weights_digest
 from models.templates import length_before
-
-
-class UnservableError(InputError):
-    """The engine does not know how to run this model, and will not the next time either."""
-
-    def __init__(self, engine: str, model: str, reason: str) -> None:
-        super().__init__(
-            f"{engine} cannot start with '{model}': {reason}; use generate.engine=transformers"
-        )
-        self.reason = reason
-        self._made_of = engine, model, reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._made_of, self.__dict__
-
 
 OnProgress = Callable[[int, int], None]
 FinishReason = Literal["stop", "length"]

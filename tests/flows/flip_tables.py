@@ -208,6 +208,9 @@ FLIPS = {
     "runtime.device": Flip("cuda"),
     "runtime.dtype": Flip("bfloat16"),
     "runtime.train_micro_batch": Flip(4, {"policy.adapter": {"dropout": 0.1}}),
+    "runtime.engine_python": Flip(
+        "{newer}", {"generate.engine": "vllm", "runtime.engine_python": "{older}"}
+    ),
     "runtime.train.config": Flip("ddp"),
     "runtime.train.processes": Flip(2, {"policy.adapter": {"dropout": 0.1}}),
     "runtime.trackers": Flip(["tensorboard"]),
@@ -261,6 +264,8 @@ REASONS = {
 # When a field is in a key that mostly is in none.
 NOTES = {
     "date": "where a model's chat template prints the date; else it changes nothing",
+    "runtime.engine_python": "where vLLM samples or reads: the versions of what is there, not its "
+    "place; else it changes nothing",
     "runtime.train_micro_batch": "where adapter dropout draws other units; else the parts are "
     "weighted so that the gradient is the batch's, and it is refused with losses that compare the "
     "pairs of a batch",
@@ -306,6 +311,8 @@ VARIABLES = {
     "GLOO_SOCKET_IFNAME": Variable("none", NO, "how processes of one training reach each other"),
     "LOCAL_RANK": Variable("none", NO, "which GPU a process of a training has, told by accelerate"),
     "PYTHONPATH": Variable("none", NO, "where the processes of a training find this code"),
+    "PATH": Variable("none", NO, "begins with those beside `runtime.engine_python` in its process"),
+    "VIRTUAL_ENV": Variable("none", NO, "not handed on to `runtime.engine_python`"),
     "OMP_WAIT_POLICY": Variable("none", NO, "how threads wait"),
     "GOMP_SPINCOUNT": Variable("none", NO, "how threads wait"),
     "TOKENIZERS_PARALLELISM": Variable("none", NO, "speed"),

@@ -34,6 +34,7 @@ from tasks.running.call import Asked
 from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
 from tasks.stage import Context, Run
+from tests.fixtures.environments import holding
 from tests.flows.flip_tables import (
     BASES,
     BY_FLOW,
@@ -203,7 +204,7 @@ def affected(place: Place, field: FieldInfo, places: dict[str, str], store: Path
 
 
 def make_places(folder: Path) -> dict[str, str]:
-    """The files and models that the bases name, by name; of models only what planning reads."""
+    """The files, models and environments that recipes name; of these only what planning reads."""
     found = {}
     for name in ("policy", "other_policy", "student", "teacher", "speaker", "dated", "coded"):
         found[name] = str(folder / name)
@@ -214,6 +215,9 @@ def make_places(folder: Path) -> dict[str, str]:
         if name == "speaker":
             code = {"architectures": ["LlamaForCausalLM"]}
         (folder / name / "config.json").write_text(json.dumps({"name": name} | code))
+    for name, number in (("older", "0.31.0"), ("newer", "0.32.0")):
+        versions = {"vllm": number, "torch": "2.13.0", "transformers": "5.19.0"}
+        found[name] = str(holding(folder / name, **versions))
     (folder / "dated" / "chat_template.jinja").write_text("{{ strftime_now('%Y') }}")
     pair = {"chosen": "yes", "rejected": "no"}
     answer = {"instruction": "What?", "output": "That.", "generator": "g"}

@@ -8,10 +8,10 @@ import torch
 from transformers import LlamaForCausalLM
 
 from cli.main import main
-from data.errors import InputError
+from data.errors import InputError, UnservableError
 from data.summary import read_summary
 from models.engines import vllm
-from models.engines.base import UnservableError
+from models.vllm_server import refusal
 from tests.fixtures.models import llama_config
 
 
@@ -94,10 +94,10 @@ def test_auto_tries_every_sampler_and_starts_nothing_for_what_is_there(align, na
 
 
 def test_only_a_refusal_of_the_model_is_an_answer():
-    refused = vllm.refusal(ValueError("Model architectures ['X']\n are not supported"), "m")
+    refused = refusal(ValueError("Model architectures ['X']\n are not supported"), "m")
     assert isinstance(refused, UnservableError) and "\n" not in str(refused)
     assert pickle.loads(pickle.dumps(refused)).reason == refused.reason  # it comes from a child
-    full = vllm.refusal(torch.OutOfMemoryError("CUDA out of memory"), "m")
+    full = refusal(torch.OutOfMemoryError("CUDA out of memory"), "m")
     assert isinstance(full, InputError) and not isinstance(full, UnservableError)
     busy = RuntimeError("EADDRINUSE, address already in use")
-    assert vllm.refusal(busy, "m") is busy
+    assert refusal(busy, "m") is busy

@@ -296,7 +296,11 @@ def test_what_torch_was_built_for_is_read_without_importing_it():
 def test_generation_with_transformers_names_its_torch():
     import torch
 
-    assert f"torch {torch.__version__}" in machine.engine_identity("transformers", "x86/cpu")
+    assert f"torch {torch.__version__}" in identity("transformers", "x86/cpu")
+
+
+def identity(name: str, numerics: str) -> str:
+    return machine.engine_identity(name, numerics, RuntimeConfig())
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -324,16 +328,16 @@ def test_a_server_is_named_by_what_it_says_and_where_it_is(monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     monkeypatch.setenv("OPENAI_API_KEY", "the-secret")
     try:
-        said = machine.engine_identity("openai", "x86/cpu/float32")
+        said = identity("openai", "x86/cpu/float32")
         assert said == f"openai 0.11.0 served {url}"
         monkeypatch.setattr(Handler, "version", "0.12.0")
         monkeypatch.setenv("OPENAI_MODEL", "other")
-        assert machine.engine_identity("openai", "") == f"openai 0.12.0 other {url}"
+        assert identity("openai", "") == f"openai 0.12.0 other {url}"
     finally:
         server.shutdown()
         server.server_close()
     with pytest.raises(InputError, match="no server answers at"):
-        machine.engine_identity("openai", "")
+        identity("openai", "")
 
 
 def test_a_server_that_is_away_is_one_line_before_any_work(refuse_change, monkeypatch):

@@ -5,6 +5,7 @@ from importlib import util
 
 import pytest
 
+from models import engine_choice
 from tests.cli.use.used import Place
 
 TWICE = ["--rounds", "2,2"]
@@ -111,5 +112,5 @@ def test_a_port_that_is_taken(refuse, place):
 
 def test_without_vllm(refuse, place, monkeypatch):
     known = util.find_spec
-    monkeypatch.setattr("cli.use.serve.find_spec", lambda n: None if n == "vllm" else known(n))
+    monkeypatch.setattr(engine_choice, "find_spec", lambda n: None if n == "vllm" else known(n))
     assert "vLLM is not installed; install the extra" in refuse("serve", "tiny", *place.options)
