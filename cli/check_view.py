@@ -10,8 +10,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cli import time_view
+from data.durations import duration
 from data.readers.seen import LOST
 from flows.planning.check import Check, ModelFacts, Tried
+from flows.planning.foreseen import Foreseen
 from flows.planning.plan import STATES, Step
 from flows.planning.preview import SHARES, Example, Lengths, Piece, Preview, Reading
 from models.checkpoints import parameter_words
@@ -56,13 +59,15 @@ def show(check: Check, source: str, command: str) -> None:
     if not check.prompts.examples:
         _line(console, "No model that reads them is there before the run.", 2)
     _plan(console, check)
+    _foreseen(console, check)
     if check.tried:
         _title(console, "Tried")
         for tried in check.tried:
             _tried(console, tried)
     imported = any(facts.imported for facts in check.models)
     written = "nothing but the imported model was written" if imported else "or written"
-    _title(console, f"Nothing was computed{', ' if imported else ' '}{written}.")
+    said = f"Nothing was computed{', ' if imported else ' '}{written}."
+    _title(console, "Nothing but measurements was kept." if check.time else said)
     if check.models and not check.tried:
         _line(console, "No weights were loaded; --deep loads each model and uses it once.")
     if not (check.plan and check.plan.fails):
@@ -72,6 +77,8 @@ def show(check: Check, source: str, command: str) -> None:
 def as_json(check: Check) -> str:
     """Everything as JSON: `problems` is empty where the recipe can run."""
     found = asdict(check) | {"recipe": check.recipe.model_dump(mode="json")}
+    for name, foreseen in (("time", check.time), ("paper", check.paper)):
+        found[name] = time_view.as_json(foreseen) if foreseen else None
     if check.plan:
         found["plan"]["work"] = work(check.plan.steps)
     return json.dumps(found, indent=2, ensure_ascii=True)
@@ -231,6 +238,26 @@ def _plan(console: Console, check: Check) -> None:
         more = f", and {size(disk.meanwhile)} during a training" if disk.meanwhile else ""
         _line(console, f"Disk: about {size(disk.needed)}{more}; {size(disk.free)} are free in", 2)
         _line(console, disk.store, 4)
+
+
+def _foreseen(console: Console, check: Check) -> None:
+    """The stages' seconds, memory and disk, where they were asked for."""
+    if here := check.time:
+        _expected(console, "here", here.steps, time_view.summed(here, size), here.notes)
+    if paper := check.paper:
+        whole = [f"In all about {duration(paper.seconds)}."]
+        _expected(console, f"on {paper.gpus}", paper.steps, whole, paper.notes)
+
+
+def _expected(
+    console: Console, where: str, steps: list[Foreseen], whole: list[str], notes: list[str]
+) -> None:
+    for title, table in time_view.tables(steps, size):
+        _title(console, f"Expected {where}: {title}")
+        _block(console, table, 2)
+    console.print()
+    for text in [*whole, *map("Note: {}.".format, notes)]:
+        _line(console, text, 2)
 
 
 def _counts(steps: list[Step]) -> tuple[str, ...]:

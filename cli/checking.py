@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.recipe_files import load_recipe
+from models.gpus import named_gpus
 from tasks.running.waiting import to_stderr, waiting
 
 
@@ -17,6 +18,8 @@ def check_recipe(
     store: str,
     runs_dir: Path,
     deep: bool = False,
+    time: bool = False,
+    device: str | None = None,
     as_json: bool = False,
 ) -> int:
     """Print what is known of the recipe before its run; the exit status: 2 for a bad recipe,
@@ -25,14 +28,21 @@ def check_recipe(
     Problems are printed on stderr, a line each, with --json also on stdout.
 
     Raises:
-        InputError: the recipe cannot be read.
+        InputError: the recipe cannot be read, or `device` is no GPU that is known.
     """
     recipe = load_recipe(path, overrides, run=run)
+    gpus = named_gpus(device) if device else None
     from cli import check_view
     from flows.planning.check import checked
 
     with waiting(f"Checking {recipe.run}: models, prompts and the store", to_stderr()):
-        found = checked(recipe, store=store, runs_dir=runs_dir, deep=deep)
+        found = checked(recipe, store=store, runs_dir=runs_dir, deep=deep, gpus=gpus)
+    if time and found.plan and not found.problems:
+        from flows.planning.predict import predicted
+
+        with waiting(f"Measuring {recipe.run}: what its stages take here", to_stderr()):
+            folder = runs_dir / found.recipe.run
+            found.time = predicted(found.recipe, store, folder, found.prompts)
     if as_json:
         sys.stdout.write(check_view.as_json(found) + "\n")
     for problem in found.problems:

@@ -25,7 +25,9 @@ from flows.table import Recipe, flow_of
 from flows.tracking import tracking_of
 from reports.prefect_ui import UiProgress
 from tasks.running.books import Books
+from tasks.running.effort import core_seconds
 from tasks.running.loaded import LoadedModels
+from tasks.running.measuring import note_between, rates_of
 from tasks.running.progress import Progress
 from tasks.running.redo import Redo
 from tasks.running.worker import Worker, computes
@@ -54,6 +56,7 @@ def open_run(
     )
     engine = engine_of(recipe, name)
     run = Run(context, progress, engine, outside_of(recipe), redo=redo, books=books)
+    run.rates = rates_of(context)
     if recipe.execution.kind == "ray":
         place = str(context.store.root) if context.store.is_local else store
         setup = Setup(place, recipe.runtime, recipe.max_length, recipe.seed, context.date)
@@ -94,7 +97,7 @@ def run_recipe(
     verbose: bool = False,
 ) -> str:
     """The whole of an alignment; outside a flow, without Prefect. Returns the folder of the run."""
-    started, folder = monotonic(), runs_dir / recipe.run
+    started, busy, folder = monotonic(), core_seconds(), runs_dir / recipe.run
     chosen = left_out(recipe)
     recipe = filled(recipe, chosen)
     check_room(folder)
@@ -112,6 +115,7 @@ def run_recipe(
                 if chosen:
                     progress.note(said(chosen))
                 kept.finish(flow_of(recipe)(run, recipe), seconds=monotonic() - started)
+                note_between(run, monotonic() - started, core_seconds() - busy)
                 if redo and not redo.begun:
                     raise InputError(
                         f"--stage: round {redo.round} of {recipe.run} has no stage "

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from data.errors import ArtifactError, InputError
 from data.places import in_its_store, one_at_a_time
+from data.rates import Measured, Rates
 from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
 from data.store.inventory import run_folder
@@ -22,6 +23,7 @@ from flows.problems import one_line
 from flows.redoing import recipe_to_redo
 from flows.server import prefect_ready
 from models.devices import device
+from tasks.running.effort import age, core_seconds
 from tasks.running.waiting import say, to_stderr, waiting
 
 if TYPE_CHECKING:
@@ -56,7 +58,11 @@ def launch(
     with one_line(folder), waiting(STARTING, console), ready(recipe, folder) as answers:
         from flows.align import align
 
+        before, busy, began = age(), core_seconds(), monotonic()
         carry_out(align, recipe, **places, by_prefect=answers)
+        busy -= core_seconds()
+    spent = before + monotonic() - began - read_summary(folder / "summary.json").seconds
+    note_start(artifacts, whole, spent, busy + core_seconds())
     return folder
 
 
@@ -87,17 +93,28 @@ def launch_rerun(
     return folder
 
 
+def note_start(store: Store, recipe: RunRecipe, seconds: float, cores: float) -> None:
+    """Keep for predictions what the command took before its run and around it."""
+    from tasks.running.measuring import START, beside, machine_of
+
+    call = beside(START, pilot=False)
+    rates = Rates(store.root, machine_of(recipe.runtime))
+    rates.add(Measured(call, call, START, 1, round(seconds, 3), round(cores, 3)))
+
+
 def ready(recipe: RunRecipe, folder: Path) -> AbstractContextManager[bool]:
     """Prefect's server as `flows.server.prefect_ready` has it; while it starts, this process loads
     what the run will need of libraries, five seconds of a core."""
 
-    def load() -> None:
-        import_module("flows.align")
-        if device(recipe.runtime) == "cpu":  # on a GPU models live in child processes
-            for module in _LIBRARIES:
-                import_module(module)
+    return prefect_ready(folder, meanwhile=lambda: load_libraries(recipe))
 
-    return prefect_ready(folder, meanwhile=load)
+
+def load_libraries(recipe: RunRecipe) -> None:
+    """Import the flow and, where models do not live in child processes as on a GPU, theirs."""
+    import_module("flows.align")
+    if device(recipe.runtime) == "cpu":
+        for module in _LIBRARIES:
+            import_module(module)
 
 
 def carry_out(flow: "Flow", *args: Any, by_prefect: bool, **kwargs: Any) -> None:

@@ -1,5 +1,6 @@
 """Distill: the student learns the teacher's order (TS-Align, step 7)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,14 @@ def earlier_sample(earlier: list[pa.Table], n_new: int, share: float, seed: int)
     return pool.take(pa.array(np.sort(rows)))
 
 
-@stage("student", version="2", model=True, rows="preferences")
+def _learned(inputs: Mapping[str, Any]) -> int:
+    """Pairs of an epoch, as `with_replay` takes them."""
+    new, share = inputs["preferences"].rows or 0, inputs["share"]
+    earlier = sum(table.rows or 0 for table in inputs["replay"])
+    return new + min(earlier, round(new * share / (1 - share)))
+
+
+@stage("student", version="2", model=True, rows=_learned)
 def distill(
     ctx: Context,
     *,

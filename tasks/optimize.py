@@ -1,5 +1,6 @@
 """Optimize: the policy is tuned on the round's preferences with DPO (TS-Align, step 6)."""
 
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -75,7 +76,13 @@ def average(ctx: Context, *, average: Model, policy: Model, decay: float) -> dic
     )
 
 
-@stage(PREFERENCES, version="3", rows="earlier")
+def _sampled(inputs: Mapping[str, Any]) -> int:
+    earlier = sum(table.rows or 0 for table in inputs["earlier"])
+    share = inputs["share"]
+    return min(earlier, round((inputs["new"].rows or 0) * share / (1 - share)))
+
+
+@stage(PREFERENCES, version="3", rows=_sampled)
 def sample_earlier(
     ctx: Context, *, earlier: list[Artifact], new: Artifact, share: float, seed: int
 ) -> Rows:

@@ -71,4 +71,4 @@ class Counted:
     files: list[File] = field(default_factory=list)
     lost: dict[str, int] = field(default_factory=dict)  # prompts of the pool that leave it, by why
     parts: dict[str, int] = field(default_factory=dict)  # prompts: pool, dev, test
-    rows: dict[str, int] = field(default_factory=dict)  # of files, for flows.planning.bounds
+    rows: dict[str, int] = field(default_factory=dict)  # of files, for tasks.running.bounds

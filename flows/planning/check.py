@@ -18,7 +18,9 @@ from data.readers.seen import Prompts
 from data.recipes.names import Naming
 from data.recipes.recipe import RunRecipe
 from data.store.remote import local_folder
+from flows.planning.on_paper import Paper, on_paper
 from flows.planning.plan import Plan, planned
+from flows.planning.predict import Prediction
 from flows.planning.preview import Preview, prompt_files, read_by_models
 from flows.preflight import inputs as preflight
 from flows.preflight.findings import Findings
@@ -35,6 +37,7 @@ from models.checkpoints import (
 )
 from models.engine_python import environment
 from models.gguf import gguf_file
+from models.gpus import Gpus, sizes_of
 from models.reward_files import compares, lacks_head
 from tasks.running import machine
 
@@ -91,15 +94,28 @@ class Check:
     plan: Plan | None = None
     disk: Disk | None = None
     tried: list[Tried] = field(default_factory=list)
+    time: Prediction | None = None  # of a run here, with --time
+    paper: Paper | None = None  # of a run on GPUs, estimated
 
 
 @in_its_store
-def checked(recipe: RunRecipe, *, store: str, runs_dir: Path, deep: bool = False) -> Check:
+def checked(
+    recipe: RunRecipe,
+    *,
+    store: str,
+    runs_dir: Path,
+    deep: bool = False,
+    gpus: Gpus | None = None,
+) -> Check:
     """Look at all that the recipe names. What is wrong is in `problems`, and then there is no plan.
 
     A GGUF file that cannot be read is told alone: no other is imported for the rest.
 
-    With `deep` every model of the user's is loaded and used once.
+    With `deep` every model of the user's is loaded and used once; with `gpus` the run's stages on
+    these are estimated on paper.
+
+    Raises:
+        InputError: `gpus`, and the recipe names no models.
     """
     before = Findings()
     chosen = before.attempt(left_out, recipe)
@@ -113,6 +129,11 @@ def checked(recipe: RunRecipe, *, store: str, runs_dir: Path, deep: bool = False
     found = Check(whole, chosen, findings.problems, findings.notes)
     if found.problems:
         return found
+    if gpus and not models:
+        raise InputError(
+            "--device: the recipe's models are made by its run; name models of your own to "
+            "estimate a run on paper"
+        )
     found.machine = _machine(whole)
     if whole.sampling:
         found.machine["engine"], found.engine_why = sampling_engine(whole)
@@ -122,6 +143,8 @@ def checked(recipe: RunRecipe, *, store: str, runs_dir: Path, deep: bool = False
     read_by_models(whole, models, prompts, found.prompts)
     found.plan = planned(whole, store, runs_dir / whole.run, found.prompts.rows)
     found.disk = _disk(whole, found, local_folder(store)[0])
+    if gpus:
+        found.paper = _on_paper(whole, store, runs_dir / whole.run, found, gpus)
     if deep:
         found.tried = _tried(whole, models, prompts)
     return found
@@ -173,6 +196,16 @@ def _disk(recipe: RunRecipe, found: Check, root: Path) -> Disk:
             meanwhile = max(meanwhile, model.parameters * _OPTIMIZER_BYTES if full else 0)
     there = next(parent for parent in (root, *root.absolute().parents) if parent.exists())
     return Disk(str(root), needed, meanwhile, shutil.disk_usage(there).free)
+
+
+def _on_paper(recipe: RunRecipe, store: str, folder: Path, found: Check, gpus: Gpus) -> Paper:
+    sizes = {
+        one.field.removesuffix(".model"): sizes_of(
+            read_config(Path(one.path), one.field), one.parameters
+        )
+        for one in found.models
+    }
+    return on_paper(recipe, store, folder, sizes, found.prompts, gpus)
 
 
 def _tried(recipe: RunRecipe, models: dict[str, Path], prompts: Prompts) -> list[Tried]:

@@ -9,25 +9,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from data.errors import TsAlignError
 from data.recipes.names import references
 from data.recipes.recipe import DecodingConfig, RunRecipe
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
-from flows.planning.bounds import among, artifacts, best_case, most_rows
+from tasks.running.bounds import among, artifacts, best_case, most_rows
 from tasks.running.call import Asked
 from tasks.running.definition import Definition
 from tasks.running.keys import key_value
+from tasks.running.measuring import MODELS
 from tasks.running.outside import External
 from tasks.running.progress import Progress
 from tasks.running.shards import Cut
-from tasks.stage import Run
+from tasks.stage import Context, Run
 
 State = Literal["found", "again", "compute", "later"]
 STATES: tuple[State, ...] = get_args(State)
-MODELS = ("policy", "student", "teacher")  # kinds of artifacts
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,44 @@ class _Sections(Progress):
         pass
 
 
+class Walked(NamedTuple):
+    """A call that the walk has come to, for who foresees what it takes."""
+
+    step: Step
+    stage: Definition
+    inputs: dict[str, Any]
+    gives: Artifact  # or what stands for it
+    share: float  # of its work that is left
+    context: Context
+
+
+class Foresight:
+    """Hears of every call of a walk, and says how many rows come of one that has not run.
+
+    This one says: as many as may be.
+    """
+
+    def rows(self, stage: Definition, inputs: dict[str, Any], most: int, context: Context) -> int:
+        """Rows of a table, of which there are at most so many."""
+        return most
+
+    def take(self, walked: Walked) -> None:
+        """A call has been answered."""
+
+
 class _Walk:
     """Answers the stages of a run in place of their bodies."""
 
-    def __init__(self, run: Run, sections: _Sections, plan: Plan, known: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        sections: _Sections,
+        plan: Plan,
+        known: Mapping[str, int],
+        foresight: Foresight,
+    ) -> None:
         self._run, self._sections, self._plan, self._known = run, sections, plan, known
+        self._foresight = foresight
         self._stand_ins: set[str] = set()  # digests
         self._vague: set[str] = set()  # of those, tables whose rows nobody knows
         self._made: dict[str, str] = {}  # kinds of models, by digest
@@ -112,7 +145,9 @@ class _Walk:
         share = 1 - there / whole if whole else 1.0
         rows = 0 if artifact.digest in self._vague else artifact.rows or 0
         known = (rows, 0.0 if found else share)
-        self._note(stage, title, inputs, state, (there, whole), known)
+        step, share = self._note(stage, title, inputs, state, (there, whole), known)
+        context = self._run.context
+        self._foresight.take(Walked(step, stage, inputs, artifact, share, context))
         return artifact
 
     def _has(self, kind: str) -> bool:
@@ -128,8 +163,11 @@ class _Walk:
         state: State,
         shards: tuple[int, int],
         known: tuple[int, float],
-    ) -> None:
-        """Record the step. The same work is counted once, as the store keeps it after the first."""
+    ) -> tuple[Step, float]:
+        """Record the step; with it the share that is left.
+
+        The same work is counted once, as the store keeps it after the first.
+        """
         work = digest_of([stage.name, stage.version, _names(list(inputs.items()))])
         rows, share = known
         if work in self._seen and state != "found":
@@ -147,6 +185,7 @@ class _Walk:
         )
         self._seen.add(work)
         self._plan.steps.append(step)
+        return step, share
 
     def _costs(self, stage: Definition, inputs: dict[str, Any], left: int) -> dict[str, Any]:
         """What a step that is not found takes at most, by what it makes; `left` of it is to do."""
@@ -168,11 +207,15 @@ class _Walk:
 
     def _training(self, stage: Definition, inputs: dict[str, Any]) -> dict[str, Any]:
         """The model that is written, and how much it learns from."""
-        if not isinstance(stage.rows, str):
+        if stage.rows is None:
             return {"makes": stage.kind}
-        learned = artifacts(inputs[stage.rows])
+        named = inputs[stage.rows] if isinstance(stage.rows, str) else list(inputs.values())
+        learned = [one for one in artifacts(named) if one.kind not in MODELS]
         each = "pairs" if all(one.kind == "preferences" for one in learned) else "answers"
-        rows = sum(one.rows or 0 for one in learned if one.digest not in self._vague)
+        if isinstance(stage.rows, str):
+            rows = sum(one.rows or 0 for one in learned if one.digest not in self._vague)
+        else:
+            rows = most_rows(stage, inputs, self._known, self._is_vague) or 0
         return {"makes": stage.kind, each: rows}
 
     def _is_model(self, value: Any) -> bool:
@@ -196,6 +239,9 @@ class _Walk:
         keys = [key | {"shard": cut.name(number)} for number in range(len(cut))]
         return len(keys), sum(context.store.find(stage.kind, one) is not None for one in keys)
 
+    def _is_vague(self, table: Artifact) -> bool:
+        return table.digest in self._vague
+
     def _stand_in(self, stage: Definition, inputs: dict[str, Any]) -> Artifact:
         """An artifact of the best case.
 
@@ -206,8 +252,10 @@ class _Walk:
         self._stand_ins.add(name)
         rows = None
         if stage.schema is not None:
-            rows = most_rows(stage, inputs, self._known, lambda one: one.digest in self._vague)
-            if rows is None:
+            rows = most_rows(stage, inputs, self._known, self._is_vague)
+            if rows is not None:
+                rows = self._foresight.rows(stage, inputs, rows, self._run.context)
+            else:
                 self._vague.add(name)
                 rows = max([1, *(one.rows or 0 for one in artifacts(list(inputs.values())))])
         # Not validated, which would make plain counts of those of the best case.
@@ -227,7 +275,13 @@ def _names(value: Any) -> Any:
     return key_value(value)
 
 
-def planned(recipe: RunRecipe, store: str, folder: Path, known: Mapping[str, int]) -> Plan:
+def planned(
+    recipe: RunRecipe,
+    store: str,
+    folder: Path,
+    known: Mapping[str, int],
+    foresight: Foresight | None = None,
+) -> Plan:
     """The stages of a run of this recipe, from the first to the last.
 
     Writes nothing and computes nothing; of a store elsewhere what is found is fetched, as the run
@@ -236,6 +290,7 @@ def planned(recipe: RunRecipe, store: str, folder: Path, known: Mapping[str, int
     Args:
         recipe: Fitted, and accepted by preflight.
         known: Rows of the files that the recipe names, by field.
+        foresight: Hears of every call.
 
     Raises:
         InputError: a model or a file cannot be read.
@@ -246,7 +301,7 @@ def planned(recipe: RunRecipe, store: str, folder: Path, known: Mapping[str, int
 
     sections, plan = _Sections(), Plan()
     run = open_run(recipe, store, folder, sections, None, Books(kept=False))
-    run.ahead = _Walk(run, sections, plan, known)
+    run.ahead = _Walk(run, sections, plan, known, foresight or Foresight())
     try:
         with run.active():
             flow_of(recipe)(run, recipe)

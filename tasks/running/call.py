@@ -20,6 +20,8 @@ from models.training.trackers import of_stage
 from tasks.running.books import Watched
 from tasks.running.context import Run
 from tasks.running.definition import Definition
+from tasks.running.effort import Effort
+from tasks.running.measuring import note
 from tasks.running.shards import Cut, Shard, join
 from tasks.running.work import Work, alone, put
 from tasks.running.workers import Job, Made, Workers
@@ -83,6 +85,7 @@ def carry_out(asked: Asked, run: Run) -> Artifact:
 def _record(call: "_Call", artifact: Artifact, seconds: float) -> None:
     """Tell the terminal and the summary what became of a call."""
     asked, run = call.asked, call.run
+    run.bodies += max(1, len(call.parts))
     run.progress.finish(
         asked.title,
         cached=not call.computed,
@@ -239,7 +242,12 @@ class _Call:
             only=self.only,
             tracking=of_stage(run.context.tracking, run.round, stage.name, self.key),
         )
+        loaded, effort = context.loaded, Effort.begin() if run.rates else None
+        before = loaded.starting
         made = Work(stage, self.asked.inputs, self.key).made(context, self._waiting)
+        if effort and made.ran:
+            started, share = loaded.starting - before, self.only.share if self.only else 1.0
+            note(run, stage, self.asked.inputs, made.artifact, effort.end(), started, share)
         run.progress.notes(run.context.tracking)
         return made
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from data.errors import InputError
+from data.rates import Rates
 from data.recipes.recipe import RuntimeConfig
 from data.store.artifacts import Artifact
 from data.store.store import Store
@@ -90,6 +91,11 @@ class Run:
     ahead: Callable[..., Artifact] | None = None  # answers calls in place of their bodies
     so_far: Callable[[Callable[[], Any]], None] = _ignore  # takes what makes an unfinished result
     workers: Workers | None = None  # who samples, scores and labels; None: this process
+    rates: Rates | None = None  # where is kept what stages have taken
+    pilot: bool = False  # it only measures, on a few prompts
+    bodies: int = 0  # calls so far, in which a shard counts as one; found ones too
+    in_bodies: float = 0.0  # seconds
+    cores_in_bodies: float = 0.0  # seconds of all cores
 
     @contextmanager
     def active(self) -> Iterator["Run"]:

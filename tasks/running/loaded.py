@@ -8,6 +8,7 @@ is known by the digest of what it has loaded: other bytes in the same folder are
 
 import json
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
@@ -42,12 +43,18 @@ class LoadedModels:
         self._max_model_len = max_model_len
         self._seed = seed
         self._parallel = parallel
+        self.starting = 0.0  # seconds that starts of the engine have taken so far
         self._engine: Engine | None = None
         self._serving: tuple[Path, str] | None = None  # folder and digest
         self._scorer: Scorer | None = None
         self._scoring: tuple[Path, str, int] | None = None
         self._teacher: Reader | None = None
         self._teaching: tuple[str, Path, str, int] | None = None
+
+    @property
+    def serving(self) -> Path | None:
+        """The folder whose weights the engine has."""
+        return self._serving[0] if self._serving else None
 
     def engine(self, model: Path, digest: str) -> "Engine":
         """The engine, with the weights of `model` loaded, which are of this digest."""
@@ -57,6 +64,7 @@ class LoadedModels:
         if self._engine is None:
             from models.engines import open_engine
 
+            began = monotonic()
             self._engine = open_engine(
                 self.engine_name,
                 model,
@@ -65,6 +73,7 @@ class LoadedModels:
                 self._seed,
                 self._parallel,
             )
+            self.starting += monotonic() - began
         elif self._serving != (model, digest):
             self._engine.load(model)
         self._serving = model, digest

@@ -48,6 +48,10 @@ class Cut:
         """What tells a shard from others in its key: a digest of its prompts' ids."""
         return digest_of(self._portions.prompts(number).to_pylist())
 
+    def share(self, number: int) -> float:
+        """Of all prompts, those of a shard."""
+        return len(self._portions.prompts(number)) / len(self._portions.ids)
+
     def table(self, artifact: Artifact, number: int) -> pa.Table:
         """Of a table the rows of the shard's prompts, in the order of the table."""
         if artifact.digest not in self._tables:
@@ -68,6 +72,11 @@ class Shard:
     @property
     def name(self) -> str:
         return self.cut.name(self.number)
+
+    @property
+    def share(self) -> float:
+        """Of all prompts, those of the shard."""
+        return self.cut.share(self.number)
 
 
 def join(out: Path, store: Store, parts: list[Artifact]) -> dict[str, Any]:

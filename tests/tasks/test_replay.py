@@ -5,12 +5,16 @@ import pytest
 
 from data.recipes.recipe import RuntimeConfig
 from data.schemas import PREFERENCES
+from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.tables import write_table
-from tasks.optimize import sample_earlier
+from tasks.distill import _learned, earlier_sample, with_replay
+from tasks.optimize import _sampled, sample_earlier
 from tasks.running.loaded import LoadedModels
 from tasks.stage import Context
 from tests.models.training.training_rows import preferences
+
+KEY = "sha256:" + 64 * "0"
 
 
 @pytest.fixture
@@ -61,3 +65,17 @@ def test_all_earlier_rounds_are_drawn_from_by_seed(sample):
     assert drawn[0] == sample(20, 0.5, 0)
     assert len({tuple(pairs) for pairs in drawn}) == 5
     assert {pair.split("/")[0] for pairs in drawn for pair in pairs} == {"one", "two"}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("new", [1, 7, 40])
+def test_a_plan_knows_how_many_are_learned_again(new, share):
+    def table(rows):
+        return Artifact(kind="preferences", key=KEY, digest=KEY, rows=rows)
+
+    tables = [named(n, str(n)) for n in (30, 10)]
+    student = {"preferences": table(new), "replay": [table(30), table(10)], "share": share}
+    trained = with_replay(named(new, "new"), tables, share, seed=0)
+    assert _learned(student) == len(trained)
+    policy = {"new": table(new), "earlier": [table(30), table(10)], "share": share}
+    assert _sampled(policy) == len(earlier_sample(tables, new, share, seed=0))

@@ -1,7 +1,8 @@
 """How many rows a stage that has not run can give at most, and what it must count to be one.
 
-For a plan alone: `flows.planning.plan` puts stand-ins in place of artifacts that are not there yet.
-They are of the best case, in which every completion is usable and every prompt gives its pairs.
+For plans, and for what is measured of a run. `flows.planning.plan` puts stand-ins in place of
+artifacts that are not there yet. They are of the best case, in which every completion is usable and
+every prompt gives its pairs.
 """
 
 from collections.abc import Callable, Mapping

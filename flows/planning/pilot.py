@@ -1,0 +1,191 @@
+"""The pilot: the flow of a recipe on a few prompts, to measure what its stages take.
+
+The flow's own functions are called with the recipe's own models, as a run would, in a store that is
+thrown away: once for 2 prompts, then for four times as many again and again while there is time.
+Stages compute as they are; the tables they are given are cut. So whatever a flow calls is measured,
+at several sizes, and nothing has to be told apart by kind.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.errors import TsAlignError
+from data.rates import Measured
+from data.recipes.execution import ExecutionConfig
+from data.recipes.loading import config_digest
+from data.recipes.recipe import RunRecipe
+from data.schemas import TABLES
+from data.store.artifacts import TABLE, Artifact
+from data.store.digests import digest_of
+from data.store.store import Store
+from data.tables import write_table
+from tasks.running.books import Books
+from tasks.running.call import Asked, carry_out
+from tasks.running.effort import age, core_seconds
+from tasks.running.measuring import START, beside, note_between, rates_of
+from tasks.running.progress import Progress
+from tasks.stage import Run
+
+SECONDS = 30.0  # that the passes may take, without the engine's start; the first two always may
+SIZES = (2, 8, 32, 128)  # prompts
+_SIZED = ("lessons", "examples", "pairs")  # arguments of stages that make the embedded world
+_FEWEST = 128  # of these: less does not train
+
+
+class _EnoughError(Exception):
+    """The first round of a pass is over."""
+
+
+class Pilot:
+    """Answers the stages of a pass: by the stage itself, on tables of a few prompts.
+
+    Args:
+        run: In a store of its own.
+        there: The store of the runs. What it has of the preparation is taken from there.
+        prompts: Of each table at most.
+    """
+
+    def __init__(self, run: Run, there: Store, prompts: int) -> None:
+        self._run, self._there, self._prompts = run, there, prompts
+        self._kept: set[str] = set()  # ids of the prompts that remain
+
+    def __call__(self, asked: Asked) -> Artifact:
+        run = self._run
+        if run.round > 1:
+            raise _EnoughError
+        if not run.round and (found := self._taken(asked)):
+            return found
+        # What makes prompts has all to choose from; those of a round are cut, and any table for
+        # whoever reads it.
+        whole = asked.stage.kind == "prompts"
+        inputs = {
+            name: value if whole else self._smaller(name, value)
+            for name, value in asked.inputs.items()
+        }
+        run.ahead = None
+        try:
+            made = carry_out(replace(asked, inputs=inputs), run)
+        finally:
+            run.ahead = self
+        return self._cut(made) if whole and run.round else made
+
+    def _taken(self, asked: Asked) -> Artifact | None:
+        """What a run has left in the store, brought into the pilot's own."""
+        key = asked.stage.key(self._run.context, asked.inputs)
+        found = self._there.find(asked.stage.kind, key)
+        if found is None:
+            return None
+        theirs = self._there.path(found)
+        own = self._run.context.store.root / theirs.relative_to(self._there.root)
+        shutil.copytree(theirs, own, dirs_exist_ok=True)
+        return found
+
+    def _smaller(self, name: str, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._smaller(name, one) for one in value]
+        if name in _SIZED and isinstance(value, int):
+            return min(value, max(_FEWEST, 16 * self._prompts))
+        is_table = isinstance(value, Artifact) and value.kind in TABLES
+        return self._cut(value) if is_table else value
+
+    def _cut(self, table: Artifact) -> Artifact:
+        """The rows of a few prompts: of those that were taken before, else spread over all."""
+        store = self._run.context.store
+        if "prompt_id" not in TABLES[table.kind].names:
+            return table
+        rows = store.table(table)
+        ids = pc.unique(rows["prompt_id"])
+        if len(ids) <= self._prompts:
+            self._kept |= set(ids.to_pylist())
+            return table
+        kept = [one for one in ids.to_pylist() if one in self._kept]
+        if not kept:
+            places = np.linspace(0, len(ids) - 1, self._prompts).round().astype(int)
+            kept = ids.take(pa.array(places)).to_pylist()
+            self._kept |= set(kept)
+        chosen = rows.filter(pc.is_in(rows["prompt_id"], pa.array(kept, pa.string())))
+
+        def body(out: Path) -> dict[str, Any]:
+            write_table(out / TABLE, chosen, TABLES[table.kind])
+            return dict(table.meta)
+
+        return store.put(table.kind, {"cut": table.digest, "to": digest_of(kept)}, body)
+
+
+def pilot(recipe: RunRecipe, store: str, seconds: float = SECONDS) -> list[str]:
+    """Measure the stages of a recipe, into the store's rates; why passes ended early, a line each.
+
+    Args:
+        recipe: Fitted, and accepted by preflight.
+        seconds: That the passes may take, beyond the first two.
+
+    Raises:
+        InputError: a model or a file cannot be read.
+    """
+    from flows.align import open_run
+    from flows.launch import load_libraries
+    from flows.table import flow_of
+
+    load_libraries(recipe)  # as a run has before its first stage
+    recipe = recipe.model_copy(update={"execution": ExecutionConfig()})
+    there, reasons = Store(store), []
+    with there.used(), there.landmark() as folder, tempfile.TemporaryDirectory() as runs:
+        quiet = Progress(quiet=True)
+        first = open_run(recipe, str(folder / "store"), Path(runs), quiet, None, Books(kept=False))
+        rates, took = rates_of(replace(first.context, store=there)), list[float]()
+        start, cores = round(age(), 3), round(core_seconds(), 3)
+        rates.add(Measured(*2 * [beside(START, True)], START, 1, start, cores, pilot=True))
+        try:
+            for prompts in SIZES:
+                if len(took) > 1 and sum(took) + _next(took) > seconds:
+                    break
+                began, busy = monotonic(), core_seconds()
+                started = first.context.loaded.starting
+                context = replace(first.context, tracking=None)  # nothing is published
+                run = Run(context, quiet, first.engine, first.outside, books=first.books)
+                run.rates, run.pilot = rates, True
+                run.ahead = Pilot(run, there, prompts)
+                if why := _passed(run, flow_of(recipe), recipe):
+                    reasons.append(f"{prompts} prompts: {why}")
+                whole = monotonic() - began
+                note_between(run, whole, core_seconds() - busy)
+                took.append(whole - (first.context.loaded.starting - started))
+        finally:
+            first.close()
+        call = marker(recipe)
+        rates.add(Measured(call, call, "pilot", 1, round(sum(took), 3), 0.0, pilot=True))
+    return reasons
+
+
+def _next(took: list[float]) -> float:
+    """Seconds that the next pass may take, by a line through the last two."""
+    sizes = SIZES[len(took) - 2 : len(took) + 1]
+    each = max(0.0, took[-1] - took[-2]) / (sizes[1] - sizes[0])
+    return took[-1] + each * (sizes[2] - sizes[1])
+
+
+def _passed(run: Run, flow: Callable[..., Any], recipe: RunRecipe) -> str:
+    """Go through a flow until its first round is over; why it ended before that, if it did."""
+    try:
+        with run.active(), suppress(_EnoughError):
+            flow(run, recipe)
+    except TsAlignError as error:  # few prompts may leave no pair
+        return str(error).splitlines()[0]
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return ""
+
+
+def marker(recipe: RunRecipe) -> str:
+    """By what is known that this recipe has had its pilot, whatever its number of workers."""
+    return digest_of(["pilot", config_digest(recipe)])
