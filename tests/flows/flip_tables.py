@@ -81,6 +81,7 @@ BASES: dict[str, dict[str, Any]] = {
     "adpa in the world": {
         "recipe": "adpa", "run": "flips", "world": {}, "evaluate": {"judge": "oracle"},
         "generate": {"engine": "transformers"}, "runtime": {"device": "cpu"},
+    },
     "ddk": {
         "recipe": "ddk", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
         "teacher": {"model": "{speaker}"}, "texts": {"path": "{texts}"},
@@ -89,6 +90,7 @@ BASES: dict[str, dict[str, Any]] = {
     "ddk in the world": {
         "recipe": "ddk", "run": "flips", "world": {"teacher_lessons": 100},
         "policy": {"model": "world-small"}, "runtime": {"device": "cpu"},
+    },
     "hacking": {
         "recipe": "hacking", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
         **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
@@ -101,10 +103,8 @@ BASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
-BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best", "opd": "opd"}
-BY_FLOW |= {"adpa": "adpa"}
-BY_FLOW |= {"ddk": "ddk"}
-BY_FLOW |= {"hacking": "hacking"}
+BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
+BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking")}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {

@@ -82,6 +82,8 @@ def adpa(tiny: Values, folder: Path) -> Values:
     own = {"policy": policy, "teacher": {"model": reference} | trained, "targets": {"k": 10}}
     own |= {"preferences": str(folder / "pairs.jsonl"), "generate": tiny["generate"] | {"k": 1}}
     return {"recipe": "adpa", "prompts": tiny["prompts"]} | own
+
+
 def ddk(tiny: Values, folder: Path) -> Values:
     """Texts of three domains of different sizes, so that the smallest is drawn more than once."""
     teacher = save_policy(chatml_tokenizer(), folder / "ahead", seed=1)
@@ -96,6 +98,8 @@ def ddk(tiny: Values, folder: Path) -> Values:
     own = {"policy": policy, "teacher": {"model": str(teacher)}, "texts": texts, "rounds": 2}
     warm_up = {"datasets": ["plus"], "texts": 8}
     return {"recipe": "ddk", "steps": 2, "warm_up": warm_up, "targets": {"k": 10}} | own
+
+
 def hacking(tiny: Values, folder: Path) -> Values:
     """Oracle, teacher and policy of one vocabulary; the teacher's answers, fixed."""
     shared = opd(tiny, folder)

@@ -65,9 +65,11 @@ RECIPES = {
         | {"teacher": {"model": "{teacher}", "aligned": "{other}"}, "preferences": "{preferences}"}
         | {"evaluate": {"judge": ["{judge}", "exact-answer", "{code}:mine"], "asking": ASKING}}
         | {"runtime": {"trust_remote_code": True}},
+    ],
     "ddk": [
         {"policy": OWN["policy"], "teacher": {"model": "{teacher}"}}
         | {"texts": {"path": "{answers_a}"}},
+    ],
     "hacking": [
         {name: OWN[name] for name in ("policy", "prompts")}
         | {"teacher": {"model": "{teacher}"}, "oracle": {"model": "{other}"}},
