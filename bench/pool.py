@@ -126,7 +126,10 @@ class Handle(Protocol):
 class Hiring(Protocol):
     """Where workers come from."""
 
-    threads: int | str  # of each
+    @property
+    def threads(self) -> str:
+        """Of each."""
+        ...
 
     @property
     def reaches_us(self) -> bool:
@@ -139,10 +142,9 @@ class Hiring(Protocol):
 class Children:
     """Workers that are child processes on this machine."""
 
-    reaches_us = True
-
     def __init__(self, places: Places, threads: str) -> None:
         self._places, self.threads = places, threads
+        self.reaches_us = True
 
     def worker(self, log: Path, server: str | None) -> Handle:
         environment = {"OMP_NUM_THREADS": self.threads}

@@ -129,8 +129,8 @@ class Cluster:
         return self._execution.address == HERE
 
     @property
-    def threads(self) -> int:
-        return self._execution.cpus_per_worker
+    def threads(self) -> str:
+        return str(self._execution.cpus_per_worker)
 
     def worker(self, log: Path, server: str | None) -> Actor:
         """Raises InputError for one that sees another store or computes something else."""

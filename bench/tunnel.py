@@ -81,7 +81,7 @@ def bench(
         name=name,
         command=command_line(recipes, worlds, seeds, equal, measure, name, overrides),
         seconds=round(monotonic() - began, 1),
-        workers={"workers": str(workers), "threads of each": str(hiring.threads)},
+        workers={"workers": str(workers), "threads of each": hiring.threads},
     )
     from bench.report import bench_html, bench_markdown, bench_table, world_table, write_text
 

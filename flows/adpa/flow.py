@@ -82,7 +82,7 @@ def read_by(
 ) -> Artifact:
     """TARGETS of a teacher; with `at` at the tokens that the other has kept."""
     name = recipe.teacher.engine if at is None else "transformers"  # vLLM gives its own tokens
-    engine = machine.engine_identity(name, numerics(recipe))
+    engine = machine.engine_identity(name, numerics(recipe), recipe.runtime)
     return targets.as_(role)(
         teacher=teacher,
         prompts=prompts,

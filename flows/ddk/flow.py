@@ -105,7 +105,7 @@ def read(
         prompts=texts,
         completions=texts,
         config=TargetsConfig(k=1),
-        engine=machine.engine_identity(name, numerics(recipe)),
+        engine=machine.engine_identity(name, numerics(recipe), recipe.runtime),
     )
 
 
@@ -142,7 +142,7 @@ def learn_interval(
         prompts=new,
         completions=new,
         config=recipe.targets,
-        engine=machine.engine_identity(recipe.teacher.engine, numerics(recipe)),
+        engine=machine.engine_identity(recipe.teacher.engine, numerics(recipe), recipe.runtime),
     )
     known = (*state.targets, told)
     policy = distill_policy(

@@ -82,7 +82,7 @@ def go_over(
 ) -> Outcome:
     """Answers, what the teacher says of them, a training on that; then both distances."""
     answers, sampled = answered(run, recipe, parts, state, number)
-    engine = machine.engine_identity("transformers", numerics(recipe))
+    engine = machine.engine_identity("transformers", numerics(recipe), recipe.runtime)
     read = [
         targets.as_(one.role)(
             teacher=parts.teacher,
