@@ -85,7 +85,8 @@ class _Trainer(PartsTrainer, SFTTrainer):
         self._log(name, term)
         k = inputs["top_ids"].shape[1]
         self._log("kept_mass", policy.detach()[:, :k].exp().sum(1).mean())
-        return loss + weight * term
+        total: torch.Tensor = loss + weight * term
+        return total
 
     def _taught(
         self, policy: torch.Tensor, inputs: Mapping[str, torch.Tensor]
