@@ -13,7 +13,8 @@ from tests.repository import ROOT
 
 # Upper-case texts that are no environment variables.
 OTHERS = set(
-    "BYTE_ARRAY CAUSAL_LM MULTI_GPU OUT_DIR RUN_A RUN_B SC_CLK_TCK SC_PAGE_SIZE SC_PHYS_PAGES SEQ_CLS".split()
+    "BYTE_ARRAY CAUSAL_LM MULTI_GPU OUT_DIR RUN_A RUN_B SC_CLK_TCK SC_PAGE_SIZE SC_PHYS_PAGES "
+    "SEQ_CLS".split()
 )
 
 
