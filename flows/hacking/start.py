@@ -54,7 +54,7 @@ def taught(run: Run, recipe: HackingRecipe, given: Given) -> Parts:
         asked=asked,
         dev=given.dev,
         said=said,
-        of_teacher=distance("of the teacher", given.oracle, given.dev, said.golden, teacher),
+        of_teacher=distance("golden of the teacher", given.oracle, given.dev, said.golden, teacher),
     )
 
 
