@@ -110,11 +110,11 @@ def main() -> None:
                     found[one.versions, kind].append(one)
                     sys.stderr.write(f"{kind}: {one}\n")
     say = sys.stdout.write
-    say(f"{'':<32}{'':<18}{'core, s':>20}{'clock, s':>20}{'MB':>8}\n")
+    say(f"{'':<34}{'':<16}{'core, s':>26}{'clock, s':>26}{'MB':>8}\n")
     for (versions, kind), starts in sorted(found.items()):
         core, clock = (_said([getattr(one, name) for one in starts]) for name in ("core", "clock"))
         memory = statistics.median(one.megabytes for one in starts)
-        say(f"{versions:<32}{kind:<18}{core:>20}{clock:>20}{memory:>8.0f}\n")
+        say(f"{versions:<34}{kind:<16}{core:>26}{clock:>26}{memory:>8.0f}\n")
 
 
 def _said(numbers: list[float]) -> str:
