@@ -34,6 +34,7 @@ FLOWS: dict[str, Flow] = {
     "best-of-n": Flow("flows.best_of_n.recipe:BestOfNRecipe", "flows.best_of_n.flow:best_of_n"),
     "opd": Flow("flows.opd.recipe:OpdRecipe", "flows.opd.flow:opd"),
     "logged": Flow("flows.logged.recipe:LoggedRecipe", "flows.logged.flow:learn_from_logs"),
+    "leaf": Flow("flows.leaf.recipe:LeafRecipe", "flows.leaf.flow:leaf"),
     "matrix": Flow(
         "flows.matrix_pairs.recipe:MatrixRecipe", "flows.matrix_pairs.flow:pair_a_matrix"
     ),

@@ -21,7 +21,8 @@ set_defaults()
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-pytest_plugins = [f"tests.fixtures.{name}" for name in ("once", "models", "runs", "commands")]
+FIXTURES = ("once", "models", "encoders", "runs", "commands")
+pytest_plugins = [f"tests.fixtures.{name}" for name in FIXTURES]
 
 
 def freeze() -> None:
