@@ -73,6 +73,14 @@ BASES: dict[str, dict[str, Any]] = {
         "evaluate": {"judge": "oracle"}, "generate": {"engine": "transformers"},
         "runtime": {"device": "cpu"},
     },
+    "leaf": {
+        "recipe": "leaf", "run": "flips", "teacher": {"model": "{teacher}"},
+        "texts": {"documents": [{"path": "{prompts}"}, {"path": "{held_out}"}],
+                  "queries": [{"path": "{answers_a}"}, {"path": "{answers_b}"}]},
+        "evaluate": {"retrieval": [{"path": "{student}"}, {"path": "{speaker}"}],
+                     "similarity": [{"path": "{replay}"}, {"path": "{other_replay}"}]},
+        "runtime": {"device": "cpu"},
+    },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
         "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
@@ -80,7 +88,13 @@ BASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
-BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best", "opd": "opd"}
+BY_FLOW = {
+    "logged": "logged",
+    "matrix": "recorded",
+    "best-of-n": "best",
+    "opd": "opd",
+    "leaf": "leaf",
+}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -88,6 +102,8 @@ TEACHERS = {
         {"dataset": "c", "model": "{other_policy}"}, {"dataset": "d", "model": "{other_policy}"}
     ]
 }  # fmt: skip
+OWN_ENCODER = {"student.backbone": {"kind": "model", "model": "{policy}"}}
+FRESH_ENCODER = {"student.backbone": {"kind": "fresh"}}
 FLIPS = {
     "recipe": Flip("tso"),
     "run": Flip("another"),
@@ -147,6 +163,23 @@ FLIPS = {
     "teacher.by_dataset.model (opd)": Flip("{student}", TEACHERS),
     "teacher.model (opd)": Flip("{other_policy}"),
     "evaluate.judge (opd)": Flip("teacher", base="opd in the world"),
+    "teacher.model (leaf)": Flip("{other_policy}"),
+    "texts.documents.path (leaf)": Flip("{other_prompts}"),
+    "texts.queries.path (leaf)": Flip("{answers_c}"),
+    "student.backbone.kind (leaf)": Flip("static", {"student.backbone": {"kind": "fresh"}}),
+    "student.backbone.layers (leaf)": Flip([0, 1]),
+    "student.backbone.model (leaf)": Flip("{other_policy}", OWN_ENCODER),
+    **{
+        f"student.backbone.{name} (leaf)": Flip(value, FRESH_ENCODER)
+        for name, value in (("depth", 3), ("width", 64), ("heads", 2))
+    },
+    "student.cycles (leaf)": Flip(3),
+    "evaluate.retrieval.path (leaf)": Flip("{other_policy}"),
+    "evaluate.similarity.path (leaf)": Flip("{prompts}"),
+    "evaluate.dimensions (leaf)": Flip([8]),
+    "evaluate.precisions (leaf)": Flip(["float32"]),
+    "teacher.query_prompt (leaf)": Flip("query: "),
+    "teacher.document_prompt (leaf)": Flip("passage: "),
     "generate.engine": Flip("openai"),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),
