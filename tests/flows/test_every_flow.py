@@ -129,7 +129,7 @@ def leaf(tiny: Values, folder: Path) -> Values:
         "recipe": "leaf",
         "teacher": {"model": str(folder / "teacher")},
         "student": student,
-        "runtime": {"shard_prompts": 20},
+        "runtime": {"shard_prompts": 100},
     } | sections_over(folder)
 
 
