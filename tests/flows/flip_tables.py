@@ -166,8 +166,10 @@ FLIPS = {
     "teacher.model (leaf)": Flip("{other_policy}"),
     "texts.documents.path (leaf)": Flip("{other_prompts}"),
     "texts.queries.path (leaf)": Flip("{answers_c}"),
+    "texts.documents.column (leaf)": Flip("said"),
+    "texts.queries.column (leaf)": Flip("said"),
     "student.backbone.kind (leaf)": Flip("static", {"student.backbone": {"kind": "fresh"}}),
-    "student.backbone.layers (leaf)": Flip([0, 1]),
+    "student.backbone.layers (leaf)": Flip([0, 1], {"student.backbone": {"kind": "layers"}}),
     "student.backbone.model (leaf)": Flip("{other_policy}", OWN_ENCODER),
     **{
         f"student.backbone.{name} (leaf)": Flip(value, FRESH_ENCODER)
