@@ -9,10 +9,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Vectors = npt.NDArray[np.float32]
 _LEVELS = 255  # steps between the lowest and the highest value of a dimension, in eight bits
 _AT_A_TIME = 256  # queries whose scores are in memory at once
+
+
+def matrix(column: pa.ChunkedArray) -> Vectors:
+    """The column `vector` of VECTORS, (n, d)."""
+    flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    values = np.concatenate([np.zeros(0, np.float32), *flat])
+    shape = (len(column), -1) if len(column) else (0, 0)
+    return np.asarray(values.reshape(shape), np.float32)
 
 
 def cut(vectors: Vectors, dimensions: int) -> Vectors:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import CardinalityError
-from data.retrieval import Vectors, best, cut, kept, ndcg, spearman, spearman_interval
+from data.retrieval import best, cut, kept, matrix, ndcg, spearman, spearman_interval
 from data.schemas import RETRIEVED
 from data.store.artifacts import Artifact
 from data.tables import index_by
@@ -34,7 +34,7 @@ def retrieve(
     """
     asked, found = ctx.table(queries), ctx.table(documents)
     names, ids = asked["text_id"].to_pylist(), found["text_id"].to_pylist()
-    left, right = vectors_of(asked), vectors_of(found)
+    left, right = matrix(asked["vector"]), matrix(found["vector"])
     judged: dict[str, dict[str, int]] = {name: {} for name in names}
     for row in ctx.table(relevance).to_pylist():
         judged[row["query_id"]][row["document_id"]] = row["relevance"]
@@ -64,7 +64,7 @@ def fidelity(ctx: Context, *, student: list[Artifact], teacher: list[Artifact]) 
         mine, its = ctx.table(own), ctx.table(wanted)
         if mine["text_id"] != its["text_id"]:
             raise CardinalityError("fidelity: vectors of other texts than these")
-        a, b = vectors_of(mine).astype(np.float64), vectors_of(its).astype(np.float64)
+        a, b = (matrix(one["vector"]).astype(np.float64) for one in (mine, its))
         lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         cosines += ((a * b).sum(axis=1) / np.where(lengths == 0, 1, lengths)).tolist()
         errors += np.square(a - b).sum(axis=1).tolist()
@@ -77,7 +77,7 @@ def correlate(ctx: Context, *, pairs: Artifact, vectors: Artifact) -> dict[str, 
     """In: TEXT_PAIRS, VECTORS of their texts. Out: correlation.json: Spearman's rank correlation of
     the cosine of two texts with the score that people gave, with its interval."""
     table, found = ctx.table(pairs), ctx.table(vectors)
-    places, all_of = index_by(found, "text_id"), vectors_of(found)
+    places, all_of = index_by(found, "text_id"), matrix(found["vector"])
     unit = cut(all_of, all_of.shape[1])
     left, right = (
         unit[[places[name] for name in table[side].to_pylist()]] for side in ("left_id", "right_id")
@@ -86,13 +86,6 @@ def correlate(ctx: Context, *, pairs: Artifact, vectors: Artifact) -> dict[str, 
     found_rank = spearman(cosines, table["score"].to_pylist())
     made = {"spearman": found_rank, "ci95": spearman_interval(found_rank, len(table))}
     return _written(ctx, "correlation", made | {"pairs": len(table)})
-
-
-def vectors_of(table: Any) -> Vectors:
-    """The column `vector` of VECTORS, (n, d)."""
-    column = table["vector"].combine_chunks()
-    flat = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(flat, np.float32).reshape(len(column), -1)
 
 
 def _written(ctx: Context, name: str, found: dict[str, Any]) -> dict[str, Any]:

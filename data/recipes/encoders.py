@@ -123,8 +123,8 @@ class EncoderStudent(TrainConfig):
     cycles: Times = Field(
         1,
         ge=1,
-        description="Times that the learning rate rises and falls again in these epochs; LEAF has "
-        "3 in 30",
+        description="Times that the learning rate rises and falls in these epochs, linearly where "
+        "it is more than once; LEAF has 3 in 30",
     )
     max_length: Size = Field(256, ge=8, description="Longest text, in tokens; the rest is cut off")
 

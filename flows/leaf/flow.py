@@ -5,7 +5,7 @@ and teacher are then measured on retrieval: *standard*, the student's queries an
 *asymmetric*, the student's queries against the teacher's documents, which an index has already.
 """
 
-from data.recipes.encoders import DOCUMENTS, QUERIES, OwnBackbone
+from data.recipes.encoders import DOCUMENTS, QUERIES, OwnBackbone, Side
 from data.store.artifacts import Artifact
 from flows.leaf.recipe import LeafRecipe
 from flows.leaf.state import MODES, UNTRAINED, Measured, Outcome
@@ -25,10 +25,12 @@ from tasks.texts import (
     import_texts,
 )
 
+BOTH: tuple[Side, ...] = ("queries", "documents")
+
 
 def texts_to_learn(run: Run, recipe: LeafRecipe) -> dict[str, Artifact]:
     """TEXTS by side, of the sides that the student learns from."""
-    found = {}
+    found: dict[str, Artifact] = {}
     for side in recipe.student.sides:
         sources = recipe.texts.sources(side)
         files = [run.outside[f"texts.{side}.{number}"] for number in range(len(sources))]
@@ -86,7 +88,7 @@ def on_collection(
             side: encode.as_(f"{who} {name} {side}", measures=True)(
                 encoder=encoder, texts=texts[side], prompt=recipe.teacher.prompt(side)
             )
-            for side in (QUERIES, DOCUMENTS)
+            for side in BOTH
         }
         for who, encoder in encoders.items()
     }

@@ -5,20 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize
 
 from data.errors import InputError, TrainingError
 from data.recipes.recipe import RuntimeConfig
+from data.retrieval import Vectors
 from models import devices
 from models.hardware import device_of, dtype_of
 from models.silence import quiet
 
 OnProgress = Callable[[int, int], None]
-Vectors = npt.NDArray[np.float32]
-
 # Texts of a batch: a CPU computes many short ones no faster, a GPU is to be filled (not measured).
 BATCH = {"cpu": 32, "cuda": 256}
 _CHUNK = 16  # batches between two reports of progress

@@ -23,10 +23,11 @@ from transformers import Trainer, TrainingArguments, set_seed
 from data.errors import InputError
 from data.recipes.encoders import EncoderStudent
 from data.recipes.recipe import RuntimeConfig
+from data.retrieval import Vectors, matrix
 from data.schemas import VECTORS
 from data.table_file import TableFile
 from models.batching import LengthGroups, Parts, Row
-from models.encoders.loading import Vectors, dimensions, load_encoder, save_encoder
+from models.encoders.loading import dimensions, load_encoder, save_encoder
 from models.silence import quiet
 from models.training.launch import trained
 from models.training.trackers import Tracking
@@ -125,15 +126,7 @@ def train_on_vectors(
 
 def read_vectors(paths: Sequence[Path | str]) -> Vectors:
     """The vectors of all files, in order, (n, d)."""
-    return np.concatenate([matrix(TableFile(one, VECTORS)) for one in paths])
-
-
-def matrix(table: Any) -> Vectors:
-    """The column `vector` of VECTORS, (n, d)."""
-    column = table.column("vector")
-    flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    values = np.concatenate([np.zeros(0, np.float32), *flat])
-    return values.reshape(len(column), -1) if len(column) else values.reshape(0, 0)
+    return np.concatenate([matrix(TableFile(one, VECTORS).column("vector")) for one in paths])
 
 
 def trainer_of(
