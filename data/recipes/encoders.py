@@ -8,8 +8,9 @@ from data.recipes.config import FROM_LIST, AnyOf, Config, Count, Size, Times
 from data.recipes.names import Names
 from data.recipes.training import TrainConfig
 
-DOCUMENTS, QUERIES = "documents", "queries"
 Side = Literal["documents", "queries"]
+DOCUMENTS: Literal["documents"] = "documents"
+QUERIES: Literal["queries"] = "queries"
 Precision = Literal["float32", "int8", "binary"]
 
 
@@ -132,7 +133,7 @@ class EncoderStudent(TrainConfig):
     def sides(self) -> tuple[Side, ...]:
         """Those whose texts it learns from."""
         if self.learns == "both":
-            return ("documents", "queries")
+            return (DOCUMENTS, QUERIES)
         return (self.learns,)
 
     @model_validator(mode="after")

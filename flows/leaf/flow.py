@@ -25,7 +25,7 @@ from tasks.texts import (
     import_texts,
 )
 
-BOTH: tuple[Side, ...] = ("queries", "documents")
+BOTH: tuple[Side, ...] = (QUERIES, DOCUMENTS)
 
 
 def texts_to_learn(run: Run, recipe: LeafRecipe) -> dict[str, Artifact]:
