@@ -15,55 +15,64 @@ from data.readers.texts import (
     read_queries,
     read_texts,
 )
-from data.recipes.encoders import LayersBackbone, OwnBackbone, Side
-from data.recipes.names import references
-from flows.leaf.recipe import LeafRecipe
+from data.recipes.encoders import (
+    EncoderEvaluation,
+    EncoderStudent,
+    EncoderTeacher,
+    LayersBackbone,
+    OwnBackbone,
+    Side,
+    TextsConfig,
+)
+from data.recipes.names import namings
 from flows.preflight.encoders import check_encoder, check_installed, check_layers
 
 
-def check(recipe: LeafRecipe) -> None:
+def check(
+    teacher: EncoderTeacher,
+    texts: TextsConfig,
+    student: EncoderStudent,
+    evaluate: EncoderEvaluation,
+    trusted: bool,
+) -> None:
     """Raises InputError where the library is missing, or an encoder, a file or a folder will not
     do."""
     check_installed()
-    trusted = recipe.runtime.trust_remote_code
-    teacher = check_encoder("teacher.model", recipe.teacher.model, trusted)
-    backbone = recipe.student.backbone
+    folder = check_encoder("teacher.model", teacher.model, trusted)
+    backbone = student.backbone
     if isinstance(backbone, LayersBackbone):
-        check_layers("teacher.model", teacher, backbone.layers)
+        check_layers("teacher.model", folder, backbone.layers)
     elif isinstance(backbone, OwnBackbone):
         check_encoder("student.backbone.model", backbone.model, trusted)
-    counted(recipe)
+    counted(texts, student, evaluate)
 
 
-def counted(recipe: LeafRecipe) -> Counted:
+def counted(texts: TextsConfig, student: EncoderStudent, evaluate: EncoderEvaluation) -> Counted:
     """How many texts there are. Raises InputError for files that cannot be read."""
-    parts = {f"{side} to learn": _texts(recipe, side) for side in recipe.student.sides}
+    parts = {f"{side} to learn": _learned(texts, side) for side in student.sides}
     names = dict[str, str]()
-    for one in references(recipe):
+    for one in namings(evaluate, "evaluate."):
         path = named_path(one.value, one.field)
-        if one.field.startswith("evaluate.") and (name := path.name.split(".")[0]):
-            if name in names:
-                raise InputError(
-                    f"{one.field}: is called {name!r} as {names[name]} is, and figures go by name; "
-                    "rename one of them"
-                )
-            names[name] = one.field
+        name = path.name.split(".")[0]
+        if name in names:
+            raise InputError(
+                f"{one.field}: is called {name!r} as {names[name]} is, and figures go by name; "
+                "rename one of them"
+            )
+        names[name] = one.field
         if one.kind == "retrieval":
             queries, documents = _collection(one.field, path)
-            parts[f"queries of {path.name}"] = queries
-            parts[f"documents of {path.name}"] = documents
-        elif one.field.startswith("evaluate."):
+            parts |= {f"queries of {name}": queries, f"documents of {name}": documents}
+        else:
             check_regular(path, one.field)
-            pairs, _ = read_pairs(path)
-            parts[f"pairs of {path.name.split('.')[0]}"] = len(pairs)
+            parts[f"pairs of {name}"] = len(read_pairs(path)[0])
     return Counted(parts=parts)
 
 
-def _texts(recipe: LeafRecipe, side: Side) -> int:
+def _learned(texts: TextsConfig, side: Side) -> int:
     """How many different texts there are to learn of a side."""
-    sources = recipe.texts.sources(side)
     files = []
-    for number, source in enumerate(sources):
+    for number, source in enumerate(texts.sources(side)):
         field = f"texts.{side}.{number}"
         path = named_path(source.path, field)
         check_regular(path, field)

@@ -48,10 +48,16 @@ class LeafRecipe(RunRecipe):
     def check_prompts(self) -> Prompts:
         from flows.leaf.reading import check
 
-        check(self)
+        check(
+            self.teacher,
+            self.texts,
+            self.student,
+            self.evaluate,
+            self.runtime.trust_remote_code,
+        )
         return []
 
     def counted_prompts(self) -> Counted:
         from flows.leaf.reading import counted
 
-        return counted(self)
+        return counted(self.texts, self.student, self.evaluate)
