@@ -13,17 +13,17 @@ from flows.leaf.told import told
 from flows.result import Made, Result
 from tasks.encode import encode
 from tasks.regress import regress, route, start_encoder
-from tasks.retrieve import correlate, fidelity, retrieve
-from tasks.running.subflow import subflow
-from tasks.stage import Model, Run
-from tasks.texts import (
+from tasks.retrieval_texts import (
     import_corpus,
     import_paired_texts,
     import_pairs,
     import_queries,
     import_relevance,
-    import_texts,
+    import_segments,
 )
+from tasks.retrieve import correlate, fidelity, retrieve
+from tasks.running.subflow import subflow
+from tasks.stage import Model, Run
 
 BOTH: tuple[Side, ...] = (QUERIES, DOCUMENTS)
 
@@ -34,7 +34,7 @@ def texts_to_learn(run: Run, recipe: LeafRecipe) -> dict[str, Artifact]:
     for side in recipe.student.sides:
         sources = recipe.texts.sources(side)
         files = [run.outside[f"texts.{side}.{number}"] for number in range(len(sources))]
-        found[side] = import_texts.as_(side, title=f"read {side}")(
+        found[side] = import_segments.as_(side, title=f"read {side}")(
             files=files, columns=[one.column for one in sources]
         )
     return found

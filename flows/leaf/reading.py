@@ -5,8 +5,7 @@ from pathlib import Path
 from data.errors import InputError
 from data.files import check_regular
 from data.paths import named_path
-from data.readers.seen import Counted
-from data.readers.texts import (
+from data.readers.retrieval import (
     ASKED,
     CORPUS,
     JUDGED,
@@ -15,6 +14,7 @@ from data.readers.texts import (
     read_queries,
     read_texts,
 )
+from data.readers.seen import Counted
 from data.recipes.encoders import (
     EncoderEvaluation,
     EncoderStudent,

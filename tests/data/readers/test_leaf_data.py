@@ -12,7 +12,7 @@ from benchmarks.leaf_data import (
     write_all,
     xquad,
 )
-from data.readers.texts import read_corpus, read_pairs, read_queries, read_relevance, read_texts
+from data.readers.retrieval import read_corpus, read_pairs, read_queries, read_relevance, read_texts
 from tests.repository import ROOT
 
 DATA = ROOT.parent / "shared" / "realdata"

@@ -3,7 +3,7 @@
 import pytest
 
 from data.errors import InputError
-from data.readers.texts import (
+from data.readers.retrieval import (
     read_corpus,
     read_pairs,
     read_queries,

@@ -1,6 +1,6 @@
 """Texts for encoders, read from a recipe's files: to learn from, to search in, to compare."""
 
-from data.readers.texts import (
+from data.readers.retrieval import (
     read_corpus,
     read_pairs,
     read_queries,
@@ -13,7 +13,7 @@ from tasks.stage import Context, Rows, stage
 
 
 @stage(TEXTS, version="1")
-def import_texts(ctx: Context, *, files: list[External], columns: list[str]) -> Rows:
+def import_segments(ctx: Context, *, files: list[External], columns: list[str]) -> Rows:
     """In: files of texts, each with the column that holds them. Out: TEXTS, each text once."""
     named = zip(files, columns, strict=True)
     return Rows(*read_texts((file.path, column, file.name) for file, column in named))
