@@ -1,7 +1,8 @@
 """Some prompts at a time, and the rows that any table has of them.
 
 Prompts come in the order in which they first stand in one table. Of a table that has them in this
-order too a portion is a slice; one that has them in another order is put into this one, once.
+order too a portion is a slice; one that has them in another order is put into this one, once. Texts
+for encoders, which are of no prompt, are divided alike.
 """
 
 from collections.abc import Iterator
@@ -42,7 +43,9 @@ class Portions:
 
     def __init__(self, table: Sliced, size: int) -> None:
         self._table, self.size = table, size
-        self._codes, self.ids = numbered(table.column("prompt_id"))
+        known = table.slice(0, 0).schema.names
+        self._key = "prompt_id" if "prompt_id" in known else "text_id"
+        self._codes, self.ids = numbered(table.column(self._key))
 
     def __len__(self) -> int:
         return -(-len(self.ids) // self.size)
@@ -53,7 +56,7 @@ class Portions:
 
     def of(self, table: Sliced) -> Portion:
         """The rows of another table."""
-        codes, ids = numbered(table.column("prompt_id"))
+        codes, ids = numbered(table.column(self._key))
         places = pc.index_in(ids, value_set=self.ids)
         known = pc.fill_null(places, -1).to_numpy().astype(np.int32)
         return self._divided(table, known[codes], ids.filter(pc.is_null(places)))

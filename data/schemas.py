@@ -263,6 +263,52 @@ MATRIX_PAIRS = pa.schema(
     ]
 )
 
+# Texts for encoders, documents or queries; `text_id` is unique within a table.
+TEXTS = pa.schema(
+    [
+        ("text_id", pa.string()),
+        ("text", pa.string()),
+        ("dataset", pa.string()),
+    ]
+)
+
+# What an encoder makes of them.
+VECTORS = pa.schema(
+    [
+        ("text_id", pa.string()),
+        ("vector", pa.list_(pa.float32())),
+    ]
+)
+
+# Judgments of a retrieval collection; what is not judged is of no relevance.
+RELEVANCE = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("document_id", pa.string()),
+        ("relevance", pa.int32()),  # the higher, the more relevant; 0: not
+    ]
+)
+
+# One row per judged query and way to keep the documents' vectors.
+RETRIEVED = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("dimensions", pa.int32()),  # the first so many of both vectors
+        ("precision", pa.string()),  # of the documents' vectors: "float32", "int8", "binary"
+        ("ndcg", pa.float64()),
+    ]
+)
+
+# Pairs of texts that people gave a score for how alike they are.
+TEXT_PAIRS = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("left_id", pa.string()),
+        ("right_id", pa.string()),
+        ("score", pa.float64()),
+    ]
+)
+
 # Schema of an artifact's data.parquet by the artifact's kind; the store checks these.
 TABLES = {
     "prompts": PROMPTS,
@@ -284,4 +330,9 @@ TABLES = {
     "picks": PICKS,
     "judged_pairs": JUDGED_PAIRS,
     "matrix_pairs": MATRIX_PAIRS,
+    "texts": TEXTS,
+    "vectors": VECTORS,
+    "relevance": RELEVANCE,
+    "retrieved": RETRIEVED,
+    "text_pairs": TEXT_PAIRS,
 }

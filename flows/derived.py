@@ -18,7 +18,7 @@ from data.summary import Final, Gate, Round, Summary
 from flows.earlier import whole
 from flows.win_rates import policy_summary
 
-_LINKS = ("policy", "student")
+_LINKS = ("policy", "student", "encoder", "router")
 _FILES = ("summary.json", "report.html", "error.log")
 _MEASURES = ("evaluation", "gate", "drift", "mined", "agreement")  # kinds that figures are of
 _OF_BASE = "drift:base"  # an address: a round's figures are of its own policy

@@ -17,6 +17,7 @@ from data.recipes.recipe import RunRecipe
 from data.reward_functions import SHIPPED
 from data.source_code import code_digest, file_and_function
 from data.store.digests import file_digest, tree_digest
+from flows.preflight.encoders import encoder_path
 from flows.preflight.models import model_path
 from models import traits
 from tasks.running.outside import (
@@ -120,6 +121,19 @@ def _endpoint(named: Naming, trusted: bool) -> External:
     return Endpoint(path=named.value, digest=identity(model, named.field), field=named.field)
 
 
+def _encoder(named: Naming, trusted: bool) -> External:
+    """A text encoder by the bytes of its folder."""
+    folder = encoder_path(named.field, named.value)
+    return External(path=str(folder), digest=tree_digest(folder), field=named.field)
+
+
+def _collection(named: Naming, trusted: bool) -> External:
+    """A folder of documents, queries and judgments by its name and bytes."""
+    folder = anchored(named_path(named.value, named.field))
+    name, digest = folder.name.split(".")[0], tree_digest(folder)
+    return External(path=str(folder), digest=digest, field=named.field, name=name)
+
+
 def _logs(named: Naming, trusted: bool) -> External:
     """All files of recorded completions and judgments."""
     field, config = named.field, named.value
@@ -141,4 +155,7 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "code": _code,
     "reward function": _code,
     "logs": _logs,
+    "encoder": _encoder,
+    "texts": _file,
+    "retrieval": _collection,
 }

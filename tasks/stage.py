@@ -79,7 +79,7 @@ def stage(
             key (unless an argument `engine` names them), the body runs in a process of its own on
             a GPU, and once more after anything but a TsAlignError. "loaded": the same, in this
             process, with models of `ctx.loaded`, which outlive the stage.
-        shards: The input, a table with `prompt_id`, by whose prompts the work is cut. The body
+        shards: The input, a table with `prompt_id` or `text_id`, by which the work is cut. The body
             reads its tables by `ctx.table`, gives rows in the order of that input, and counts that
             add up.
         rows: What a plan takes for its rows at most while it has not run: the input that bounds

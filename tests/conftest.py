@@ -21,9 +21,8 @@ set_defaults()
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-pytest_plugins = [
-    f"tests.fixtures.{name}" for name in ("once", "models", "runs", "commands", "environments")
-]
+FIXTURES = ("once", "models", "encoders", "runs", "commands", "environments")
+pytest_plugins = [f"tests.fixtures.{name}" for name in FIXTURES]
 
 
 def freeze() -> None:

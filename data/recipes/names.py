@@ -28,6 +28,9 @@ Kind = Literal[
     "template",  # a Jinja file
     "code",  # FILE.py:FUNCTION
     "logs",  # files of recorded completions and judgments: a section
+    "encoder",  # a text encoder, as sentence-transformers reads it
+    "texts",  # a file of texts, or of pairs of texts
+    "retrieval",  # a folder of documents, queries and judgments
 ]
 CODE: tuple[Kind, ...] = ("code", "reward function")  # a user's, which a run executes
 MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student", "scorer")

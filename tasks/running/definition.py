@@ -18,6 +18,7 @@ from data.tables import check_schema, write_table
 from models import today, traits
 from tasks.running.context import Context, Run
 from tasks.running.keys import (
+    ENCODING,
     SCORING,
     TRAINING,
     asked_for,
@@ -37,6 +38,7 @@ OURS = "tsalign"
 # Of a key, beside the arguments of the call.
 FIELDS = frozenset({"stage", "version", "code", "libraries", "numerics", "date", "shard"})
 _TRAINED = ("policy", "student", "teacher")  # kinds
+_ENCODED = ("vectors", "encoder", "router")  # kinds that text encoders make
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Definition:
     @property
     def libraries(self) -> tuple[str, ...]:
         """Whose versions decide what its models give."""
+        if self.kind in _ENCODED:
+            return ENCODING
         return TRAINING if self.kind in _TRAINED else SCORING
 
     @property

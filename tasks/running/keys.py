@@ -15,6 +15,7 @@ from tasks.running.outside import Code, External
 
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate")
 SCORING = ("torch", "transformers")
+ENCODING = ("torch", "transformers", "accelerate", "sentence-transformers")
 QLORA, BITSANDBYTES = "qlora", "bitsandbytes"  # a method of training, and whose 4 bits it uses
 
 
@@ -43,8 +44,15 @@ def _drops_out(value: Any) -> bool:
 
 @cache
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions, without importing the libraries."""
-    return {name: metadata.version(name) for name in names}
+    """Installed versions, without importing the libraries; "none": it is not installed."""
+    return {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:  # of an extra, which preflight asks for
+        return "none"
 
 
 def key_value(value: Any) -> Any:

@@ -95,6 +95,13 @@ BASES: dict[str, dict[str, Any]] = {
         "recipe": "hacking", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
         **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
         "teacher": {"model": "{speaker}"}, "oracle": {"model": "{teacher}", "prompts": 5},
+    "leaf": {
+        "recipe": "leaf", "run": "flips", "teacher": {"model": "{teacher}"},
+        "texts": {"documents": [{"path": "{prompts}"}, {"path": "{held_out}"}],
+                  "queries": [{"path": "{answers_a}"}, {"path": "{answers_b}"}]},
+        "evaluate": {"retrieval": [{"path": "{student}"}, {"path": "{speaker}"}],
+                     "similarity": [{"path": "{replay}"}, {"path": "{other_replay}"}]},
+        "runtime": {"device": "cpu"},
     },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
@@ -105,6 +112,13 @@ BASES: dict[str, dict[str, Any]] = {
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
 BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking")}
+BY_FLOW = {
+    "logged": "logged",
+    "matrix": "recorded",
+    "best-of-n": "best",
+    "opd": "opd",
+    "leaf": "leaf",
+}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -112,6 +126,8 @@ TEACHERS = {
         {"dataset": "c", "model": "{other_policy}"}, {"dataset": "d", "model": "{other_policy}"}
     ]
 }  # fmt: skip
+OWN_ENCODER = {"student.backbone": {"kind": "model", "model": "{policy}"}}
+FRESH_ENCODER = {"student.backbone": {"kind": "fresh"}}
 FLIPS = {
     "recipe": Flip("tso"),
     "run": Flip("another"),
@@ -191,6 +207,25 @@ FLIPS = {
     "online_share": Flip(0.5, {"answers": "mixed"}),
     **{f"{one}.adapter.target_modules": Flip(["q_proj"]) for one in ("start", "teacher")},
     **{f"{one}.max_length": Flip(512) for one in ("start", "teacher")},
+    "teacher.model (leaf)": Flip("{other_policy}"),
+    "texts.documents.path (leaf)": Flip("{other_prompts}"),
+    "texts.queries.path (leaf)": Flip("{answers_c}"),
+    "texts.documents.column (leaf)": Flip("said"),
+    "texts.queries.column (leaf)": Flip("said"),
+    "student.backbone.kind (leaf)": Flip("static", {"student.backbone": {"kind": "fresh"}}),
+    "student.backbone.layers (leaf)": Flip([0, 1], {"student.backbone": {"kind": "layers"}}),
+    "student.backbone.model (leaf)": Flip("{other_policy}", OWN_ENCODER),
+    **{
+        f"student.backbone.{name} (leaf)": Flip(value, FRESH_ENCODER)
+        for name, value in (("depth", 3), ("width", 64), ("heads", 2))
+    },
+    "student.cycles (leaf)": Flip(3),
+    "evaluate.retrieval.path (leaf)": Flip("{other_policy}"),
+    "evaluate.similarity.path (leaf)": Flip("{prompts}"),
+    "evaluate.dimensions (leaf)": Flip([8]),
+    "evaluate.precisions (leaf)": Flip(["float32"]),
+    "teacher.query_prompt (leaf)": Flip("query: "),
+    "teacher.document_prompt (leaf)": Flip("passage: "),
     "generate.engine": Flip("openai"),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),

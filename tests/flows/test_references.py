@@ -80,6 +80,17 @@ RECIPES = {
             "student": {"model": "{student}", "warm_up_path": "{preferences}"},
         }
     ],
+    "leaf": [
+        {
+            "teacher": {"model": "{teacher}"},
+            "texts": {"documents": [{"path": "{prompts}"}], "queries": [{"path": "{dev}"}]},
+            "student": {"backbone": {"kind": "model", "model": "{other}"}},
+            "evaluate": {
+                "retrieval": [{"path": "{collection}"}],
+                "similarity": [{"path": "{preferences}"}],
+            },
+        }
+    ],
     "matrix": [
         {"matrix": JUDGED | {"cells": ANSWERS}},
         {"matrix": {"cells": ANSWERS}, "teacher": {"model": "{teacher}"}},
@@ -108,6 +119,8 @@ def places(tmp_path):
     for name, lines in rows.items():
         found[name] = tmp_path / f"{name}.jsonl"
         found[name].write_text("".join(json.dumps(row) + "\n" for row in lines))
+    found["collection"] = tmp_path / "collection"
+    shutil.copytree(found["policy"], found["collection"])
     found["template"], found["code"] = tmp_path / "own.jinja", tmp_path / "own.py"
     found["template"].write_text("{{ messages }}")
     found["code"].write_text(CODE)

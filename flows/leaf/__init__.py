@@ -1,0 +1,1 @@
+"""LEAF: a small text encoder learns a larger one's vectors."""
