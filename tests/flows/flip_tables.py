@@ -95,6 +95,7 @@ BASES: dict[str, dict[str, Any]] = {
         "recipe": "hacking", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
         **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
         "teacher": {"model": "{speaker}"}, "oracle": {"model": "{teacher}", "prompts": 5},
+    },
     "leaf": {
         "recipe": "leaf", "run": "flips", "teacher": {"model": "{teacher}"},
         "texts": {"documents": [{"path": "{prompts}"}, {"path": "{held_out}"}],
@@ -111,14 +112,7 @@ BASES: dict[str, dict[str, Any]] = {
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
-BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking")}
-BY_FLOW = {
-    "logged": "logged",
-    "matrix": "recorded",
-    "best-of-n": "best",
-    "opd": "opd",
-    "leaf": "leaf",
-}
+BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking", "leaf")}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {

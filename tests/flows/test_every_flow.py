@@ -23,7 +23,6 @@ from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
 from flows.table import FLOWS
 from reports.text import result_line, written
-from reports.text import percent, result_line
 from tests.fixtures.encoders import INSTALLED, save_encoder_teacher, save_texts, sections_over
 from tests.fixtures.models import chatml_tokenizer, save_policy
 from tests.fixtures.runs import linked
