@@ -118,7 +118,7 @@ def main() -> None:
     say("prompts", "one node", "two nodes", "four nodes", "faster with two", "GPU hours, 1 and 2")
     for prompts in (1_000, 2_000, 5_000, 10_000, 50_000, 200_000):
         took = {n: seconds(work._replace(prompts=prompts), gpus, n) for n in (1, 2, 4)}
-        hours = (f"{n * gpus.count * took[n] / 3600:.1f}" for n in (1, 2))
+        hours = (f"{n * gpus.number * took[n] / 3600:.1f}" for n in (1, 2))
         say(f"{prompts:,}", *map(duration, took.values()), f"{took[1] / took[2]:.2f}",
             " and ".join(hours))  # fmt: skip
 

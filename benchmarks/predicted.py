@@ -81,8 +81,9 @@ def side_by_side(title: str, expected: dict[str, Any], taken: Sums, whole: list[
     sums: Sums = defaultdict(lambda: {"seconds": 0.0, "cores": 0.0})
     for step in expected["steps"]:
         for name in ("seconds", "cores"):
-            sums[step["stage"]][name] += (step[name] or 0.0) - step["starting"]
-            sums[ENGINE][name] += step["starting"]
+            started = step["starting" if name == "seconds" else "starting_cores"]
+            sums[step["stage"]][name] += (step[name] or 0.0) - started
+            sums[ENGINE][name] += started
     beside = {"seconds": expected["start"] + expected["between_stages"]}
     sums[BESIDE] = beside | {"cores": expected["core_seconds_beside"]}
     for name in (START, BETWEEN):

@@ -106,6 +106,11 @@ class Rate:
             return "like"
         return "pilot" if all(one.pilot for one in self.points) else "run"
 
+    def is_thin(self, units: float) -> bool:
+        """Whether one size alone is known, and this one is less than half or more than twice it."""
+        known = {one.units for one in self.points}
+        return len(known) == 1 and not 0.5 <= units / max(1, *known) <= 2
+
     @cached_property
     def seconds(self) -> Line:
         return line((one.units, one.seconds) for one in self.points)

@@ -55,16 +55,16 @@ class Gpus(NamedTuple):
     """Some GPUs of one kind, of one machine."""
 
     gpu: Gpu
-    count: int = 1
+    number: int = 1
 
     @property
     def name(self) -> str:
-        return f"{self.count}x{self.gpu.name}" if self.count > 1 else self.gpu.name
+        return f"{self.number}x{self.gpu.name}" if self.number > 1 else self.gpu.name
 
     @property
     def share(self) -> float:
         """How many GPUs' work they do together."""
-        return self.count * SHARED if self.count > 1 else 1.0
+        return self.number * SHARED if self.number > 1 else 1.0
 
 
 def named_gpus(text: str) -> Gpus:
@@ -132,9 +132,9 @@ def sampling(
     gpu, together = gpus.gpu, 1
     while model.bytes / together > 0.5 * ROOM * gpu.memory:
         together *= 2
-    if together > gpus.count:
+    if together > gpus.number:
         raise InputError(f"{model.parameters / 1e9:.0f} billion weights do not fit on {gpus.name}")
-    engines = gpus.count // together
+    engines = gpus.number // together
     flops, bandwidth = (peak * together for peak in (gpu.flops * READ, gpu.bandwidth * BANDWIDTH))
     each = prompts * k / engines
     whole = (prompt_tokens + answer_tokens) * model.token_bytes
@@ -144,7 +144,7 @@ def sampling(
     step = max((model.bytes + cached) / bandwidth, 2 * model.parameters * batch / flops)
     reading = 2 * model.parameters * prompt_tokens * prompts / engines / flops
     seconds = reading + ceil(each / batch) * answer_tokens * step
-    return Estimate(seconds / (SHARED if gpus.count > 1 else 1.0), ROOM * gpu.memory)
+    return Estimate(seconds / (SHARED if gpus.number > 1 else 1.0), ROOM * gpu.memory)
 
 
 def reading(gpus: Gpus, model: Sizes, tokens: float, texts_at_once: float = 16384) -> Estimate:
@@ -172,5 +172,5 @@ def training(
     seconds = operations / (gpus.gpu.flops * LEARN * gpus.share)
     held = model.bytes if method != "qlora" else model.bytes / 4
     learning = _TRAINED_BYTES * model.parameters * (1 if full else _ADAPTER)
-    weights = learning / gpus.count if full else held + learning
+    weights = learning / gpus.number if full else held + learning
     return Estimate(seconds, weights + at_once * model.hidden * model.layers * _BYTES)

@@ -35,7 +35,7 @@ def _learned(inputs: Mapping[str, Any]) -> int:
     """Pairs of an epoch, as `with_replay` takes them."""
     new, share = inputs["preferences"].rows or 0, inputs["share"]
     earlier = sum(table.rows or 0 for table in inputs["replay"])
-    return new + min(earlier, round(new * share / (1 - share)))
+    return int(new + min(earlier, round(new * share / (1 - share))))
 
 
 @stage("student", version="2", model=True, rows=_learned)

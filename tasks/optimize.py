@@ -79,7 +79,7 @@ def average(ctx: Context, *, average: Model, policy: Model, decay: float) -> dic
 def _sampled(inputs: Mapping[str, Any]) -> int:
     earlier = sum(table.rows or 0 for table in inputs["earlier"])
     share = inputs["share"]
-    return min(earlier, round((inputs["new"].rows or 0) * share / (1 - share)))
+    return int(min(earlier, round((inputs["new"].rows or 0) * share / (1 - share))))
 
 
 @stage(PREFERENCES, version="3", rows=_sampled)

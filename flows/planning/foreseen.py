@@ -42,6 +42,8 @@ class Foreseen:
     seconds: float | None = None
     starting: float = 0.0  # of these, in which the engine starts
     cores: float | None = None
+    starting_cores: float = 0.0
+    thin: bool = False  # known from one size alone, and that is another
     memory: int | None = None
     disk: int | None = None
     source: str = ""
@@ -98,9 +100,10 @@ class Foreseeing(Foresight):
         if rate:
             units = units_of(stage, inputs) or walked.gives.rows or 1
             known |= self._taken(rate, units, walked.share, shards, stage.moves)
-            known["starting"] = self._start(walked)
-            known["seconds"] += known["starting"]
-            known["cores"] += known["starting"]
+            if starting := self._start(walked):
+                known["starting"], known["starting_cores"] = starting
+                known["seconds"] += starting[0]
+                known["cores"] += starting[1]
         self.steps.append(Foreseen(**made, **known))
 
     def _taken(
@@ -115,22 +118,24 @@ class Foreseeing(Foresight):
             "memory": round(rate.memory.at(units / shards)) if rate.memory else None,
             "disk": round(copies * rate.size.at(left, bodies)),
             "source": rate.source,
+            "thin": rate.is_thin(units / shards),
         }
 
-    def _start(self, walked: Walked) -> float:
-        """Seconds in which the engine starts, where this call is what starts it."""
+    def _start(self, walked: Walked) -> tuple[float, float] | None:
+        """What the engine's start takes, where this call is what starts it: seconds, and those of
+        all cores."""
         stage, inputs = walked.stage, walked.inputs
         policy = inputs.get("policy")
         samples = stage.model == "loaded" and stage.kind in ("completions", "engine")
         if not samples or "engine" not in inputs or policy is None:
-            return 0.0
+            return None
         shape = self._shape(policy, walked.context)
         if shape == self._serving:
-            return 0.0
+            return None
         self._serving = shape
         call = engine_call(str(inputs["engine"]).split()[0], shape)
         rate = self._known.rate(call, call)
-        return rate.seconds.at(1) if rate else 0.0
+        return (rate.seconds.at(1), rate.cores.at(1)) if rate else None
 
     def _tokens(self, walked: Walked, rate: Rate | None) -> int:
         """Sampled, or read and learned from; 0 where lengths are not known."""
@@ -164,10 +169,10 @@ class Foreseeing(Foresight):
         gives, inputs = walked.gives, list(walked.inputs.values())
         stands_in = walked.step.state != "found"
         if gives.kind in MODELS and stands_in and gives.digest not in self._shapes:
-            before = [one for one in artifacts(inputs) if one.kind in MODELS]
-            outside = [one for one in inputs if isinstance(one, External)]
+            models: list[Model] = [one for one in inputs if isinstance(one, External)]
+            models += [one for one in artifacts(inputs) if one.kind in MODELS]
             made = rate.points[-1].shape if rate else ""
-            trained = [self._shape(one, walked.context) for one in (*outside, *before)]
+            trained = [self._shape(one, walked.context) for one in models]
             self._shapes[gives.digest] = made or next(filter(None, trained), "")
         if gives.kind == "prompts":
             self._prompts[gives.digest] = gives.rows or 0

@@ -1,14 +1,14 @@
 """The pilot: the flow of a recipe on a few prompts, to measure what its stages take.
 
 The flow's own functions are called with the recipe's own models, as a run would, in a store that is
-thrown away: once for 2 prompts, then for four times as many again and again while there is time.
+thrown away: for 4 prompts, for 32, and for 128 if there is time.
 Stages compute as they are; the tables they are given are cut. So whatever a flow calls is measured,
 at several sizes, and nothing has to be told apart by kind.
 """
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,8 @@ from tasks.running.progress import Progress
 from tasks.stage import Run
 
 SECONDS = 30.0  # that the passes may take, without the engine's start; the first two always may
-SIZES = (2, 8, 32, 128)  # prompts
+FIRST, SECOND, LAST = 4, 32, 128  # prompts
+_SLOW = 12  # in place of SECOND, where the first pass has taken a third of the time
 _SIZED = ("lessons", "examples", "pairs")  # arguments of stages that make the embedded world
 _FEWEST = 128  # of these: less does not train
 
@@ -72,6 +73,8 @@ class Pilot:
             name: value if whole else self._smaller(name, value)
             for name, value in asked.inputs.items()
         }
+        if whole and run.round and isinstance(size := inputs.get("size"), int):
+            inputs["size"] = min(size, self._prompts)
         run.ahead = None
         try:
             made = carry_out(replace(asked, inputs=inputs), run)
@@ -142,36 +145,52 @@ def pilot(recipe: RunRecipe, store: str, seconds: float = SECONDS) -> list[str]:
     with there.used(), there.landmark() as folder, tempfile.TemporaryDirectory() as runs:
         quiet = Progress(quiet=True)
         first = open_run(recipe, str(folder / "store"), Path(runs), quiet, None, Books(kept=False))
-        rates, took = rates_of(replace(first.context, store=there)), list[float]()
+        rates, took = rates_of(replace(first.context, store=there)), list[tuple[int, float]]()
         start, cores = round(age(), 3), round(core_seconds(), 3)
-        rates.add(Measured(*2 * [beside(START, True)], START, 1, start, cores, pilot=True))
+        call = beside(START, pilot=True)
+        rates.add(Measured(call, call, START, 1, start, cores, pilot=True))
         try:
-            for prompts in SIZES:
-                if len(took) > 1 and sum(took) + _next(took) > seconds:
-                    break
+            while prompts := size_after(took, seconds):
                 began, busy = monotonic(), core_seconds()
-                started = first.context.loaded.starting
+                loaded = first.context.loaded
+                started = loaded.starting, loaded.starting_cores
                 context = replace(first.context, tracking=None)  # nothing is published
                 run = Run(context, quiet, first.engine, first.outside, books=first.books)
                 run.rates, run.pilot = rates, True
                 run.ahead = Pilot(run, there, prompts)
                 if why := _passed(run, flow_of(recipe), recipe):
                     reasons.append(f"{prompts} prompts: {why}")
-                whole = monotonic() - began
-                note_between(run, whole, core_seconds() - busy)
-                took.append(whole - (first.context.loaded.starting - started))
+                whole, busy = monotonic() - began, core_seconds() - busy
+                note_between(run, whole, busy)
+                spent = (
+                    whole - loaded.starting + started[0],
+                    busy - loaded.starting_cores + started[1],
+                )
+                took.append((prompts, min(spent)))  # a busy machine has it measure no less
         finally:
             first.close()
         call = marker(recipe)
-        rates.add(Measured(call, call, "pilot", 1, round(sum(took), 3), 0.0, pilot=True))
+        rates.add(
+            Measured(
+                call, call, "pilot", 1, round(sum(spent for _, spent in took), 3), 0.0, pilot=True
+            )
+        )
     return reasons
 
 
-def _next(took: list[float]) -> float:
-    """Seconds that the next pass may take, by a line through the last two."""
-    sizes = SIZES[len(took) - 2 : len(took) + 1]
-    each = max(0.0, took[-1] - took[-2]) / (sizes[1] - sizes[0])
-    return took[-1] + each * (sizes[2] - sizes[1])
+def size_after(took: Sequence[tuple[int, float]], seconds: float) -> int | None:
+    """Prompts of the next pass, after those that had so many and took so long; None: enough.
+
+    The last is made where a line through the two before says that there is time for it.
+    """
+    if not took:
+        return FIRST
+    if len(took) == 1:
+        return SECOND if took[0][1] <= seconds / 3 else _SLOW
+    (one, before), (two, last) = took[-2:]
+    each = max(0.0, last - before) / (two - one)
+    fits = sum(spent for _, spent in took) + last + each * (LAST - two) <= seconds
+    return LAST if fits and two < LAST else None
 
 
 def _passed(run: Run, flow: Callable[..., Any], recipe: RunRecipe) -> str:

@@ -101,7 +101,7 @@ def predicted(recipe: RunRecipe, store: str, folder: Path, prompts: Preview) -> 
     # What a pilot can reach: the preparation and a round.
     near = list(dict.fromkeys(one.section for one in found.steps))[:2]
     asked = [one for one in found.work if one.model and one.section in near]
-    if any(one.source in ("", "like") for one in asked):
+    if any(one.source in ("", "like") or one.thin for one in asked):
         call = marker(recipe)
         if known.rate(call, call) is None:
             notes = _measured(recipe, store)

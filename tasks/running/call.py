@@ -243,10 +243,11 @@ class _Call:
             tracking=of_stage(run.context.tracking, run.round, stage.name, self.key),
         )
         loaded, effort = context.loaded, Effort.begin() if run.rates else None
-        before = loaded.starting
+        before = loaded.starting, loaded.starting_cores
         made = Work(stage, self.asked.inputs, self.key).made(context, self._waiting)
         if effort and made.ran:
-            started, share = loaded.starting - before, self.only.share if self.only else 1.0
+            share = self.only.share if self.only else 1.0
+            started = loaded.starting - before[0], loaded.starting_cores - before[1]
             note(run, stage, self.asked.inputs, made.artifact, effort.end(), started, share)
         run.progress.notes(run.context.tracking)
         return made

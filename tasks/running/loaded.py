@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
 from tasks.running import machine
+from tasks.running.effort import core_seconds
 
 if TYPE_CHECKING:
     from models.engines.base import Engine
@@ -43,7 +44,8 @@ class LoadedModels:
         self._max_model_len = max_model_len
         self._seed = seed
         self._parallel = parallel
-        self.starting = 0.0  # seconds that starts of the engine have taken so far
+        # What starts of the engine have taken so far: seconds, and those of all cores.
+        self.starting = self.starting_cores = 0.0
         self._engine: Engine | None = None
         self._serving: tuple[Path, str] | None = None  # folder and digest
         self._scorer: Scorer | None = None
@@ -64,7 +66,7 @@ class LoadedModels:
         if self._engine is None:
             from models.engines import open_engine
 
-            began = monotonic()
+            began, busy = monotonic(), core_seconds(books=False)
             self._engine = open_engine(
                 self.engine_name,
                 model,
@@ -74,6 +76,7 @@ class LoadedModels:
                 self._parallel,
             )
             self.starting += monotonic() - began
+            self.starting_cores += core_seconds(books=False) - busy
         elif self._serving != (model, digest):
             self._engine.load(model)
         self._serving = model, digest

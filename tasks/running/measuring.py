@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data.errors import ArtifactError
 from data.rates import Measured, Rates
 from data.recipes.recipe import Config, RuntimeConfig
 from data.store.artifacts import Artifact
@@ -139,25 +140,27 @@ def units_of(stage: Definition, inputs: Mapping[str, Any], known: Counts | None 
 
 def note(
     run: Run, stage: Definition, inputs: dict[str, Any], made: Artifact, effort: Effort,
-    started: float = 0.0, share: float = 1.0,
+    started: tuple[float, float] = (0.0, 0.0), share: float = 1.0,
 ) -> None:  # fmt: skip
     """Write down what a body has taken.
 
     Args:
         made: By it.
-        started: Seconds of it in which an engine was started.
+        started: Seconds of it in which an engine was started, and those of all cores.
         share: Of the call's prompts, those of the shard.
     """
     if run.rates is None:
         return
     context = run.context
-    if started:
+    if started[0]:
         _note_engine(run, run.rates, started)
     call = call_of(stage, inputs, context, lambda model: shape_in(context.path(model)))
     most = most_of(stage, inputs, {}, lambda one: False)
     units = round(units_of(stage, inputs) * share) or made.rows or 1
-    files = context.store.record(made).files.values()
-    busy = effort.cores * (1 - started / effort.seconds) if effort.seconds else effort.cores
+    try:
+        files = context.store.record(made).files.values()
+    except ArtifactError:  # damaged since: whoever reads it next says so
+        return
     run.in_bodies += effort.seconds
     run.cores_in_bodies += effort.cores
     run.rates.add(
@@ -165,8 +168,8 @@ def note(
             *call,
             stage.name,
             units,
-            seconds=round(effort.seconds - started, 4),
-            cores=round(busy, 3),
+            seconds=round(effort.seconds - started[0], 4),
+            cores=round(effort.cores - started[1], 3),
             rows=made.rows or 0,
             most=round(most * share),
             tokens=made.meta.get("tokens", 0) if stage.kind == "completions" else 0,
@@ -178,12 +181,12 @@ def note(
     )
 
 
-def _note_engine(run: Run, rates: Rates, started: float) -> None:
-    """How long the engine took to start, by the clock alone."""
+def _note_engine(run: Run, rates: Rates, started: tuple[float, float]) -> None:
+    """How long the engine took to start: seconds, and those of all cores."""
     loaded = run.context.loaded
     call = engine_call(loaded.engine_name, shape_in(loaded.serving) if loaded.serving else "")
-    seconds = round(started, 3)
-    rates.add(Measured(call, call, ENGINE, 1, seconds, seconds, pilot=run.pilot))
+    seconds, cores = (round(value, 3) for value in started)
+    rates.add(Measured(call, call, ENGINE, 1, seconds, cores, pilot=run.pilot))
 
 
 def engine_call(engine: str, shape: str) -> str:

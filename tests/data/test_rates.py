@@ -62,6 +62,20 @@ def test_what_is_kept_is_found_by_its_call_and_else_by_what_it_is_like(rates):
     assert not like.exact and like.source == "like" and like.seconds == rate.seconds
 
 
+def test_one_size_says_little_of_others(rates):
+    rates.add(measured(10, 3.0))
+    rate = rates.known().rate("a", "x")
+    assert [rate.is_thin(units) for units in (4, 5, 10, 20, 21)] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+    rates.add(measured(30, 5.0))
+    assert not rates.known().rate("a", "x").is_thin(1000)
+
+
 def test_another_machine_has_measurements_of_its_own(rates):
     rates.add(measured(10, 3.0))
     other = Rates(rates.path.parents[1], MACHINE | {"threads": "1"})

@@ -62,10 +62,22 @@ def test_the_pilot_reaches_every_stage_of_a_round(measured):
     assert found.start > 0 and found.between > 0
 
 
-def test_a_pass_is_foreseen_by_the_two_before():
-    assert pilot._next([3.0, 3.6]) == pytest.approx(3.6 + 0.1 * (32 - 8))
-    assert pilot._next([9.0, 3.0, 27.0]) == pytest.approx(27.0 + 1.0 * (128 - 32))
-    assert pilot._next([9.0, 3.0]) == 3.0  # the first warms up
+@pytest.mark.parametrize(
+    "took, size",
+    [
+        ([], 4),
+        ([10.0], 32),
+        ([10.1], 12),  # slow: fewer
+        ([3.0, 3.5], 128),
+        ([9.0, 3.0], 128),  # the first warms up: the next is taken to be as fast as the last
+        ([6.0, 9.0], None),  # 15 and 9 + 3 / 28 * 96 are more than 30
+        ([6.0, 8.0], 128),  # 14 and 8 + 2 / 28 * 96 are 28.9
+        ([3.0, 3.5, 5.0], None),
+    ],
+)
+def test_passes_grow_while_there_is_time(took, size):
+    done = list(zip((4, 32, 128), took, strict=False))
+    assert pilot.size_after(done, seconds=30.0) == size
 
 
 def test_it_leaves_nothing_but_measurements(measured):
