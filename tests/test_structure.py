@@ -85,3 +85,9 @@ def test_no_circle_of_imports():
     while free := {name for name, found in todo.items() if not found & set(todo)}:
         todo = {name: found for name, found in todo.items() if name not in free}
     assert not todo, f"among these: {sorted(todo)}"
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Without packages pytest knows a file by its name alone, and takes two for one."""
+    names = [file.name for file in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

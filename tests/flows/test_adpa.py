@@ -103,21 +103,21 @@ def test_measures_and_report(plus, recipe, tiny_run):
 @pytest.mark.parametrize(
     ("changes", "again"),
     [
-        ({"adpa": {"gamma": 0.4}}, {"adpa"}),
-        ({"adpa": {"clamp": True}}, {"adpa"}),
-        ({"adpa": {"reference": "fill"}}, {"targets:reference", "adpa"}),
-        ({"adpa": {"reference": "none"}}, {"adpa"}),
-        ({"method": "dckd", "dckd": {"alpha": 0.5}}, {"dckd"}),
-        ({"method": "dckd", "dckd": {"answers": "chosen"}}, {"dckd"}),
-        ({"method": "dckd"}, set()),
-        ({"method": "sft"}, {"dckd"}),
-        ({"method": "adpa"}, {"generate", "targets:aligned", "targets:reference", "adpa"}),
-        ({"method": "dpo"}, {"reference:student", "optimize:student"}),
+        ({"adpa": {"gamma": 0.4}}, "adpa"),
+        ({"adpa": {"clamp": True}}, "adpa"),
+        ({"adpa": {"reference": "fill"}}, "adpa targets:reference"),
+        ({"adpa": {"reference": "none"}}, "adpa"),
+        ({"method": "dckd", "dckd": {"alpha": 0.5}}, "dckd"),
+        ({"method": "dckd", "dckd": {"answers": "chosen"}}, "dckd"),
+        ({"method": "dckd"}, ""),
+        ({"method": "sft"}, "dckd"),
+        ({"method": "adpa"}, "adpa generate targets:aligned targets:reference"),
+        ({"method": "dpo"}, "optimize:student reference:student"),
     ],
     ids=str,
 )
 def test_a_setting_makes_its_own_step_again_and_no_teacher_reads_twice(plus, run, changes, again):
-    assert computed(run("other", **changes)) == again
+    assert computed(run("other", **changes)) == set(again.split())
 
 
 def test_the_teachers_side_is_that_of_a_teacher_that_is_brought(plus, run, recipe, store, tiny_run):
