@@ -56,7 +56,7 @@ def show(check: Check, source: str, command: str) -> None:
     _prompts(console, check.prompts)
     for number, example in enumerate(check.prompts.examples, start=1):
         _example(console, number, example)
-    if not check.prompts.examples:
+    if not check.prompts.examples and check.recipe.counts_work:
         _line(console, "No model that reads them is there before the run.", 2)
     _plan(console, check)
     _foreseen(console, check)
@@ -232,7 +232,9 @@ def _plan(console: Console, check: Check) -> None:
     _title(console, "Left to do, at most")
     left = {name: n for name, n in work(steps).items() if n}
     _columns(console, [(name, f"{n:,}") for name, n in left.items()])
-    if not left:
+    if not check.recipe.counts_work:
+        _line(console, "What its models read and learn is not counted.", 2)
+    elif not left:
         _line(console, "Tables only: no model samples, reads or learns.", 2)
     if (disk := check.disk) and disk.needed:
         more = f", and {size(disk.meanwhile)} during a training" if disk.meanwhile else ""

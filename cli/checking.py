@@ -5,6 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data.errors import InputError
+from data.store.store import Store
+from flows.launch import check_writable
 from flows.recipe_files import load_recipe
 from models.gpus import named_gpus
 from tasks.running.waiting import to_stderr, waiting
@@ -28,10 +31,19 @@ def check_recipe(
     Problems are printed on stderr, a line each, with --json also on stdout.
 
     Raises:
-        InputError: the recipe cannot be read, or `device` is no GPU that is known.
+        InputError: the recipe cannot be read, `device` is no GPU that is known, the store cannot
+            be written, or the flow's work is not foreseen.
     """
     recipe = load_recipe(path, overrides, run=run)
     gpus = named_gpus(device) if device else None
+    if (time or device) and not recipe.counts_work:
+        option = "--time" if time else "--device"
+        raise InputError(
+            f"{option}: what a recipe of '{recipe.recipe}' takes is not foreseen, as its models "
+            "read no prompts; leave it out"
+        )
+    if time:
+        check_writable("--store", Store(store).root)
     from cli import check_view
     from flows.planning.check import checked
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def read_relevance(folder: str | Path) -> pa.Table:
         place, parts = f"{path} line {number}", line.split("\t")
         if number == 1 and parts[-1:] == ["score"]:
             continue
-        if len(parts) != 3 or not parts[2].lstrip("-").isdigit():
+        if len(parts) != 3 or not re.fullmatch(r"-?[0-9]+", parts[2]):
             raise InputError(f"{place}: must be query, document and a whole number, by tabs")
         query, document, score = parts[0], parts[1], int(parts[2])
         for what, key, known in (("query", query, queries), ("document", document, documents)):

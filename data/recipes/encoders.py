@@ -192,4 +192,11 @@ class EncoderEvaluation(Config):
             raise ValueError(
                 "evaluate.precisions: needs float32, which the others are held against"
             )
+        if any(one < 1 for one in self.dimensions) or len(set(self.dimensions)) < len(
+            self.dimensions
+        ):
+            raise ValueError(
+                f"evaluate.dimensions: must be numbers of at least 1, each once, got "
+                f"{list(self.dimensions)}"
+            )
         return self

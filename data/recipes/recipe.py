@@ -5,7 +5,7 @@ that can change a result is there and enters a cache key through the stage that 
 holds what changes only speed, but for what docs/determinism.md says of it.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -241,6 +241,9 @@ class RuntimeConfig(Config):
 
 class RunRecipe(Config):
     """What the recipes of all flows have, and what is asked of each before it runs."""
+
+    # Whether `tsalign check` counts what its models sample, read and learn.
+    counts_work: ClassVar[bool] = True
 
     recipe: str = Field(description="The flow, and where one flow carries out several, the method")
     run: str = Field(pattern=RUN_NAME, description="Names the folder of the results, runs/NAME")

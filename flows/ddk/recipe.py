@@ -59,10 +59,13 @@ class DdkRecipe(RunRecipe):
 
     @model_validator(mode="before")
     @classmethod
-    def _losses_of_ddk(cls, values: Any) -> Any:
-        """The published loss, where the recipe names none; as if it had been written there."""
+    def _as_published(cls, values: Any) -> Any:
+        """DDK's loss and its rule, where the recipe names none; as if they had been written."""
         if not isinstance(values, dict):
             return values
+        mixture = values.get("mixture")
+        if isinstance(mixture, dict) and "rule" not in mixture:
+            values = values | {"mixture": {"rule": "smoothed"} | mixture}
         policy = values.get("policy", {})
         if isinstance(policy, dict) and "losses" not in policy:
             return values | {"policy": policy | {"losses": LOSSES}}

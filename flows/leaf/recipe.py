@@ -1,6 +1,6 @@
 """The recipe of LEAF: a teacher, texts, a student and what both are measured on."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,8 @@ from data.recipes.recipe import RunRecipe, Values
 
 class LeafRecipe(RunRecipe):
     """A small text encoder learns the vectors of a larger one, for documents, queries or both."""
+
+    counts_work: ClassVar[bool] = False  # encoders read texts, and no prompts
 
     recipe: Literal["leaf"]
     teacher: EncoderTeacher

@@ -249,6 +249,12 @@ def test_settings_that_contradict_each_other_are_refused(changes, message):
         recipe_from({"recipe": "ddk", "run": "r", "world": {}} | own | changes)
 
 
+def test_the_published_rule_is_meant_where_none_is_named():
+    own = {"policy": {"model": "p"}, "teacher": {"model": "t"}, "texts": {"path": "t.jsonl"}}
+    recipe = recipe_from({"recipe": "ddk", "run": "r", "mixture": {"alpha": 0}} | own)
+    assert recipe.mixture.rule == "smoothed" and recipe.mixture.alpha == 0
+
+
 def test_an_unknown_family_of_the_world_is_refused():
     recipe = recipe_from(
         {"recipe": "ddk", "run": "r", "world": {"teacher_lessons": 100}}

@@ -213,6 +213,8 @@ def test_a_folder_that_is_no_collection_and_two_of_one_name_are_refused(values, 
         ("student", {"backbone": {"kind": "fresh", "width": 10, "heads": 4}}, "does not divide"),
         ("student", {"backbone": {"kind": "static", "layers": [1]}}, "layers"),
         ("evaluate", {"precisions": ["int8"]}, "needs float32"),
+        ("evaluate", {"dimensions": [8, 0]}, "evaluate.dimensions: must be numbers of at least 1"),
+        ("evaluate", {"dimensions": [8, 8]}, "each once"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(tmp_path, section, changes, said):

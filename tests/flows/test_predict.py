@@ -199,3 +199,16 @@ def test_every_flow_has_a_pilot_that_reaches_its_models(name, tiny_recipe, tmp_p
     assert first and not [one.title for one in first if one.model and one.seconds is None], (
         found.notes
     )
+
+
+def test_what_cannot_be_foreseen_is_refused_before_anything_is_measured(
+    tiny_recipe, write_recipe, tmp_path, refuse
+):
+    path = write_recipe(changed(tiny_recipe))
+    line = refuse("check", str(path), "--time", "--store", "/proc/none")
+    assert line.startswith("--store: '/proc/none") and "cannot be written" in line
+    collection = {"retrieval": [{"path": str(tmp_path)}]}
+    texts = {"documents": [{"path": "d.jsonl"}], "queries": [{"path": "q.jsonl"}]}
+    leaf = {"recipe": "leaf", "run": "l", "teacher": {"model": "t"}, "texts": texts}
+    path = write_recipe(leaf | {"evaluate": collection})
+    assert refuse("check", str(path), "--time").startswith("--time: what a recipe of 'leaf' takes")

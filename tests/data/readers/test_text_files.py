@@ -58,6 +58,8 @@ def test_pairs_and_their_texts(tmp_path):
         ("queries.jsonl", '{"_id": "x"}', "'text' is missing"),
         ("qrels/test.tsv", "q0\td0", "by tabs"),
         ("qrels/test.tsv", "q0\td0\thigh", "whole number"),
+        ("qrels/test.tsv", "q0\td0\t²", "whole number"),
+        ("qrels/test.tsv", "q0\td0\t--1", "whole number"),
         ("qrels/test.tsv", "q0\tnone\t1", "no document 'none'"),
         ("qrels/test.tsv", "none\td0\t1", "no query 'none'"),
     ],
