@@ -5,6 +5,7 @@ are shared by all machines; so nothing travels but recipes.
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,8 +57,16 @@ def on_ray(address: str, workers: int | None, recipes: Sequence[RunRecipe]) -> E
     try:
         check_execution(least, runtime)
     except InputError as error:
-        raise InputError(f"--ray: {error}") from error
+        raise InputError(as_options(str(error))) from error
     return least
+
+
+def as_options(text: str) -> str:
+    """What is said of a recipe's `execution`, in the words of the command line."""
+    text = re.sub(r"lower workers or [cg]pus_per_worker", "lower it", text)
+    for field, option in (("workers", "--workers"), ("address", "--ray"), ("kind", "--ray")):
+        text = text.replace(f"execution.{field}", option)
+    return text
 
 
 def cores_each(nodes: Sequence[int], workers: int) -> int:

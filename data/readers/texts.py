@@ -1,5 +1,6 @@
 """Texts of several domains from a user's file: prompts with their answers, checked and parted."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -36,14 +37,23 @@ def read_texts(path: str, columns: TextColumns) -> TextFile:
         read += 1
         value = unwritten(row.get(columns.prompt), place, columns.prompt)
         messages = as_messages(value, place, columns.prompt)
-        answer = check_text(row.get(columns.completion), place, columns.completion)
-        domain = check_text(row.get(columns.dataset), place, columns.dataset)
+        answer, domain = (
+            given(row, place, getattr(columns, name), f"texts.columns.{name}")
+            for name in ("completion", "dataset")
+        )
         one = text_row(messages, answer, domain)
         if rows.setdefault(one["prompt_id"], one) is one:
             places.append(place)
     table = pa.Table.from_pylist(list(rows.values()), schema=DEMONSTRATIONS)
     check_domains(domains_of(table), f"texts.path: '{path}'")
     return TextFile(table, places, {"read": read, "kept": len(rows), "duplicate": read - len(rows)})
+
+
+def given(row: Mapping[str, Any], place: str, column: str, field: str) -> str:
+    """The text in a column of a row. Raises InputError, naming the field that names the column."""
+    if row.get(column) is None:
+        raise InputError(f"{place}: has no {column!r}; fill it, or name its column in {field}")
+    return check_text(row[column], place, column)
 
 
 def text_row(messages: Messages, answer: str, domain: str, name: str = "") -> dict[str, Any]:
@@ -67,10 +77,11 @@ def domains_of(table: pa.Table) -> list[str]:
 def check_domains(names: list[str], where: str) -> None:
     """InputError unless there are at least two domains to mix."""
     if len(names) < 2:
-        has = f"one domain, {names[0]!r}" if names else "no text"
+        if not names:
+            raise InputError(f"{where} holds no text; give it rows of prompts with their answers")
         raise InputError(
-            f"{where} has {has}, and a mixture takes two; bring texts of others, or name in "
-            "texts.columns.dataset the column that tells them apart"
+            f"{where} has one domain, {names[0]!r}, and a mixture takes two; bring texts of "
+            "others, or name in texts.columns.dataset the column that tells them apart"
         )
 
 

@@ -36,8 +36,8 @@ def recipe(tiny_recipe, write_recipe):
     [
         (("--ray", "there"), "--ray there: must be 'local', 'auto' or HOST:PORT of a cluster"),
         (("--ray", "local", "--workers", "0"), "--workers 0: must be at least 1"),
-        (("--ray", "local", "--workers", "999"), "--ray: execution.workers: 999 with 1 CPU each"),
-        (("--ray", "127.0.0.1:1"), "--ray: execution.address: nobody answers at '127.0.0.1:1'"),
+        (("--ray", "local", "--workers", "999"), "--workers: 999 with 1 CPU each want 999"),
+        (("--ray", "127.0.0.1:1"), "--ray: nobody answers at '127.0.0.1:1'"),
         (("--ray", "local", "--set", "execution.kind=ray"), "--ray: gives whole runs to workers"),
     ],
 )

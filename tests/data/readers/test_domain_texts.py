@@ -50,8 +50,12 @@ def test_columns_may_have_other_names(tmp_path):
     ("change", "said"),
     [
         ({"completion": " "}, r"texts\.jsonl line 1: completion is empty"),
-        ({"completion": None}, r"texts\.jsonl line 1: completion must be text"),
-        ({"dataset": None}, r"texts\.jsonl line 1: dataset must be text"),
+        (
+            {"completion": None},
+            r"texts\.jsonl line 1: has no 'completion'; .*texts\.columns\.compl",
+        ),
+        ({"completion": 3}, r"texts\.jsonl line 1: completion must be text"),
+        ({"dataset": None}, r"texts\.jsonl line 1: has no 'dataset'; .*texts\.columns\.dataset"),
         ({"prompt": None}, r"texts\.jsonl line 1: prompt must be text or a list of messages"),
     ],
 )
