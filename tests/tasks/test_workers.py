@@ -29,7 +29,7 @@ from tasks.running.outside import External
 from tasks.running.own_code import load_code
 from tasks.running.progress import Progress
 from tasks.running.worker import Worker, computes
-from tasks.running.workers import Setup, Workers
+from tasks.running.workers import Setup, Workers, fitting
 from tasks.score import score
 from tasks.stage import Context, Run
 from tests.repository import ROOT
@@ -297,7 +297,7 @@ def test_a_worker_without_the_store_is_refused(tmp_path):
     """As on a node that does not share the folder."""
     run = run_in(tmp_path / "store")
     setup = Setup(str(tmp_path / "store"), RUNTIME, LENGTH, SEED, None, os.getcwd())
-    workers = Workers(ExecutionConfig(kind="ray"), setup, Worker, computes(run.context))
-    assert workers._fit(Worker(setup).ready(tmp_path)).shares
+    there, store = computes(run.context), Store(str(tmp_path / "store"))
+    assert fitting(Worker(setup).ready(tmp_path), there, store).shares
     with pytest.raises(InputError, match="does not see the store in .*; share that folder, or use"):
-        workers._fit(Worker(setup).ready(tmp_path / "elsewhere"))
+        fitting(Worker(setup).ready(tmp_path / "elsewhere"), there, store)
