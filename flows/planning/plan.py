@@ -250,11 +250,11 @@ class _Walk:
         """
         name = digest_of(["plan", stage.name, _names(list(inputs.items()))])
         self._stand_ins.add(name)
-        rows = None
+        rows = most = None
         if stage.schema is not None:
-            rows = most_rows(stage, inputs, self._known, self._is_vague)
-            if rows is not None:
-                rows = self._foresight.rows(stage, inputs, rows, self._run.context)
+            most = rows = most_rows(stage, inputs, self._known, self._is_vague)
+            if most is not None:
+                rows = self._foresight.rows(stage, inputs, most, self._run.context)
             else:
                 self._vague.add(name)
                 rows = max([1, *(one.rows or 0 for one in artifacts(list(inputs.values())))])
@@ -264,7 +264,7 @@ class _Walk:
             key=name,
             digest=name,
             rows=rows,
-            meta=best_case(stage, inputs, rows or 0),
+            meta=best_case(stage, inputs, max(most or 0, rows or 0), rows or 0),
         )
 
 

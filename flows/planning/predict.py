@@ -106,7 +106,8 @@ def predicted(recipe: RunRecipe, store: str, folder: Path, prompts: Preview) -> 
         if known.rate(call, call) is None:
             notes = _measured(recipe, store)
             found = _foreseen(recipe, store, folder, prompts, rates.known())
-    found.machine, found.notes = rates.machine, [*notes, *_notes(recipe, found)]
+    found.machine = rates.machine
+    found.notes = [*notes, *found.notes, *_notes(recipe, found)]
     return found
 
 
@@ -126,12 +127,13 @@ def _foreseen(
     workers = recipe.execution.workers if recipe.execution.kind == "ray" else 1
     lengths = {one.field.removesuffix(".model"): one.shares[50] for one in prompts.lengths}
     foresight = Foreseeing(known, workers, lengths)
-    planned(recipe, store, folder, prompts.rows, foresight)
+    ends = planned(recipe, store, folder, prompts.rows, foresight).ends
+    notes = [f"the prediction goes no further than here: {ends}"] if ends else []
     steps = foresight.steps
     if not any(step.is_work for step in steps):
-        return Prediction(steps)
+        return Prediction(steps, notes=notes)
     calls = sum(max(1, step.bodies) for step in steps)
-    return Prediction(steps, *_beside(known, calls))
+    return Prediction(steps, *_beside(known, calls), notes=notes)
 
 
 def _beside(known: Known, calls: int) -> tuple[float, float, float]:

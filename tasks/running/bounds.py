@@ -73,8 +73,9 @@ def most_rows(
     return bound if isinstance(bound, int) else sum(table.rows or 0 for table in artifacts(bound))
 
 
-def best_case(stage: Definition, inputs: Inputs, most: int) -> BestCase:
-    """Counts of a stage as if nothing were lost, so that the flow can go on."""
+def best_case(stage: Definition, inputs: Inputs, most: int, rows: int) -> BestCase:
+    """Counts of a stage that gives so many rows of those it can give at most, so that the flow can
+    go on: they add up, and no more is lost than these."""
     counts: dict[str, Any] = {}
     if stage.kind == "completions" and "prompts" in inputs:
         counts = {"prompts": inputs["prompts"].rows or 0}
@@ -82,9 +83,9 @@ def best_case(stage: Definition, inputs: Inputs, most: int) -> BestCase:
         completions = artifacts(inputs.get("completions"))
         prompts = inputs["prompts"].rows if "prompts" in inputs else asked(completions)
         usable = sum(table.rows or 0 for table in completions)
-        counts = _NOTHING_LOST | {"usable": usable, "paired": prompts, "mined": most}
+        counts = _NOTHING_LOST | {"usable": usable, "paired": prompts, "mined": rows}
     elif stage.kind == "preferences":
-        counts = _ALL_KEPT | {"agreed": most, "labelled": most}
+        counts = _ALL_KEPT | {"agreed": most, "labelled": rows, "below_margin": most - rows}
     return BestCase(counts | stage.at_best)
 
 

@@ -11,7 +11,7 @@ import yaml
 from cli.main import main
 from data.recipes.recipe import RunRecipe
 from data.summary import read_summary
-from flows.planning.plan import Plan, planned
+from flows.planning.plan import Foresight, Plan, planned
 from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
 from flows.table import recipe_from
@@ -155,6 +155,26 @@ def test_stages_that_do_not_say_their_rows_end_no_plan(tiny_recipe, tmp_path):
     assert first["own_pairs"].rows == first["own_order"].rows == first["reference"].rows == 0
     assert (first["optimize"].makes, first["optimize"].pairs) == ("policy", 0)
     assert plan.sections()["Round 2 of 2"][1].sampled == 10 * 4
+
+
+class Losing(Foresight):
+    """Every table keeps so many of its rows."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def rows(self, stage, inputs, most, context):
+        return max(1, round(most * self.kept))
+
+
+@pytest.mark.parametrize("kept", [0.95, 0.9, 0.5, 0.3])
+def test_rows_that_are_expected_to_be_lost_end_no_plan(kept, tiny_recipe, tmp_path):
+    values = copy.deepcopy(tiny_recipe)
+    values["policy"]["best_pairs"] = 0.5
+    whole = fitted(recipe_from(values))
+    where = str(tmp_path / "store"), tmp_path / "runs" / whole.run
+    plan = planned(whole, *where, COUNTS, Losing(kept))
+    assert plan.ends is None and list(plan.sections())[-1] == "Round 2 of 2"
 
 
 @pytest.mark.slow

@@ -1,0 +1,189 @@
+"""Real texts of several domains, and real models to distil over them: for recipe: ddk and opd.
+
+    python -m benchmarks.real && python -m benchmarks.real_domains --data ../shared/realdata
+
+Writes into FOLDER (.real/domains) texts.jsonl, rows of prompt, completion and dataset;
+prompts.jsonl, the same prompts alone; and two models: `teacher`, SmolLM2-135M-Instruct out of its
+GGUF file, and `student`, of whose thirty layers `--layers` are left, evenly spaced: 53 million
+parameters that have to learn to speak again. Domains, `--texts` of each at most:
+
+    math       GSM8K: word problems and their solutions
+    summary    T0: news and dialogues, and what they say in short
+    reading    T0: questions about a passage
+    dialogue   HH-RLHF: the last turn that was preferred (offensive texts among them)
+    german     XQuAD: the first sentence of a paragraph, and how it goes on
+    code       functions of Python's standard library on this machine: head and body
+"""
+
+import argparse
+import ast
+import gzip
+import json
+import random
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+CHARACTERS = 900  # of prompt and answer together at most
+T0 = {
+    "summary": (
+        "cnn_dailymail_3_0_0_news_summary",
+        "gigaword_make_a_title",
+        "multi_news_summarize",
+        "samsum_Summarize_this_dialogue_",
+        "xsum_summarize_DOC",
+    ),
+    "reading": (
+        "adversarial_qa_dbert_based_on",
+        "cosmos_qa_context_question_description_text",
+        "duorc_SelfRC_answer_question",
+        "quoref_Answer_Question_Given_Context",
+        "sciq_Direct_Question",
+    ),
+}
+MODULES = (
+    "argparse ast calendar csv difflib fractions gzip heapq inspect ipaddress pathlib random "
+    "shutil statistics string tarfile textwrap"
+).split()
+_TURN = re.compile(r"\n\n(Human|Assistant): ")
+
+Row = dict[str, Any]
+
+
+def rows_of(path: Path) -> list[Row]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def math(data: Path) -> Iterator[tuple[Any, str]]:
+    for row in rows_of(data / "gsm8k" / "train.jsonl.gz"):
+        yield row["question"], re.sub(r"<<.*?>>", "", row["answer"])
+
+
+def t0(data: Path, domain: str) -> Iterator[tuple[Any, str]]:
+    for name in T0[domain]:
+        for row in rows_of(data / "t0_domain_mix" / "data_per_template" / f"{name}.jsonl.gz"):
+            yield row["prompt"].strip(), row["completion"].removesuffix("<|endoftext|>").strip()
+
+
+def dialogue(data: Path) -> Iterator[tuple[Any, str]]:
+    roles = {"Human": "user", "Assistant": "assistant"}
+    for row in rows_of(data / "hh_rlhf" / "harmless-base_test.jsonl.gz"):
+        parts = _TURN.split(row["chosen"])[1:]
+        turns = [
+            {"role": roles[who], "content": said.strip()}
+            for who, said in zip(parts[::2], parts[1::2], strict=True)
+        ]
+        alternate = [one["role"] for one in turns] == ["user", "assistant"] * (len(turns) // 2)
+        if turns and alternate:
+            yield turns[:-1], turns[-1]["content"]
+
+
+def german(data: Path) -> Iterator[tuple[Any, str]]:
+    with gzip.open(data / "xquad_en" / "xquad.de.json.gz", "rt", encoding="utf-8") as file:
+        articles = json.load(file)["data"]
+    for article in articles:
+        for paragraph in article["paragraphs"]:
+            sentences = re.split(r"(?<=[.!?])\s+", paragraph["context"])
+            for at in range(0, len(sentences) - 2, 3):  # several continuations of a paragraph
+                asked, said = sentences[at], " ".join(sentences[at + 1 : at + 3])
+                yield f"Wie geht dieser Text weiter? {asked}", said
+
+
+def code(_: Path) -> Iterator[tuple[Any, str]]:
+    library = Path(sysconfig.get_paths()["stdlib"])
+    for name in MODULES:
+        text = (library / f"{name}.py").read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and len(node.body) > 1:
+                whole = (ast.get_source_segment(text, node) or "").split("\n")
+                start = node.body[0].lineno - node.lineno
+                head, body = "\n".join(whole[:start]), "\n".join(whole[start:])
+                if start and body.strip():
+                    yield f"Write the body of this Python function of {name}.\n\n{head}", body
+
+
+def texts(data: Path, domain: str) -> Iterator[tuple[Any, str]]:
+    """Prompts and answers of a domain."""
+    if domain in T0:
+        return t0(data, domain)
+    return {"math": math, "dialogue": dialogue, "german": german, "code": code}[domain](data)
+
+
+DOMAINS = ("math", "summary", "reading", "dialogue", "german", "code")
+
+
+def drawn(data: Path, domain: str, count: int, seed: int) -> list[Row]:
+    """At most so many texts that are short enough, at random."""
+    rows = [
+        {"prompt": asked, "completion": said, "dataset": domain}
+        for asked, said in texts(data, domain)
+        if said and len(str(asked)) + len(said) <= CHARACTERS
+    ]
+    random.Random(f"{domain}-{seed}").shuffle(rows)
+    return rows[:count]
+
+
+def kept(layers: int, of: int) -> list[int]:
+    """Numbers of the layers that stay, from the first to the last."""
+    return [round(at * (of - 1) / (layers - 1)) for at in range(layers)] if layers > 1 else [0]
+
+
+def models(gguf: Path, folder: Path, layers: int) -> str:
+    """Write teacher and student; a line about the student."""
+    from torch.nn import ModuleList
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from models.gguf import convert, read_header
+
+    with TemporaryDirectory() as whole:
+        convert(gguf, read_header(gguf, "folder"), Path(whole), "folder")
+        tokenizer = AutoTokenizer.from_pretrained(whole)
+        model: Any = AutoModelForCausalLM.from_pretrained(whole)
+        for name in ("teacher", "student"):
+            if name == "student":
+                stay = kept(layers, len(model.model.layers))
+                model.model.layers = ModuleList(model.model.layers[at] for at in stay)
+                for at, layer in enumerate(model.model.layers):
+                    layer.self_attn.layer_idx = at
+                model.config.num_hidden_layers = len(stay)
+                if getattr(model.config, "layer_types", None):
+                    model.config.layer_types = [model.config.layer_types[at] for at in stay]
+            model.save_pretrained(folder / name)
+            tokenizer.save_pretrained(folder / name)
+    return f"student: layers {stay}, {model.num_parameters():,} parameters"
+
+
+def main() -> None:
+    assert __doc__
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.real_domains",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of recorded data sets")
+    parser.add_argument("--folder", type=Path, default=Path(".real/domains"))
+    parser.add_argument("--gguf", type=Path, default=Path(".real/smollm2.gguf"))
+    parser.add_argument("--texts", type=int, default=400, help="of a domain at most")
+    parser.add_argument("--layers", type=int, default=7, help="of the student")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    asked = parser.parse_args()
+    if not asked.gguf.exists():
+        sys.exit(f"{asked.gguf} is not there; run `make real` or `python -m benchmarks.real` first")
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    rows = [row for one in DOMAINS for row in drawn(asked.data, one, asked.texts, asked.seed)]
+    for name, columns in (("texts", None), ("prompts", ("prompt", "dataset"))):
+        lines = (json.dumps({c: row[c] for c in columns or row}) for row in rows)
+        (asked.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    for domain in DOMAINS:
+        sizes = [len(row["completion"]) for row in rows if row["dataset"] == domain]
+        sys.stdout.write(f"{domain}: {len(sizes)} texts, {sum(sizes):,} characters to learn\n")
+    sys.stdout.write(models(asked.gguf.resolve(), asked.folder, asked.layers) + "\n")
+
+
+if __name__ == "__main__":
+    main()
