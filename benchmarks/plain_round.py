@@ -61,7 +61,8 @@ class Arms:
         policy, generate = config["policy"], config["generate"]
         made = {r.kind: self._path(r) for r in summary.bootstrap}  # of a kind, the last
         asked = next(r for r in stages if r.name == "select")
-        test = next(r for r in summary.bootstrap if r.kind == "prompts" and r.role == "test")
+        held_out = [r for r in summary.bootstrap if r.kind == "prompts"]
+        test = next(r for r in held_out if r.role == "test" or r.stage == "read prompts.test_path")
         return {
             "policy": made.get("policy", policy["model"]),
             "teacher": made.get("teacher", config["teacher"]["model"]),
