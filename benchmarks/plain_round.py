@@ -23,6 +23,8 @@ from data.errors import InputError
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import Summary, read_summary
+from flows.recipe_files import read_recipe
+from models.gguf import SUFFIX
 
 # Ours has what a plain script has: one pair a prompt, none left out.
 SAME = ("rounds=1", "mine.pairs=best_worst", "teacher.min_margin=0", "policy.best_pairs=1")
@@ -34,6 +36,15 @@ class Arms:
     def __init__(self, recipe: str, changes: list[str], work: Path) -> None:
         self._recipe, self._changes, self._work = recipe, changes, work
         self._store = Store(work / "store")
+
+    def check(self) -> None:
+        """Raises InputError: the recipe's, or a model that the plain script cannot read."""
+        policy = str(read_recipe(self._recipe, self._changes, None).model_dump()["policy"]["model"])
+        if policy.endswith(SUFFIX):
+            raise InputError(
+                f"policy.model: a plain script does not read '{policy}'; name a folder, such as "
+                "`python -m benchmarks.real_models` makes of SmolLM2"
+            )
 
     def ours(self, seed: int) -> tuple[float, Summary]:
         run = f"plain-ours-{seed}"
@@ -145,6 +156,7 @@ def main() -> None:
     asked.work.mkdir(parents=True, exist_ok=True)
     arms = Arms(asked.recipe, [f"prompts.per_round={asked.prompts}", *asked.set], asked.work)
     try:
+        arms.check()
         _, first = arms.ours(0)
         ours, plain = [], []
         for seed in range(1, asked.repeats + 1):

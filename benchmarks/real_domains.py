@@ -1,11 +1,9 @@
-"""Real texts of several domains, and real models to distil over them: for recipe: ddk and opd.
+"""Real texts of several domains, to distil over: recipes/real_domains.yaml.
 
-    python -m benchmarks.real && python -m benchmarks.real_domains --data ../shared/realdata
+    python -m benchmarks.real_domains --data ../shared/realdata --to .real/domains.jsonl
 
-Writes into FOLDER (.real/domains) texts.jsonl, rows of prompt, completion and dataset;
-prompts.jsonl, the same prompts alone; and two models: `teacher`, SmolLM2-135M-Instruct out of its
-GGUF file, and `student`, of whose thirty layers `--layers` are left, evenly spaced: 53 million
-parameters that have to learn to speak again. Domains, `--texts` of each at most:
+writes rows of prompt, completion and dataset. Domains, `--texts` of each at most, drawn at random
+by `--seed`:
 
     math       GSM8K: word problems and their solutions
     summary    T0: news and dialogues, and what they say in short
@@ -17,7 +15,6 @@ parameters that have to learn to speak again. Domains, `--texts` of each at most
 
 import argparse
 import ast
-import gzip
 import json
 import random
 import re
@@ -25,8 +22,9 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
+
+from benchmarks.leaf_data import read, rows_of
 
 CHARACTERS = 900  # of prompt and answer together at most
 T0 = {
@@ -54,11 +52,6 @@ _TURN = re.compile(r"\n\n(Human|Assistant): ")
 Row = dict[str, Any]
 
 
-def rows_of(path: Path) -> list[Row]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
-
-
 def math(data: Path) -> Iterator[tuple[Any, str]]:
     for row in rows_of(data / "gsm8k" / "train.jsonl.gz"):
         yield row["question"], re.sub(r"<<.*?>>", "", row["answer"])
@@ -84,9 +77,7 @@ def dialogue(data: Path) -> Iterator[tuple[Any, str]]:
 
 
 def german(data: Path) -> Iterator[tuple[Any, str]]:
-    with gzip.open(data / "xquad_en" / "xquad.de.json.gz", "rt", encoding="utf-8") as file:
-        articles = json.load(file)["data"]
-    for article in articles:
+    for article in json.loads(read(data / "xquad_en" / "xquad.de.json.gz"))["data"]:
         for paragraph in article["paragraphs"]:
             sentences = re.split(r"(?<=[.!?])\s+", paragraph["context"])
             for at in range(0, len(sentences) - 2, 3):  # several continuations of a paragraph
@@ -128,36 +119,6 @@ def drawn(data: Path, domain: str, count: int, seed: int) -> list[Row]:
     return rows[:count]
 
 
-def kept(layers: int, of: int) -> list[int]:
-    """Numbers of the layers that stay, from the first to the last."""
-    return [round(at * (of - 1) / (layers - 1)) for at in range(layers)] if layers > 1 else [0]
-
-
-def models(gguf: Path, folder: Path, layers: int) -> str:
-    """Write teacher and student; a line about the student."""
-    from torch.nn import ModuleList
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from models.gguf import convert, read_header
-
-    with TemporaryDirectory() as whole:
-        convert(gguf, read_header(gguf, "folder"), Path(whole), "folder")
-        tokenizer = AutoTokenizer.from_pretrained(whole)
-        model: Any = AutoModelForCausalLM.from_pretrained(whole)
-        for name in ("teacher", "student"):
-            if name == "student":
-                stay = kept(layers, len(model.model.layers))
-                model.model.layers = ModuleList(model.model.layers[at] for at in stay)
-                for at, layer in enumerate(model.model.layers):
-                    layer.self_attn.layer_idx = at
-                model.config.num_hidden_layers = len(stay)
-                if getattr(model.config, "layer_types", None):
-                    model.config.layer_types = [model.config.layer_types[at] for at in stay]
-            model.save_pretrained(folder / name)
-            tokenizer.save_pretrained(folder / name)
-    return f"student: layers {stay}, {model.num_parameters():,} parameters"
-
-
 def main() -> None:
     assert __doc__
     parser = argparse.ArgumentParser(
@@ -166,23 +127,16 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of recorded data sets")
-    parser.add_argument("--folder", type=Path, default=Path(".real/domains"))
-    parser.add_argument("--gguf", type=Path, default=Path(".real/smollm2.gguf"))
+    parser.add_argument("--to", type=Path, default=Path(".real/domains.jsonl"), metavar="FILE")
     parser.add_argument("--texts", type=int, default=400, help="of a domain at most")
-    parser.add_argument("--layers", type=int, default=7, help="of the student")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     asked = parser.parse_args()
-    if not asked.gguf.exists():
-        sys.exit(f"{asked.gguf} is not there; run `make real` or `python -m benchmarks.real` first")
-    asked.folder.mkdir(parents=True, exist_ok=True)
     rows = [row for one in DOMAINS for row in drawn(asked.data, one, asked.texts, asked.seed)]
-    for name, columns in (("texts", None), ("prompts", ("prompt", "dataset"))):
-        lines = (json.dumps({c: row[c] for c in columns or row}) for row in rows)
-        (asked.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    asked.to.parent.mkdir(parents=True, exist_ok=True)
+    asked.to.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     for domain in DOMAINS:
         sizes = [len(row["completion"]) for row in rows if row["dataset"] == domain]
         sys.stdout.write(f"{domain}: {len(sizes)} texts, {sum(sizes):,} characters to learn\n")
-    sys.stdout.write(models(asked.gguf.resolve(), asked.folder, asked.layers) + "\n")
 
 
 if __name__ == "__main__":

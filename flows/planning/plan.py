@@ -257,14 +257,15 @@ class _Walk:
                 rows = self._foresight.rows(stage, inputs, most, self._run.context)
             else:
                 self._vague.add(name)
-                rows = max([1, *(one.rows or 0 for one in artifacts(list(inputs.values())))])
+                most = max([1, *(one.rows or 0 for one in artifacts(list(inputs.values())))])
+                rows = most
         # Not validated, which would make plain counts of those of the best case.
         return Artifact.model_construct(
             kind=stage.kind,
             key=name,
             digest=name,
             rows=rows,
-            meta=best_case(stage, inputs, max(most or 0, rows or 0), rows or 0),
+            meta=best_case(stage, inputs, most or 0, rows or 0),
         )
 
 

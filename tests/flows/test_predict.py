@@ -2,11 +2,12 @@
 
 import copy
 import json
+import shutil
 
 import pytest
 
 from cli.main import main
-from data.rates import Rates
+from data.rates import FOLDER, Rates
 from flows.planning import pilot, predict
 from flows.planning.predict import predicted
 from flows.planning.preview import prompt_files
@@ -117,6 +118,19 @@ def test_the_prediction_grows_with_the_prompts_by_the_line_of_its_rate(
         for n in (30, 20, 10)
     )
     assert three - two == pytest.approx(two - one)
+
+
+def test_a_prediction_that_ends_early_says_where(measured, tiny_recipe, no_pilot, tmp_path):
+    folder = tmp_path / "nothing-kept"
+    shutil.copytree(measured[0], folder)
+    (path,) = (folder / "store" / FOLDER).glob("*.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [row | {"rows": 0} if row.get("stage") == "relabel" else row for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = expected(tiny_recipe, folder)
+    assert "optimize" not in {one.title for one in found.work}
+    (note,) = (note for note in found.notes if note.startswith("the prediction goes no further"))
+    assert "no pair is left" in note
 
 
 def test_shards_are_counted_and_workers_share_them(measured, tiny_recipe, no_pilot):
