@@ -131,9 +131,14 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=400, help="of a domain at most")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     asked = parser.parse_args()
-    rows = [row for one in DOMAINS for row in drawn(asked.data, one, asked.texts, asked.seed)]
-    asked.to.parent.mkdir(parents=True, exist_ok=True)
-    asked.to.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    if asked.texts < 1:
+        parser.error("--texts: must be at least 1")
+    try:
+        rows = [row for one in DOMAINS for row in drawn(asked.data, one, asked.texts, asked.seed)]
+        asked.to.parent.mkdir(parents=True, exist_ok=True)
+        asked.to.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}; see --data and --to")
     for domain in DOMAINS:
         sizes = [len(row["completion"]) for row in rows if row["dataset"] == domain]
         sys.stdout.write(f"{domain}: {len(sizes)} texts, {sum(sizes):,} characters to learn\n")
