@@ -153,7 +153,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for models and runs")
     parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     asked = parser.parse_args()
-    asked.work.mkdir(parents=True, exist_ok=True)
+    if asked.repeats < 1:
+        parser.error("--repeats: must be at least 1")
+    try:
+        asked.work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--work: {error}")
     arms = Arms(asked.recipe, [f"prompts.per_round={asked.prompts}", *asked.set], asked.work)
     try:
         arms.check()

@@ -9,8 +9,10 @@ by `--seed`:
     summary    T0: news and dialogues, and what they say in short
     reading    T0: questions about a passage
     dialogue   HH-RLHF: the last turn that was preferred (offensive texts among them)
-    german     XQuAD: the first sentence of a paragraph, and how it goes on
+    german     XQuAD: a sentence of a paragraph, and how it goes on
     code       functions of Python's standard library on this machine: head and body
+
+Parts of one paragraph or file may be in training and test alike.
 """
 
 import argparse
@@ -137,8 +139,8 @@ def main() -> None:
         rows = [row for one in DOMAINS for row in drawn(asked.data, one, asked.texts, asked.seed)]
         asked.to.parent.mkdir(parents=True, exist_ok=True)
         asked.to.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    except OSError as error:
-        sys.exit(f"{error.filename}: {error.strerror}; see --data and --to")
+    except (OSError, EOFError) as error:  # EOFError: a .gz that is cut off
+        sys.exit(f"{error}; see --data and --to")
     for domain in DOMAINS:
         sizes = [len(row["completion"]) for row in rows if row["dataset"] == domain]
         sys.stdout.write(f"{domain}: {len(sizes)} texts, {sum(sizes):,} characters to learn\n")

@@ -14,7 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from data.errors import InputError
 from models.gguf import convert, read_header
+
+LAYERS = 30  # of SmolLM2-135M
 
 
 def kept(layers: int, of: int) -> list[int]:
@@ -46,6 +49,8 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path(".real"))
     parser.add_argument("--layers", type=int, default=7, help="of the student")
     asked = parser.parse_args()
+    if not 1 <= asked.layers <= LAYERS:
+        parser.error(f"--layers: must be from 1 to {LAYERS}")
     gguf, whole = asked.folder / "smollm2.gguf", asked.folder / "smollm2"
     if not gguf.exists():
         sys.exit(f"{gguf} is not there; run `make real` or `python -m benchmarks.real` first")
@@ -57,11 +62,12 @@ def main() -> None:
         AutoTokenizer,
     )
 
-    convert(gguf.resolve(), read_header(gguf.resolve(), "folder"), whole, "folder")
+    try:
+        convert(gguf.resolve(), read_header(gguf.resolve(), str(gguf)), whole, str(gguf))
+    except (InputError, OSError) as error:
+        sys.exit(str(error))
     tokenizer = AutoTokenizer.from_pretrained(whole)
     student: Any = AutoModelForCausalLM.from_pretrained(whole, dtype=torch.float32)
-    if not 1 <= asked.layers <= len(student.model.layers):
-        parser.error(f"--layers: must be from 1 to {len(student.model.layers)}")
     stay = cut(student, asked.layers)
     torch.manual_seed(0)
     reward = AutoModelForSequenceClassification.from_pretrained(

@@ -88,6 +88,11 @@ def line(points: Iterable[tuple[float, float]]) -> Line:
     return Line(fixed, each) if each >= 0 else Line(sx / xx, 0.0)
 
 
+def constant(points: Iterable[tuple[float, float]]) -> Line:
+    """The largest value, whatever the units."""
+    return Line(float(max(value for _, value in points)), 0.0)
+
+
 def _sum(weights: Sequence[float], one: Sequence[float], other: Sequence[float]) -> float:
     return sum(w * a * b for w, a, b in zip(weights, one, other, strict=True))
 
@@ -121,13 +126,21 @@ class Rate:
 
     @cached_property
     def size(self) -> Line:
-        return line((one.units, one.size) for one in self.points)
+        """Bytes that stay; a model that is made is as large whatever it learnt from."""
+        known = [(one.units, one.size) for one in self.points]
+        return constant(known) if self.points[-1].shape else line(known)
 
     @cached_property
     def memory(self) -> Line | None:
-        """Bytes at the peak; None where the system does not tell."""
+        """Bytes at the peak; None where the system does not tell.
+
+        Most of them are the process and its models, whatever the units: of one size alone no more
+        is known than that.
+        """
         known = [(one.units, one.memory) for one in self.points if one.memory]
-        return line(known) if known else None
+        if not known:
+            return None
+        return line(known) if len({units for units, _ in known}) > 1 else constant(known)
 
     @property
     def kept(self) -> float:

@@ -10,7 +10,7 @@ from data.recipes.recipe import RunRecipe
 from data.store.remote import local_folder
 from flows.planning.foreseen import Foreseeing, Foreseen
 from flows.planning.pilot import marker, pilot
-from flows.planning.plan import planned
+from flows.planning.plan import Plan, planned
 from flows.planning.preview import Preview
 from models.isolation import Child
 from tasks.running.measuring import BETWEEN, START, beside, machine_of
@@ -127,13 +127,23 @@ def _foreseen(
     workers = recipe.execution.workers if recipe.execution.kind == "ray" else 1
     lengths = {one.field.removesuffix(".model"): one.shares[50] for one in prompts.lengths}
     foresight = Foreseeing(known, workers, lengths)
-    ends = planned(recipe, store, folder, prompts.rows, foresight).ends
-    notes = [f"the prediction goes no further than here: {ends}"] if ends else []
+    plan = planned(recipe, store, folder, prompts.rows, foresight)
     steps = foresight.steps
+    notes = _early(plan) if plan.ends else []
     if not any(step.is_work for step in steps):
         return Prediction(steps, notes=notes)
     calls = sum(max(1, step.bodies) for step in steps)
     return Prediction(steps, *_beside(known, calls), notes=notes)
+
+
+def _early(plan: Plan) -> list[str]:
+    """Why the prediction ends before the run; a flow that lacks rows here lacks expected ones, so
+    its advice is about none that was lost."""
+    where = "the prediction goes no further than here"
+    if not plan.fails:
+        return [f"{where}: {plan.ends}"]
+    last = plan.steps[-1].title if plan.steps else "the start"
+    return [f"{where}: by what was measured too few rows are left after '{last}' for what follows"]
 
 
 def _beside(known: Known, calls: int) -> tuple[float, float, float]:

@@ -103,6 +103,17 @@ def test_lines_that_cannot_be_read_are_left_out(rates):
     assert len(rates.known()) == 2
 
 
+def test_one_size_says_nothing_of_how_memory_or_a_model_grows(tmp_path):
+    rates = Rates(tmp_path, {"cpu": "one"})
+    rates.add(measured(12, 0.6, memory=800_000_000, size=3_500_000, shape="a model"))
+    rate = rates.known().rate("a", "x")
+    assert rate.memory.at(800) == 800_000_000 and rate.size.at(800) == 3_500_000
+    assert rate.seconds.at(24) == pytest.approx(1.2)
+    rates.add(measured(48, 1.0, memory=900_000_000, size=3_500_000, shape="a model"))
+    grown = rates.known().rate("a", "x")
+    assert grown.memory.at(96) > 900_000_000 and grown.size.at(96) == 3_500_000
+
+
 def test_a_store_that_cannot_be_written_keeps_nothing_and_ends_nothing(tmp_path):
     (tmp_path / "store").write_text("a file in its place")
     rates = Rates(tmp_path / "store", MACHINE)
