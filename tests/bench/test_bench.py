@@ -120,6 +120,16 @@ def test_one_seed_is_compared_over_prompts(finished, recipe):
     assert low <= other["difference"]["mean"] <= high
 
 
+def test_a_measure_that_no_run_has_ends_the_bench_with_the_first(finished, recipe, capsys):
+    """The second seed's run is never begun."""
+    more = ["--measure", "win_rat", "--seeds", "0,7", "--workers", "1"]
+    assert main([*arguments(finished, recipe), *more]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "--measure: b-base-s0: has no measure 'win_rat' to compare" in line
+    assert "(did you mean 'win_rate'?)" in line
+    assert not list((finished / "runs").glob("b-*-s7"))
+
+
 class Grandparent:
     """As the server of a bench: what talks is a process of its own."""
 
@@ -289,6 +299,12 @@ def descendants(pid):
         (["{r}", "b={r}:generate.max_tokens=5"], [], "b: generate.max_tokens is 5"),
         (["{r}"], ["--seeds", "x"], "--seeds x"),
         (["{r}"], ["--worlds", "x"], "--worlds x"),
+        (["{r}"], ["--worlds", ""], "--worlds '': must be how many"),
+        (["{r}"], ["--seeds", ""], "--seeds '': must be how many"),
+        (["{r}"], ["--worlds", "1000000"], "--worlds 1000000: a bench has 10,000 runs at most"),
+        (["{r}", "b={r}"], ["--seeds", "6000"], "2 recipes x 6,000 seeds are 12,000 runs, a bench"),
+        (["nowhere.yaml"], ["--ray", "there"], "--ray there: must be 'local', 'auto' or"),
+        (["{r}"], ["--measure", ""], "--measure: must name a measure"),
         (["{r}"], ["--worlds", "2"], "takes nothing from the embedded world"),
         (["{r}"], ["--name", "../up"], "--name ../up"),
         (["{r}"], ["--workers", "0"], "--workers 0"),
