@@ -114,7 +114,6 @@ LEARNS, ASKED = "student", "student's preferences"
         ({"recipe": "best-of-n", "scorer": "student", "student": {"model": "world"}},
          {"teacher", ASKED, LEARNS}),
     ],
-    ids=lambda value: value["recipe"] if "recipe" in value else None,
 )  # fmt: skip
 def test_of_the_world_is_made_what_the_recipe_takes(values, made, tmp_path):
     plan = plan_of(recipe_from({"run": "w", "world": {}} | values), tmp_path, {})
