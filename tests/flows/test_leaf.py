@@ -170,7 +170,7 @@ def test_a_good_recipe_is_not_refused(values):
         ),
         ({"texts": {side: [{"path": "no.jsonl"}] for side in SIDES}, **LAYERS}, "no such file"),
         ({"teacher": {"model": "/no/such/encoder"}}, "teacher.model"),
-        ({"teacher": {"model": ".real/minilm"}}, "Hugging Face directory; `make real` puts it"),
+        ({"teacher": {"model": ".real/none"}}, "Hugging Face directory; `make real` puts it"),
         (
             {"student": {"backbone": {"kind": "model", "model": "/no/such"}}},
             "student.backbone.model",

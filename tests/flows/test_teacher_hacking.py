@@ -238,7 +238,9 @@ def test_other_sizes_of_the_set_are_settings(few):
 
 
 def plan_of(values, folder):
-    return planned(fitted(recipe_from(values)), str(folder / "store"), folder / "runs" / "p", {})
+    whole = fitted(recipe_from(values))
+    rows = whole.counted_prompts().rows
+    return planned(whole, str(folder / "store"), folder / "runs" / "p", rows)
 
 
 def test_a_monitor_that_is_off_changes_no_stage_and_says_nothing(few, arms, recipe, tiny_run):

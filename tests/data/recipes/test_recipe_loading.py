@@ -147,14 +147,14 @@ def test_a_key_of_other_flows_says_so(recipe_file, key):
 
 
 LEAF = "recipe: leaf\nrun: a\nteacher: {model: t}\nevaluate: {retrieval: [{path: r}]}\n"
+BACKBONE = LEAF + "texts: {documents: [{path: d}], queries: [{path: q}]}\nstudent: {backbone: "
 DDK = "recipe: ddk\nrun: a\nworld: {teacher_lessons: 9}\n"
-OF_OTHER_FLOWS = {
-    LEAF + "student: {backbone: {kind: model, model: 3}}": "student.backbone.model: must be text",
-    LEAF + "student: {backbone: {kind: model}}": "student.backbone.model: is required; add it",
-    LEAF + "student: {backbone: {kind: fresh, width: 9}}": "x.yaml: student.backbone.heads: 4 does",
-    LEAF + "student: {backbone: {kind: layers, layers: []}}": "student.backbone.layers: must list "
-    "at least one, got []",
-    LEAF + "student: {backbone: {kind: layers, depth: 2}}": "(it goes with 'kind: fresh'; remove",
+IN_UNIONS = {
+    BACKBONE + "{kind: model, model: 3}}": "student.backbone.model: must be text (quote it), got 3",
+    BACKBONE + "{kind: model}}": "student.backbone.model: is required; add it",
+    BACKBONE + "{kind: fresh, width: 9}}": "x.yaml: student.backbone.heads: 4 does not divide",
+    BACKBONE + "{kind: layers, layers: []}}": "layers: must list at least one, got []",
+    BACKBONE + "{kind: layers, depth: 2}}": "(it goes with 'kind: fresh'; remove it here)",
     LEAF + "texts: {queries: [{path: q, column: ''}]}": "texts.queries.0.column: must not be empty",
     DDK + "mixture: {rule: unsmoothed, alpha: 1}": "unknown key 'mixture.alpha' in a recipe of ddk "
     "(it goes with 'rule: smoothed'; remove it here)",
@@ -162,10 +162,11 @@ OF_OTHER_FLOWS = {
 }
 
 
-@pytest.mark.parametrize(("text", "words"), OF_OTHER_FLOWS.items(), ids=OF_OTHER_FLOWS.keys())
+@pytest.mark.parametrize(("text", "words"), IN_UNIONS.items(), ids=IN_UNIONS.keys())
 def test_a_place_in_a_union_is_named_as_it_is_written(recipe_file, text, words):
     found = message(recipe_file(text))
-    assert words in found and "model.model" not in found
+    assert words in found
+    assert not any(twice in found for twice in ("model.model", "layers.layers", "fresh: "))
 
 
 def test_what_is_not_a_recipe_file_is_refused(recipe_file, tmp_path):
