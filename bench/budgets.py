@@ -77,7 +77,7 @@ def measure_of(summary: Summary, name: str) -> Measure:
     if name not in summary.measures:
         known = ", ".join(summary.measures) or "none"
         near = did_you_mean(name, summary.measures)
-        raise InputError(f"{summary.run}: has no measure '{name}' to compare{near}; it has {known}")
+        raise InputError(f"{summary.run}: has no measure '{name}' to compare; it has {known}{near}")
     return summary.measures[name]
 
 

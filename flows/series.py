@@ -94,7 +94,7 @@ def going_on(recipe: PolicyRecipe, name: str, folder: Path, last: Path | None) -
             "that is; bring others, or set prompts.decontaminate to exact"
         )
     per_round = min(recipe.prompts.per_round, available)
-    if not recipe.prompts.refresh:  # which asks the same prompts in every round
+    if not getattr(recipe.prompts, "refresh", None):  # which asks the same prompts in every round
         values["rounds"] = min(recipe.rounds, available // per_round)
     values["prompts"] = values.get("prompts", {}) | {
         "path": str(folder / "prompts.parquet"),
