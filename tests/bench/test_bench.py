@@ -120,16 +120,6 @@ def test_one_seed_is_compared_over_prompts(finished, recipe):
     assert low <= other["difference"]["mean"] <= high
 
 
-def test_a_measure_that_no_run_has_ends_the_bench_with_the_first(finished, recipe, capsys):
-    """The second seed's run is never begun."""
-    more = ["--measure", "win_rat", "--seeds", "0,7", "--workers", "1"]
-    assert main([*arguments(finished, recipe), *more]) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert "--measure: b-base-s0: has no measure 'win_rat' to compare" in line
-    assert "(did you mean 'win_rate'?)" in line
-    assert not list((finished / "runs").glob("b-*-s7"))
-
-
 class Grandparent:
     """As the server of a bench: what talks is a process of its own."""
 
