@@ -151,9 +151,10 @@ def _check_gives_vectors(field: str, name: str, folder: Path) -> None:
         )
     if (folder / MODULES).is_file():
         return
-    (architecture, *_) = [*(_config(folder, field).get("architectures") or []), ""]
+    listed = _config(folder, field).get("architectures")
+    architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
     for ending, what in _OTHERS.items():
-        if str(architecture).endswith(ending):
+        if architecture.endswith(ending):
             raise InputError(
                 f"{field}: '{name}' is a {architecture}, {what}, and no text encoder; name one, or "
                 "save the model with sentence-transformers and its pooling if its vectors are meant"
