@@ -244,6 +244,8 @@ class RunRecipe(Config):
 
     # Whether `tsalign check` counts what its models sample, read and learn.
     counts_work: ClassVar[bool] = True
+    # Whether a teacher 'world' is the one of the embedded world; else it is its policy.
+    world_teaches: ClassVar[bool] = True
 
     recipe: str = Field(description="The flow, and where one flow carries out several, the method")
     run: str = Field(pattern=RUN_NAME, description="Names the folder of the results, runs/NAME")

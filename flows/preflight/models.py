@@ -18,6 +18,7 @@ from data.files import check_folder_files
 from data.nearest import did_you_mean
 from data.paths import is_url, named_path
 from data.readers.hub import quiet_hub
+from data.readers.known_data import where_from
 from data.readers.messages import Messages
 from data.readers.seen import Prompt, Prompts
 from data.recipes.names import MODELS, Kind, Naming, references
@@ -108,7 +109,9 @@ def model_path(field: str, name: str) -> Path:
             "(ORGANISATION/NAME) or a folder here"
         )
     if folder.is_file() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"{field}: '{name}' is no folder here; name a Hugging Face directory")
+        raise InputError(
+            f"{field}: '{name}' is no folder here; name a Hugging Face directory{where_from(name)}"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

@@ -5,7 +5,7 @@ refuses it; so engines of the same weights, each on GPUs of its own, share the p
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,11 @@ class SideBySide:
         with ThreadPoolExecutor(len(self._engines)) as threads:
             waiting: list[Future] = [threads.submit(call) for call in calls]
             try:
-                while not all(future.done() for future in waiting):
-                    wait(waiting, timeout=_POLL)
+                left: set[Future] = set(waiting)
+                while left:
+                    done, left = wait(left, timeout=_POLL, return_when=FIRST_EXCEPTION)
+                    for future in done:
+                        future.result()
                     tell()
                 return [future.result() for future in waiting]
             except BaseException:

@@ -25,7 +25,7 @@ from flows.table import FLOWS
 from reports.text import result_line, score, written
 from tests.fixtures.encoders import INSTALLED, save_encoder_teacher, save_texts, sections_over
 from tests.fixtures.models import chatml_tokenizer, save_policy
-from tests.fixtures.runs import linked
+from tests.fixtures.runs import alone, linked
 from tests.flows.test_methods import OPTUNE
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -237,8 +237,15 @@ def every(prefect, once, finished_run, tiny_recipe):
     return once("every-flow", make)
 
 
+@pytest.fixture(scope="module")
+def afterwards(every):
+    """All flows have run with Prefect; from here on commands go on without it."""
+    with alone():
+        yield
+
+
 @pytest.fixture
-def copy(every, tmp_path):
+def copy(afterwards, every, tmp_path):
     """This test's copy of all the runs."""
     for flow in TINY:
         (tmp_path / f"{flow}.yaml").write_bytes((every / f"{flow}.yaml").read_bytes())
