@@ -22,6 +22,7 @@ from flows.preflight.models import (
     check_rendering,
     sampling_engine,
 )
+from flows.preflight.served import check_server
 from models.engine_choice import check_parallel
 from models.engine_python import check_engine_python
 from models.training.launch_config import check_launch, check_qlora, launch_notes
@@ -81,6 +82,9 @@ def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Pr
     found.attempt(check_own_code, recipe)
     models = check_models(recipe, found)
     check_judges(recipe, brought(recipe), found)
+    for one in brought(recipe):
+        if one.kind == "served" and one.field in models:
+            found.attempt(check_server, recipe, one)
     prompts = found.attempt(recipe.check_prompts)
     found.notes += prompts.notes if isinstance(prompts, PromptTable) else ()
     found.attempt(check_reward_functions, recipe)

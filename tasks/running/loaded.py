@@ -18,6 +18,7 @@ from tasks.running.effort import core_seconds
 if TYPE_CHECKING:
     from models.engines.base import Engine
     from models.rewards import Scorer
+    from models.served import Served
     from models.teacher_engines import Reader
 
 
@@ -51,7 +52,7 @@ class LoadedModels:
         self._scorer: Scorer | None = None
         self._scoring: tuple[Path, str, int] | None = None
         self._teacher: Reader | None = None
-        self._teaching: tuple[str, Path, str, int] | None = None
+        self._teaching: tuple[str, Path, str, int, Served | None] | None = None
 
     @property
     def serving(self) -> Path | None:
@@ -104,14 +105,19 @@ class LoadedModels:
             self._scoring = (model, digest, max_length)
         return self._scorer
 
-    def teacher(self, engine: str, model: Path, digest: str, k: int) -> "Reader":
-        """The language model of this digest, loaded to say the `k` most likely tokens."""
-        wanted = engine, model, digest, k
+    def teacher(
+        self, engine: str, model: Path, digest: str, k: int, served: "Served | None" = None
+    ) -> "Reader":
+        """The language model of this digest, loaded to say the `k` most likely tokens; or the one
+        that is `served`, beside which the engine may keep its memory."""
+        wanted = engine, model, digest, k, served
         if self._teacher is None or self._teaching != wanted:
             from models.teacher_engines import open_teacher
 
-            self.release()
-            self._teacher = open_teacher(engine, model, self._runtime, self._max_model_len, k)
+            self._drop_readers() if served else self.release()
+            self._teacher = open_teacher(
+                engine, model, self._runtime, self._max_model_len, k, served
+            )
             self._teaching = wanted
         return self._teacher
 

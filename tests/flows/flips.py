@@ -280,6 +280,10 @@ def all_affected(folder: Path) -> dict[str, set[str]]:
             "models.engines.openai_server.identity",
             lambda named=None, *_: f"0.11.0 {named or 'served'} http://there/v1",
         ),
+        mock.patch(
+            "models.engines.openai_server.said_by",
+            lambda url, named, field: ("0.11.0", named or "served"),
+        ),
     ):
         return {
             str(place): affected(place, field, places, folder / "store")
