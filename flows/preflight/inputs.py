@@ -11,6 +11,7 @@ from typing import NamedTuple
 from data.errors import InputError
 from data.readers.seen import Prompts, PromptTable
 from data.recipes.recipe import RunRecipe, RuntimeConfig
+from flows.preflight.adapters import check_adapters
 from flows.preflight.findings import Findings
 from flows.preflight.functions import check_reward_functions
 from flows.preflight.judges import check_judges
@@ -101,6 +102,7 @@ def check_machine(recipe: RunRecipe) -> None:
     check_qlora(getattr(recipe, "policy", None), recipe.runtime)
     if recipe.sampling is None:
         return
+    check_adapters(recipe)
     check_parallel(sampling_engine(recipe).engine, recipe.sampling.parallel, recipe.runtime)
     if recipe.sampling.engine == "openai":
         from models.engines.openai_server import identity

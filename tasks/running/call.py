@@ -78,8 +78,17 @@ def carry_out(asked: Asked, run: Run) -> Artifact:
     if hit is None:
         call.cut()
     artifact = call.make(hit)
+    if _is_adapted(asked, artifact):
+        run.context.parents[artifact.digest] = asked.inputs["policy"]
     _record(call, artifact, monotonic() - started)
     return artifact
+
+
+def _is_adapted(asked: Asked, made: Artifact) -> bool:
+    """Whether a call has trained an adapter on its policy."""
+    config = asked.inputs.get("config")
+    trained = made.kind == "policy" and getattr(config, "adapter", None) is not None
+    return trained and "policy" in asked.inputs
 
 
 def _record(call: "_Call", artifact: Artifact, seconds: float) -> None:

@@ -228,6 +228,7 @@ FLIPS = {
     "teacher.query_prompt (leaf)": Flip("query: "),
     "teacher.document_prompt (leaf)": Flip("passage: "),
     "generate.engine": Flip("openai"),
+    "generate.adapters": Flip(True, {"generate.engine": "vllm"}),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),
     "logged.picks": Flip("{logged}"),
