@@ -27,7 +27,8 @@ def engine_of(recipe: RunRecipe, name: str | None = None) -> str:
         return "none"
     name = name or sampling_engine(recipe).engine
     identity = machine.engine_identity(name, numerics(recipe), recipe.runtime)
-    return f"{identity} {recipe.max_length} tokens"
+    by = " adapters" if name == "vllm" and recipe.sampling.adapters else ""
+    return f"{identity} {recipe.max_length} tokens{by}"
 
 
 def numerics(recipe: RunRecipe) -> str:

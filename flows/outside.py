@@ -18,7 +18,8 @@ from data.reward_functions import SHIPPED
 from data.source_code import code_digest, file_and_function
 from data.store.digests import file_digest, tree_digest
 from flows.preflight.encoders import encoder_path
-from flows.preflight.models import model_path
+from flows.preflight.models import folder_of
+from flows.preflight.served import address, asked
 from models import traits
 from tasks.running.outside import (
     Code,
@@ -27,6 +28,7 @@ from tasks.running.outside import (
     External,
     Logs,
     PromptRows,
+    ServedModel,
     Shipped,
 )
 
@@ -82,7 +84,13 @@ def prompts(field: str, source: PromptSource) -> PromptRows:
 
 
 def _model(named: Naming, trusted: bool) -> External:
-    return model(named.field, model_path(named.field, named.value), trusted)
+    """A model by the bytes of its folder; one behind a server by what that says of it too."""
+    found = model(named.field, folder_of(named), trusted)
+    if address(named):
+        version, served = asked(named)
+        there = {"url": served.url, "served": served.model, "version": version}
+        return ServedModel(**found.model_dump(), **there)
+    return found
 
 
 def _file(named: Naming, trusted: bool) -> External:

@@ -115,6 +115,11 @@ class GenerateConfig(DecodingConfig):
     )
     k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
     parallel: ParallelConfig = ALONE
+    adapters: bool = Field(
+        False,
+        description="vLLM answers as the base with the policy's LoRA adapters on it, and is not "
+        "handed merged weights; only with policy.method lora or qlora (docs/scale.md)",
+    )
 
     @property
     def decoding(self) -> DecodingConfig:

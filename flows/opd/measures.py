@@ -75,7 +75,8 @@ def of_rounds(done: Sequence[Outcome]) -> dict[str, Measure]:
 def distance(done: Sequence[Apart], of: str, **reads: Any) -> Measure | None:
     """A divergence from the teacher by round, from the base on."""
     judged = [(one.number, one.judged) for one in done if one.judged]
-    measured = [(0, judged[0][1].base_apart), *((n, x.apart) for n, x in judged)] if judged else []
+    every = [(0, judged[0][1].base_apart), *((n, x.apart) for n, x in judged)] if judged else []
+    measured = [(number, artifact) for number, artifact in every if artifact]
     points = [
         RoundValue(round=number, **value_of(artifact.meta[of]).model_dump())
         for number, artifact in measured
@@ -84,7 +85,7 @@ def distance(done: Sequence[Apart], of: str, **reads: Any) -> Measure | None:
     if len(points) < 2:
         return None
     last = points[-1].model_dump(include={"value", "ci95", "n", "round"})
-    parts = {n: value_of(x) for n, x in judged[-1][1].apart.meta[of]["by_dataset"].items()}
+    parts = {n: value_of(x) for n, x in measured[-1][1].meta[of]["by_dataset"].items()}
     about = {"unit": "nats per token", "better": "lower", "group": "policy"}
     return Measure(**last, parts=parts, rounds=points, **about | reads)
 

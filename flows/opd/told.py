@@ -144,7 +144,7 @@ def sections(
         if said := verdict_figures.section(call for one in done for call in one.calls):
             made.append(said)
         made.append(answers(judged[-1]))
-    made += [distillation(measures), ledger(recipe, read, done)]
+    made += [distillation(recipe, measures), ledger(recipe, read, done)]
     if judged:
         drift = shared.drift(measures, [], length_known=True)
         charts = [block for block in drift.blocks if block.kind == "chart"]  # no rules, no warnings
@@ -176,12 +176,23 @@ def rounds_table(recipe: OpdRecipe, rates: Rates, done: Sequence[Outcome]) -> Se
 
 def _learned(one: Outcome) -> list[Cell | int | float | str | None]:
     meta = one.policy.meta
-    apart = one.judged.apart.meta["forward_kl"] if one.judged else None
+    measured = one.judged.apart if one.judged else None
+    apart = measured.meta["forward_kl"] if measured else None
     far = Cell(value=apart["mean"], ci95=tuple(apart["ci95"])) if apart else None
     return [one.asked.rows, meta["rows"], meta["learned_tokens"], far]
 
 
-def distillation(measures: Measures) -> Section:
+_EXACT = (
+    "Both models read the teacher's answers to held-out dev prompts; the divergences are exact, "
+    "over the whole vocabulary."
+)
+_ELSEWHERE = (
+    "A teacher answers behind a server, which does not tell its whole distribution: how far the "
+    "policy is from it has not been computed."
+)
+
+
+def distillation(recipe: OpdRecipe, measures: Measures) -> Section:
     """How near the policy has come to the teacher, and what the training did to its mass."""
     charts = []
     for name in APART:
@@ -197,9 +208,9 @@ def distillation(measures: Measures) -> Section:
     return Section(
         name="distillation",
         title="Distance to the teacher",
-        hint="Both models read the teacher's answers to held-out dev prompts; the divergences are "
-        "exact, over the whole vocabulary. The training sees of the teacher only its most likely "
-        "tokens: the table has how much of each distribution these hold.",
+        hint=(_ELSEWHERE if recipe.teacher.served else _EXACT)
+        + " The training sees of the teacher only its most likely tokens: the table has how much "
+        "of each distribution these hold.",
         blocks=[*charts, Table(title=title, columns=columns, rows=rows)],
     )
 

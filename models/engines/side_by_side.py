@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from data.recipes.recipe import ParallelConfig
-from models.engines.base import Engine, OnProgress, Output, Sampling
+from models.engines.base import Adapting, Engine, OnProgress, Output, Sampling
 
 _POLL = 0.2  # seconds
 
@@ -25,6 +25,10 @@ class SideBySide:
 
     def load(self, model_dir: Path) -> None:
         self._all([partial(engine.load, model_dir) for engine in self._engines])
+
+    def adapt(self, folders: Sequence[Path], merged: Path) -> None:
+        engines = (cast(Adapting, engine) for engine in self._engines)
+        self._all([partial(engine.adapt, folders, merged) for engine in engines])
 
     def generate(
         self,

@@ -24,6 +24,7 @@ from data.store.digests import (
     tree_digest,
     tree_files,
 )
+from models.served import Served, url_field
 
 _TRIES = 3  # of a stage beside someone who writes to what it reads
 
@@ -110,6 +111,29 @@ class Endpoint(External):
 
     def digest_now(self) -> str:
         return self.digest
+
+
+class ServedModel(External):
+    """A language model behind a server of its own; of its folder the tokenizer is read.
+
+    What the server says of itself names it, not where it is: it may move.
+    """
+
+    url: str
+    served: str  # as the server calls it
+    version: str  # of the server
+
+    @property
+    def says(self) -> str:
+        return f"{self.version} {self.served}"
+
+    @property
+    def identity(self) -> str:
+        return f"{super().identity} {self.says}"
+
+    @property
+    def server(self) -> Served:
+        return Served(self.url, self.served, url_field(self.field))
 
 
 def outside(inputs: Any) -> Iterator[External]:

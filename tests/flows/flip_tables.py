@@ -120,6 +120,7 @@ TEACHERS = {
         {"dataset": "c", "model": "{other_policy}"}, {"dataset": "d", "model": "{other_policy}"}
     ]
 }  # fmt: skip
+SERVER = "http://there:8000/v1"
 OWN_ENCODER = {"student.backbone": {"kind": "model", "model": "{policy}"}}
 FRESH_ENCODER = {"student.backbone": {"kind": "fresh"}}
 FLIPS = {
@@ -180,6 +181,12 @@ FLIPS = {
     "teacher.by_dataset.dataset (opd)": Flip("prompts", TEACHERS),
     "teacher.by_dataset.model (opd)": Flip("{student}", TEACHERS),
     "teacher.model (opd)": Flip("{other_policy}"),
+    "teacher.url (opd)": Flip(SERVER),
+    "teacher.served_model (opd)": Flip("another", {"teacher.url": SERVER}),
+    "teacher.by_dataset.url (opd)": Flip(SERVER, TEACHERS),
+    "teacher.by_dataset.served_model (opd)": Flip(
+        "another", TEACHERS | {"teacher.by_dataset.url": SERVER}
+    ),
     "evaluate.judge (opd)": Flip("teacher", base="opd in the world"),
     "preferences (adpa)": Flip("{other_replay}"),
     "teacher.model (adpa)": Flip("{other_policy}"),
@@ -221,6 +228,7 @@ FLIPS = {
     "teacher.query_prompt (leaf)": Flip("query: "),
     "teacher.document_prompt (leaf)": Flip("passage: "),
     "generate.engine": Flip("openai"),
+    "generate.adapters": Flip(True, {"generate.engine": "vllm"}),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),
     "logged.picks": Flip("{logged}"),
@@ -331,6 +339,7 @@ VARIABLES = {
     "OPENAI_BASE_URL": Variable(SERVED, "yes", "another server"),
     "OPENAI_MODEL": Variable(SERVED, "yes", "another model of the server"),
     "OPENAI_API_KEY": Variable("none", NO, "who asks; never kept"),
+    "TEACHER_API_KEY": Variable("none", NO, "who asks a teacher's server; never kept"),
     "OMP_NUM_THREADS": _THREADS,
     "ATEN_CPU_CAPABILITY": _KERNELS,
     "DNNL_MAX_CPU_ISA": _KERNELS,

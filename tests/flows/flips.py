@@ -292,6 +292,10 @@ def all_affected(folder: Path) -> dict[str, set[str]]:
             "models.engines.openai_server.identity",
             lambda named=None, *_: f"0.11.0 {named or 'served'} http://there/v1",
         ),
+        mock.patch(
+            "models.engines.openai_server.said_by",
+            lambda url, named, field: ("0.11.0", named or "served"),
+        ),
     ):
         planned: dict[str, tuple[RunRecipe, Calls]] = {}
         return {
