@@ -6,6 +6,8 @@ Rows are joined by id, never by position. `prompt_id` is unique within a prompt 
 
 import pyarrow as pa
 
+from data.activity_schemas import ACTIVITY_TABLES
+
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 # A completion of the run's own policy as it was sampled, in its tokenizer's ids, with the
 # end-of-turn token where it was produced. Null where only text is known: recorded answers, those of
@@ -335,4 +337,5 @@ TABLES = {
     "relevance": RELEVANCE,
     "retrieved": RETRIEVED,
     "text_pairs": TEXT_PAIRS,
+    **ACTIVITY_TABLES,
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.paths import anchored, named_path
+from data.readers.activities import activities_digest, activities_path
 from data.readers.logged import logged_digest
 from data.readers.sources import saved_folder
 from data.recipes.names import Kind, Naming, references
@@ -22,6 +23,7 @@ from flows.preflight.models import folder_of
 from flows.preflight.served import address, asked
 from models import traits
 from tasks.running.outside import (
+    Activities,
     Code,
     Dataset,
     Endpoint,
@@ -142,6 +144,12 @@ def _collection(named: Naming, trusted: bool) -> External:
     return External(path=str(folder), digest=digest, field=named.field, name=name)
 
 
+def _activities(named: Naming, trusted: bool) -> External:
+    """Tables of activities by their names and bytes."""
+    path = activities_path(named.field, named.value)
+    return Activities(path=str(path), digest=activities_digest(path), field=named.field)
+
+
 def _logs(named: Naming, trusted: bool) -> External:
     """All files of recorded completions and judgments."""
     field, config = named.field, named.value
@@ -166,4 +174,5 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "encoder": _encoder,
     "texts": _file,
     "retrieval": _collection,
+    "activities": _activities,
 }

@@ -32,6 +32,7 @@ Kind = Literal[
     "encoder",  # a text encoder, as sentence-transformers reads it
     "texts",  # a file of texts, or of pairs of texts
     "retrieval",  # a folder of documents, queries and judgments
+    "activities",  # tables of compounds and how strongly they bind: a file, a folder, a package
 ]
 CODE: tuple[Kind, ...] = ("code", "reward function")  # a user's, which a run executes
 MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student", "scorer")

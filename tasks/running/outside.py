@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import InputError
+from data.readers.activities import activities_digest
 from data.readers.logged import logged_digest
 from data.recipes.prompts import PromptColumns
 from data.recipes.recipe import LoggedConfig
@@ -90,6 +91,13 @@ class Logs(External):
 
     def digest_now(self) -> str:
         return logged_digest(self.config)
+
+
+class Activities(External):
+    """The tables of a file or folder of activities; what lies beside them is not read."""
+
+    def digest_now(self) -> str:
+        return activities_digest(Path(self.path))
 
 
 class Code(External):

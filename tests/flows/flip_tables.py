@@ -104,6 +104,15 @@ BASES: dict[str, dict[str, Any]] = {
                      "similarity": [{"path": "{replay}"}, {"path": "{other_replay}"}]},
         "runtime": {"device": "cpu"},
     },
+    "aurobind": {
+        "recipe": "aurobind", "run": "flips", "targets": {"kind": "kmers", "k": 2},
+        "activities": {"path": "{prompts}", "sequences": "{replay}"},
+        "lists": {"min_confidence": 0.5}, "runtime": {"device": "cpu"},
+    },
+    "made-up activities": {
+        "recipe": "aurobind", "run": "flips", "activities": {"path": "synthetic"},
+        "runtime": {"device": "cpu"},
+    },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
         "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
@@ -112,7 +121,7 @@ BASES: dict[str, dict[str, Any]] = {
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
-BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking", "leaf")}
+BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking", "leaf", "aurobind")}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -227,6 +236,19 @@ FLIPS = {
     "evaluate.precisions (leaf)": Flip(["float32"]),
     "teacher.query_prompt (leaf)": Flip("query: "),
     "teacher.document_prompt (leaf)": Flip("passage: "),
+    "activities.path": Flip("{other_prompts}"),
+    "activities.sequences": Flip("{other_replay}"),
+    **{
+        f"activities.columns.{name}": Flip("column")
+        for name in ("smiles", "target", "value", "cliff", "group")
+    },
+    **{
+        f"activities.synthetic.{name}": Flip(base="made-up activities")
+        for name in ("targets", "molecules", "noise", "seed")
+    },
+    "molecules.bits": Flip(512),
+    "targets.kind": Flip("one_hot", {"targets": {"kind": "kmers"}}),
+    "evaluate.near": Flip([0.2, 1.0]),
     "generate.engine": Flip("openai"),
     "generate.adapters": Flip(True, {"generate.engine": "vllm"}),
     "logged.completions": Flip("{other_logged}"),
@@ -267,6 +289,10 @@ REASONS = {
         "intervals",
         "they are computed with the summary, by every run; part of the run's digest",
     ),
+    **{
+        f"evaluate.{name}": ("figures", "as evaluate.bootstrap_samples")
+        for name in ("near", "active", "top")
+    },
     **{
         f"monitor.{name}": (NO, "what is said of what was measured; but see `stop_when`")
         for name in ("enabled", "z", "floor", "in_row", "early", "early_rounds")

@@ -91,6 +91,12 @@ RECIPES = {
             },
         }
     ],
+    "aurobind": [
+        {
+            "activities": {"path": "{answers_a}", "sequences": "{preferences}"},
+            "targets": {"kind": "kmers"},
+        }
+    ],
     "matrix": [
         {"matrix": JUDGED | {"cells": ANSWERS}},
         {"matrix": {"cells": ANSWERS}, "teacher": {"model": "{teacher}"}},
