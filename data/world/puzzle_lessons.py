@@ -12,7 +12,7 @@ from data.world.puzzles import FAMILIES, LEVELS, NAIVE, STYLES, Puzzle, draw
 
 Conversation = list[dict[str, str]]
 
-_SHOTS, _SHOT_WEIGHTS = (0, 1, 2), (1, 2, 1)  # examples before a student's question
+_SHOTS, _SHOT_WEIGHTS = (0, 1, 2), (2, 2, 1)  # examples before a student's question
 _EASY = (4, 3, 2, 1)  # weights of the levels that a student learns: few of the hardest
 _WRITES = 0.2  # share of a teacher's lessons that are questions
 _FREE = 0.25  # share of the others in which it is told no style

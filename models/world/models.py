@@ -51,7 +51,7 @@ CHAT_TEMPLATE = (
 TRUNK = TrainConfig(learning_rate=1.5e-3, batch_size=8, max_length=MAX_LENGTH)
 SMALL_POLICY = TrainConfig(learning_rate=3e-3, batch_size=16, epochs=2, max_length=MAX_LENGTH)
 POLICY = TrainConfig(learning_rate=1e-3, batch_size=16, max_length=MAX_LENGTH)
-PUZZLES = TrainConfig(learning_rate=1.5e-3, batch_size=8, max_length=CONTEXT)
+PUZZLES = TrainConfig(learning_rate=3e-3, batch_size=8, max_length=CONTEXT)
 TEACHER = TrainConfig(learning_rate=6e-4, batch_size=8, max_length=MAX_LENGTH)
 STUDENT = TrainConfig(learning_rate=1e-3, epochs=4, batch_size=16, max_length=MAX_LENGTH)
 
