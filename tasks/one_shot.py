@@ -112,15 +112,16 @@ def require_one_shot(ctx: Context, *, graded: Artifact, floor: float) -> dict[st
     one example, by task and in the mean of tasks.
 
     Raises:
-        InputError: that mean is below the floor, where scores of drafts would be chance.
+        InputError: in a task it is below the floor, where scores of drafts would be chance.
     """
     by_task = accuracies(ctx.table(graded), shots_named(1))
     found = sum(by_task.values()) / len(by_task)
-    if found < floor:
+    if low := [f"{share:.1%} in {task}" for task, share in by_task.items() if share < floor]:
         raise InputError(
-            f"policy.model: with one example the student answers {found:.1%} of the validation "
-            f"questions right, and min_one_shot is {floor:.1%}; at the floor the scores of drafts "
-            "are chance. Take a student that can learn the tasks in context, or easier tasks"
+            f"policy.model: with one example the student answers {', '.join(low)} of the "
+            f"validation questions right, and min_one_shot is {floor:.1%}; at the floor the scores "
+            "of drafts are chance. Take a student that can learn the tasks in context, or leave "
+            "out those that it cannot"
         )
     result = {"one_shot": found, "by_task": by_task}
     (ctx.out / "one_shot.json").write_text(json.dumps(result, sort_keys=True))

@@ -35,7 +35,7 @@ def of_run(store: Store, recipe: ArteRecipe, one: Outcome) -> Measures:
     found["one_shot"] = Measure(
         value=one.items.one_shot.meta["one_shot"],
         title="accuracy with one example, before",
-        about="Of the student on validation questions: below min_one_shot a run ends.",
+        about="Of the student on validation questions; below min_one_shot in a task a run ends.",
         unit="share",
         group="student",
         parts={name: Value(value=x) for name, x in one.items.one_shot.meta["by_task"].items()},

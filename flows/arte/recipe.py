@@ -61,8 +61,9 @@ class ArteRecipe(RunRecipe):
         0.2,
         ge=0,
         lt=1,
-        description="Share of validation questions that the student must answer right after one "
-        "example, in the mean of tasks; below it the run ends, as scores of drafts would be chance",
+        description="Share of each task's validation questions that the student must answer right "
+        "after one example; below it the run ends, as scores of drafts would be chance. Set it "
+        "above what guessing gives",
     )
     pairs: TeacherPairsConfig = TeacherPairsConfig()
     teacher: TailoringTeacher = TailoringTeacher()
