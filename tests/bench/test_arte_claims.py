@@ -6,7 +6,7 @@ from benchmarks.arte import differences, lines, rank_correlations
 from data.errors import InputError
 from tests.bench.test_worlds import figures
 
-TASKS = ("chain", "cups")
+TASKS = ("sorting", "total")
 
 
 @pytest.fixture

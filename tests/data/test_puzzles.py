@@ -7,21 +7,24 @@ import pytest
 from data.final_answer import final_answer, is_right, plain
 from data.world import puzzles
 from data.world.puzzle_lessons import student_lessons, teacher_lessons
-from data.world.puzzles import FAMILIES, LEVELS, MARKER, STYLES, chain, cups, solve, sorting
+from data.world.puzzles import FAMILIES, LEVELS, MARKER, STYLES, falling, solve, sorting, total
 
 
 def test_each_family_computes_what_it_says():
-    one = chain(7, [("add", 5), ("take", 3)])
-    assert one.text == "start 7 add 5 take 3"
-    assert one.rationale("steps") == "7 add 5 makes 2 then 2 take 3 makes 9 answer 9"
-    assert one.rationale("short") == "2 9 answer 9"
-    assert one.rationale("recall") == "we have start 7 add 5 take 3 so 2 9 answer 9"
-    assert one.rationale("words") == "two then nine answer 9"
+    one = total([7, 2, 9])
+    assert one.text == "total 7 2 9"
+    assert one.rationale("steps") == "2 add 7 makes 9 then 9 add 9 makes 8 answer 8"
+    assert one.rationale("short") == "9 8 answer 8"
+    assert one.rationale("recall") == "we have total 7 2 9 so 9 8 answer 8"
+    assert one.rationale("words") == "nine then eight answer 8"
     assert sorting([7, 2, 9]).rationale("steps") == (
         "take 2 left 7 9 then take 7 left 9 then take 9 answer 2 7 9"
     )
-    moved = cups(2, [(1, 2), (3, 4), (3, 1)])
-    assert moved.results == ("1", "1", "3") and moved.answer == "3"
+    fallen = falling([2, 9, 7])
+    assert (
+        fallen.rationale("steps") == "take 9 left 2 7 then take 7 left 2 then take 2 answer 9 7 2"
+    )
+    assert fallen.results == ("9", "7", "2") and fallen.answer == "9 7 2"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -37,8 +40,8 @@ def test_every_style_ends_at_the_answer_and_the_text_alone_gives_it(family):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "start 7", "start 7 add", "start 17 add 2", "sort 7 7", "sort", "ball 5 swap 1 2",
-     "ball 1 swap 2 2", "ball 1", "start 7 add 5 answer 2"],
+    ["", "total", "total 7", "total 7 7", "total 17 2", "sort 7 7", "sort", "sort 7 a",
+     "fall 1 1", "add 7 2", "sort 7 5 answer 5 7"],
 )  # fmt: skip
 def test_what_is_no_puzzle_has_no_answer(text):
     assert solve(text) is None
@@ -51,11 +54,11 @@ def test_parts_share_no_puzzle_and_are_the_same_for_a_seed():
     }
     assert all(len(found) == 40 * len(FAMILIES) for found in parts.values())
     assert len(set.union(*parts.values())) == 120 * len(FAMILIES)
-    again = [one.text for one in puzzles.different("cups", "test", 40, 3)]
-    assert again == [one.text for one in puzzles.different("cups", "test", 40, 3)]
-    assert again != [one.text for one in puzzles.different("cups", "test", 40, 4)]
-    with pytest.raises(ValueError, match="the puzzles 'cups' run out"):
-        puzzles.different("cups", "seeds", 100_000, 0)
+    again = [one.text for one in puzzles.different("total", "test", 40, 3)]
+    assert again == [one.text for one in puzzles.different("total", "test", 40, 3)]
+    assert again != [one.text for one in puzzles.different("total", "test", 40, 4)]
+    with pytest.raises(ValueError, match="the puzzles 'total' run out"):
+        puzzles.different("total", "seeds", 100_000, 0)
 
 
 def test_nobody_learns_a_puzzle_that_is_held_out():
@@ -90,14 +93,9 @@ def _same(question, answer, style):
 
 
 def _puzzle(text):
-    words = text.split()
-    if words[0] == "start":
-        pairs = zip(words[2::2], words[3::2], strict=True)
-        return chain(int(words[1]), [(verb, int(number)) for verb, number in pairs])
-    if words[0] == "sort":
-        return sorting([int(one) for one in words[1:]])
-    swaps = zip(words[3::3], words[4::3], strict=True)
-    return cups(int(words[1]), [(int(a), int(b)) for a, b in swaps])
+    word, *digits = text.split()
+    make = {"sort": sorting, "total": total, "fall": falling}[word]
+    return make([int(one) for one in digits])
 
 
 @pytest.mark.parametrize(
