@@ -59,7 +59,7 @@ def fit_2pl(responses: np.ndarray, steps: int = 200) -> Fit:
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         joint = log_likelihoods(right, log_a.exp(), b, nodes) + weights
         ability = torch.softmax(joint, dim=1) @ nodes

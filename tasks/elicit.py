@@ -32,7 +32,8 @@ def question_prompts(ctx: Context, *, seeds: Artifact, ask: str) -> Rows:
 
 
 def _kept(inputs: Any) -> int:
-    return min(int(inputs["completions"].rows or 0), inputs["number"] * (inputs["asked"].rows or 0))
+    most = int(inputs["number"]) * int(inputs["asked"].rows or 0)
+    return min(int(inputs["completions"].rows or 0), most)
 
 
 @stage(PROMPTS, version="1", rows=_kept)

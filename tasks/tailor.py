@@ -59,7 +59,8 @@ def drafts_of(drafts: pa.Table, scores: pa.Table, asked: pa.Table, said: pa.Tabl
 
 def _at_most(inputs: Any) -> int:
     """Rationale pairs, one a question, and the question pairs of each task."""
-    return int(inputs["naive"].rows or 0) + inputs["number"] * (inputs["asked"].rows or 0)
+    of_questions = int(inputs["number"]) * int(inputs["asked"].rows or 0)
+    return int(inputs["naive"].rows or 0) + of_questions
 
 
 @stage(PREFERENCES, version="1", rows=_at_most)
