@@ -311,6 +311,41 @@ TEXT_PAIRS = pa.schema(
     ]
 )
 
+# Questions that a model is asked on behalf of something: so many examples, a draft that is the
+# example, a style.
+ASKED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("messages", MESSAGES),
+        ("dataset", pa.string()),  # the task
+        ("subject", pa.string()),  # on whose behalf
+        ("item_id", pa.string()),  # the question, of a table of these
+    ]
+)
+
+# Whether the answers to them are right.
+GRADED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("dataset", pa.string()),
+        ("subject", pa.string()),
+        ("item_id", pa.string()),
+        ("correct", pa.bool_()),
+    ]
+)
+
+# Questions as an item response model has them; see `models.item_response`.
+ITEMS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("dataset", pa.string()),
+        ("right", pa.float64()),  # share of the persons who answer it
+        ("discrimination", pa.float64()),
+        ("difficulty", pa.float64()),
+        ("chosen", pa.bool_()),  # whether it scores drafts
+    ]
+)
+
 # Schema of an artifact's data.parquet by the artifact's kind; the store checks these.
 TABLES = {
     "prompts": PROMPTS,
@@ -338,4 +373,7 @@ TABLES = {
     "retrieved": RETRIEVED,
     "text_pairs": TEXT_PAIRS,
     **ACTIVITY_TABLES,
+    "asked": ASKED,
+    "graded": GRADED,
+    "items": ITEMS,
 }

@@ -34,6 +34,7 @@ FLOWS: dict[str, Flow] = {
     "best-of-n": Flow("flows.best_of_n.recipe:BestOfNRecipe", "flows.best_of_n.flow:best_of_n"),
     "opd": Flow("flows.opd.recipe:OpdRecipe", "flows.opd.flow:opd"),
     "adpa": Flow("flows.adpa.recipe:AdpaRecipe", "flows.adpa.flow:adpa"),
+    "arte": Flow("flows.arte.recipe:ArteRecipe", "flows.arte.flow:arte"),
     "ddk": Flow("flows.ddk.recipe:DdkRecipe", "flows.ddk.flow:ddk"),
     "hacking": Flow("flows.hacking.recipe:HackingRecipe", "flows.hacking.flow:hacking"),
     "logged": Flow("flows.logged.recipe:LoggedRecipe", "flows.logged.flow:learn_from_logs"),

@@ -87,6 +87,15 @@ BASES: dict[str, dict[str, Any]] = {
         "teacher": {"model": "{speaker}"}, "texts": {"path": "{texts}"},
         "warm_up": {"datasets": ["a"]}, "runtime": OWN["runtime"],
     },
+    "arte": {
+        "recipe": "arte", "run": "flips", "policy": {"model": "{policy}"},
+        "teacher": {"model": "{speaker}"}, "tasks": {"path": "{questions}"},
+        "items": {"zoo": [{"name": "a", "model": "{teacher}"},
+                          {"name": "b", "model": "{student}"}]},
+        "drafts": {"styles": [{"name": "a", "instruction": "A."}, {"name": "b",
+                                                                  "instruction": "B."}]},
+        **{name: OWN[name] for name in ("generate", "runtime")},
+    },
     "ddk in the world": {
         "recipe": "ddk", "run": "flips", "world": {"teacher_lessons": 100},
         "policy": {"model": "world-small"}, "runtime": {"device": "cpu"},
@@ -122,6 +131,7 @@ BASES: dict[str, dict[str, Any]] = {
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
 BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking", "leaf", "aurobind")}
+BY_FLOW |= {name: name for name in ("opd", "adpa", "arte", "ddk", "hacking", "leaf")}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -203,6 +213,22 @@ FLIPS = {
     "teacher.adapter.target_modules (adpa)": Flip(["q_proj"]),
     "dpo.beta (adpa)": Flip(0.5, {"method": "dpo"}),
     "evaluate.judge (adpa)": Flip("teacher", base="adpa in the world"),
+    "tasks.path (arte)": Flip("{other_questions}"),
+    **{f"tasks.columns.{name} (arte)": Flip("column") for name in ("task", "question", "answer")},
+    "tasks.marker (arte)": Flip("####"),
+    "drafts.ask (arte)": Flip("Another: {examples}"),
+    "drafts.styles.name (arte)": Flip("c"),
+    "drafts.styles.instruction (arte)": Flip("C."),
+    "drafts.naive (arte)": Flip("Think."),
+    "items.shots (arte)": Flip([0, 1]),
+    "items.zoo.name (arte)": Flip("c"),
+    "items.zoo.model (arte)": Flip("{other_policy}"),
+    "evaluate.shots (arte)": Flip([0]),
+    "method (arte)": Flip("plain"),
+    "style (arte)": Flip("b", {"method": "style", "style": "a"}),
+    "teacher.model (arte)": Flip("{other_policy}"),
+    "teacher.adapter.target_modules (arte)": Flip(["q_proj"]),
+    "teacher.max_length (arte)": Flip(512),
     "teacher.model (ddk)": Flip("{other_policy}"),
     "texts.path": Flip("{other_texts}"),
     "texts.skew": Flip(0.5, base="ddk in the world"),

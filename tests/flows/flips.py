@@ -242,6 +242,8 @@ def make_places(folder: Path) -> dict[str, str]:
         "other_replay": [{"prompt": "Older?"} | pair],
         "texts": [{"prompt": "What?", "completion": "That.", "dataset": name} for name in "ab"],
         "other_texts": [{"prompt": "Why?", "completion": "So.", "dataset": name} for name in "ab"],
+        "questions": [{"task": "t", "question": f"{i}?", "answer": "x"} for i in range(400)],
+        "other_questions": [{"task": "t", "question": f"{i}!", "answer": "x"} for i in range(400)],
         "logged": logs,
         "other_logged": logs[::-1],
         **{f"answers_{cell}": [answer | {"generator": cell}] for cell in "abc"},

@@ -26,6 +26,7 @@ from flows.table import FLOWS
 from reports.text import result_line, score, written
 from tests.fixtures.compounds import CHEM, TINY_AUROBIND
 from tests.fixtures.encoders import INSTALLED, save_encoder_teacher, save_texts, sections_over
+from tests.fixtures.letters import save_letters
 from tests.fixtures.models import chatml_tokenizer, save_policy
 from tests.fixtures.runs import alone, linked
 from tests.flows.test_methods import OPTUNE
@@ -116,6 +117,35 @@ def hacking(tiny: Values, folder: Path) -> Values:
     return shared | {"recipe": "hacking"} | own
 
 
+def arte(tiny: Values, folder: Path) -> Values:
+    """Two tasks with letters for answers, and models that speak in letters."""
+    folder = folder / "letters"  # others have a teacher in theirs
+    folder.mkdir()
+    rows = [
+        {"task": task, "question": f"Which letter is {task} {i}?", "answer": "ABC"[i % 3]}
+        for task in ("first", "second")
+        for i in range(14)
+    ]
+    path = folder / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    student = save_letters(folder / "student", 0, "ABC")
+    teacher = save_letters(folder / "teacher", 1, "DEFGHIJKLMNO", goes_on=True)
+    learns = {"method": "full", "learning_rate": 1e-3, "batch_size": 8, "max_length": 200}
+    styles = [{"name": "short", "instruction": "Say it."}, {"name": "long", "instruction": "Why?"}]
+    return {
+        "recipe": "arte",
+        "tasks": {"path": str(path), "marker": "", "seeds": 2, "validation": 6, "test": 5},
+        "drafts": {"questions": 4, "ask": "More of {task}:{examples}", "styles": styles},
+        "items": {"k": 4, "shots": [0, 1]},
+        "pairs": {"questions": 3, "share": 0.25},
+        "generate": {"engine": "transformers", "k": 16, "max_tokens": 12},
+        "evaluate": {"shots": [0, 1]},
+        "min_one_shot": 0.0,
+        "teacher": {"model": str(teacher)} | learns,
+        "policy": {"model": str(student)} | learns,
+    }
+
+
 def tso(tiny: Values, folder: Path) -> Values:
     """Pairs of the policy's answers and of what people wrote."""
     people = [
@@ -188,6 +218,7 @@ TINY = {
     "best-of-n": Tiny(best_of_n, "fine_tune"),
     "opd": Tiny(opd, "targets"),
     "adpa": Tiny(adpa, "targets:reference"),
+    "arte": Tiny(arte, "one_shot_scores"),
     "ddk": Tiny(ddk, "mixture"),
     "hacking": Tiny(hacking, "targets"),
     "logged": Tiny(logged, "distill"),
