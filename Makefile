@@ -45,7 +45,7 @@ lint: install
 quick: install
 	$(PYTEST) -m "not slow" tests/data tests/reports
 
-# Files stay whole, as tests of a file share what one has made; in order, as the last are short.
+# Files stay whole, as tests of a file share what one has made; in the order of tests/repository.py.
 test: lint
 	$(PYTEST) -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from data.errors import InputError
 from data.measures import Measure, RoundValue
+from data.nearest import did_you_mean
 from data.summary import StageRecord, Summary
 
 Equal = Literal["prompts", "tokens", "seconds", "rounds"]
@@ -75,7 +76,8 @@ def measure_of(summary: Summary, name: str) -> Measure:
     """A measure of a run. Raises InputError, with those that it has, where it has none."""
     if name not in summary.measures:
         known = ", ".join(summary.measures) or "none"
-        raise InputError(f"{summary.run}: has no measure '{name}' to compare; it has {known}")
+        near = did_you_mean(name, summary.measures)
+        raise InputError(f"{summary.run}: has no measure '{name}' to compare; it has {known}{near}")
     return summary.measures[name]
 
 

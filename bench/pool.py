@@ -10,17 +10,19 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any, Protocol
 
+from bench.budgets import measure_of
 from bench.jobs import Job, Places, carry_out, complete
-from data.errors import TsAlignError
+from data.errors import InputError, TsAlignError
 from flows.server import START_SECONDS, answers, print_into, set_defaults, start_server
 from models.isolation import Child
 
+_TICK = 0.2  # seconds
 BudgetOf = Callable[[Job], float | None]
 
 
@@ -167,18 +169,23 @@ class Pool:
         self._children: dict[object, Handle] = {}
         self._starting = threading.Lock()
         self._stopped = False
+        self._wrong: InputError | None = None
         self._asked_for_server = False
         self._url: str | None = None
 
     def run(self, workers: int, on_tick: Callable[[], None]) -> None:
-        """Until all runs are done or failed. `on_tick` is called a few times a second."""
+        """Until all runs are done or failed. `on_tick` is called a few times a second.
+
+        Raises InputError as soon as a run of the baseline lacks the measure to be compared.
+        """
         with ThreadPoolExecutor(workers) as threads:
             try:
                 working = [threads.submit(self._work, number) for number in range(workers)]
-                while not all(one.done() for one in working):
+                while wait(working, _TICK).not_done and not self._wrong:
                     on_tick()
-                    sleep(0.2)
                 on_tick()
+                if self._wrong:
+                    raise self._wrong
                 for one in working:
                     one.result()
             finally:
@@ -196,7 +203,17 @@ class Pool:
             except Exception as problem:
                 error = one_line(problem)
                 self._drop_if_dead(number)
+            if error is None and job.baseline and self._places.measure is not None:
+                self._check_measure(job, self._places.measure)
             self._schedule.finish(number, error, computed)
+
+    def _check_measure(self, job: Job, name: str) -> None:
+        """Without it there is nothing to compare, whatever the other runs would give."""
+        try:
+            measure_of(self._places.summary(job), name)
+        except InputError as error:
+            self._wrong = InputError(f"--measure: {error}")
+            self._schedule.stop()
 
     def _worker(self, number: int) -> Handle:
         # One at a time: the environment of a child is for a moment that of this process.

@@ -29,6 +29,16 @@ from tasks.running.workers import Ready, Setup, environment, fitting
 _RESTARTS = 0  # a lost worker is a failed run; the next run gets a new one
 
 
+def check_address(address: str) -> None:
+    """InputError unless it is the address of a cluster, whether one answers there or not."""
+    try:
+        ExecutionConfig(kind="ray", address=address)
+    except ValueError as error:
+        raise InputError(
+            f"--ray {address}: must be 'local', 'auto' or HOST:PORT of a cluster"
+        ) from error
+
+
 def on_ray(address: str, workers: int | None, recipes: Sequence[RunRecipe]) -> ExecutionConfig:
     """What the workers of a bench get of a cluster: as many as asked for or as it has CPUs (GPUs,
     where the recipes compute on one), its cores divided among them.
@@ -37,8 +47,6 @@ def on_ray(address: str, workers: int | None, recipes: Sequence[RunRecipe]) -> E
         InputError: Ray is not installed, does not answer, has too little, or a recipe wants a
             cluster of its own.
     """
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers {workers}: must be at least 1")
     if any(recipe.execution.kind == "ray" for recipe in recipes):
         raise InputError(
             "--ray: gives whole runs to workers, and a recipe here has execution.kind: ray, which "
@@ -46,14 +54,7 @@ def on_ray(address: str, workers: int | None, recipes: Sequence[RunRecipe]) -> E
         )
     runtime = recipes[0].runtime
     gpus = float(devices.device(runtime) == "cuda")
-    try:
-        least = ExecutionConfig(
-            kind="ray", address=address, workers=workers or 1, gpus_per_worker=gpus
-        )
-    except ValueError as error:
-        raise InputError(
-            f"--ray {address}: must be 'local', 'auto' or HOST:PORT of a cluster"
-        ) from error
+    least = ExecutionConfig(kind="ray", address=address, workers=workers or 1, gpus_per_worker=gpus)
     try:
         check_execution(least, runtime)
     except InputError as error:

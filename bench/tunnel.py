@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
+from math import prod
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,7 +18,7 @@ from bench.collect import collect
 from bench.jobs import Job, Places
 from bench.pool import Children, Hiring, Pool, Schedule
 from bench.progress import BenchProgress
-from bench.variants import Variant, parse_seeds, parse_variants, write_bench
+from bench.variants import MOST, Variant, parse_seeds, parse_variants, write_bench
 from data.errors import InputError
 from data.places import in_its_store
 from data.recipes.names import from_world, references
@@ -62,8 +63,10 @@ def bench(
     """
     began = monotonic()
     variants = parse_variants(recipes)
-    seeds = seeds or ("1" if worlds else "5")
-    in_worlds = parse_seeds(worlds, "--worlds") if worlds else [None]
+    if seeds is None:
+        seeds = "5" if worlds is None else "1"
+    in_worlds = [None] if worlds is None else parse_seeds(worlds, "--worlds")
+    check_options(measure, workers, ray)
     jobs = plan(variants, in_worlds, parse_seeds(seeds), name, overrides)
     places = Places(store, runs_dir, equal, measure)
     folder = runs_dir / name
@@ -103,6 +106,18 @@ def bench(
     return 1 if result.failures else 0
 
 
+def check_options(measure: str | None, workers: int | None, ray: str | None) -> None:
+    """What is wrong whatever the recipes are, before any is planned. Raises InputError."""
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers {workers}: must be at least 1")
+    if measure is not None and not measure.strip():
+        raise InputError("--measure: must name a measure; leave it out for the headline")
+    if ray is not None:
+        from bench.ray_workers import check_address
+
+        check_address(ray)
+
+
 @contextmanager
 def hired(
     jobs: Sequence[Job], places: Places, folder: Path, wanted: int | None, ray: str | None
@@ -133,6 +148,7 @@ def plan(
     """The runs, world by world and seed by seed, the baseline's first. Raises InputError."""
     if not re.fullmatch(RUN_NAME, name):
         raise InputError(f"--name {name}: must match {RUN_NAME}")
+    check_number(variants, worlds, seeds)
     if worlds != [None]:
         for variant in variants:
             check_world(variant, overrides)
@@ -149,6 +165,17 @@ def plan(
             recipe = fitted(load_recipe(variant.path, changes, run=run))
             jobs.append(Job(variant.label, seed, recipe, variant is variants[0], world))
     return jobs
+
+
+def check_number(
+    variants: Sequence[Variant], worlds: Sequence[int | None], seeds: Sequence[int]
+) -> None:
+    """InputError for more runs than a bench has; planning so many would take minutes."""
+    parts = {"recipes": len(variants), "worlds": len(worlds), "seeds": len(seeds)}
+    runs = prod(parts.values())
+    if runs > MOST:
+        said = " x ".join(f"{number:,} {name}" for name, number in parts.items() if number > 1)
+        raise InputError(f"{said} are {runs:,} runs, a bench has {MOST:,} at most; name fewer")
 
 
 def filled(change: str, world: int | None, seed: int) -> str:
@@ -204,8 +231,6 @@ def check_yardstick(job: Job, base: Job) -> None:
 
 def number_of_workers(wanted: int | None, recipe: RunRecipe) -> int:
     """As many as cores, where they compute; one where there is a GPU to share."""
-    if wanted is not None and wanted < 1:
-        raise InputError(f"--workers {wanted}: must be at least 1")
     return wanted or (1 if machine.device(recipe.runtime) == "cuda" else cores())
 
 
@@ -235,7 +260,7 @@ def command_line(
 ) -> str:
     """The command that gives these figures again."""
     sets = [part for override in overrides for part in ("--set", override)]
-    measured = ["--measure", measure] if measure else []
-    where = ["--worlds", worlds] if worlds else []
+    measured = ["--measure", measure] if measure is not None else []
+    where = ["--worlds", worlds] if worlds is not None else []
     options = [*where, "--seeds", seeds, "--equal", equal, *measured, "--name", name, *sets]
     return shlex.join(["tsalign", "bench", *recipes, *options])

@@ -16,6 +16,7 @@ from data.summary import Entry, Interval, write_text
 
 _LABEL = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 _KEY = r"[A-Za-z_][A-Za-z0-9_.]*="
+MOST = 10_000  # runs of a bench: more are a slip of the keyboard, and would be planned for minutes
 
 Verdict = Literal["better", "worse", "no difference shown"]
 
@@ -62,9 +63,13 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
     except ValueError:
         seeds = []
     if seeds and "," not in text:
+        if seeds[0] > MOST:
+            raise InputError(f"{option} {text}: a bench has {MOST:,} runs at most; name fewer")
         seeds = list(range(seeds[0]))
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise InputError(f"{option} {text}: must be how many, as 5, or which, as 0,1,2")
+        raise InputError(
+            f"{option} {text or repr(text)}: must be how many, as 5, or which, as 0,1,2"
+        )
     return seeds
 
 

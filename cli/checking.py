@@ -35,8 +35,8 @@ def check_recipe(
             be written, or the flow's work is not foreseen.
     """
     recipe = load_recipe(path, overrides, run=run)
-    gpus = named_gpus(device) if device else None
-    if (time or device) and not recipe.counts_work:
+    gpus = None if device is None else named_gpus(device)
+    if (time or gpus) and not recipe.counts_work:
         option = "--time" if time else "--device"
         raise InputError(
             f"{option}: what a recipe of '{recipe.recipe}' takes is not foreseen, as its models "

@@ -6,6 +6,8 @@ Rows are joined by id, never by position. `prompt_id` is unique within a prompt 
 
 import pyarrow as pa
 
+from data.activity_schemas import ACTIVITY_TABLES
+
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 # A completion of the run's own policy as it was sampled, in its tokenizer's ids, with the
 # end-of-turn token where it was produced. Null where only text is known: recorded answers, those of
@@ -309,6 +311,41 @@ TEXT_PAIRS = pa.schema(
     ]
 )
 
+# Questions that a model is asked on behalf of something: so many examples, a draft that is the
+# example, a style.
+ASKED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("messages", MESSAGES),
+        ("dataset", pa.string()),  # the task
+        ("subject", pa.string()),  # on whose behalf
+        ("item_id", pa.string()),  # the question, of a table of these
+    ]
+)
+
+# Whether the answers to them are right.
+GRADED = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("dataset", pa.string()),
+        ("subject", pa.string()),
+        ("item_id", pa.string()),
+        ("correct", pa.bool_()),
+    ]
+)
+
+# Questions as an item response model has them; see `models.item_response`.
+ITEMS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("dataset", pa.string()),
+        ("right", pa.float64()),  # share of the persons who answer it
+        ("discrimination", pa.float64()),
+        ("difficulty", pa.float64()),
+        ("chosen", pa.bool_()),  # whether it scores drafts
+    ]
+)
+
 # Schema of an artifact's data.parquet by the artifact's kind; the store checks these.
 TABLES = {
     "prompts": PROMPTS,
@@ -335,4 +372,8 @@ TABLES = {
     "relevance": RELEVANCE,
     "retrieved": RETRIEVED,
     "text_pairs": TEXT_PAIRS,
+    **ACTIVITY_TABLES,
+    "asked": ASKED,
+    "graded": GRADED,
+    "items": ITEMS,
 }

@@ -8,7 +8,7 @@ import ast
 import sys
 import sysconfig
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -55,8 +55,16 @@ def code_files(path: Path) -> dict[str, Path]:
 def _is_local(file: str) -> bool:
     """Whether a module's file is neither Python's nor of an installed package."""
     path = Path(file).resolve()
-    python = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
-    return not (set(path.parts) & set(_INSTALLED) or any(p in path.parents for p in python))
+    if not set(path.parts).isdisjoint(_INSTALLED):
+        return False
+    return _of_python().isdisjoint(path.parents)
+
+
+@cache
+def _of_python() -> frozenset[Path]:
+    """The folders of the standard library, for which sysconfig reads its settings each time."""
+    names = ("stdlib", "platstdlib")
+    return frozenset(Path(sysconfig.get_path(name)).resolve() for name in names)
 
 
 @lru_cache(maxsize=1024)

@@ -16,6 +16,7 @@ from data.summary import read_summary
 from flows.derived import check_room
 from flows.fingerprint import engine_of
 from flows.outside import outside_of
+from flows.preflight.adapters import room_of
 from flows.preflight.fitting import filled, left_out, said
 from flows.preflight.inputs import check_inputs
 from flows.preflight.models import sampling_engine
@@ -46,6 +47,7 @@ def open_run(
         recipe.max_length,
         recipe.seed,
         recipe.sampling.parallel if recipe.sampling else ALONE,
+        room_of(recipe),
     )
     context = Context(
         Store(store),

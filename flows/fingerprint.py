@@ -27,7 +27,8 @@ def engine_of(recipe: RunRecipe, name: str | None = None) -> str:
         return "none"
     name = name or sampling_engine(recipe).engine
     identity = machine.engine_identity(name, numerics(recipe), recipe.runtime)
-    return f"{identity} {recipe.max_length} tokens"
+    by = " adapters" if name == "vllm" and recipe.sampling.adapters else ""
+    return f"{identity} {recipe.max_length} tokens{by}"
 
 
 def numerics(recipe: RunRecipe) -> str:
@@ -44,13 +45,17 @@ def stage_versions() -> dict[str, str]:
 def run_digest(recipe: RunRecipe, outside: Mapping[str, External]) -> str:
     """Recipe, what it names outside of the store, stage versions, libraries and machine."""
     there = environment(recipe.runtime)  # a teacher may be read there though another samples
+    engine, computed = engine_of(recipe), numerics(recipe)
+    reader = getattr(getattr(recipe, "teacher", None), "engine", None)
     return digest_of(
         {
             "recipe": config_digest(recipe),
             "inputs": {field: key_value(found) for field, found in outside.items()},
             "stages": stage_versions(),
             "libraries": library_versions(TRAINING),
-            "engine": engine_of(recipe),
+            "engine": engine,
         }
+        | ({} if computed in engine else {"numerics": computed})  # of what no engine samples
+        | ({"reader": machine.engine_identity(reader, computed, recipe.runtime)} if reader else {})
         | ({"engine_python": str(there)} if there else {})
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data.errors import InputError
 from data.paths import anchored, named_path
+from data.readers.activities import activities_digest, activities_path
 from data.readers.logged import logged_digest
 from data.readers.sources import saved_folder
 from data.recipes.names import Kind, Naming, references
@@ -18,15 +19,18 @@ from data.reward_functions import SHIPPED
 from data.source_code import code_digest, file_and_function
 from data.store.digests import file_digest, tree_digest
 from flows.preflight.encoders import encoder_path
-from flows.preflight.models import model_path
+from flows.preflight.models import folder_of
+from flows.preflight.served import address, asked
 from models import traits
 from tasks.running.outside import (
+    Activities,
     Code,
     Dataset,
     Endpoint,
     External,
     Logs,
     PromptRows,
+    ServedModel,
     Shipped,
 )
 
@@ -82,7 +86,13 @@ def prompts(field: str, source: PromptSource) -> PromptRows:
 
 
 def _model(named: Naming, trusted: bool) -> External:
-    return model(named.field, model_path(named.field, named.value), trusted)
+    """A model by the bytes of its folder; one behind a server by what that says of it too."""
+    found = model(named.field, folder_of(named), trusted)
+    if address(named):
+        version, served = asked(named)
+        there = {"url": served.url, "served": served.model, "version": version}
+        return ServedModel(**found.model_dump(), **there)
+    return found
 
 
 def _file(named: Naming, trusted: bool) -> External:
@@ -134,6 +144,12 @@ def _collection(named: Naming, trusted: bool) -> External:
     return External(path=str(folder), digest=digest, field=named.field, name=name)
 
 
+def _activities(named: Naming, trusted: bool) -> External:
+    """Tables of activities by their names and bytes."""
+    path = activities_path(named.field, named.value)
+    return Activities(path=str(path), digest=activities_digest(path), field=named.field)
+
+
 def _logs(named: Naming, trusted: bool) -> External:
     """All files of recorded completions and judgments."""
     field, config = named.field, named.value
@@ -158,4 +174,5 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "encoder": _encoder,
     "texts": _file,
     "retrieval": _collection,
+    "activities": _activities,
 }

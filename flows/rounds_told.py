@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from data.measures import Interval, Measure, Reference, RoundValue, Verdict
-from data.sections import Answers, Cell, Section
+from data.measures import Fact, Interval, Measure, Reference, RoundValue, Value, Verdict
+from data.sections import Answers, Cell, Level, Part, Section, Text
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import Final, PolicySummary
@@ -121,6 +121,36 @@ def verdict(
     )
 
 
+def judged_fact(recipe: PolicyRecipe) -> Fact:
+    """By whose judgement: a tile at the top of the report."""
+    judges = recipe.evaluate.judges
+    return judges_told.fact(recipe.evaluate.headline, judges[1:], recipe.model_dump(mode="json"))
+
+
+def teacher_alone(
+    recipe: PolicyRecipe, found: Final | None, says: Callable[[str], str]
+) -> list[Section]:
+    """What it means that the teacher alone has judged; nothing where another judge has.
+
+    Args:
+        says: That, of the win rate.
+    """
+    if found is None or not judges_told.only_teacher(found, recipe.model_dump(mode="json")):
+        return []
+    said = (
+        f"{says(percent(found.win_rate))} Before you rely on it, read answers, and let people or a "
+        "model that took no part compare them (evaluate.judge)."
+    )
+    title = "The only judge is the teacher"
+    return [Section(name="judge", title=title, blocks=[Text(paragraphs=[said])], box=True)]
+
+
+def level(title: str, split: Sequence[tuple[str, int]]) -> Level:
+    """What a number of the ledger splits into, each once; the first part is kept."""
+    parts = [Part(name=name, n=n) for k, (name, n) in enumerate(split) if n or k == 0]
+    return Level(title=title, total=sum(n for _, n in split), parts=parts)
+
+
 def answers(one: Finished) -> Section:
     """Base and aligned policy side by side."""
     judged = references(one)[0]
@@ -150,6 +180,11 @@ def narrow(rate: PolicySummary | None) -> str:
 
 def _half(value: float, ends: Interval) -> float:
     return 100 * max(value - ends[0], ends[1] - value)
+
+
+def value_of(found: dict[str, Any]) -> Value:
+    """Of a mean with its interval, as `data.statistics.dataset_mean` gives it."""
+    return Value(value=found["mean"], ci95=tuple(found["ci95"]), n=found["n"])
 
 
 def summed(done: Sequence[F], group: str, title: str, count: Callable[[F], int]) -> Measure:

@@ -16,13 +16,13 @@ from data.recipes.recipe import RUN_NAME, WORLD
 from data.schemas import PROMPTS
 from data.summary import read_summary
 from data.tables import read_table, write_table
-from flows.loop.recipe import AlignRecipe
+from flows.policy_recipe import PolicyRecipe
 from flows.preflight.fitting import filled
 
 _PARTS = ("prompts", "dev", "test")
 
 
-def next_run(recipe: AlignRecipe, runs_dir: Path) -> AlignRecipe | None:
+def next_run(recipe: PolicyRecipe, runs_dir: Path) -> PolicyRecipe | None:
     """The recipe of the next run of the series `recipe.run`; None where no prompt is new.
 
     The first run holds out dev and test prompts, and all later ones are judged on the same. Later
@@ -61,7 +61,7 @@ def finished_runs(series: str, runs_dir: Path) -> list[str]:
         names.append(name)
 
 
-def new_prompts(recipe: AlignRecipe, earlier: list[Path]) -> dict[str, pa.Table]:
+def new_prompts(recipe: PolicyRecipe, earlier: list[Path]) -> dict[str, pa.Table]:
     """Prompts that no earlier run was given, with the held-out ones of the first run."""
     config = filled(recipe, recipe.sizes()).prompts
     (source,) = config.sources("path").values()
@@ -81,8 +81,9 @@ def freeze(path: Path, table: pa.Table) -> None:
     temporary.replace(path)
 
 
-def going_on(recipe: AlignRecipe, name: str, folder: Path, last: Path | None) -> AlignRecipe:
-    """The recipe on the frozen prompts, from where the last run ended."""
+def going_on(recipe: PolicyRecipe, name: str, folder: Path, last: Path | None) -> PolicyRecipe:
+    """The recipe on the frozen prompts, from where the last run ended: its policy, and its student
+    where it has trained one."""
     values = recipe.model_dump(exclude_unset=True) | {"run": name}
     frozen = {part: read_table(folder / f"{part}.parquet", PROMPTS) for part in _PARTS}
     pool, *held_out = (frozen[part] for part in _PARTS)
@@ -93,7 +94,7 @@ def going_on(recipe: AlignRecipe, name: str, folder: Path, last: Path | None) ->
             "that is; bring others, or set prompts.decontaminate to exact"
         )
     per_round = min(recipe.prompts.per_round, available)
-    if not recipe.prompts.refresh:  # which asks the same prompts in every round
+    if not getattr(recipe.prompts, "refresh", None):  # which asks the same prompts in every round
         values["rounds"] = min(recipe.rounds, available // per_round)
     values["prompts"] = values.get("prompts", {}) | {
         "path": str(folder / "prompts.parquet"),
@@ -103,9 +104,9 @@ def going_on(recipe: AlignRecipe, name: str, folder: Path, last: Path | None) ->
     }
     values["prompts"].pop("columns", None)  # what is frozen has this project's names
     if last:
-        for part in ("policy", "student"):
+        for part in ("policy", *(("student",) if (last / "student").exists() else ())):
             # Not the link: the folder it means today, named by its content.
             model = str((last / part).resolve(strict=True))
             values[part] = values.get(part, {}) | {"model": model}
         values["policy"].pop("template", None)  # the last policy has it
-    return AlignRecipe.model_validate(values)
+    return type(recipe).model_validate(values)

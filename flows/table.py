@@ -34,10 +34,12 @@ FLOWS: dict[str, Flow] = {
     "best-of-n": Flow("flows.best_of_n.recipe:BestOfNRecipe", "flows.best_of_n.flow:best_of_n"),
     "opd": Flow("flows.opd.recipe:OpdRecipe", "flows.opd.flow:opd"),
     "adpa": Flow("flows.adpa.recipe:AdpaRecipe", "flows.adpa.flow:adpa"),
+    "arte": Flow("flows.arte.recipe:ArteRecipe", "flows.arte.flow:arte"),
     "ddk": Flow("flows.ddk.recipe:DdkRecipe", "flows.ddk.flow:ddk"),
     "hacking": Flow("flows.hacking.recipe:HackingRecipe", "flows.hacking.flow:hacking"),
     "logged": Flow("flows.logged.recipe:LoggedRecipe", "flows.logged.flow:learn_from_logs"),
     "leaf": Flow("flows.leaf.recipe:LeafRecipe", "flows.leaf.flow:leaf"),
+    "aurobind": Flow("flows.aurobind.recipe:AurobindRecipe", "flows.aurobind.flow:aurobind"),
     "matrix": Flow(
         "flows.matrix_pairs.recipe:MatrixRecipe", "flows.matrix_pairs.flow:pair_a_matrix"
     ),

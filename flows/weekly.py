@@ -5,7 +5,7 @@ from prefect import flow, get_run_logger
 from data.errors import InputError
 from data.places import runs_folder, store_url
 from flows.align import run_recipe
-from flows.loop.recipe import AlignRecipe
+from flows.policy_recipe import PolicyRecipe
 from flows.preflight.prompts import named_file
 from flows.recipe_files import named, read_recipe, working_in
 from flows.series import next_run
@@ -38,8 +38,11 @@ def align_new_prompts(
     log = get_run_logger()
     with working_in(folder), named(recipe_file):
         recipe = read_recipe(recipe_file, overrides, series)
-        if not isinstance(recipe, AlignRecipe):
-            raise InputError(f"recipe: a series goes on with a policy, {recipe.recipe} trains none")
+        if not isinstance(recipe, PolicyRecipe) or "rounds" not in type(recipe).model_fields:
+            raise InputError(
+                "recipe: a series trains one policy on in rounds over new prompts, which "
+                f"{recipe.recipe} does not"
+            )
         for field, source in recipe.prompts.sources("path").items():
             named_file(field, source.path)
         runs = runs_folder(runs_dir)

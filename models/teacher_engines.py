@@ -1,5 +1,5 @@
-"""A teacher by the engine that a recipe asks for: transformers, or vLLM, which is faster on a GPU
-and knows no temperature."""
+"""A teacher by the engine that a recipe asks for: transformers; vLLM, which is faster on a GPU and
+knows no temperature; or a server that has loaded it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Protocol
 
 from data.recipes.recipe import RuntimeConfig
 from models.hardware import device_of
+from models.served import Served
 from models.teacher import ChildTeacher, Ids, Items, Targets, Teacher
 from models.training.trainers import OnProgress
 
@@ -27,12 +28,22 @@ class Reader(Protocol):
 
 
 def open_teacher(
-    name: str, model_dir: Path, runtime: RuntimeConfig, max_length: int, k: int
+    name: str,
+    model_dir: Path,
+    runtime: RuntimeConfig,
+    max_length: int,
+    k: int,
+    served: Served | None = None,
 ) -> Reader:
-    """The model, loaded by "vllm" or "transformers"; not in this process where it is on a GPU.
+    """The model, loaded by "vllm" or "transformers"; not in this process where it is on a GPU. Or
+    as it is `served`, with nothing loaded but a tokenizer.
 
     Raises InputError where vLLM cannot run it, or has no memory for it.
     """
+    if served:
+        from models.served_teacher import ServedTeacher
+
+        return ServedTeacher(model_dir, runtime, max_length, k, served)
     if name == "vllm":
         from models.vllm_teacher import VllmTeacher
 

@@ -11,6 +11,7 @@ from typing import Any
 from data.errors import InputError, UnservableError
 
 OnProgress = Callable[[int, int], None]
+Lora = tuple[str, int, str]  # of an adapter: a name and a number that no other has, and its folder
 
 # How vLLM says that it cannot run a model: rarely in one of its own exceptions.
 _REFUSALS = (
@@ -64,21 +65,22 @@ class VllmServer:
         self,
         requests: list[tuple[list[int], int]],
         settings: dict[str, Any],
+        lora: Lora | None,
         on_progress: OnProgress,
     ) -> list[list[int]]:
         """Token ids for each (prompt ids, seed); one request per sample."""
         from vllm import SamplingParams
 
         params = [SamplingParams(seed=seed, **settings) for _, seed in requests]
-        finished = self._run([prompt for prompt, _ in requests], params, on_progress)
+        finished = self._run([prompt for prompt, _ in requests], params, on_progress, lora)
         return [list(output.outputs[0].token_ids) for output in finished]
 
-    def logprobs(self, sequences: list[list[int]]) -> list[list[float]]:
+    def logprobs(self, sequences: list[list[int]], lora: Lora | None = None) -> list[list[float]]:
         """Log-probability of every token given those before it; NaN for the first."""
         from vllm import SamplingParams
 
         params = SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0, detokenize=False)
-        finished = self._run(sequences, [params] * len(sequences))
+        finished = self._run(sequences, [params] * len(sequences), lora=lora)
         return [
             [
                 float(entry[token].logprob) if entry else float("nan")
@@ -121,11 +123,21 @@ class VllmServer:
         self._asleep = True
 
     def _run(
-        self, prompts: list[list[int]], params: list[Any], on_progress: OnProgress | None = None
+        self,
+        prompts: list[list[int]],
+        params: list[Any],
+        on_progress: OnProgress | None = None,
+        lora: Lora | None = None,
     ) -> list[Any]:
         """Finished requests in the order of `prompts`."""
         engine = self._llm.llm_engine
-        self._llm.enqueue([{"prompt_token_ids": p} for p in prompts], params, use_tqdm=False)
+        on_top: dict[str, Any] = {}
+        if lora:
+            from vllm.lora.request import LoRARequest
+
+            on_top = {"lora_request": LoRARequest(*lora)}
+        asked = [{"prompt_token_ids": p} for p in prompts]
+        self._llm.enqueue(asked, params, use_tqdm=False, **on_top)
         finished: list[Any] = []
         while engine.has_unfinished_requests():
             finished += [output for output in engine.step() if output.finished]

@@ -17,7 +17,7 @@ def try_vllm(ctx: Context, *, policy: Model, engine: str, max_model_len: int) ->
     """
     reason = ""
     try:
-        ctx.loaded.engine(ctx.path(policy), policy.digest)
+        ctx.loaded.engine(ctx.path(policy), policy.digest, ctx.adapted(policy))
     except UnservableError as error:
         reason = error.reason
     (ctx.out / "engine.json").write_text(json.dumps({"engine": engine, "reason": reason}))

@@ -49,7 +49,7 @@ def generate(
     tokenizer = load_tokenizer(model, ctx.runtime.trust_remote_code)
     rendered = [render_prompt(tokenizer, row) for row in table["messages"].to_pylist()]
     ids = table["prompt_id"].to_pylist()
-    outputs = ctx.loaded.engine(model, policy.digest).generate(
+    outputs = ctx.loaded.engine(model, policy.digest, ctx.adapted(policy)).generate(
         rendered,
         [prompt_seed(seed, stream, prompt_id) for prompt_id in ids],
         Sampling(k, decoding.temperature, decoding.top_p, decoding.max_tokens),

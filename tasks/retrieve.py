@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import CardinalityError
+from data.errors import CardinalityError, InputError
 from data.retrieval import best, cut, kept, matrix, ndcg, spearman, spearman_interval
 from data.schemas import RETRIEVED
 from data.store.artifacts import Artifact
@@ -50,9 +50,17 @@ def retrieve(
 
 
 def sizes(whole: int, wanted: list[int]) -> list[int]:
-    """All dimensions, and those that are wanted of them; the most first."""
+    """All dimensions, and those that are wanted of them; the most first.
+
+    Raises InputError for more than there are.
+    """
+    if wanted and max(wanted) > whole:
+        raise InputError(
+            f"evaluate.dimensions: {max(wanted)} is more than the {whole} that the vectors have; "
+            "name numbers up to that"
+        )
     named = wanted or [whole // part for part in _PARTS]
-    return sorted({whole, *(one for one in named if 1 <= one <= whole)}, reverse=True)
+    return sorted({whole, *filter(None, named)}, reverse=True)
 
 
 @stage("fidelity", version="1")
@@ -83,6 +91,11 @@ def correlate(ctx: Context, *, pairs: Artifact, vectors: Artifact) -> dict[str, 
         unit[[places[name] for name in table[side].to_pylist()]] for side in ("left_id", "right_id")
     )
     cosines = (left.astype(np.float64) * right).sum(axis=1)
+    if not np.ptp(cosines):
+        raise InputError(
+            f"evaluate.similarity: all {len(table)} pairs have the same cosine, so the encoder "
+            "gives them no order; name more pairs, or leave the file out"
+        )
     found_rank = spearman(cosines, table["score"].to_pylist())
     made = {"spearman": found_rank, "ci95": spearman_interval(found_rank, len(table))}
     return _written(ctx, "correlation", made | {"pairs": len(table)})

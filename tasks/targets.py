@@ -12,6 +12,7 @@ from data.recipes.distillation import TargetsConfig
 from data.schemas import SCORES, TARGETS
 from data.store.artifacts import Artifact
 from data.tables import as_sampled, mapping
+from tasks.running.outside import ServedModel
 from tasks.stage import Context, Model, Rows, stage
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def targets(
 
     The prompt is rendered by the teacher's own chat template, which is part of its digest; a
     completion is read as the tokens it was sampled as. `engine` begins with "transformers" or
-    "vllm", and has version and numerics as that of `generate`. `logprobs` says what is kept: the
+    "vllm", and has version and numerics as that of `generate`; or with "openai", and has what the
+    teacher's server says of itself. `logprobs` says what is kept: the
     softmax of the logits over the temperature, before anything a sampler does to it.
     """
     messages = mapping(ctx.table(prompts), "prompt_id", "messages")
@@ -49,7 +51,8 @@ def targets(
     if not items:  # of texts that have all been read before: no model is loaded
         return Rows(TARGETS.empty_table(), {"read": 0, "unread": 0, "tokens": 0, "total_kept": 0.0})
     name = engine.partition(" ")[0]
-    reader = ctx.loaded.teacher(name, ctx.path(teacher), teacher.digest, config.k)
+    served = teacher.server if isinstance(teacher, ServedModel) else None
+    reader = ctx.loaded.teacher(name, ctx.path(teacher), teacher.digest, config.k, served)
     try:
         found = reader.targets(
             items, config.k, config.temperature, ids, on_progress=ctx.on_progress

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from flows.server import set_defaults
+from tests.repository import LONGEST, ROOT
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers share two cores
@@ -23,6 +24,11 @@ settings.load_profile("untimed")
 
 FIXTURES = ("once", "models", "encoders", "runs", "commands", "environments")
 pytest_plugins = [f"tests.fixtures.{name}" for name in FIXTURES]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {ROOT / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def freeze() -> None:

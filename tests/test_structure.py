@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.repository import ROOT
+from tests.repository import LONGEST, ROOT
 
 LAYERS = ("data", "models", "tasks", "reports", "flows", "bench", "cli")
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
@@ -31,6 +31,10 @@ def test_imports_go_one_way(path):
     forbidden = {*above, *(["prefect"] if layer in ("data", "models") else [])}
     forbidden |= {"torch", "transformers", "trl", "vllm"} if layer == "data" else set()
     assert not {name for name in imports(path) if name.split(".")[0] in forbidden}
+
+
+def test_the_files_that_begin_first_are_there():
+    assert not [name for name in LONGEST if not (ROOT / "tests" / name).is_file()]
 
 
 def name_of(path):

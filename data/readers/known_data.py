@@ -24,9 +24,18 @@ _KNOWN = {
 }
 
 
+# Of what the recipes here name in .real, by the folder in it: the command that puts it there.
+_REAL = {"leaf": "python -m benchmarks.leaf_data"}
+
+
 def where_from(path: str | Path) -> str:
-    """What a path that is not there would hold, and where the public gets it; empty if unknown."""
-    known = next((_KNOWN[part] for part in Path(path).parts if part in _KNOWN), None)
+    """What a path that is not there would hold, and where the public gets it, or the command that
+    writes it; empty if unknown."""
+    parts = Path(path).parts
+    if ".real" in parts:
+        part = parts[parts.index(".real") + 1 :][:1]
+        return f"; `{_REAL.get(''.join(part), 'make real')}` puts it there"
+    known = next((_KNOWN[part] for part in parts if part in _KNOWN), None)
     if known is None:
         return ""
     return f"; it holds {known.what}, which are not part of this project: {known.where}"

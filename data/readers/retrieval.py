@@ -95,8 +95,13 @@ def read_pairs(path: str | Path) -> tuple[pa.Table, pa.Table]:
         for text in (left, right):
             texts[text_id(text)] = text
         pairs.append((str(number), text_id(left), text_id(right), _score(row, place)))
+    if not pairs:
+        raise InputError(f"{path}: holds no pair; name a file of rows with {', '.join(names)}")
     if len({score for *_, score in pairs}) < 2:
-        raise InputError(f"{path}: all scores are equal, so there is nothing to order")
+        raise InputError(
+            f"{path}: every pair has the score {pairs[0][-1]:g}, so they have no order to compare "
+            "with; name pairs of different scores, or leave the file out"
+        )
     columns = list(map(list, zip(*pairs, strict=True)))
     name = Path(path).name.split(".")[0]
     return pa.table(columns, schema=TEXT_PAIRS), _texts([(k, t, name) for k, t in texts.items()])

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from data.recipes.config import FROM_LIST, WORLD, Config, Times
 from data.recipes.losses import ByName, Loss
@@ -58,12 +58,29 @@ class DistilledPolicy(TunedPolicy):
     )
 
 
+def _address(url: str) -> str:
+    """The address without a last slash. Raises ValueError for what is none, or may hold a key."""
+    if not url.startswith(("http://", "https://")) or "?" in url:
+        raise ValueError(
+            "must be the address of an OpenAI-compatible server, such as "
+            f"http://localhost:8000/v1, got {url!r:.60}"
+        )
+    return url.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
 class DatasetTeacher(Config):
     """A teacher of the prompts of one data set."""
 
     dataset: str = Field(min_length=1, description="The data set, as the prompts name it")
     model: Annotated[str, Names("policy")] = Field(
         description="As teacher.model, in its place for the prompts of this data set"
+    )
+    url: Address | None = Field(None, description="As teacher.url, of this teacher")
+    served_model: str | None = Field(
+        None, min_length=1, description="As teacher.served_model, of this teacher"
     )
 
     @property
@@ -78,13 +95,24 @@ class TeacherModel(Config):
     model: Annotated[str, Names("policy", (WORLD,))] = Field(
         WORLD,
         description="Hugging Face directory or hub id of a language model with the policy's "
-        "vocabulary; 'world' with world.teacher_lessons above 0",
+        "vocabulary; 'world' with world.teacher_lessons above 0; with url, a directory of which "
+        "only config.json and tokenizer are read",
+    )
+    url: Address | None = Field(
+        None,
+        description="Address of a vLLM server that has the model, as http://host:8000/v1: it reads "
+        "the answers, at temperature 1 alone, and no weights are loaded here; its key is in "
+        "TEACHER_API_KEY",
+    )
+    served_model: str | None = Field(
+        None, min_length=1, description="What the server calls the model, where it lists several"
     )
     by_dataset: Annotated[tuple[DatasetTeacher, ...], FROM_LIST] = Field(
         (), description="Teachers of single data sets; model teaches all others"
     )
     engine: Literal["transformers", "vllm"] = Field(
-        "transformers", description="By what it reads the answers; vllm at temperature 1 alone"
+        "transformers",
+        description="By what it reads the answers here; vllm at temperature 1 alone",
     )
 
     @model_validator(mode="after")
@@ -93,6 +121,34 @@ class TeacherModel(Config):
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"teacher.by_dataset: {twice[0]!r} stands there twice; leave one out")
         return self
+
+    @model_validator(mode="after")
+    def _where_it_answers(self) -> "TeacherModel":
+        """What a server does is not asked of this machine, and the other way round."""
+        for one in self._every:
+            if one.served_model is not None and one.url is None:
+                raise ValueError(
+                    "teacher.served_model: is what a server calls its model; name its url too"
+                )
+        if self.url is not None and self.model == WORLD:
+            raise ValueError(
+                "teacher.url: the world's teacher is made here and behind no server; name the "
+                "directory with the tokenizer of the served model as teacher.model"
+            )
+        if self.engine == "vllm" and all(one.url for one in self._every):
+            raise ValueError(
+                "teacher.engine: a teacher at teacher.url is asked and not loaded; leave it out"
+            )
+        return self
+
+    @property
+    def _every(self) -> "tuple[TeacherModel | DatasetTeacher, ...]":
+        return (self, *self.by_dataset)
+
+    @property
+    def served(self) -> bool:
+        """Whether a teacher answers behind a server."""
+        return any(one.url for one in self._every)
 
 
 class AnswersConfig(GenerateConfig):

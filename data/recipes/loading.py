@@ -96,7 +96,8 @@ def explained(
     source = next((text for name, text in sources.items() if key and _within(key, name)), path)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if unknown:
-        hint = _has_it(others, key) or _did_you_mean(model, location)
+        hint = _goes_with(model, location) or _has_it(others, model, key)
+        hint = hint or _did_you_mean(model, location)
         return f"{source}: unknown key {key!r} in a recipe of {flow}{hint}{more}"
     if said.startswith((f"{key}.", f"{key}:")):
         key = ""
@@ -109,17 +110,36 @@ def _located(model: type[BaseModel], places: Sequence[int | str], unknown: bool)
     Pydantic puts the tried member of a union among them.
     """
     here: list[type[BaseModel]] = [model]
+    chosen = True  # which member of a union it is
     for number, place in enumerate(places, start=1):
+        last = number == len(places)
         fields = [one.model_fields[place] for one in here if place in one.model_fields]
-        if unknown and number == len(places):
+        if unknown and last:
             pass
+        elif isinstance(place, str) and not chosen and (tagged := _tagged(here, place)):
+            here, chosen = tagged, True
+            continue
         elif fields:
             here = [inner for field in fields for inner in sections(field.annotation)]
-        elif isinstance(place, str) and number < len(places) and here and here != [model]:
-            continue  # the tag of a union
+            chosen = len(here) < 2
+        elif isinstance(place, str) and not last and here and here != [model]:
+            continue  # a member that is told apart by a function
         elif isinstance(place, str) and _is_type(place):
             continue
         yield str(place)
+
+
+def _tagged(members: Sequence[type[BaseModel]], tag: str) -> list[type[BaseModel]]:
+    """The members of a union that this value of a field of theirs tells apart."""
+    return [one for one in members if tag in dict(_tags(one)).values()]
+
+
+def _tags(member: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    """Fields of a union's member that have a single value, and that."""
+    for name, field in member.model_fields.items():
+        values = typing.get_args(field.annotation)
+        if typing.get_origin(field.annotation) is typing.Literal and len(values) == 1:
+            yield name, values[0]
 
 
 def _is_type(place: str) -> bool:
@@ -159,8 +179,14 @@ def _rule(problem: Any) -> str:
         "tuple_type": "must be a list",
         "union_tag_invalid": "{discriminator} must be one of {expected_tags}",
         "union_tag_not_found": "must say its {discriminator}",
+        "too_short": "must list at least {min_length}",
+        "too_long": "must list at most {max_length}",
+        "string_too_short": "must be a text of at least {min_length} signs",
+        "string_too_long": "must be a text of at most {max_length} signs",
         "value_error": "{error}",
     }
+    if context.get("min_length") == 1:
+        limits |= {"too_short": "must list at least one", "string_too_short": "must not be empty"}
     rule = limits.get(problem["type"], problem["msg"]).format(**context)
     return rule if problem["type"] in ("missing", "value_error") else f"{rule}, {got}"
 
@@ -175,13 +201,28 @@ class _Shown(reprlib.Repr):
     def repr_NoneType(self, value: None, level: int) -> str:
         return "nothing"
 
+    def repr_tuple(self, value: tuple[Any, ...], level: int) -> str:
+        return super().repr_list(list(value), level)  # as YAML has it
+
     def repr_bool(self, value: bool, level: int) -> str:
         return str(value).lower()
 
 
-def _has_it(others: Mapping[str, type[BaseModel]], key: str) -> str:
-    """The flows in whose recipes the key stands, so that no other one is thought to be meant."""
-    found = ", ".join(name for name, model in others.items() if key in dotted_keys(model))
+def _goes_with(model: type[BaseModel], location: Sequence[str]) -> str:
+    """Of a key that another member of the same union has, which that is."""
+    *parents, last = location
+    here: list[type[BaseModel]] = [model]
+    for name in (parent for parent in parents if not parent.isdigit()):
+        fields = [one.model_fields[name] for one in here if name in one.model_fields]
+        here = [inner for field in fields for inner in sections(field.annotation)]
+    tags = [f"{k}: {v}" for one in here if last in one.model_fields for k, v in _tags(one)]
+    return f" (it goes with {' or '.join(map(repr, tags))}; remove it here)" if tags else ""
+
+
+def _has_it(others: Mapping[str, type[BaseModel]], model: type[BaseModel], key: str) -> str:
+    """The other flows in whose recipes the key stands, so that no other key is taken for it."""
+    known = {name: other for name, other in others.items() if other is not model}
+    found = ", ".join(name for name, other in known.items() if key in dotted_keys(other))
     return f" (recipes of {found} have it; remove it here)" if found else ""
 
 

@@ -14,6 +14,7 @@ from data.reward_functions import SHIPPED
 
 Kind = Literal[
     "policy",  # a language model that answers
+    "served",  # a policy behind a server: `flows.preflight.models.brought` tells it apart
     "judge",  # a language model that names the better of two answers
     "reward model",  # a sequence classifier with one label
     "student",  # a reward model that a run may give a head, and train
@@ -31,10 +32,15 @@ Kind = Literal[
     "encoder",  # a text encoder, as sentence-transformers reads it
     "texts",  # a file of texts, or of pairs of texts
     "retrieval",  # a folder of documents, queries and judgments
+    "activities",  # tables of compounds and how strongly they bind: a file, a folder, a package
 ]
 CODE: tuple[Kind, ...] = ("code", "reward function")  # a user's, which a run executes
 MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student", "scorer")
-WRITERS: tuple[Kind, ...] = ("policy", "judge")  # write answers or words; the others only read
+WRITERS: tuple[Kind, ...] = (
+    "policy",
+    "served",
+    "judge",
+)  # write answers or words; the others only read
 
 
 @dataclass(frozen=True)

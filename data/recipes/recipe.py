@@ -115,6 +115,11 @@ class GenerateConfig(DecodingConfig):
     )
     k: Times = Field(8, ge=2, description="Completions sampled for each prompt")
     parallel: ParallelConfig = ALONE
+    adapters: bool = Field(
+        False,
+        description="vLLM answers as the base with the policy's LoRA adapters on it, and is not "
+        "handed merged weights; only with policy.method lora or qlora (docs/scale.md)",
+    )
 
     @property
     def decoding(self) -> DecodingConfig:
@@ -244,6 +249,8 @@ class RunRecipe(Config):
 
     # Whether `tsalign check` counts what its models sample, read and learn.
     counts_work: ClassVar[bool] = True
+    # Whether a teacher 'world' is the one of the embedded world; else it is its policy.
+    world_teaches: ClassVar[bool] = True
 
     recipe: str = Field(description="The flow, and where one flow carries out several, the method")
     run: str = Field(pattern=RUN_NAME, description="Names the folder of the results, runs/NAME")

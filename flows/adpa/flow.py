@@ -58,7 +58,7 @@ def gather(run: Run, recipe: AdpaRecipe) -> Start:
         samplers={"teacher": aligned or before},
     )
     if recipe.preferences == WORLD:
-        assert world is not None
+        assert world and world.preferences
         return Start(parts, before, aligned, world.preferences, ())
     read = import_preferences.as_("preferences", title="read preferences")
     return Start(parts, before, aligned, read(source=run.outside["preferences"]), (dev, test))

@@ -35,6 +35,8 @@ SAID: dict[str, str] = {  # what the student learns
 class AdpaRecipe(TaughtRecipe):
     """Pairs align a teacher; a smaller student learns its distribution, or its advantage."""
 
+    world_teaches = False  # the reference is a policy, which the run aligns
+
     recipe: Literal["adpa"]
     method: Method = Field(
         "adpa+",

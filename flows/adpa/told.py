@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from data.measures import Fact, Measure, Warned
-from data.sections import Cell, Column, Counts, Level, Part, Row, Section, Table
+from data.sections import Cell, Column, Counts, Row, Section, Table
 from data.store.store import Store
 from flows import instructions_told, judges_told
 from flows.adpa.measures import of_run, read
@@ -20,7 +20,9 @@ from flows.rounds_told import (
     Rates,
     answers,
     instructions,
+    judged_fact,
     judgements,
+    level,
     narrow,
     rates_of,
     result,
@@ -183,19 +185,9 @@ def ledger(one: Outcome) -> Section:
     )
 
 
-def level(title: str, split: Sequence[tuple[str, int]]) -> Level:
-    """What a number splits into; the first part is kept."""
-    parts = [Part(name=name, n=n) for k, (name, n) in enumerate(split) if n or k == 0]
-    return Level(title=title, total=sum(n for _, n in split), parts=parts)
-
-
 def facts(recipe: AdpaRecipe, measures: Measures) -> list[Fact]:
     """By whose judgement, how good the teacher is, and the cost."""
-    made = [
-        judges_told.fact(
-            recipe.evaluate.headline, recipe.evaluate.judges[1:], recipe.model_dump(mode="json")
-        )
-    ]
+    made = [judged_fact(recipe)]
     if one := measures.get("teacher_win_rate"):
         around = f" ({interval(one.ci95)})" if one.ci95 else ""
         text = f"over the student as it began{around}"

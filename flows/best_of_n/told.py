@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from data.measures import Fact, Measure
-from data.sections import Cell, Column, Counts, Level, Part, Row, Section, Table, Text
+from data.sections import Cell, Column, Counts, Level, Row, Section, Table
 from data.store.store import Store
 from data.summary import Final, FunctionRewards, PromptSource
 from flows import instructions_told, judges_told
@@ -23,14 +23,16 @@ from flows.rounds_told import (
     answers,
     instructions,
     judged_cells,
+    judged_fact,
     judgements,
     kept,
+    level,
     narrow,
     rates_of,
     result,
+    teacher_alone,
     verdict,
 )
-from reports.text import percent
 
 
 def told(store: Store, recipe: BestOfNRecipe, pool: Pool, done: Sequence[Outcome]) -> Result:
@@ -104,16 +106,13 @@ def functions(recipe: BestOfNRecipe, one: Outcome) -> dict[str, FunctionRewards]
 
 def judged_by_teacher(recipe: BestOfNRecipe, found: Final | None) -> list[Section]:
     """What it means that the teacher alone has judged; nothing where another judge has."""
-    if found is None or not judges_told.only_teacher(found, recipe.model_dump(mode="json")):
-        return []
-    said = (
+    return teacher_alone(
+        recipe,
+        found,
         "The teacher has decided which policies were kept, and unless the student picked the "
-        f"answers also what was learned, and has judged the result. So {percent(found.win_rate)} "
-        "says how often the teacher, not a person, prefers the new answers. Before you rely on it, "
-        "read answers, and let people or a model that took no part compare them (evaluate.judge)."
+        "answers also what was learned, and has judged the result. So {} says how often the "
+        "teacher, not a person, prefers the new answers.".format,
     )
-    title = "The only judge is the teacher"
-    return [Section(name="judge", title=title, blocks=[Text(paragraphs=[said])], box=True)]
 
 
 def rounds_table(recipe: BestOfNRecipe, rates: Rates, done: Sequence[Outcome]) -> Section:
@@ -158,10 +157,9 @@ def levels(recipe: BestOfNRecipe, one: Outcome) -> list[Level]:
     """What answers, prompts and picked answers split into; the first part is kept."""
     x, policy = one.picked.meta, one.policy.meta
     lacking = unread(recipe.teacher.model) if recipe.scorer == "teacher" else TOO_LONG
-    parts: list[tuple[str, int, list[tuple[str, int]]]] = [
-        (
+    return [
+        level(
             f"answers to {one.asked.rows:,} prompts",
-            one.completions.rows or 0,
             [
                 ("usable", x["usable"]),
                 ("said before", x["duplicate"]),
@@ -170,28 +168,18 @@ def levels(recipe: BestOfNRecipe, one: Outcome) -> list[Level]:
                 ("empty", x["empty"]),
             ],
         ),
-        (
+        level(
             "prompts",
-            one.asked.rows or 0,
             [
                 ("gave an answer to learn", x["picked"]),
                 ("had fewer than two usable answers", x["no_candidates"]),
                 (f"all answers alike to the {recipe.scorer}", x["tied"]),
             ],
         ),
-        (
+        level(
             "answers picked",
-            x["picked"],
             [("learned by the policy", policy["rows"]), ("too long", policy["too_long"])],
         ),
-    ]
-    return [
-        Level(
-            title=title,
-            total=total,
-            parts=[Part(name=name, n=n) for k, (name, n) in enumerate(split) if n or k == 0],
-        )
-        for title, total, split in parts
     ]
 
 
@@ -203,9 +191,7 @@ def facts(recipe: BestOfNRecipe, measures: dict[str, Measure]) -> list[Fact]:
     if recipe.scorer == "student":
         said = "none to pick: the student does. Checks on dev and test prompts come on top"
     return [
-        judges_told.fact(
-            recipe.evaluate.headline, recipe.evaluate.judges[1:], recipe.model_dump(mode="json")
-        ),
+        judged_fact(recipe),
         Fact(title="Teacher calls", value=f"{calls:,.0f}", text=said),
         Fact(
             title="Answer tokens",

@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from data.domains import spread
-from data.measures import Measure, RoundValue, Value
+from data.measures import Measure, RoundValue
 from data.recipes.domains import NOISE
 from data.store.store import Store
 from flows.ddk.recipe import DdkRecipe
 from flows.ddk.state import Outcome
+from flows.rounds_told import value_of
 
 Gaps = dict[str, Any]  # as `tasks.mixture.domain_gaps` has them
 
@@ -133,8 +134,3 @@ def noise_weight(done: Sequence[Outcome], factors: Any, number: int) -> Measure:
         group="mixture",
         rounds=points,
     )
-
-
-def value_of(found: dict[str, Any]) -> Value:
-    """Of a mean with its interval."""
-    return Value(value=found["mean"], ci95=tuple(found["ci95"]), n=found["n"])

@@ -8,10 +8,11 @@ from data.measures import Fact, Measure, Verdict, Warned
 from data.recipes.domains import Natural, Smoothed
 from data.sections import Cell, Chart, Column, Point, Row, Section, Series, Table
 from data.store.store import Store
-from flows.ddk.measures import measured, mixtures, of_rounds, value_of, worst_of
+from flows.ddk.measures import measured, mixtures, of_rounds, worst_of
 from flows.ddk.recipe import DdkRecipe
 from flows.ddk.state import Outcome
 from flows.result import Result
+from flows.rounds_told import value_of
 from reports.text import ends, score
 
 Measures = dict[str, Measure]

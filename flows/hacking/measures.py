@@ -8,7 +8,7 @@ from data.measures import Measure, RoundValue, Value
 from data.store.artifacts import Artifact
 from data.u_turn import gaps
 from flows.hacking.state import Apart, Outcome
-from flows.rounds_told import curve, summed
+from flows.rounds_told import curve, summed, value_of
 
 Measures = dict[str, Measure]
 
@@ -99,7 +99,7 @@ def _value(artifact: Artifact, direction: str) -> Value:
             "prompts.max_tokens: no dev prompt with its answer is read whole by both models whose "
             "distance is measured; lower it, or generate.max_tokens"
         )
-    return Value(value=found["mean"], ci95=tuple(found["ci95"]), n=found["n"])
+    return value_of(found)
 
 
 def _counted(done: Sequence[Outcome]) -> Measures:

@@ -5,6 +5,7 @@ from pathlib import Path
 from data.errors import InputError
 from data.files import check_regular
 from data.paths import named_path
+from data.readers.known_data import where_from
 from data.readers.retrieval import (
     ASKED,
     CORPUS,
@@ -25,7 +26,12 @@ from data.recipes.encoders import (
     TextsConfig,
 )
 from data.recipes.names import namings
-from flows.preflight.encoders import check_encoder, check_installed, check_layers
+from flows.preflight.encoders import (
+    check_dimensions,
+    check_encoder,
+    check_installed,
+    check_layers,
+)
 
 
 def check(
@@ -44,6 +50,7 @@ def check(
         check_layers("teacher.model", folder, backbone.layers)
     elif isinstance(backbone, OwnBackbone):
         check_encoder("student.backbone.model", backbone.model, trusted)
+    check_dimensions("teacher.model", folder, evaluate.dimensions)
     counted(texts, student, evaluate)
 
 
@@ -89,6 +96,6 @@ def _collection(field: str, folder: Path) -> tuple[int, int]:
         if not (folder / name).is_file():
             raise InputError(
                 f"{field}: '{folder}' has no {name}; name a folder with {CORPUS}, {ASKED} and "
-                f"{JUDGED}, as BEIR has them"
+                f"{JUDGED}, as BEIR has them{where_from(folder)}"
             )
     return len(read_queries(folder, "")), len(read_corpus(folder, ""))

@@ -10,7 +10,7 @@ from data.recipes.names import from_world, models
 from data.recipes.prompts import PromptsConfig
 from data.recipes.recipe import SMALL, WORLD, RunRecipe, StudentConfig, StudentTraining
 from data.store.artifacts import Artifact
-from flows.bootstrap import World, bootstrap
+from flows.bootstrap import Part, World, bootstrap
 from flows.evaluations import judges_of
 from flows.judging import judge_of, speaker
 from flows.loop.recipe import AlignRecipe
@@ -59,8 +59,8 @@ def of_world(world: World | None) -> tuple[Pool, Artifact, Artifact]:
 
 def models_of(run: Run, recipe: RunRecipe) -> tuple[dict[str, Model], World | None]:
     """The models of a recipe by field, brought or made, and the world where anything is of it."""
-    used = set(from_world(recipe).values())
-    world = bootstrap(recipe.world, small=SMALL in used) if recipe.world and used else None
+    parts = parts_of_world(recipe)
+    world = None if recipe.world is None or parts is None else bootstrap(recipe.world, parts=parts)
     made = world.models() if world else {}
     found: dict[str, Model] = {}
     for one in models(recipe):
@@ -69,6 +69,24 @@ def models_of(run: Run, recipe: RunRecipe) -> tuple[dict[str, Model], World | No
         elif model := made.get(one.field if one.value == WORLD else one.value):
             found[one.field] = model
     return found, world
+
+
+def parts_of_world(recipe: RunRecipe) -> list[Part] | None:
+    """What the recipe takes of the embedded world beside prompts and policy; None: nothing at all.
+
+    The rounds of a student take all of it, whose preferences they replay.
+    """
+    used = from_world(recipe)
+    if not used:
+        return None
+    whole = isinstance(recipe, AlignRecipe)
+    wanted: dict[Part, bool] = {
+        "teacher": whole or (recipe.world_teaches and used.get("teacher.model") == WORLD),
+        "preferences": whole or bool({"preferences", "student.model"} & used.keys()),
+        "student": whole or "student.model" in used,
+        "small": SMALL in used.values(),
+    }
+    return [part for part, said in wanted.items() if said]
 
 
 def templated(run: Run, template: str | None, policy: Model) -> Model:

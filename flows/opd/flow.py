@@ -41,6 +41,8 @@ def gather(run: Run, recipe: OpdRecipe) -> tuple[Parts, Teachers]:
     pool, dev, test = prompts or of_world(world)
     teacher = found["teacher.model"]
     own = {one.dataset: found[one.called] for one in recipe.teacher.by_dataset}
+    teachers = Teachers(teacher, own)
+    named = {"teacher": teacher} | {f"teacher of {name}": one for name, one in own.items()}
     parts = Parts(
         policy=templated(run, recipe.policy.template, found["policy.model"]),
         student=None,
@@ -50,9 +52,9 @@ def gather(run: Run, recipe: OpdRecipe) -> tuple[Parts, Teachers]:
         dev=dev,
         test=test,
         replay=None,
-        samplers={"teacher": teacher} | {f"teacher of {name}": one for name, one in own.items()},
+        samplers=named if teachers.here else {},  # those behind a server answer no prompt
     )
-    return parts, Teachers(teacher, own)
+    return parts, teachers
 
 
 def tested(
@@ -96,6 +98,28 @@ def judge(
     """Win rate and drift on the test prompts, distance to the teacher on the dev prompts."""
     base = tested(run, recipe, parts, teachers, parts.policy)
     test = tested(run, recipe, parts, teachers, policy, number)
+    before, after = distances(run, recipe, parts, teachers, policy)
+    return Judged(
+        evaluations=evaluations(recipe, parts, base, test, number),
+        drift=drift_of(parts, policy, test),
+        base_drift=drift_of(parts, parts.policy, base, "base"),
+        base=base,
+        policy=test,
+        apart=after,
+        base_apart=before,
+        followed=followed_by(
+            run, recipe, recipe.evaluate.judges, parts.test, base.completions, test.completions
+        ),
+    )
+
+
+def distances(
+    run: Run, recipe: TaughtRecipe, parts: Parts, teachers: Teachers, policy: Model
+) -> tuple[Artifact | None, Artifact | None]:
+    """How far base and policy are from the teachers, on their answers to the dev prompts; None
+    where one of them is behind a server, which tells neither answers nor whole distributions."""
+    if not teachers.here:
+        return None, None
     shares, temperature = teachers.shares(parts.dev, "dev"), recipe.targets.temperature
     decoding = DecodingConfig(temperature=temperature, max_tokens=recipe.generate.max_tokens)
     said = spoken(run, recipe, shares, decoding, recipe.evaluate.dev_samples, "dev", "dev")
@@ -109,18 +133,7 @@ def judge(
         )
         for role, one in (("base", parts.policy), ("", policy))
     )
-    return Judged(
-        evaluations=evaluations(recipe, parts, base, test, number),
-        drift=drift_of(parts, policy, test),
-        base_drift=drift_of(parts, parts.policy, base, "base"),
-        base=base,
-        policy=test,
-        apart=after,
-        base_apart=before,
-        followed=followed_by(
-            run, recipe, recipe.evaluate.judges, parts.test, base.completions, test.completions
-        ),
-    )
+    return before, after
 
 
 def answered(
@@ -220,9 +233,11 @@ def said(run: Run, result: Result) -> Result:
     rate, learned = measures.get("win_rate"), measures["learned_tokens"].rounds[-1]
     line = f"{learned.value:,.0f} tokens learned"
     if rate and rate.rounds[-1].round == learned.round:
-        last, kl = rate.rounds[-1], measures["kl_to_teacher"].rounds
+        last = rate.rounds[-1]
         around = f" [{last.ci95[0]:.1%}, {last.ci95[1]:.1%}]" if last.ci95 else ""
         line = f"win rate over the base {last.value:.1%}{around}, {line}"
-        line += f", KL to the teacher {kl[0].value:.3f} -> {kl[-1].value:.3f} nats a token"
+        if "kl_to_teacher" in measures:
+            kl = measures["kl_to_teacher"].rounds
+            line += f", KL to the teacher {kl[0].value:.3f} -> {kl[-1].value:.3f} nats a token"
     run.progress.result(line)
     return result

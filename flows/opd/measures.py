@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from data.measures import Measure, RoundValue, Value
+from data.measures import Measure, RoundValue
 from data.store.artifacts import Artifact
 from flows.drift_told import of_drift
 from flows.opd.state import Judged, Outcome
-from flows.rounds_told import Number, curve, summed
+from flows.rounds_told import Number, curve, summed, value_of
 
 
 class Apart(Protocol):
@@ -75,23 +75,19 @@ def of_rounds(done: Sequence[Outcome]) -> dict[str, Measure]:
 def distance(done: Sequence[Apart], of: str, **reads: Any) -> Measure | None:
     """A divergence from the teacher by round, from the base on."""
     judged = [(one.number, one.judged) for one in done if one.judged]
-    measured = [(0, judged[0][1].base_apart), *((n, x.apart) for n, x in judged)] if judged else []
+    every = [(0, judged[0][1].base_apart), *((n, x.apart) for n, x in judged)] if judged else []
+    measured = [(number, artifact) for number, artifact in every if artifact]
     points = [
-        RoundValue(round=number, **_value(artifact.meta[of]).model_dump())
+        RoundValue(round=number, **value_of(artifact.meta[of]).model_dump())
         for number, artifact in measured
         if artifact.meta[of]
     ]
     if len(points) < 2:
         return None
     last = points[-1].model_dump(include={"value", "ci95", "n", "round"})
-    parts = {n: _value(x) for n, x in judged[-1][1].apart.meta[of]["by_dataset"].items()}
+    parts = {n: value_of(x) for n, x in measured[-1][1].meta[of]["by_dataset"].items()}
     about = {"unit": "nats per token", "better": "lower", "group": "policy"}
     return Measure(**last, parts=parts, rounds=points, **about | reads)
-
-
-def _value(found: dict[str, Any]) -> Value:
-    """Of a mean with its interval, as `data.statistics.dataset_mean` gives it."""
-    return Value(value=found["mean"], ci95=tuple(found["ci95"]), n=found["n"])
 
 
 def _kept_mass(place: int) -> Callable[[Outcome], Number]:

@@ -65,6 +65,23 @@ class OpdRecipe(TaughtRecipe):
             raise ValueError("policy.template: the world's policy has its own; leave it out")
         return self
 
+    @model_validator(mode="after")
+    def _served(self) -> "OpdRecipe":
+        """A server reads answers and does nothing else."""
+        if not self.teacher.served:
+            return self
+        if self.answers == TEACHER:
+            raise ValueError(
+                "answers: a teacher at teacher.url reads answers and gives none; use 'policy', or "
+                "a file of answers that it has given"
+            )
+        if self.targets.temperature != 1:
+            raise ValueError(
+                "targets.temperature: must be 1 with teacher.url, whose server gives the "
+                "probabilities of prompts at no other"
+            )
+        return self
+
     @property
     def one_vocabulary(self) -> tuple[str, ...]:
         own = (one.called for one in self.teacher.by_dataset)

@@ -25,8 +25,9 @@ class Judged:
     base_drift: Artifact  # of the base's answers: what the policy's are compared with
     base: Answers
     policy: Answers
-    apart: Artifact  # how far the policy is from the teacher, on the teacher's dev answers
-    base_apart: Artifact  # the same of the base
+    # How far the policy is from the teacher, on the teacher's dev answers; None: that is not here.
+    apart: Artifact | None
+    base_apart: Artifact | None  # the same of the base
     followed: Artifact | None = None  # instructions, where these are a judge
 
 

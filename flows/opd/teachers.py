@@ -10,6 +10,7 @@ from flows.fingerprint import numerics
 from flows.policy_recipe import TaughtRecipe
 from tasks.generate import answers_to, generate
 from tasks.running import machine
+from tasks.running.outside import ServedModel
 from tasks.select import of_datasets
 from tasks.stage import Model, Run
 from tasks.targets import targets
@@ -31,6 +32,11 @@ class Teachers:
 
     first: Model
     own: dict[str, Model]  # by data set
+
+    @property
+    def here(self) -> bool:
+        """Whether all of them can be loaded on this machine."""
+        return not any(isinstance(one, ServedModel) for one in (self.first, *self.own.values()))
 
     def shares(self, prompts: Artifact, of: str) -> list[Share]:
         """PROMPTS by teacher, without those that have none of them; `of`: what these are."""
@@ -90,6 +96,13 @@ def by_share(shares: list[Share], completions: Artifact, role: str = "") -> list
     ]
 
 
+def reads_by(recipe: TaughtRecipe, teacher: Model) -> str:
+    """The engine by which a teacher reads answers, as it enters keys."""
+    if isinstance(teacher, ServedModel):
+        return f"openai {teacher.says}"
+    return machine.engine_identity(recipe.teacher.engine, numerics(recipe), recipe.runtime)
+
+
 def read_by(
     recipe: TaughtRecipe,
     shares: list[Share],
@@ -99,7 +112,6 @@ def read_by(
     whose: str = "",
 ) -> list[Artifact]:
     """TARGETS of every teacher on the completions of its prompts."""
-    engine = machine.engine_identity(recipe.teacher.engine, numerics(recipe), recipe.runtime)
     title = f"teacher reads {whose}'s {role} answers" if role else "targets"
     return [
         targets.as_(
@@ -109,7 +121,7 @@ def read_by(
             prompts=one.prompts,
             completions=answers,
             config=config,
-            engine=engine,
+            engine=reads_by(recipe, one.teacher),
         )
         for one, answers in zip(shares, completions, strict=True)
     ]

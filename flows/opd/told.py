@@ -9,12 +9,10 @@ from data.sections import (
     Column,
     Counts,
     Level,
-    Part,
     Row,
     Section,
     Series,
     Table,
-    Text,
 )
 from data.store.store import Store
 from data.summary import Final, PromptSource
@@ -26,7 +24,7 @@ from flows.loop.state import Pool
 from flows.loop.summary import sources
 from flows.loop.told import few_prompts
 from flows.mass_told import FALL, alarm
-from flows.opd.measures import APART, counted, of_rounds
+from flows.opd.measures import APART, of_rounds
 from flows.opd.recipe import OpdRecipe
 from flows.opd.state import Outcome
 from flows.policy_recipe import PolicyRecipe
@@ -36,14 +34,16 @@ from flows.rounds_told import (
     answers,
     instructions,
     judged_cells,
+    judged_fact,
     judgements,
     kept,
+    level,
     narrow,
     rates_of,
     result,
+    teacher_alone,
     verdict,
 )
-from reports.text import percent
 
 Measures = dict[str, Measure]
 
@@ -118,17 +118,13 @@ def further(measures: Measures) -> list[Warned]:
 
 def judged_by_teacher(recipe: PolicyRecipe, found: Final | None) -> list[Section]:
     """What it means that the teacher alone has judged; nothing where another judge has."""
-    if found is None or not judges_told.only_teacher(found, recipe.model_dump(mode="json")):
-        return []
-    said = (
+    return teacher_alone(
+        recipe,
+        found,
         "The teacher judges by how likely it finds an answer, the mean log-probability of its "
-        f"tokens. So {percent(found.win_rate)} says how often the new answers are more like what "
-        "the teacher would have said, not that they are better: likely answers are often short and "
-        "plain. Before you rely on it, read answers, and let people or a model that took no part "
-        "compare them (evaluate.judge)."
+        "tokens. So {} says how often the new answers are more like what the teacher would have "
+        "said, not that they are better: likely answers are often short and plain.".format,
     )
-    title = "The only judge is the teacher"
-    return [Section(name="judge", title=title, blocks=[Text(paragraphs=[said])], box=True)]
 
 
 def sections(
@@ -148,7 +144,7 @@ def sections(
         if said := verdict_figures.section(call for one in done for call in one.calls):
             made.append(said)
         made.append(answers(judged[-1]))
-    made += [distillation(measures), ledger(recipe, read, done)]
+    made += [distillation(recipe, measures), ledger(recipe, read, done)]
     if judged:
         drift = shared.drift(measures, [], length_known=True)
         charts = [block for block in drift.blocks if block.kind == "chart"]  # no rules, no warnings
@@ -180,12 +176,23 @@ def rounds_table(recipe: OpdRecipe, rates: Rates, done: Sequence[Outcome]) -> Se
 
 def _learned(one: Outcome) -> list[Cell | int | float | str | None]:
     meta = one.policy.meta
-    apart = one.judged.apart.meta["forward_kl"] if one.judged else None
+    measured = one.judged.apart if one.judged else None
+    apart = measured.meta["forward_kl"] if measured else None
     far = Cell(value=apart["mean"], ci95=tuple(apart["ci95"])) if apart else None
     return [one.asked.rows, meta["rows"], meta["learned_tokens"], far]
 
 
-def distillation(measures: Measures) -> Section:
+_EXACT = (
+    "Both models read the teacher's answers to held-out dev prompts; the divergences are exact, "
+    "over the whole vocabulary."
+)
+_ELSEWHERE = (
+    "A teacher answers behind a server, which does not tell its whole distribution: how far the "
+    "policy is from it has not been computed."
+)
+
+
+def distillation(recipe: OpdRecipe, measures: Measures) -> Section:
     """How near the policy has come to the teacher, and what the training did to its mass."""
     charts = []
     for name in APART:
@@ -201,9 +208,9 @@ def distillation(measures: Measures) -> Section:
     return Section(
         name="distillation",
         title="Distance to the teacher",
-        hint="Both models read the teacher's answers to held-out dev prompts; the divergences are "
-        "exact, over the whole vocabulary. The training sees of the teacher only its most likely "
-        "tokens: the table has how much of each distribution these hold.",
+        hint=(_ELSEWHERE if recipe.teacher.served else _EXACT)
+        + " The training sees of the teacher only its most likely tokens: the table has how much "
+        "of each distribution these hold.",
         blocks=[*charts, Table(title=title, columns=columns, rows=rows)],
     )
 
@@ -232,7 +239,7 @@ def ledger(recipe: OpdRecipe, read: Sequence[PromptSource], done: Sequence[Outco
     """The prompts of each source, then from asked to learned; everything is counted once."""
     answerer = "A file has answers to" if recipe.recorded else f"The {recipe.answers} answers"
     blocks = of_sources(read)
-    blocks += [Counts(title=f"Round {one.number}", levels=[level(one)]) for one in done]
+    blocks += [Counts(title=f"Round {one.number}", levels=[answered(one)]) for one in done]
     return Section(
         name="ledger",
         title="From asked to learned",
@@ -243,28 +250,22 @@ def ledger(recipe: OpdRecipe, read: Sequence[PromptSource], done: Sequence[Outco
     )
 
 
-def level(one: Outcome) -> Level:
-    """What the answers of a round split into; the first part is kept."""
+def answered(one: Outcome) -> Level:
+    """What the answers of a round split into."""
     meta = one.policy.meta
     split = [
         ("learned by the policy", meta["rows"]),
         ("too long for the policy", meta["too_long"]),
         ("too long for the teacher, or empty", meta["unread"]),
     ]
-    return Level(
-        title=f"answers to {one.asked.rows:,} prompts",
-        total=counted(one.completions),
-        parts=[Part(name=name, n=n) for k, (name, n) in enumerate(split) if n or k == 0],
-    )
+    return level(f"answers to {one.asked.rows:,} prompts", split)
 
 
 def facts(recipe: OpdRecipe, measures: Measures) -> list[Fact]:
     """By whose judgement, how near the teacher is, and the cost."""
     learned, read = measures["learned_tokens"].value, measures["teacher_tokens"].value
     made = [
-        judges_told.fact(
-            recipe.evaluate.headline, recipe.evaluate.judges[1:], recipe.model_dump(mode="json")
-        ),
+        judged_fact(recipe),
         Fact(
             title="Tokens learned",
             value=f"{learned:,.0f}",

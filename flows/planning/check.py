@@ -138,7 +138,9 @@ def checked(
     if whole.sampling:
         found.machine["engine"], found.engine_why = sampling_engine(whole)
     named = {one.field: one for one in brought(whole)}
-    found.models = [_facts(named[name], path) for name, path in models.items()]
+    found.models = [
+        _facts(named[name], path) for name, path in models.items() if named[name].kind != "served"
+    ]
     found.prompts = prompt_files(whole)
     read_by_models(whole, models, prompts, found.prompts)
     found.plan = planned(whole, store, runs_dir / whole.run, found.prompts.rows)
@@ -216,6 +218,8 @@ def _tried(recipe: RunRecipe, models: dict[str, Path], prompts: Prompts) -> list
     named = {one.field: one for one in brought(recipe)}
     for name, path in sorted(models.items(), key=lambda one: not named[one[0]].writes):
         started, kind = monotonic(), named[name].kind
+        if kind == "served":
+            continue  # it has been asked
         if kind == "policy" and is_causal(path, name):
             text = _answer(recipe, named[name], path, messages)
             answer = text or answer if is_trained(named[name]) else answer

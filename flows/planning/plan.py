@@ -47,7 +47,7 @@ class Step:
     shards: int = 0
     sampled: int = 0  # completions
     tokens: int = 0  # sampled at most
-    reads: int = 0  # texts read by a reward model or judge
+    reads: int = 0  # texts read by a reward model, a teacher or a judge; two models read each twice
     calls: int = 0  # questions to a language model that judges, two for each pair
     reader: str = ""
     pairs: int = 0  # that a training goes through in each epoch
@@ -196,6 +196,8 @@ class _Walk:
             return {"calls": 2 * left, "reader": self._whose(inputs["judge"])}
         if not stage.model:
             return {}
+        if stage.kind == "divergence":
+            return self._distance(inputs)
         if stage.kind == "completions":
             longest = [one.max_tokens for one in values if isinstance(one, DecodingConfig)]
             return {"sampled": left, "tokens": left * max(longest, default=0)}
@@ -204,6 +206,13 @@ class _Walk:
         if judges and (stage.kind in ("scores", "targets") or ordered):
             return {"reads": left * (2 if ordered else 1), "reader": self._whose(judges[0])}
         return {}
+
+    def _distance(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """What is read for a policy's distance to its teachers: every answer, by both."""
+        answers = [one for one in artifacts(list(inputs.values())) if one.kind == "completions"]
+        rows = sum(one.rows or 0 for one in answers if not self._is_vague(one))
+        teachers = inputs.get("teachers") or [inputs["teacher"]]
+        return {"reads": 2 * rows, "reader": self._whose(teachers[0])}
 
     def _training(self, stage: Definition, inputs: dict[str, Any]) -> dict[str, Any]:
         """The model that is written, and how much it learns from."""

@@ -14,7 +14,7 @@ from data.recipes.rates import learning_rate
 from data.recipes.recipe import SMALL, WORLD, RunRecipe, TrainConfig, Values
 from data.world import CONTEXT
 from flows.preflight.gguf import check_gguf_files
-from flows.preflight.models import brought, model_path
+from flows.preflight.models import brought, folder_of
 from models.checkpoints import context_length, count_parameters
 
 R = TypeVar("R", bound=RunRecipe)
@@ -67,7 +67,7 @@ def readable_models(recipe: RunRecipe) -> dict[str, Path]:
     found = {}
     for one in brought(recipe):
         with suppress(InputError):
-            found[one.field] = model_path(one.field, one.value)
+            found[one.field] = folder_of(one)
     return found
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from data.errors import InputError
 from data.readers.seen import Prompts, PromptTable
 from data.recipes.recipe import RunRecipe, RuntimeConfig
+from flows.preflight.adapters import check_adapters
 from flows.preflight.findings import Findings
 from flows.preflight.functions import check_reward_functions
 from flows.preflight.judges import check_judges
@@ -22,6 +23,7 @@ from flows.preflight.models import (
     check_rendering,
     sampling_engine,
 )
+from flows.preflight.served import check_server
 from models.engine_choice import check_parallel
 from models.engine_python import check_engine_python
 from models.training.launch_config import check_launch, check_qlora, launch_notes
@@ -81,6 +83,9 @@ def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Pr
     found.attempt(check_own_code, recipe)
     models = check_models(recipe, found)
     check_judges(recipe, brought(recipe), found)
+    for one in brought(recipe):
+        if one.kind == "served" and one.field in models:
+            found.attempt(check_server, recipe, one)
     prompts = found.attempt(recipe.check_prompts)
     found.notes += prompts.notes if isinstance(prompts, PromptTable) else ()
     found.attempt(check_reward_functions, recipe)
@@ -97,6 +102,7 @@ def check_machine(recipe: RunRecipe) -> None:
     check_qlora(getattr(recipe, "policy", None), recipe.runtime)
     if recipe.sampling is None:
         return
+    check_adapters(recipe)
     check_parallel(sampling_engine(recipe).engine, recipe.sampling.parallel, recipe.runtime)
     if recipe.sampling.engine == "openai":
         from models.engines.openai_server import identity

@@ -18,6 +18,7 @@ from data.files import check_folder_files
 from data.nearest import did_you_mean
 from data.paths import is_url, named_path
 from data.readers.hub import quiet_hub
+from data.readers.known_data import where_from
 from data.readers.messages import Messages
 from data.readers.seen import Prompt, Prompts
 from data.recipes.names import MODELS, Kind, Naming, references
@@ -28,6 +29,13 @@ from flows.preflight.gguf import imported
 from flows.preflight.heads import check_student, head_note
 from flows.preflight.judges import room_notes
 from flows.preflight.notes import answer_notes, special_notes
+from flows.preflight.served import (
+    address,
+    check_here,
+    check_served_words,
+    check_words_known,
+    rows_of,
+)
 from flows.preflight.templates import (
     check_template,
     template_notes,
@@ -42,10 +50,8 @@ from models.checkpoints import (
     check_targets,
     context_length,
     count_parameters,
-    embedding_rows,
     position_padding,
     readable_length,
-    weight_shapes,
 )
 from models.engine_choice import Choice, choose
 from models.gguf import gguf_file
@@ -62,13 +68,20 @@ _QUESTION: Messages = [{"role": "user", "content": "What is 12 plus 30?"}]
 
 def own_models(recipe: RunRecipe) -> dict[str, Path]:
     """Local folders of the models the user brought, by field. Raises InputError."""
-    return {one.field: model_path(one.field, one.value) for one in brought(recipe)}
+    return {one.field: folder_of(one) for one in brought(recipe)}
 
 
 def brought(recipe: RunRecipe) -> list[Naming]:
-    """The models the user brought, in the order of the recipe; of a scorer, which it is."""
+    """The models the user brought, in the order of the recipe; of a scorer, which it is, and of a
+    policy whether a server has it."""
     named = (one for one in references(recipe) if one.kind in MODELS)
-    return [one._replace(kind=scorer_kind(one)) if one.kind == "scorer" else one for one in named]
+    return [one._replace(kind=_kind_of(one)) for one in named]
+
+
+def _kind_of(named: Naming) -> Kind:
+    if named.kind == "scorer":
+        return scorer_kind(named)
+    return "served" if address(named) else named.kind
 
 
 def scorer_kind(named: Naming) -> Kind:
@@ -80,6 +93,13 @@ def scorer_kind(named: Naming) -> Kind:
         if compares(model_path(named.field, named.value), named.field):
             return "judge"
     return "reward model"
+
+
+def folder_of(named: Naming) -> Path:
+    """Local folder of a model; of one behind a server nothing is downloaded. Raises InputError."""
+    if address(named):
+        check_here(named)
+    return model_path(named.field, named.value)
 
 
 def model_path(field: str, name: str) -> Path:
@@ -108,7 +128,9 @@ def model_path(field: str, name: str) -> Path:
             "(ORGANISATION/NAME) or a folder here"
         )
     if folder.is_file() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"{field}: '{name}' is no folder here; name a Hugging Face directory")
+        raise InputError(
+            f"{field}: '{name}' is no folder here; name a Hugging Face directory{where_from(name)}"
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -138,9 +160,9 @@ def check_models(recipe: RunRecipe, found: Findings) -> dict[str, Path]:
 def check_model(recipe: RunRecipe, named: Naming) -> Path:
     """The folder of a model, checked without loading weights. Raises InputError."""
     field, section = named.field, named.section
-    path = model_path(field, named.value)
+    path = folder_of(named)
     if named.writes:
-        check_policy(path, field)
+        check_words_known(path, field) if named.kind == "served" else check_policy(path, field)
         check_context(recipe, path, field)
         check_template(section, path, field)
     elif named.kind == "student":  # one without a template reads a text pair
@@ -229,6 +251,7 @@ def check_rendering(
             if tokenizer is not None:
                 tokenizers[field] = tokenizer
         check_one_vocabulary(recipe, tokenizers, found)
+        check_served_words(list(named.values()), tokenizers, found)
         for field, path in models.items():
             if named[field].kind == "student" and lacks_head(path, field):
                 found.notes.append(head_note(recipe, path, field))
@@ -261,7 +284,7 @@ def check_texts(
         tokenizer = tokenizer_of(recipe, named, path)
     except InputError as error:
         raise InputError(f"{template}: {error}") from error
-    rows = embedding_rows(weight_shapes(path, field))
+    rows = rows_of(named, path)
     check_vocabulary(tokenizer, field, rows)
     for prompt in conversation_kinds(chain(kinds, *read[1:])):
         try:
@@ -310,7 +333,7 @@ def check_tokens(named: Naming, path: Path, tokenizer: "Tokenizer", kinds: list[
     from models.tokenizer_checks import check_padding, check_reward_padding, check_written_ids
 
     field = named.field
-    rows = embedding_rows(weight_shapes(path, field))
+    rows = rows_of(named, path)
     check_written_ids(tokenizer, field, rows, kinds)
     if is_trained(named) and named.writes:
         check_padding(tokenizer, field, rows)
@@ -326,6 +349,8 @@ def check_loading(recipe: RunRecipe, models: dict[str, Path], found: Findings) -
     trusted = recipe.runtime.trust_remote_code
     named = {one.field: one for one in brought(recipe)}
     for field, path in models.items():
+        if named[field].kind == "served":
+            continue
         use = use_of(recipe, named[field], path)
         found.attempt(check_weights, path, field, trusted, use, dtype(recipe.runtime))
     for field, path in models.items():

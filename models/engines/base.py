@@ -85,6 +85,21 @@ class Engine(Protocol):
         """End the engine and every process it started. Idempotent."""
 
 
+class Adapting(Engine, Protocol):
+    """An engine that serves a policy as a base with adapters on it."""
+
+    def adapt(self, folders: Sequence[Path], merged: Path) -> None:
+        """Answer as the loaded weights with the adapters of these folders on them, each trained on
+        what the last had left; with none as the weights are. `load` takes them off.
+
+        Args:
+            merged: The same policy in one, with which the answers are compared on a CPU.
+
+        Raises:
+            TrainingError: the engine answers as without them, or not as the merged policy.
+        """
+
+
 def sample_seeds(seed: int, k: int) -> list[int]:
     """Seeds of a prompt's `k` samples, 63 bits each.
 

@@ -16,8 +16,7 @@ import httpx
 from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer, stop_ids
-from models.engines import openai_server as server
-from models.engines import patient
+from models.engines import openai_server, patient
 from models.engines.at_once import ask_all
 from models.engines.base import (
     OnProgress,
@@ -30,6 +29,7 @@ from models.engines.base import (
     make_output,
     sample_seeds,
 )
+from models.engines.completions import complete
 from models.templates import stop_marks
 
 _CONCURRENT = 64  # requests on their way at once; the server batches them
@@ -44,14 +44,15 @@ class OpenAIEngine:
     name = "openai"
 
     def __init__(self, model_dir: Path, runtime: RuntimeConfig, max_model_len: int) -> None:
-        self._url, self._root = server.base_url(), server.root_url()
+        there = openai_server.of_environment()
+        self._url, self._root = there.url, there.root
         self._client = httpx.Client(
-            headers=server.headers(),
+            headers=there.headers,
             timeout=_SECONDS,
             limits=httpx.Limits(max_connections=_CONCURRENT),
         )
         try:
-            self.version, self._model = server.version(), server.model()
+            self.version, self._model = there.version(), openai_server.model()
             self._max_model_len = max_model_len
             self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
             self._marks = stop_marks(self._tokenizer)
@@ -135,19 +136,7 @@ class OpenAIEngine:
 
     def _complete(self, request: dict[str, Any]) -> dict[str, Any]:
         body = {"model": self._model, **request}  # with its seed: asking twice gives the same
-        try:
-            answer = patient.post(self._client, f"{self._url}/completions", body)
-        except httpx.TransportError as error:
-            raise patient.away("generate.engine", self._url, error, self._client) from error
-        if answer.is_client_error and not patient.is_busy(answer):
-            raise InputError(
-                f"generate.engine: the server at {self._url} refuses a request: "
-                f"{patient.shown(answer.text, self._client)}"
-            )
-        if not answer.is_success:
-            raise patient.away("generate.engine", self._url, answer, self._client)
-        choice: dict[str, Any] = answer.json()["choices"][0]
-        return choice
+        return complete(self._client, self._url, body, "generate.engine")
 
     def _read(self, model_dir: Path) -> None:
         """Have the server read other weights from disk and forget what it cached of the old."""

@@ -5,13 +5,13 @@ refuses it; so engines of the same weights, each on GPUs of its own, share the p
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from data.recipes.recipe import ParallelConfig
-from models.engines.base import Engine, OnProgress, Output, Sampling
+from models.engines.base import Adapting, Engine, OnProgress, Output, Sampling
 
 _POLL = 0.2  # seconds
 
@@ -25,6 +25,10 @@ class SideBySide:
 
     def load(self, model_dir: Path) -> None:
         self._all([partial(engine.load, model_dir) for engine in self._engines])
+
+    def adapt(self, folders: Sequence[Path], merged: Path) -> None:
+        engines = (cast(Adapting, engine) for engine in self._engines)
+        self._all([partial(engine.adapt, folders, merged) for engine in engines])
 
     def generate(
         self,
@@ -76,8 +80,11 @@ class SideBySide:
         with ThreadPoolExecutor(len(self._engines)) as threads:
             waiting: list[Future] = [threads.submit(call) for call in calls]
             try:
-                while not all(future.done() for future in waiting):
-                    wait(waiting, timeout=_POLL)
+                left: set[Future] = set(waiting)
+                while left:
+                    done, left = wait(left, timeout=_POLL, return_when=FIRST_EXCEPTION)
+                    for future in done:
+                        future.result()
                     tell()
                 return [future.result() for future in waiting]
             except BaseException:

@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
 from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
+from models.adapted import modules_of
 from models.chat import load_tokenizer, stop_ids
 from models.engine_python import interpreter, vllm_version
 from models.engines.base import (
@@ -21,6 +23,7 @@ from models.engines.base import (
     Sampling,
     Served,
     canary_logprobs,
+    check_handover,
     check_lengths,
     check_parity,
     hand_over,
@@ -33,7 +36,7 @@ from models.hardware import device_of, dtype_of
 from models.interpreters import variables
 from models.isolation import Child
 from models.templates import stop_marks
-from models.vllm_server import VllmServer
+from models.vllm_server import Lora, VllmServer
 
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "ERROR",
@@ -61,9 +64,15 @@ class VllmEngine:
         seed: int,
         parallel: ParallelConfig = ALONE,
         gpus: Sequence[str] = (),
+        adapters: int = 0,
     ) -> None:
-        """`gpus`: those of this engine, where others have others."""
-        self._arguments = parallel_arguments(parallel)
+        """`gpus`: those of this engine, where others have others; `adapters`: the rank of those
+        that it has room for."""
+        self._arguments = parallel_arguments(parallel) | _adapter_arguments(adapters, model_dir)
+        self._lora: Lora | None = None
+        self._adapters: tuple[Path, ...] = ()
+        self._joined: TemporaryDirectory | None = None
+        self._number = 0
         self._gpus = tuple(gpus)
         self.version = vllm_version(runtime)
         self._runtime = runtime
@@ -77,11 +86,34 @@ class VllmEngine:
         self._start(Path(model_dir))
 
     def load(self, model_dir: Path) -> None:
+        self._lora, self._adapters = None, ()
         if self._child is None or not self._child.alive:
             self._start(Path(model_dir))
             return
         self._served = hand_over(self, self._tokenizer, self._read, self._served, Path(model_dir))
         self._check(self._served)
+
+    def adapt(self, folders: Sequence[Path], merged: Path) -> None:
+        if self._adapters == tuple(folders):
+            return
+        self._lora = self._as_one(folders) if folders else None
+        self._adapters = tuple(folders)
+        canary = canary_logprobs(self, self._tokenizer)
+        if folders:
+            check_handover(self._served.canary, canary)
+            self._check(Served(merged, canary))
+
+    def _as_one(self, folders: Sequence[Path]) -> Lora:
+        """The adapters as one, under a name that no other has had: by it vLLM knows what it has."""
+        from models.training.adapters import join_adapters
+
+        self._number += 1
+        name, folder = f"policy-{self._number}", folders[0]
+        if len(folders) > 1:
+            self._joined = self._joined or TemporaryDirectory(prefix="tsalign-adapters-")
+            folder = Path(self._joined.name) / name
+            join_adapters(list(folders), folder)
+        return name, self._number, str(folder.resolve())
 
     def generate(
         self,
@@ -110,7 +142,7 @@ class VllmEngine:
             if on_progress:
                 on_progress(done // sampling.k, total // sampling.k)
 
-        answers = self._awake().call("generate", requests, settings, on_progress=report)
+        answers = self._awake().call("generate", requests, settings, self._lora, on_progress=report)
         outputs = [make_output(self._tokenizer, ids, self._stop, self._marks) for ids in answers]
         return [outputs[i : i + sampling.k] for i in range(0, len(outputs), sampling.k)]
 
@@ -120,7 +152,8 @@ class VllmEngine:
         pairs = list(zip(prompts, completions, strict=True))
         check_lengths([len(prompt) for prompt, _ in pairs], self._max_model_len - 1)
         check_lengths([len(p) + len(c) for p, c in pairs], self._max_model_len - 1, "sequence")
-        rows = self._awake().call("logprobs", [[*prompt, *tail] for prompt, tail in pairs])
+        sequences = [[*prompt, *tail] for prompt, tail in pairs]
+        rows = self._awake().call("logprobs", sequences, self._lora)
         return [row[len(prompt) :] for row, (prompt, _) in zip(rows, pairs, strict=True)]
 
     def sleep(self) -> None:
@@ -131,6 +164,9 @@ class VllmEngine:
             self._sleeping = True
 
     def close(self) -> None:
+        if self._joined is not None:
+            self._joined.cleanup()
+            self._joined = None
         if self._child is not None:
             self._child.close()
             self._child = None
@@ -163,12 +199,14 @@ class VllmEngine:
         )
         self._sleeping = False
         self._stop = stop_ids(self._tokenizer, model_dir)
+        adapter, self._lora = self._lora, None
         try:
             self._served = Served(model_dir, canary_logprobs(self, self._tokenizer))
             self._check(self._served)
         except BaseException:
             self.close()
             raise
+        self._lora = adapter  # of one that has died
 
     def _check(self, served: Served) -> None:
         """On a CPU, where it costs little: vLLM answers as transformers does, whole and current."""
@@ -211,6 +249,14 @@ def start_vllm(
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     python = interpreter(runtime)
     return Child(server, arguments, environment=environment, python=python)
+
+
+def _adapter_arguments(rank: int, model_dir: Path) -> dict[str, Any]:
+    """Room for one adapter in a batch, and for a round's others in the host's memory."""
+    if not rank:
+        return {}
+    room = {"max_lora_rank": rank, "max_loras": 1, "max_cpu_loras": 4}
+    return room | {"enable_lora": True, "lora_target_modules": modules_of(model_dir)}
 
 
 def _gpu_arguments(runtime: RuntimeConfig) -> dict[str, Any]:

@@ -60,12 +60,13 @@ class ChatEndpoint:
         attempts: int = 5,
         seconds: float = _SECONDS,
     ) -> None:
-        self._url = server.base_url(field)
+        there = server.of_environment(field)
+        self._url = there.url
         self._field, self._model = field, model
         self._max_tokens, self._temperature, self._attempts = max_tokens, temperature, attempts
         self._limit = "max_tokens"  # or as newer models of OpenAI have it
         self._client = httpx.Client(
-            headers=server.headers(),
+            headers=there.headers,
             timeout=seconds,
             limits=httpx.Limits(max_connections=_CONCURRENT),
         )

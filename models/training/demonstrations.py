@@ -19,20 +19,13 @@ from data.tables import as_sampled
 from models.batching import Row
 from models.chat import Tokenizer, load_tokenizer, token_ids
 from models.checkpoints import readable_length
-from models.hardware import stored_dtype, training_dtype
-from models.loading import load_policy
 from models.silence import quiet
-from models.training.adapters import policy_adapter, save_and_merge
+from models.training.adapters import policy_adapter
 from models.training.launch import trained
+from models.training.policies import load_learner, save_policy
 from models.training.sft import row_of, sft_trainer
 from models.training.trackers import Tracking
-from models.training.trainers import (
-    OnProgress,
-    PartsTrainer,
-    input_errors,
-    remove_dropout,
-    save_model,
-)
+from models.training.trainers import OnProgress, PartsTrainer, input_errors
 from models.training.work import Work
 
 
@@ -58,10 +51,7 @@ def train_on_answers(
     given = {"policy": policy}
     job = Work(trainer_of, rows, config, runtime, seed, given, {}, checkpoints, tracking)
     trainer, meta = trained(job, out, on_progress)
-    model = save_and_merge(trainer.model, out) if config.adapter else trainer.model
-    # TRL may have set a padding token, so the tokenizer is read again.
-    tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    save_model(model, tokenizer, out, stored_dtype(policy, runtime), like=policy)
+    save_policy(trainer.model, out, policy, config, runtime)
     return meta
 
 
@@ -78,9 +68,7 @@ def trainer_of(
     set_seed(seed)
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
     adapter = policy_adapter(config.adapter) if config.adapter else None
-    dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen=adapter is not None)
-    model = load_policy(policy, dtype, runtime.trust_remote_code)
-    remove_dropout(model)
+    model = load_learner(policy, config, runtime)
     with input_errors("policy"):
         return sft_trainer(out, model, tokenizer, rows, config, runtime, seed, adapter)
 

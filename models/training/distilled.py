@@ -7,46 +7,35 @@ tokens that the teacher has read, which are those that were sampled. `models.tra
 has the losses.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from datasets import Dataset
 from transformers import set_seed
-from trl import SFTConfig, SFTTrainer
 
 from data.errors import InputError
 from data.recipes.distillation import DistilledPolicy, DistillLosses
 from data.recipes.recipe import RuntimeConfig
 from data.schemas import TARGETS
 from data.table_file import TableFile
-from models.batching import LengthGroups, Parts, Row
+from models.batching import Parts, Row
 from models.chat import Messages, Tokenizer, load_tokenizer, render_prompts
 from models.checkpoints import readable_length
-from models.hardware import stored_dtype, training_dtype
-from models.loading import load_policy
-from models.next_tokens import next_logits, padded, words_of
+from models.next_tokens import next_logits, padded
 from models.silence import quiet
-from models.training.adapters import policy_adapter, save_and_merge
+from models.training.adapters import policy_adapter
 from models.training.divergences import losses_of
-from models.training.kept_targets import KeptTargets
+from models.training.kept_targets import KeptTargets, digest_of, shared_words
 from models.training.launch import trained
+from models.training.policies import load_learner, save_policy
+from models.training.sft import TokensTrainer, trainer_over
 from models.training.trackers import Tracking
-from models.training.trainers import (
-    OnProgress,
-    PartsTrainer,
-    arguments,
-    input_errors,
-    remove_dropout,
-    save_model,
-)
+from models.training.trainers import OnProgress, input_errors
 from models.training.work import Work
 
 
-class _Trainer(PartsTrainer, SFTTrainer):
+class _Trainer(TokensTrainer):
     losses: DistillLosses
     temperature: float
     words: int  # ids that the tokenizer has
@@ -128,19 +117,13 @@ def train_on_targets(
             "prompts or answers"
         )
     learned = [(kept.owners[row["row"]], row["completion_ids"]) for row in rows]
-    content = hashlib.sha256()
-    for array in kept.digest_parts():
-        content.update(array.view(np.uint8).data)
+    bound = {"temperature": temperature, "targets": digest_of(kept)}
     del kept  # whoever trains reads them anew
     given = {"policy": policy, "targets": [str(one) for one in targets]}
     given |= {"temperature": temperature}
-    bound = {"temperature": temperature, "targets": content.hexdigest()}
     job = Work(trainer_of, rows, config, runtime, seed, given, bound, checkpoints, tracking)
     trainer, meta = trained(job, out, on_progress)
-    model = save_and_merge(trainer.model, out) if config.adapter else trainer.model
-    # TRL may have set a padding token, so the tokenizer is read again.
-    tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    save_model(model, tokenizer, out, stored_dtype(policy, runtime), like=policy)
+    save_policy(trainer.model, out, policy, config, runtime)
     mass = meta["history"]["kept_mass"]
     tokens = sum(row["n_tokens"] for row in rows)
     meta |= {**counts, "learned_tokens": tokens, "kept_mass": [mass[0], mass[-1]]}
@@ -201,34 +184,14 @@ def trainer_of(
     fresh adapter, seeded."""
     set_seed(seed)
     tokenizer, kept = load_tokenizer(policy, runtime.trust_remote_code), read_targets(targets)
-    dtype = training_dtype(
-        stored_dtype(policy, runtime), runtime, frozen=config.adapter is not None
-    )
-    model: Any = load_policy(policy, dtype, runtime.trust_remote_code)
-    remove_dropout(model)
-    words = words_of(tokenizer, model.get_output_embeddings().weight.shape[0])
-    if kept.largest >= words:
-        raise InputError(
-            f"policy.model: has {words} tokens, and the teacher's targets name id {kept.largest}; "
-            "teacher and policy must have the same vocabulary"
-        )
-    with input_errors("policy"):
-        trainer = _Trainer(
-            model=model,
-            args=SFTConfig(
-                **arguments(out, len(rows), config, runtime, seed),
-                dataset_kwargs={"skip_prepare_dataset": True},
-            ),
-            data_collator=Parts(
-                _Collator(kept, tokenizer.pad_token_id or 0),
-                runtime.train_micro_batch,
-                lambda row: row["n_tokens"],
-            ),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            peft_config=policy_adapter(config.adapter) if config.adapter else None,
-        )
-    trainer.losses, trainer.words, trainer.temperature = config.losses, words, temperature
+    model = load_learner(policy, config, runtime)
+    words = shared_words(kept, tokenizer, model)
+    collate = _Collator(kept, tokenizer.pad_token_id or 0)
+    parts = Parts(collate, runtime.train_micro_batch, lambda row: row["n_tokens"])
     lengths = [len(row["prompt_ids"]) + row["n_tokens"] for row in rows]
-    trainer.sampler = LengthGroups(lengths, config.batch_size, seed)
+    adapter = policy_adapter(config.adapter) if config.adapter else None
+    given = model, tokenizer, rows, lengths, parts, config, runtime, seed, adapter
+    with input_errors("policy"):
+        trainer = trainer_over(_Trainer, out, *given)
+    trainer.losses, trainer.words, trainer.temperature = config.losses, words, temperature
     return trainer

@@ -27,12 +27,13 @@ from data.tables import as_sampled, assert_same_ids, index_by
 from models.batching import LengthGroups, Parts, Row
 from models.chat import Tokenizer, load_tokenizer, token_ids
 from models.checkpoints import readable_length
-from models.hardware import device_of, dtype_of, stored_dtype, training_dtype
-from models.loading import load_policy, load_policy_in_4_bits
+from models.hardware import device_of, dtype_of
+from models.loading import load_policy_in_4_bits
 from models.silence import quiet
-from models.training.adapters import policy_adapter, save_and_merge
+from models.training.adapters import policy_adapter
 from models.training.launch import trained
 from models.training.losses import OWN, clipped, own_losses, pair_weights
+from models.training.policies import load_learner, save_policy
 from models.training.trackers import Tracking
 from models.training.trainers import (
     OnProgress,
@@ -41,7 +42,6 @@ from models.training.trainers import (
     input_errors,
     remove_dropout,
     require_rows,
-    save_model,
 )
 from models.training.work import Work
 
@@ -168,12 +168,7 @@ def train_dpo(
     sorts = any(loss.sorts for loss in config.losses.by_name.values())
     in_4_bits = config.method == "qlora"
     trainer, meta = trained(job, out, on_progress, whole=sorts, aside=in_4_bits)
-    model = trainer.model
-    if config.adapter:
-        model = save_and_merge(model, out)
-    # TRL may have set a padding token, so the tokenizer is read again.
-    tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    save_model(model, tokenizer, out, stored_dtype(policy, runtime), like=policy)
+    save_policy(trainer.model, out, policy, config, runtime)
     return {**meta, "accuracy": meta["metrics"]["rewards/accuracies"], **counts}
 
 
@@ -301,6 +296,4 @@ def _base(policy: Path, config: PolicyConfig, runtime: RuntimeConfig) -> PreTrai
     if config.method == "qlora" and device_of(runtime).type == "cuda":
         own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         return load_policy_in_4_bits(policy, dtype_of(runtime), own, runtime.trust_remote_code)
-    frozen = config.adapter is not None
-    dtype = training_dtype(stored_dtype(policy, runtime), runtime, frozen)
-    return load_policy(policy, dtype, runtime.trust_remote_code)
+    return load_learner(policy, config, runtime)

@@ -1,5 +1,6 @@
 """TARGETS in memory as flat arrays: six bytes for each kept token, and no Python object of any."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -8,8 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from transformers import PreTrainedModel
 
+from data.errors import InputError
 from data.table_file import Sliced
+from models.chat import Tokenizer
+from models.next_tokens import words_of
 
 _AT_A_TIME = 256  # rows, a group on disk
 
@@ -63,6 +68,25 @@ class KeptTargets:
 
     def _places(self, row: int) -> slice:
         return slice(int(self._ends[row]), int(self._ends[row + 1]))
+
+
+def digest_of(*kept: KeptTargets) -> str:
+    """Of all that a training on these targets depends on."""
+    content = hashlib.sha256()
+    for array in chain.from_iterable(one.digest_parts() for one in kept):
+        content.update(array.view(np.uint8).data)
+    return content.hexdigest()
+
+
+def shared_words(kept: KeptTargets, tokenizer: Tokenizer, model: PreTrainedModel) -> int:
+    """Ids that the policy's tokenizer has. Raises InputError where the targets name others."""
+    words = words_of(tokenizer, model.get_output_embeddings().weight.shape[0])
+    if kept.largest >= words:
+        raise InputError(
+            f"policy.model: has {words} tokens, and the teacher's targets name id {kept.largest}; "
+            "teacher and policy must have the same vocabulary"
+        )
+    return words
 
 
 def _parts(table: Sliced) -> Iterator[pa.Table]:

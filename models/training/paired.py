@@ -8,32 +8,26 @@ KL is over the kept tokens and a bucket for the rest (`models.training.divergenc
 kept tokens (`models.training.advantages`). No teacher is in memory.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
-from datasets import Dataset
 from transformers import set_seed
-from trl import SFTConfig, SFTTrainer
 
 from data.errors import InputError
 from data.recipes.advantage import AdpaConfig, DckdConfig, StudentPolicy
 from data.recipes.recipe import RuntimeConfig
-from models.batching import LengthGroups, Parts, Row
+from models.batching import Parts, Row
 from models.chat import load_tokenizer
 from models.checkpoints import readable_length
-from models.hardware import stored_dtype, training_dtype
-from models.loading import load_policy
-from models.next_tokens import next_logits, padded, words_of
+from models.next_tokens import next_logits, padded
 from models.silence import quiet
-from models.training.adapters import policy_adapter, save_and_merge
+from models.training.adapters import policy_adapter
 from models.training.advantages import advantages, expected
 from models.training.divergences import kl, policy_buckets, teacher_buckets
-from models.training.kept_targets import KeptTargets
+from models.training.kept_targets import KeptTargets, digest_of, shared_words
 from models.training.launch import trained
 from models.training.pair_rows import (
     NONE,
@@ -43,21 +37,16 @@ from models.training.pair_rows import (
     longest,
     own_answers,
 )
+from models.training.policies import load_learner, save_policy
+from models.training.sft import TokensTrainer, trainer_over
 from models.training.trackers import Tracking
-from models.training.trainers import (
-    OnProgress,
-    PartsTrainer,
-    arguments,
-    input_errors,
-    remove_dropout,
-    save_model,
-)
+from models.training.trainers import OnProgress, input_errors
 from models.training.work import Work
 
 Term = DckdConfig | AdpaConfig
 
 
-class _Trainer(PartsTrainer, SFTTrainer):
+class _Trainer(TokensTrainer):
     term: Term
     temperature: float
     words: int  # ids that the tokenizer has
@@ -191,20 +180,14 @@ def train_on_pairs(
             "prompts or answers"
         )
     learned = [str(row.pop("pair_id")) for row in rows]
-    content = hashlib.sha256()
-    for array in (*kept.tokens.digest_parts(), *their.tokens.digest_parts()):
-        content.update(array.view(np.uint8).data)
+    bound = {"temperature": temperature, "term": term.model_dump(mode="json")}
+    bound |= {"targets": digest_of(kept.tokens, their.tokens)}
     del kept, their  # whoever trains reads them anew
     given = {"policy": policy, "temperature": temperature, "term": term}
     given |= {"targets": list(map(str, targets)), "references": list(map(str, references))}
-    bound = {"temperature": temperature, "term": term.model_dump(mode="json")}
-    bound |= {"targets": content.hexdigest()}
     job = Work(trainer_of, rows, config, runtime, seed, given, bound, checkpoints, tracking)
     trainer, meta = trained(job, out, on_progress)
-    model = save_and_merge(trainer.model, out) if config.adapter else trainer.model
-    # TRL may have set a padding token, so the tokenizer is read again.
-    tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
-    save_model(model, tokenizer, out, stored_dtype(policy, runtime), like=policy)
+    save_policy(trainer.model, out, policy, config, runtime)
     curves = {name: meta.get("history", {}).get(name) for name in ("kept_mass", "advantage")}
     meta |= {name: [curve[0], curve[-1]] for name, curve in curves.items() if curve}
     tokens = sum(len(row["chosen_ids"]) + len(row["other_ids"]) for row in rows)
@@ -229,31 +212,14 @@ def trainer_of(
     set_seed(seed)
     tokenizer = load_tokenizer(policy, runtime.trust_remote_code)
     kept, their = TargetTables(targets).tokens, TargetTables(references).tokens
-    dtype = training_dtype(
-        stored_dtype(policy, runtime), runtime, frozen=config.adapter is not None
-    )
-    model: Any = load_policy(policy, dtype, runtime.trust_remote_code)
-    remove_dropout(model)
-    words = words_of(tokenizer, model.get_output_embeddings().weight.shape[0])
-    if kept.largest >= words:
-        raise InputError(
-            f"policy.model: has {words} tokens, and the teacher's targets name id {kept.largest}; "
-            "teacher and policy must have the same vocabulary"
-        )
-    padding = tokenizer.pad_token_id or 0
-    collate = Collator(kept, their if references else None, term, padding)
+    model = load_learner(policy, config, runtime)
+    words = shared_words(kept, tokenizer, model)
+    collate = Collator(kept, their if references else None, term, tokenizer.pad_token_id or 0)
+    parts = Parts(collate, runtime.train_micro_batch, lambda row: 1)
+    adapter = policy_adapter(config.adapter) if config.adapter else None
+    lengths = list(map(longest, rows))
+    given = model, tokenizer, rows, lengths, parts, config, runtime, seed, adapter
     with input_errors("policy"):
-        trainer = _Trainer(
-            model=model,
-            args=SFTConfig(
-                **arguments(out, len(rows), config, runtime, seed),
-                dataset_kwargs={"skip_prepare_dataset": True},
-            ),
-            data_collator=Parts(collate, runtime.train_micro_batch, lambda row: 1),
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            peft_config=policy_adapter(config.adapter) if config.adapter else None,
-        )
+        trainer = trainer_over(_Trainer, out, *given)
     trainer.term, trainer.words, trainer.temperature = term, words, temperature
-    trainer.sampler = LengthGroups(list(map(longest, rows)), config.batch_size, seed)
     return trainer

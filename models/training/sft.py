@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from datasets import Dataset
@@ -33,7 +33,14 @@ from models.training.trainers import (
 _IGNORED = -100  # label of a token without loss
 
 
-class _Trainer(PartsTrainer, SFTTrainer):
+class TokensTrainer(PartsTrainer, SFTTrainer):
+    """A trainer of whatever loss over rows of tokens."""
+
+
+T = TypeVar("T", bound=TokensTrainer)
+
+
+class _Trainer(TokensTrainer):
     def part_loss(self, model: Any, part: Any, row_share: float, token_share: float) -> Any:
         return self.compute_loss(model, part) * token_share
 
@@ -85,22 +92,39 @@ def sft_trainer(
     adapter: LoraConfig | None = None,
 ) -> PartsTrainer:
     """A trainer of `model`, or of an adapter of it, on rows of tokens and labels."""
-    trainer = _Trainer(
+    collate = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id or 0)
+    parts = Parts(collate, runtime.train_micro_batch, lambda row: row["n_tokens"])
+    lengths = [len(row["input_ids"]) for row in rows]
+    given = model, tokenizer, rows, lengths, parts, config, runtime, seed, adapter
+    return trainer_over(_Trainer, out, *given)
+
+
+def trainer_over(
+    kind: type[T],
+    out: Path,
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    rows: list[Row],
+    lengths: list[int],
+    parts: Parts,
+    config: TrainConfig,
+    runtime: RuntimeConfig,
+    seed: int,
+    adapter: LoraConfig | None,
+) -> T:
+    """TRL's trainer over rows that are tokens already; rows of like `lengths` share a batch."""
+    trainer = kind(
         model=model,
         args=SFTConfig(
             **arguments(out, len(rows), config, runtime, seed),
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
-        data_collator=Parts(
-            DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id or 0),
-            runtime.train_micro_batch,
-            lambda row: row["n_tokens"],
-        ),
+        data_collator=parts,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=adapter,
     )
-    trainer.sampler = LengthGroups([len(row["input_ids"]) for row in rows], config.batch_size, seed)
+    trainer.sampler = LengthGroups(lengths, config.batch_size, seed)
     return trainer
 
 

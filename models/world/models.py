@@ -51,6 +51,7 @@ CHAT_TEMPLATE = (
 TRUNK = TrainConfig(learning_rate=1.5e-3, batch_size=8, max_length=MAX_LENGTH)
 SMALL_POLICY = TrainConfig(learning_rate=3e-3, batch_size=16, epochs=2, max_length=MAX_LENGTH)
 POLICY = TrainConfig(learning_rate=1e-3, batch_size=16, max_length=MAX_LENGTH)
+PUZZLES = TrainConfig(learning_rate=3e-3, batch_size=8, max_length=CONTEXT)
 TEACHER = TrainConfig(learning_rate=6e-4, batch_size=8, max_length=MAX_LENGTH)
 STUDENT = TrainConfig(learning_rate=1e-3, epochs=4, batch_size=16, max_length=MAX_LENGTH)
 
@@ -123,6 +124,22 @@ def train_small_policy(
     return _from_scratch(
         out, tokenizer, conversations, SMALL_POLICY, runtime, seed, width=64, layers=2, **reporting
     )
+
+
+def train_puzzle_model(
+    out: Path,
+    *,
+    tokenizer: Path,
+    conversations: Sequence[Messages],
+    runtime: RuntimeConfig,
+    seed: int,
+    width: int,
+    layers: int,
+    **reporting: Any,
+) -> dict[str, Any]:
+    """A Llama of the world of puzzles (`data.world.puzzles`), from scratch; heads of 32."""
+    size = {"width": width, "layers": layers}
+    return _from_scratch(out, tokenizer, conversations, PUZZLES, runtime, seed, **size, **reporting)
 
 
 def _from_scratch(

@@ -5,10 +5,11 @@ task run that has completed or, where the artifact was found, is cached.
 """
 
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.errors import ServerError, TsAlignError
 from data.interrupts import stop_if_asked
@@ -25,9 +26,6 @@ from tasks.running.measuring import note
 from tasks.running.shards import Cut, Shard, join
 from tasks.running.work import Work, alone, put
 from tasks.running.workers import Job, Made, Workers
-
-if TYPE_CHECKING:
-    from prefect import Task
 
 _RETRY_DELAY = 2  # seconds
 
@@ -78,8 +76,17 @@ def carry_out(asked: Asked, run: Run) -> Artifact:
     if hit is None:
         call.cut()
     artifact = call.make(hit)
+    if _is_adapted(asked, artifact):
+        run.context.parents[artifact.digest] = asked.inputs["policy"]
     _record(call, artifact, monotonic() - started)
     return artifact
+
+
+def _is_adapted(asked: Asked, made: Artifact) -> bool:
+    """Whether a call has trained an adapter on its policy."""
+    config = asked.inputs.get("config")
+    trained = made.kind == "policy" and getattr(config, "adapter", None) is not None
+    return trained and "policy" in asked.inputs
 
 
 def _record(call: "_Call", artifact: Artifact, seconds: float) -> None:
@@ -192,26 +199,18 @@ class _Call:
         run.progress.log(f"{title}: {_line(self.result, self.computed)}")
         return self.result
 
-    def _task(self, body: Watched, title: str) -> "Task":
+    def _task(self, body: Watched, title: str) -> Any:
         """The call as a task run, cached where the artifact was found."""
-        from prefect import Task
-        from prefect.cache_policies import NO_CACHE
         from prefect.states import Completed, State
 
         def work() -> State | None:
             body.call()
             return None if self.computed else Completed(name="Cached", message="in the store")
 
-        return Task(
-            work,
-            name=self.asked.stage.name,
-            task_run_name=lambda: title,  # as a text it would be a format
-            cache_policy=NO_CACHE,
-            persist_result=False,
-            retries=self.asked.stage.retries,
-            retry_delay_seconds=_RETRY_DELAY,
-            retry_condition_fn=_worth_retrying,
-        )
+        stage = self.asked.stage
+        task = copy(_task_of(stage.name, stage.retries, _RETRY_DELAY))
+        task.fn, task.task_run_name = work, lambda: title  # as a text it would be a format
+        return task
 
     def __call__(self) -> Artifact:
         run = self.run
@@ -254,6 +253,29 @@ class _Call:
 
     def _waiting(self, owner: str) -> None:
         self.run.progress.note(f"waiting for {owner}, which is at the same stage")
+
+
+@cache
+def _task_of(name: str, retries: int, delay: float) -> Any:
+    """A task of Prefect's for all calls of a stage, without what a call does.
+
+    Made once: Prefect reads the source of a task's function and hashes its code, which takes half
+    as long as what the store does for a stage that is found.
+    """
+    from prefect import Task
+    from prefect.cache_policies import NO_CACHE
+
+    def work() -> None: ...  # in its place is what a call does
+
+    return Task(
+        work,
+        name=name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=retries,
+        retry_delay_seconds=delay,
+        retry_condition_fn=_worth_retrying,
+    )
 
 
 def _line(artifact: Artifact, computed: bool) -> str:

@@ -16,6 +16,7 @@ from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import StageRecord
 from data.table_file import Sliced
+from models.adapted import FOLDER, Adapted
 from models.training.trackers import Tracking
 from tasks.running import machine
 from tasks.running.books import Books
@@ -43,6 +44,8 @@ class Context:
     scratch: Path | None = None  # what a killed stage may leave to its next try; named by its key
     tracking: Tracking | None = None  # where a training's curves are drawn
     date: str | None = None  # YYYY-MM-DD, what chat templates print that ask for it; None: today
+    # Of policies that an adapter was trained for, by digest: the policy that it was put on.
+    parents: dict[str, Model] = field(default_factory=dict)
 
     @property
     def out(self) -> Path:
@@ -53,6 +56,15 @@ class Context:
     def path(self, model: Model) -> Path:
         """The local directory of an artifact or of a model outside the store."""
         return Path(model.path) if isinstance(model, External) else self.store.path(model)
+
+    def adapted(self, policy: Model) -> Adapted:
+        """The policy as the adapters of its trainings on what the first of them began with, as far
+        as this run has seen them."""
+        folders: list[Path] = []
+        while policy.digest in self.parents:
+            folders.append(self.path(policy) / FOLDER)
+            policy = self.parents[policy.digest]
+        return Adapted(self.path(policy), policy.digest, tuple(reversed(folders)))
 
     def table(self, artifact: Artifact) -> pa.Table:
         """The artifact's table; within a shard only the rows of its prompts."""

@@ -28,37 +28,49 @@ class Effort:
     @classmethod
     def begin(cls) -> "Effort":
         """Start measuring; peaks of memory are counted from here."""
-        for pid in family():
+        found = family()  # once: it is a walk through all processes of the machine
+        for pid in found:
             with suppress(OSError):  # another's process, or gone
                 (_PROC / str(pid) / "clear_refs").write_text("5")
-        return cls(-time.monotonic(), -core_seconds(books=False))
+        return cls(-time.monotonic(), -_core_seconds(_without_books(found)))
 
     def end(self) -> "Effort":
         """What it took; the memory is the sum of the peaks of all processes."""
         self.seconds += time.monotonic()
-        self.cores = max(0.0, self.cores + core_seconds(books=False))
-        self.memory = sum(map(_peak, family(books=False)))
+        found = _without_books(family())
+        self.cores = max(0.0, self.cores + _core_seconds(found))
+        self.memory = sum(map(_peak, found))
         return self
 
 
 def core_seconds(books: bool = True) -> float:
-    """Of this process, its living descendants, and whom these have outlived."""
+    """Of this process, its living descendants, and whom these have outlived; without `books` but
+    those that keep Prefect's."""
+    return _core_seconds(family() if books else _without_books(family()))
+
+
+def _core_seconds(processes: list[int]) -> float:
     ticks = 0
-    for pid in family(books):
+    for pid in processes:
         with suppress(OSError, IndexError):
             ticks += sum(map(int, _stat(pid)[11:15]))
     return ticks / _TICKS if ticks else time.process_time()
 
 
-def family(books: bool = True) -> list[int]:
-    """This process and all its descendants; without `books` but those that keep Prefect's."""
+def family() -> list[int]:
+    """This process and all its descendants."""
     children: dict[int, list[int]] = {}
     for pid, parent in _parents():
         children.setdefault(parent, []).append(pid)
     found = [os.getpid()]
     for pid in found:
         found += children.get(pid, [])
-    return found if books else [pid for pid in found if not _keeps_books(pid)]
+    return found
+
+
+def _without_books(processes: list[int]) -> list[int]:
+    """Those that do not keep Prefect's books."""
+    return [pid for pid in processes if not _keeps_books(pid)]
 
 
 def age() -> float:

@@ -9,15 +9,17 @@ is known by the digest of what it has loaded: other bytes in the same folder are
 import json
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
 from tasks.running import machine
 from tasks.running.effort import core_seconds
 
 if TYPE_CHECKING:
-    from models.engines.base import Engine
+    from models.adapted import Adapted
+    from models.engines.base import Adapting, Engine
     from models.rewards import Scorer
+    from models.served import Served
     from models.teacher_engines import Reader
 
 
@@ -38,12 +40,14 @@ class LoadedModels:
         max_model_len: int = 0,
         seed: int = 0,
         parallel: ParallelConfig = ALONE,
+        adapters: int = 0,
     ) -> None:
+        """`adapters`: the rank of those that vLLM has room for; 0: it is handed whole weights."""
         self.engine_name = engine
         self._runtime = runtime
         self._max_model_len = max_model_len
         self._seed = seed
-        self._parallel = parallel
+        self._parallel, self._adapters = parallel, adapters
         # What starts of the engine have taken so far: seconds, and those of all cores.
         self.starting = self.starting_cores = 0.0
         self._engine: Engine | None = None
@@ -51,15 +55,29 @@ class LoadedModels:
         self._scorer: Scorer | None = None
         self._scoring: tuple[Path, str, int] | None = None
         self._teacher: Reader | None = None
-        self._teaching: tuple[str, Path, str, int] | None = None
+        self._teaching: tuple[str, Path, str, int, Served | None] | None = None
 
     @property
     def serving(self) -> Path | None:
         """The folder whose weights the engine has."""
         return self._serving[0] if self._serving else None
 
-    def engine(self, model: Path, digest: str) -> "Engine":
-        """The engine, with the weights of `model` loaded, which are of this digest."""
+    def engine(self, model: Path, digest: str, adapted: "Adapted | None" = None) -> "Engine":
+        """The engine, with the weights of `model` loaded, which are of this digest; where it has
+        room for the adapters that lead to them, with these on the weights of their base."""
+        adapters = self._room_for(adapted)
+        if adapters is None:
+            return self._whole(model, digest)
+        engine = self._whole(adapters.base, adapters.digest)
+        cast("Adapting", engine).adapt(adapters.folders, model)
+        return engine
+
+    def _room_for(self, adapted: "Adapted | None") -> "Adapted | None":
+        served = self._adapters if self.engine_name == "vllm" else 0
+        return adapted if adapted and 0 < served >= adapted.rank else None
+
+    def _whole(self, model: Path, digest: str) -> "Engine":
+        """The engine with these weights, and no adapter that was not on them before."""
         self._drop_readers()
         if self._engine and self._serving and not self._follows(model, digest):
             self.close()
@@ -74,6 +92,7 @@ class LoadedModels:
                 self._max_model_len,
                 self._seed,
                 self._parallel,
+                self._adapters,
             )
             self.starting += monotonic() - began
             self.starting_cores += core_seconds(books=False) - busy
@@ -104,14 +123,19 @@ class LoadedModels:
             self._scoring = (model, digest, max_length)
         return self._scorer
 
-    def teacher(self, engine: str, model: Path, digest: str, k: int) -> "Reader":
-        """The language model of this digest, loaded to say the `k` most likely tokens."""
-        wanted = engine, model, digest, k
+    def teacher(
+        self, engine: str, model: Path, digest: str, k: int, served: "Served | None" = None
+    ) -> "Reader":
+        """The language model of this digest, loaded to say the `k` most likely tokens; or the one
+        that is `served`, beside which the engine may keep its memory."""
+        wanted = engine, model, digest, k, served
         if self._teacher is None or self._teaching != wanted:
             from models.teacher_engines import open_teacher
 
-            self.release()
-            self._teacher = open_teacher(engine, model, self._runtime, self._max_model_len, k)
+            self._drop_readers() if served else self.release()
+            self._teacher = open_teacher(
+                engine, model, self._runtime, self._max_model_len, k, served
+            )
             self._teaching = wanted
         return self._teacher
 

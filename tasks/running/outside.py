@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import InputError
+from data.readers.activities import activities_digest
 from data.readers.logged import logged_digest
 from data.recipes.prompts import PromptColumns
 from data.recipes.recipe import LoggedConfig
@@ -24,6 +25,7 @@ from data.store.digests import (
     tree_digest,
     tree_files,
 )
+from models.served import Served, url_field
 
 _TRIES = 3  # of a stage beside someone who writes to what it reads
 
@@ -91,6 +93,13 @@ class Logs(External):
         return logged_digest(self.config)
 
 
+class Activities(External):
+    """The tables of a file or folder of activities; what lies beside them is not read."""
+
+    def digest_now(self) -> str:
+        return activities_digest(Path(self.path))
+
+
 class Code(External):
     """A user's Python file with the local modules it imports."""
 
@@ -110,6 +119,29 @@ class Endpoint(External):
 
     def digest_now(self) -> str:
         return self.digest
+
+
+class ServedModel(External):
+    """A language model behind a server of its own; of its folder the tokenizer is read.
+
+    What the server says of itself names it, not where it is: it may move.
+    """
+
+    url: str
+    served: str  # as the server calls it
+    version: str  # of the server
+
+    @property
+    def says(self) -> str:
+        return f"{self.version} {self.served}"
+
+    @property
+    def identity(self) -> str:
+        return f"{super().identity} {self.says}"
+
+    @property
+    def server(self) -> Served:
+        return Served(self.url, self.served, url_field(self.field))
 
 
 def outside(inputs: Any) -> Iterator[External]:

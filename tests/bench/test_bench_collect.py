@@ -6,7 +6,7 @@ import pytest
 
 from bench.collect import collect
 from bench.jobs import Job, Places
-from bench.pool import Schedule
+from bench.pool import Pool, Schedule
 from bench.report import bench_html, bench_markdown
 from bench.tunnel import budgets
 from bench.variants import Variant
@@ -122,6 +122,34 @@ def test_a_run_that_needs_a_budget_waits_until_its_baseline_is_done():
             waiting.result(timeout=0.1)
         schedule.finish(0, None, computed=True)
         assert waiting.result(timeout=10).run == "x-s0"
+
+
+class Nobody:
+    """No worker is needed: all runs are there."""
+
+    threads, reaches_us = "1", False
+
+
+@pytest.mark.parametrize(("measure", "begun"), [("win_rat", 1), ("win_rate", 4)])
+def test_a_measure_that_the_baseline_lacks_ends_a_bench_with_its_first_run(
+    tmp_path, monkeypatch, measure, begun
+):
+    every = jobs()
+    for job in every:
+        write_summary(tmp_path / job.run / "summary.json", whole(examples.aligned()))
+    monkeypatch.setattr("bench.pool.complete", lambda *_: True)
+    schedule = Schedule(every, wait_for_baseline=False)
+    places = Places(str(tmp_path), tmp_path, "prompts", measure)
+    pool = Pool(schedule, places, lambda job: None, tmp_path, Nobody())
+    if measure == "win_rate":
+        pool.run(1, lambda: None)
+    else:
+        with pytest.raises(InputError) as error:
+            pool.run(1, lambda: None)
+        assert str(error.value).startswith("--measure: ")
+        assert "no measure 'win_rat' to compare; it has" in str(error.value)
+        assert str(error.value).endswith("(did you mean 'win_rate'?)")
+    assert len(schedule.done) == begun
 
 
 def test_runs_without_a_budget_fail_and_the_others_go_on(tmp_path):

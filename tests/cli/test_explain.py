@@ -20,7 +20,7 @@ from tasks.running.keys import library_versions
 
 
 @pytest.fixture
-def compare(tiny_run, tiny_recipe, write_recipe, capsys):
+def compare(without_prefect, tiny_run, tiny_recipe, write_recipe, capsys):
     """Run one round with something changed; what `explain` says of every stage of it."""
 
     def call(*arguments, store="store", recipe=None):

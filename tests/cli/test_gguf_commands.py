@@ -23,7 +23,7 @@ def test_check_and_align_share_one_import(
     tiny_recipe: dict[str, Any],
     gguf_path: Path,
     tmp_path: Path,
-    prefect: None,
+    without_prefect: None,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     values = copy.deepcopy(tiny_recipe) | {"rounds": 1}

@@ -87,6 +87,15 @@ BASES: dict[str, dict[str, Any]] = {
         "teacher": {"model": "{speaker}"}, "texts": {"path": "{texts}"},
         "warm_up": {"datasets": ["a"]}, "runtime": OWN["runtime"],
     },
+    "arte": {
+        "recipe": "arte", "run": "flips", "policy": {"model": "{policy}"},
+        "teacher": {"model": "{speaker}"}, "tasks": {"path": "{questions}"},
+        "items": {"zoo": [{"name": "a", "model": "{teacher}"},
+                          {"name": "b", "model": "{student}"}]},
+        "drafts": {"styles": [{"name": "a", "instruction": "A."}, {"name": "b",
+                                                                  "instruction": "B."}]},
+        **{name: OWN[name] for name in ("generate", "runtime")},
+    },
     "ddk in the world": {
         "recipe": "ddk", "run": "flips", "world": {"teacher_lessons": 100},
         "policy": {"model": "world-small"}, "runtime": {"device": "cpu"},
@@ -104,6 +113,15 @@ BASES: dict[str, dict[str, Any]] = {
                      "similarity": [{"path": "{replay}"}, {"path": "{other_replay}"}]},
         "runtime": {"device": "cpu"},
     },
+    "aurobind": {
+        "recipe": "aurobind", "run": "flips", "targets": {"kind": "kmers", "k": 2},
+        "activities": {"path": "{prompts}", "sequences": "{replay}"},
+        "lists": {"min_confidence": 0.5}, "runtime": {"device": "cpu"},
+    },
+    "made-up activities": {
+        "recipe": "aurobind", "run": "flips", "activities": {"path": "synthetic"},
+        "runtime": {"device": "cpu"},
+    },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
         "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
@@ -112,7 +130,8 @@ BASES: dict[str, dict[str, Any]] = {
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
-BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking", "leaf")}
+BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking", "leaf", "aurobind")}
+BY_FLOW |= {name: name for name in ("opd", "adpa", "arte", "ddk", "hacking", "leaf")}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -120,6 +139,7 @@ TEACHERS = {
         {"dataset": "c", "model": "{other_policy}"}, {"dataset": "d", "model": "{other_policy}"}
     ]
 }  # fmt: skip
+SERVER = "http://there:8000/v1"
 OWN_ENCODER = {"student.backbone": {"kind": "model", "model": "{policy}"}}
 FRESH_ENCODER = {"student.backbone": {"kind": "fresh"}}
 FLIPS = {
@@ -180,6 +200,12 @@ FLIPS = {
     "teacher.by_dataset.dataset (opd)": Flip("prompts", TEACHERS),
     "teacher.by_dataset.model (opd)": Flip("{student}", TEACHERS),
     "teacher.model (opd)": Flip("{other_policy}"),
+    "teacher.url (opd)": Flip(SERVER),
+    "teacher.served_model (opd)": Flip("another", {"teacher.url": SERVER}),
+    "teacher.by_dataset.url (opd)": Flip(SERVER, TEACHERS),
+    "teacher.by_dataset.served_model (opd)": Flip(
+        "another", TEACHERS | {"teacher.by_dataset.url": SERVER}
+    ),
     "evaluate.judge (opd)": Flip("teacher", base="opd in the world"),
     "preferences (adpa)": Flip("{other_replay}"),
     "teacher.model (adpa)": Flip("{other_policy}"),
@@ -187,6 +213,22 @@ FLIPS = {
     "teacher.adapter.target_modules (adpa)": Flip(["q_proj"]),
     "dpo.beta (adpa)": Flip(0.5, {"method": "dpo"}),
     "evaluate.judge (adpa)": Flip("teacher", base="adpa in the world"),
+    "tasks.path (arte)": Flip("{other_questions}"),
+    **{f"tasks.columns.{name} (arte)": Flip("column") for name in ("task", "question", "answer")},
+    "tasks.marker (arte)": Flip("####"),
+    "drafts.ask (arte)": Flip("Another: {examples}"),
+    "drafts.styles.name (arte)": Flip("c"),
+    "drafts.styles.instruction (arte)": Flip("C."),
+    "drafts.naive (arte)": Flip("Think."),
+    "items.shots (arte)": Flip([0, 1]),
+    "items.zoo.name (arte)": Flip("c"),
+    "items.zoo.model (arte)": Flip("{other_policy}"),
+    "evaluate.shots (arte)": Flip([0]),
+    "method (arte)": Flip("plain"),
+    "style (arte)": Flip("b", {"method": "style", "style": "a"}),
+    "teacher.model (arte)": Flip("{other_policy}"),
+    "teacher.adapter.target_modules (arte)": Flip(["q_proj"]),
+    "teacher.max_length (arte)": Flip(512),
     "teacher.model (ddk)": Flip("{other_policy}"),
     "texts.path": Flip("{other_texts}"),
     "texts.skew": Flip(0.5, base="ddk in the world"),
@@ -220,7 +262,21 @@ FLIPS = {
     "evaluate.precisions (leaf)": Flip(["float32"]),
     "teacher.query_prompt (leaf)": Flip("query: "),
     "teacher.document_prompt (leaf)": Flip("passage: "),
+    "activities.path": Flip("{other_prompts}"),
+    "activities.sequences": Flip("{other_replay}"),
+    **{
+        f"activities.columns.{name}": Flip("column")
+        for name in ("smiles", "target", "value", "cliff", "group")
+    },
+    **{
+        f"activities.synthetic.{name}": Flip(base="made-up activities")
+        for name in ("targets", "molecules", "noise", "seed")
+    },
+    "molecules.bits": Flip(512),
+    "targets.kind": Flip("one_hot", {"targets": {"kind": "kmers"}}),
+    "evaluate.near": Flip([0.2, 1.0]),
     "generate.engine": Flip("openai"),
+    "generate.adapters": Flip(True, {"generate.engine": "vllm"}),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),
     "logged.picks": Flip("{logged}"),
@@ -259,6 +315,10 @@ REASONS = {
         "intervals",
         "they are computed with the summary, by every run; part of the run's digest",
     ),
+    **{
+        f"evaluate.{name}": ("figures", "as evaluate.bootstrap_samples")
+        for name in ("near", "active", "top")
+    },
     **{
         f"monitor.{name}": (NO, "what is said of what was measured; but see `stop_when`")
         for name in ("enabled", "z", "floor", "in_row", "early", "early_rounds")
@@ -331,6 +391,7 @@ VARIABLES = {
     "OPENAI_BASE_URL": Variable(SERVED, "yes", "another server"),
     "OPENAI_MODEL": Variable(SERVED, "yes", "another model of the server"),
     "OPENAI_API_KEY": Variable("none", NO, "who asks; never kept"),
+    "TEACHER_API_KEY": Variable("none", NO, "who asks a teacher's server; never kept"),
     "OMP_NUM_THREADS": _THREADS,
     "ATEN_CPU_CAPABILITY": _KERNELS,
     "DNNL_MAX_CPU_ISA": _KERNELS,

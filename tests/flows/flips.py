@@ -100,6 +100,7 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
             yield prefix + name, field
 
 
+Calls = dict[str, tuple[str, dict[str, Any]]]  # by place: stage and key
 NOTHING = dict.fromkeys(Ledger.model_fields, 0)
 
 
@@ -110,9 +111,9 @@ class Meta(dict[str, Any]):
         return 1 if name in ("adopted", "agreement") else 0
 
 
-def plan(recipe: RunRecipe, store: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+def plan(recipe: RunRecipe, store: Path) -> Calls:
     """Stage name and key of every call that a run of the recipe makes, by its place."""
-    calls: dict[str, tuple[str, dict[str, Any]]] = {}
+    calls: Calls = {}
     seen: Counter[str] = Counter()
 
     def answer(asked: Asked) -> Artifact:
@@ -185,16 +186,27 @@ def value_of(recipe: RunRecipe, dotted: str) -> Any:
     return here
 
 
-def affected(place: Place, field: FieldInfo, places: dict[str, str], store: Path) -> set[str]:
-    """Stages whose keys or calls change with a field."""
+def affected(
+    place: Place,
+    field: FieldInfo,
+    places: dict[str, str],
+    store: Path,
+    planned: dict[str, tuple[RunRecipe, Calls]],
+) -> set[str]:
+    """Stages whose keys or calls change with a field; `planned` keeps recipes to be changed, with
+    their plans, as most fields begin at the same one."""
     flip, dotted = place.flip, place.dotted
     section = next((s for s in BY_SECTION if dotted.startswith(f"{s}.")), "")
     base = flip.base or BY_FLOW.get(place.flow) or BY_SECTION.get(section, "own")
-    before = recipe_of(base, flip.given, places)
+    name = json.dumps([base, flip.given])
+    if name not in planned:
+        unchanged = recipe_of(base, flip.given, places)
+        planned[name] = unchanged, plan(unchanged, store)
+    before, old = planned[name]
     value = flip.value if flip.value is not None else another(field, value_of(before, dotted))
     after = recipe_of(base, flip.given | {dotted: value}, places)
     assert value_of(after, dotted) != value_of(before, dotted), dotted
-    old, new = plan(before, store), plan(after, store)
+    new = plan(after, store)
     return {
         calls[place][0]
         for place in old.keys() | new.keys()
@@ -230,6 +242,8 @@ def make_places(folder: Path) -> dict[str, str]:
         "other_replay": [{"prompt": "Older?"} | pair],
         "texts": [{"prompt": "What?", "completion": "That.", "dataset": name} for name in "ab"],
         "other_texts": [{"prompt": "Why?", "completion": "So.", "dataset": name} for name in "ab"],
+        "questions": [{"task": "t", "question": f"{i}?", "answer": "x"} for i in range(400)],
+        "other_questions": [{"task": "t", "question": f"{i}!", "answer": "x"} for i in range(400)],
         "logged": logs,
         "other_logged": logs[::-1],
         **{f"answers_{cell}": [answer | {"generator": cell}] for cell in "abc"},
@@ -280,9 +294,14 @@ def all_affected(folder: Path) -> dict[str, set[str]]:
             "models.engines.openai_server.identity",
             lambda named=None, *_: f"0.11.0 {named or 'served'} http://there/v1",
         ),
+        mock.patch(
+            "models.engines.openai_server.said_by",
+            lambda url, named, field: ("0.11.0", named or "served"),
+        ),
     ):
+        planned: dict[str, tuple[RunRecipe, Calls]] = {}
         return {
-            str(place): affected(place, field, places, folder / "store")
+            str(place): affected(place, field, places, folder / "store", planned)
             for place, field in all_fields()
         }
 

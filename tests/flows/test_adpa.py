@@ -12,6 +12,8 @@ from data.store.store import Store
 from data.summary import read_summary
 from data.tables import mapping
 from flows.mass_told import alarm
+from flows.planning.plan import planned
+from flows.preflight.fitting import fitted
 from flows.table import recipe_from
 from tests.fixtures.models import build_tokenizer, chatml_tokenizer, save_policy
 from tests.flows.test_every_flow import TINY
@@ -25,7 +27,7 @@ def recipe(tiny_recipe, tmp_path_factory) -> Values:
 
 
 @pytest.fixture(scope="module")
-def run(prefect, recipe, tiny_run, write_recipe):
+def run(without_prefect, recipe, tiny_run, write_recipe):
     """Run it with changes, beside the finished run; its summary."""
     where = ["--store", str(tiny_run / "store"), "--runs-dir", str(tiny_run / "runs")]
 
@@ -110,13 +112,32 @@ def test_measures_and_report(plus, recipe, tiny_run):
         ({"method": "dckd", "dckd": {"alpha": 0.5}}, "dckd"),
         ({"method": "dckd", "dckd": {"answers": "chosen"}}, "dckd"),
         ({"method": "dckd"}, ""),
+    ],
+    ids=str,
+)
+def test_a_setting_makes_its_own_step_again_and_no_teacher_reads_twice(
+    plus, recipe, tiny_run, changes, again
+):
+    """By a plan, which is a walk of the flow."""
+    whole = fitted(recipe_from(recipe | {"run": "other"} | changes))
+    rows = whole.counted_prompts().rows
+    plan = planned(whole, str(tiny_run / "store"), tiny_run / "runs" / "other", rows)
+    named = {(one.name, one.stage): one for one in plus.stages()}
+    left = [step for step in plan.steps if step.state in ("compute", "later")]
+    work = [named[step.stage, step.title] for step in left]
+    assert {one.address for one in work if not one.measures} == set(again.split())
+
+
+@pytest.mark.parametrize(
+    ("changes", "again"),
+    [
         ({"method": "sft"}, "dckd"),
         ({"method": "adpa"}, "adpa generate targets:aligned targets:reference"),
         ({"method": "dpo"}, "optimize:student reference:student"),
     ],
     ids=str,
 )
-def test_a_setting_makes_its_own_step_again_and_no_teacher_reads_twice(plus, run, changes, again):
+def test_a_method_makes_its_own_steps_and_finds_all_others(plus, run, changes, again):
     assert computed(run("other", **changes)) == set(again.split())
 
 

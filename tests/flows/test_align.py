@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
 from cli.main import main
+from tests.fixtures.runs import alone
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -21,15 +23,11 @@ def align(tiny_run, recipe):
     """Run the recipe in the folder of a finished run."""
     folder = tiny_run
 
-    def call(*arguments, store="store", run="tiny", status=0):
-        code = main(
-            [
-                *("align", str(recipe), "--quiet", "--run", run),
-                *("--store", str(folder / store), "--runs-dir", str(folder / "runs")),
-                *arguments,
-            ]
-        )
-        assert code == status
+    def call(*arguments, store="store", run="tiny", status=0, by_prefect=True):
+        command = ["align", str(recipe), "--quiet", "--run", run, *arguments]
+        places = ["--store", str(folder / store), "--runs-dir", str(folder / "runs")]
+        with nullcontext() if by_prefect else alone():
+            assert main([*command, *places]) == status
         summary = json.loads((folder / "runs" / run / "summary.json").read_text())
         return summary, folder / "runs" / run
 
@@ -127,7 +125,7 @@ def test_again_in_a_new_process_it_says_so_and_loads_neither_torch_nor_prefect(f
 
 
 def test_another_name_computes_nothing(first, align):
-    summary, _ = align(run="other")
+    summary, _ = align(run="other", by_prefect=False)
     assert computed(summary) == []
 
 
@@ -142,7 +140,8 @@ def test_another_beta_reuses_everything_up_to_the_first_training(first, align):
 
 
 def test_two_fresh_stores_agree_in_every_digest(first, align):
-    summary, _ = align(store="elsewhere", run="again")
+    """The other one without Prefect."""
+    summary, _ = align(store="elsewhere", run="again", by_prefect=False)
     assert computed(summary) != []
     assert [s["artifact"] for s in stages(summary)] == [s["artifact"] for s in stages(first[0])]
     assert summary["final"] == first[0]["final"]
@@ -166,8 +165,8 @@ def test_a_failed_round_continues_from_its_artifacts(align, monkeypatch, capsys)
 
 def test_a_policy_that_stays_though_no_evaluation_met_it_is_judged_at_the_end(first, align):
     """Round 1 is between evaluations, round 2 is refused: the run ends with the first's policy."""
-    changes = ("evaluate.every=2", "gate.min_win_rate=1.0")
-    summary, folder = align(*(f"--set={change}" for change in changes), run="late")
+    changes = ("--set=evaluate.every=2", "--set=gate.min_win_rate=1.0")
+    summary, _ = align(*changes, run="late", by_prefect=False)
     one, two = summary["rounds"]
     assert one["adopted"] and not two["adopted"] and one["gate"] is None and two["gate"]
     assert summary["final"]["round"] == 1
@@ -178,5 +177,5 @@ def test_a_policy_that_stays_though_no_evaluation_met_it_is_judged_at_the_end(fi
     assert summary["links"]["policy"] == tuned["artifact"]
     judged = [s["round"] for s in stages(summary) if s["name"] == "evaluate"]
     assert sorted(judged) == [1, 2]
-    again, _ = align(*(f"--set={change}" for change in changes), run="late")
+    again, _ = align(*changes, run="late")
     assert again["final"] == summary["final"] and computed(again) == []

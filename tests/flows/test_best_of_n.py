@@ -22,7 +22,7 @@ def recipe(tiny_recipe, tmp_path_factory) -> Values:
 
 
 @pytest.fixture(scope="module")
-def run(prefect, recipe, tiny_run, write_recipe):
+def run(without_prefect, recipe, tiny_run, write_recipe):
     """Run it with changes, beside the finished run; its exit code and summary."""
     where = ["--store", str(tiny_run / "store"), "--runs-dir", str(tiny_run / "runs")]
 

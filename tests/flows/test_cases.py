@@ -141,7 +141,7 @@ def test_other_weights_behind_a_tilde_are_other_work(cases, tmp_path, monkeypatc
 
 
 @pytest.fixture
-def run(prefect, arguments, tmp_path) -> Callable[..., Summary]:
+def run(without_prefect, arguments, tmp_path) -> Callable[..., Summary]:
     """A whole run, which must end well; its summary."""
 
     def align(*changes: str, recipe: str = "base") -> Summary:

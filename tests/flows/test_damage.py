@@ -10,6 +10,7 @@ from data.store.inventory import references
 from data.store.store import Store
 from data.summary import read_summary, write_summary
 
+pytestmark = pytest.mark.usefixtures("without_prefect")
 KINDS = (
     "agreement completions drift evaluation gate mined monitor policy preferences prompts "
     "reference_logps scores student"

@@ -44,7 +44,7 @@ def where(tmp_path):
 
 
 @pytest.fixture
-def align(prefect, tiny_recipe, write_recipe, where, tmp_path):
+def align(without_prefect, tiny_recipe, write_recipe, where, tmp_path):
     """Run the tiny recipe for a round, with changes; the summary."""
 
     def run(changes: dict[str, Any], status: int = 0) -> Any:

@@ -40,7 +40,9 @@ def where(tmp_path):
     return ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
 
 
-def test_a_run_tells_how_instructions_are_followed(own, prefect, tmp_path, write_recipe, where):
+def test_a_run_tells_how_instructions_are_followed(
+    own, without_prefect, tmp_path, write_recipe, where
+):
     assert main(["align", str(write_recipe(own)), *where]) == 0
     summary = read_summary(tmp_path / "runs" / own["run"] / "summary.json")
     entry = summary.rounds[-1]

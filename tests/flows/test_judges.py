@@ -44,7 +44,7 @@ def values(tiny_recipe, judges):
 
 
 @pytest.fixture(scope="module")
-def summary(prefect, folder, write_recipe, values):
+def summary(without_prefect, folder, write_recipe, values):
     return aligned(folder, write_recipe, values, "judged")
 
 

@@ -170,6 +170,7 @@ def test_a_good_recipe_is_not_refused(values):
         ),
         ({"texts": {side: [{"path": "no.jsonl"}] for side in SIDES}, **LAYERS}, "no such file"),
         ({"teacher": {"model": "/no/such/encoder"}}, "teacher.model"),
+        ({"teacher": {"model": ".real/none"}}, "Hugging Face directory; `make real` puts it"),
         (
             {"student": {"backbone": {"kind": "model", "model": "/no/such"}}},
             "student.backbone.model",
@@ -178,6 +179,56 @@ def test_a_good_recipe_is_not_refused(values):
 )
 def test_what_is_not_there_is_named(values, change, said):
     assert said in refused(values | change)
+
+
+@needs_encoders
+def test_cuts_to_more_dimensions_than_the_teacher_has_are_refused(values, tmp_path):
+    """By the configuration of its parts: 32 of the transformer, by one way of pooling or two."""
+
+    def width():
+        return encoders.width(tmp_path / "teacher", "teacher.model")
+
+    evaluate = {"evaluate": values["evaluate"] | {"dimensions": [8, 48]}}
+    assert "evaluate.dimensions: 48 is more than the 32 that" in refused(values | evaluate)
+    assert width() == 32
+    pooling = tmp_path / "teacher" / "1_Pooling" / "config.json"
+    config = json.loads(pooling.read_text())
+    pooling.write_text(json.dumps(config | {"pooling_mode": ["mean", "max"]}))
+    assert width() == 64
+    legacy = {"word_embedding_dimension": 32} | dict.fromkeys(
+        ("pooling_mode_mean_tokens", "pooling_mode_cls_token", "pooling_mode_max_tokens"), True
+    )
+    pooling.write_text(json.dumps(legacy | {"pooling_mode_weightedmean_tokens": False}))
+    assert width() == 96
+    assert encoders.width(tmp_path / "teacher" / "1_Pooling", "teacher.model") is None
+
+
+@needs_encoders
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("policy_dir", "is a LlamaForCausalLM, a language model, and no text encoder"),
+        ("llama_reward_dir", "is a LlamaForSequenceClassification, a classifier, as reward models"),
+        ("bert_reward_dir", "is a BertForSequenceClassification, a classifier"),
+    ],
+)
+def test_a_model_that_gives_no_vectors_is_refused(values, model, said, request):
+    folder = str(request.getfixturevalue(model))
+    own = {"student": {"backbone": {"kind": "model", "model": folder}}}
+    for field, change in (
+        ("teacher.model", {"teacher": {"model": folder}}),
+        ("student.backbone.model", own),
+    ):
+        line = refused(values | change)
+        assert line.startswith(f"{field}: ") and said in line
+
+
+@needs_encoders
+def test_another_kind_of_model_of_the_library_is_refused(values, tmp_path):
+    (tmp_path / "teacher" / "config_sentence_transformers.json").write_text(
+        json.dumps({"model_type": "SparseEncoder"})
+    )
+    assert "teacher.model: " in refused(values) and "is a SparseEncoder of" in refused(values)
 
 
 @needs_encoders

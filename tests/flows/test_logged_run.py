@@ -6,7 +6,7 @@ import pytest
 
 from cli.main import main
 
-pytestmark = pytest.mark.usefixtures("prefect")
+pytestmark = pytest.mark.usefixtures("without_prefect")
 
 PROMPTS, SAMPLES = 24, 5
 

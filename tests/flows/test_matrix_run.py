@@ -38,7 +38,7 @@ def recipe(cells):
 
 
 @pytest.fixture
-def align(prefect, tmp_path, write_recipe):
+def align(without_prefect, tmp_path, write_recipe):
     def call(values):
         where = ["--store", str(tmp_path / "store"), "--runs-dir", str(tmp_path / "runs")]
         assert main(["align", str(write_recipe(values)), "--quiet", *where]) == 0

@@ -12,7 +12,7 @@ from data.summary import read_summary
 
 
 @pytest.fixture(scope="module")
-def run(prefect, tiny_recipe, tiny_run, write_recipe):
+def run(without_prefect, tiny_recipe, tiny_run, write_recipe):
     """Run the tiny recipe with other values, in its store; its summary and its folder."""
     folder = tiny_run
     where = ["--store", str(folder / "store"), "--runs-dir", str(folder / "runs")]

@@ -8,7 +8,7 @@ from data.summary import read_summary
 from flows.loop import watching
 from flows.table import recipe_from
 
-pytestmark = pytest.mark.usefixtures("prefect")
+pytestmark = pytest.mark.usefixtures("without_prefect")
 
 
 def summary_of(folder, run="tiny"):

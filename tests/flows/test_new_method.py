@@ -27,7 +27,9 @@ def recipe(tiny_recipe, tmp_path):
     return tiny_recipe | changes | {"rounds": 1}
 
 
-def test_the_example_is_short_and_labels_as_it_says(prefect, recipe, write_recipe, tiny_copy):
+def test_the_example_is_short_and_labels_as_it_says(
+    without_prefect, recipe, write_recipe, tiny_copy
+):
     assert len(block("python").splitlines()) < 60
     where = ["--store", str(tiny_copy / "store"), "--runs-dir", str(tiny_copy / "runs")]
     assert main(["align", str(write_recipe(recipe)), "--quiet", *where]) == 0

@@ -19,6 +19,7 @@ from flows.fingerprint import run_digest
 from flows.table import recipe_from
 from models.engine_python import vllm_version
 from tests.fixtures.environments import holding, with_ours
+from tests.flows.test_every_flow import TINY
 
 VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0", "transformers": "5.19.0"}
 
@@ -62,6 +63,32 @@ def digest(recipe: dict[str, Any], engine_python: Path | None, engine: str) -> s
     values["generate"]["engine"] = engine
     values["runtime"] = {"engine_python": str(engine_python)} if engine_python else {}
     return run_digest(recipe_from(values), {})
+
+
+@pytest.mark.parametrize("name", ["opd", "adpa", "ddk"])
+def test_a_finished_run_is_begun_again_where_its_teacher_is_read_by_another_engine(
+    name, tiny_recipe, tmp_path, monkeypatch
+):
+    def found(engine):
+        teacher = values["teacher"] | {"engine": engine}
+        return run_digest(recipe_from(values | {"run": "r", "teacher": teacher}), {})
+
+    values = TINY[name].recipe(tiny_recipe, tmp_path)
+    versions = []
+    for installed in ("0.31.0", "0.32.0"):
+        monkeypatch.setattr("tasks.running.machine.vllm_version", lambda _, is_=installed: is_)
+        versions.append((found("vllm"), found("transformers")))
+    assert versions[0][0] != versions[1][0] and versions[0][1] == versions[1][1]
+
+
+@pytest.mark.parametrize("name", ["ddk", "matrix"])
+def test_a_run_that_samples_nothing_is_begun_again_on_another_device(
+    name, tiny_recipe, tmp_path, monkeypatch
+):
+    recipe = recipe_from(TINY[name].recipe(tiny_recipe, tmp_path) | {"run": "r"})
+    before = run_digest(recipe, {})
+    monkeypatch.setattr("tasks.running.machine.numerics", lambda _: "x86/cuda/bfloat16")
+    assert run_digest(recipe, {}) != before
 
 
 def test_a_finished_run_is_begun_again_where_the_environment_holds_something_else(

@@ -100,6 +100,28 @@ def test_the_embedded_world_is_planned_before_it_is_made(name, tmp_path):
     assert sum(step.sampled for step in plan.steps) > 0
 
 
+LEARNS, ASKED = "student", "student's preferences"
+
+
+@pytest.mark.parametrize(
+    ("values", "made"),
+    [
+        ({"recipe": "ts-align"}, {"teacher", ASKED, LEARNS}),
+        ({"recipe": "opd", "world": {"teacher_lessons": 9}}, {"teacher"}),
+        ({"recipe": "ddk", "world": {"teacher_lessons": 9}}, {"teacher"}),
+        ({"recipe": "adpa", "policy": {"model": "world-small"}}, {ASKED, "small policy"}),
+        ({"recipe": "best-of-n"}, {"teacher"}),
+        ({"recipe": "best-of-n", "scorer": "student", "student": {"model": "world"}},
+         {"teacher", ASKED, LEARNS}),
+    ],
+)  # fmt: skip
+def test_of_the_world_is_made_what_the_recipe_takes(values, made, tmp_path):
+    plan = plan_of(recipe_from({"run": "w", "world": {}} | values), tmp_path, {})
+    assert plan.ends is None
+    parts = {"teacher", LEARNS, ASKED, "small policy"}
+    assert {step.title for step in plan.sections()["Preparing"]} & parts == made
+
+
 def test_a_labeller_of_the_users_is_walked_too(tiny_recipe, tmp_path):
     text = (ROOT / "docs" / "new_method.md").read_text()
     code, changes = (re.search(rf"```{part}\n(.*?)```", text, re.S)[1] for part in CODE)

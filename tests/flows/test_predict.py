@@ -186,6 +186,7 @@ def test_what_cannot_be_estimated_is_refused_in_a_line(refuse, tiny_recipe, writ
     assert refuse("check", path, "--device", "h1000", *where).startswith(
         "--device: 'h1000' is none of h100, h200"
     )
+    assert refuse("check", path, "--device", "", *where).startswith("--device: '' is none of h100")
     world = str(ROOT / "recipes" / "small.yaml")
     line = refuse("check", world, "--device", "h100", *where)
     assert line.startswith("--device: the recipe's models are made by its run")

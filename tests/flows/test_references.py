@@ -66,6 +66,10 @@ RECIPES = {
         | {"evaluate": {"judge": ["{judge}", "exact-answer", "{code}:mine"], "asking": ASKING}}
         | {"runtime": {"trust_remote_code": True}},
     ],
+    "arte": [
+        {"policy": OWN["policy"], "teacher": {"model": "{teacher}"}}
+        | {"tasks": {"path": "{answers_a}"}, "items": {"zoo": [{"name": "z", "model": "{other}"}]}},
+    ],
     "ddk": [
         {"policy": OWN["policy"], "teacher": {"model": "{teacher}"}}
         | {"texts": {"path": "{answers_a}"}},
@@ -89,6 +93,12 @@ RECIPES = {
                 "retrieval": [{"path": "{collection}"}],
                 "similarity": [{"path": "{preferences}"}],
             },
+        }
+    ],
+    "aurobind": [
+        {
+            "activities": {"path": "{answers_a}", "sequences": "{preferences}"},
+            "targets": {"kind": "kmers"},
         }
     ],
     "matrix": [

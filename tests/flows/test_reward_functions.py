@@ -57,7 +57,7 @@ def where(tmp_path):
 
 
 @pytest.fixture
-def align(prefect, tmp_path, write_recipe, where):
+def align(without_prefect, tmp_path, write_recipe, where):
     def run(recipe):
         assert main(["align", str(write_recipe(recipe)), *where]) == 0
         return read_summary(tmp_path / "runs" / recipe["run"] / "summary.json")

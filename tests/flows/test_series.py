@@ -9,6 +9,7 @@ from data.readers.prompts import read_prompts
 from data.summary import Summary, write_summary
 from flows.loop.recipe import AlignRecipe
 from flows.series import finished_runs, freeze, going_on, next_run
+from flows.table import recipe_from
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ def recipe(prompts):
     return AlignRecipe(run="s", rounds=2, world={}, prompts={"path": str(prompts), **sizes})
 
 
-def finish(runs, name, finished="2026-11-21T00:00:00+00:00"):
-    for part in ("policy", "student"):
+def finish(runs, name, finished="2026-11-21T00:00:00+00:00", made=("policy", "student")):
+    for part in made:
         (runs / name / f"the-{part}").mkdir(parents=True, exist_ok=True)
         (runs / name / part).symlink_to(runs / name / f"the-{part}")
     summary = Summary(
@@ -71,6 +72,29 @@ def test_the_second_takes_what_is_new_from_where_the_first_ended(recipe, prompts
     assert (second.rounds, second.prompts.per_round) == (1, 3)
     assert second.policy.model == str(runs / "s-001" / "the-policy")
     assert second.student.model == str(runs / "s-001" / "the-student")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"recipe": "optune", "labels": "teacher", "student": {"model": "none"}, "world": {}},
+        {"recipe": "best-of-n", "world": {}},
+        {"recipe": "opd", "policy": {"model": "./p"}, "teacher": {"model": "./t"}},
+    ],
+    ids=lambda method: method["recipe"],
+)
+def test_a_flow_without_a_student_goes_on_with_its_policy(method, recipe, prompts, tmp_path):
+    runs = tmp_path / "runs"
+    values = {"run": "s", "rounds": 2, "prompts": recipe.prompts.model_dump(exclude_unset=True)}
+    add(prompts, *range(40))
+    own = recipe_from(values | method)
+    assert next_run(own, runs).recipe == method["recipe"]
+    finish(runs, "s-001", made=("policy",))
+    add(prompts, 40, 41, 42)
+    second = next_run(own, runs)
+    assert type(second) is type(own) and second.recipe == method["recipe"]
+    assert second.policy.model == str(runs / "s-001" / "the-policy")
+    assert (second.rounds, second.prompts.per_round) == (1, 3)
 
 
 def test_a_run_that_did_not_finish_is_continued_on_its_own_prompts(recipe, prompts, tmp_path):

@@ -92,7 +92,7 @@ def test_few_pairs_are_worth_a_warning():
 
 
 @pytest.fixture
-def align(prefect, tiny_recipe, tiny_copy, write_recipe, capsys):
+def align(without_prefect, tiny_recipe, tiny_copy, write_recipe, capsys):
     """Run the tiny recipe with other values, in its store: exit status, stderr and summary."""
     shutil.rmtree(tiny_copy / "runs")
 

@@ -20,7 +20,9 @@ def where(folder):
 
 
 @pytest.fixture(scope="module")
-def summary(prefect, folder, where, tiny_recipe, write_recipe, judge_dir, writing_judge_dir):
+def summary(
+    without_prefect, folder, where, tiny_recipe, write_recipe, judge_dir, writing_judge_dir
+):
     recipe = tiny_recipe | {
         "rounds": 1,
         "teacher": {"model": str(judge_dir), "asking": {"dev_pairs": 1}},

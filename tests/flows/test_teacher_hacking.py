@@ -18,6 +18,8 @@ from data.summary import read_summary
 from data.tables import mapping
 from data.u_turn import gaps
 from flows.hacking.told import Curves, at, turned, verdict
+from flows.planning.plan import planned
+from flows.preflight.fitting import fitted
 from flows.table import recipe_from
 from models.chat import load_tokenizer, render_prompt
 from reports.text import percent
@@ -34,7 +36,7 @@ def recipe(tiny_recipe, tmp_path_factory) -> Values:
 
 
 @pytest.fixture(scope="module")
-def run(prefect, recipe, tiny_run, write_recipe):
+def run(without_prefect, recipe, tiny_run, write_recipe):
     """Run it with changes, beside the finished run; its summary."""
     where = ["--store", str(tiny_run / "store"), "--runs-dir", str(tiny_run / "runs")]
 
@@ -105,8 +107,11 @@ def test_the_arms_part_where_their_answers_do_and_nowhere_before(arms):
 
 
 def test_mixed_some_prompts_are_answered_anew_and_others_each_round(run, arms, store):
-    """The first round is that of the offline set."""
-    summary = run("mixed", {"answers": "mixed", "online_share": 0.3, "rounds": 3})
+    """The first round is that of the offline set. Between measurements only the loss is known."""
+    seldom = {"rounds": 3, "evaluate": {"every": 2, "dev_samples": 2}}
+    summary = run("mixed", seldom | {"answers": "mixed", "online_share": 0.3})
+    assert [one.round for one in summary.measures["golden_kl"].rounds] == [0, 2, 3]
+    assert [one.round for one in summary.measures["learned_kl"].rounds] == [1, 2, 3]
     trained = [record(one, "distill_policy", 1).artifact for one in (summary, arms["offline"])]
     assert trained[0] == trained[1]
     fixed = store.table(artifact(arms["offline"], "generate", 1)).to_pylist()
@@ -216,26 +221,42 @@ def test_the_curves_begin_before_the_first_round_and_the_gap_is_theirs(arms):
         )
 
 
-def test_other_sizes_of_the_set_are_settings(run, recipe):
-    """A fifth of the prompts with five answers each: as many answers, as many steps."""
-    prompts = recipe["prompts"] | {"per_round": 2}
-    few = run("few", {"prompts": prompts, "generate": recipe["generate"] | {"k": 5}, "rounds": 1})
+@pytest.fixture(scope="module")
+def few(run, recipe):
+    """A fifth of the prompts with five answers each, and nobody who watches."""
+    changes = {
+        "prompts": recipe["prompts"] | {"per_round": 2},
+        "generate": recipe["generate"] | {"k": 5},
+    }
+    return run("few", changes | {"rounds": 1, "monitor": {"enabled": False}})
+
+
+def test_other_sizes_of_the_set_are_settings(few):
+    """As many answers, as many steps."""
     assert few.measures["prompts"].value == 2
     assert few.measures["generated"].value == few.measures["trained"].value == 10
 
 
-def test_between_measurements_only_the_loss_is_known(run):
-    summary = run("seldom", {"rounds": 3, "evaluate": {"every": 2, "dev_samples": 2}})
-    assert [one.round for one in summary.measures["golden_kl"].rounds] == [0, 2, 3]
-    assert [one.round for one in summary.measures["learned_kl"].rounds] == [1, 2, 3]
+def plan_of(values, folder):
+    whole = fitted(recipe_from(values))
+    rows = whole.counted_prompts().rows
+    return planned(whole, str(folder / "store"), folder / "runs" / "p", rows)
 
 
-def test_a_monitor_that_is_off_changes_no_stage_and_says_nothing(run, arms):
-    summary = run("unwatched", {"monitor": {"enabled": False}})
-    stages = [[x.artifact for x in one.stages()] for one in (summary, arms["offline"])]
-    assert stages[0] == stages[1] and all(x.cached for x in summary.stages())
-    names = [{section.name for section in one.sections} for one in (summary, arms["offline"])]
-    assert names[1] - names[0] == {"monitor"}
+def test_a_monitor_that_is_off_changes_no_stage_and_says_nothing(few, arms, recipe, tiny_run):
+    plan = plan_of(recipe | {"answers": "offline", "monitor": {"enabled": False}}, tiny_run)
+    assert len(plan.steps) == len(arms["offline"].stages())
+    assert {step.state for step in plan.steps} == {"found"}
+    names = [{section.name for section in one.sections} for one in (few, arms["offline"])]
+    assert "monitor" in names[1] and "monitor" not in names[0]
+
+
+def test_a_plan_counts_what_the_distances_read(recipe, tmp_path):
+    """Two answers to each of six dev prompts, by both models."""
+    plan = plan_of(recipe | {"answers": "online_student"}, tmp_path)
+    measured = [step for step in plan.steps if step.stage == "sequence_divergence"]
+    assert {step.reads for step in measured} == {2 * 2 * 6} and len(measured) == 1 + 2 * 3
+    assert {step.reader for step in measured} == {"oracle", "policy"}
 
 
 def curves(golden, proxy, alarm=None):

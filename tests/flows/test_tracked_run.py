@@ -21,7 +21,7 @@ def align(folder, recipe, name, write_recipe):
 
 
 @pytest.fixture(scope="module")
-def tracked(prefect, tiny_recipe, write_recipe, tmp_path_factory):
+def tracked(without_prefect, tiny_recipe, write_recipe, tmp_path_factory):
     pytest.importorskip("tensorboard")
     folder = tmp_path_factory.mktemp("my tracked runs")
     recipe = tiny_recipe | {"runtime": {"trackers": INSTALLED}}

@@ -86,7 +86,7 @@ def test_it_scores_and_does_not_compare_and_is_no_student(judge, policy_dir) -> 
         check_headless(folder, "student.model")
 
 
-@pytest.mark.usefixtures("prefect")
+@pytest.mark.usefixtures("without_prefect")
 def test_it_teaches_a_run(judge, tiny_recipe, write_recipe, tmp_path) -> None:
     teacher = {"model": str(judge(beta=0.1))}
     recipe = write_recipe(tiny_recipe | {"rounds": 1, "teacher": teacher})

@@ -1,6 +1,7 @@
 """Engines that share the prompts of a call give what one of them gives."""
 
 import threading
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,7 +57,7 @@ class Broken:
     def generate(self, *_: Any) -> Any:
         if self.fails:
             raise InputError("no")
-        self.closed.wait(30)
+        assert self.closed.wait(30), "it was waited for"
         raise ConnectionError("closed")
 
     def close(self) -> None:
@@ -65,9 +66,10 @@ class Broken:
 
 def test_when_one_fails_none_is_waited_for() -> None:
     engines = [Broken(fails=True), Broken(fails=False)]
+    began = time.monotonic()
     with pytest.raises(InputError, match="^no$"):
         SideBySide(engines).generate(PROMPTS, range(5), SAMPLING)  # type: ignore[arg-type]
-    assert all(engine.closed.is_set() for engine in engines)
+    assert all(engine.closed.is_set() for engine in engines) and time.monotonic() - began < 20
 
 
 class Started:

@@ -4,15 +4,8 @@ All write "Verdict: A" or "Verdict: B" by lot, the same for the same question.
 """
 
 import hashlib
-import os
-import signal
-import socket
-import subprocess
-import tempfile
-import time
 from collections import Counter
 
-import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -32,6 +25,7 @@ from tasks.running.loaded import LoadedModels
 from tasks.running.outside import Endpoint, External
 from tasks.running.progress import Progress
 from tasks.stage import Context, Run
+from tests.fixtures.vllm_serving import vllm_serving
 from tests.models.judges import served
 from tests.models.judges.served import HARM, KEY, completion, proxy_to, through
 
@@ -155,42 +149,8 @@ def test_nothing_is_lost_to_a_bad_line_and_what_is_no_verdict_is_counted(run, pr
 def vllm_server(writing_judge_dir):
     """The address of a vLLM server of the tests' own."""
     pytest.importorskip("vllm")
-    from models.engines.vllm import server_command
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    runtime = RuntimeConfig(device="cpu")
-    command, environment = server_command(writing_judge_dir, runtime, 4096, "tiny-judge", port)
-    with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(
-            command,
-            env={**os.environ, **environment},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            while not answers(url):
-                assert server.poll() is None, end_of(log)
-                time.sleep(1)
-            yield url
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
-
-
-def answers(url):
-    try:
-        return httpx.get(f"{url}/health", timeout=5).is_success
-    except httpx.HTTPError:
-        return False
-
-
-def end_of(log):
-    log.seek(0)
-    return log.read().decode(errors="replace")[-2000:]
+    with vllm_serving(writing_judge_dir, 4096, "tiny-judge") as url:
+        yield url
 
 
 @pytest.mark.slow

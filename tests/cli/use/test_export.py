@@ -29,7 +29,7 @@ def place(tiny_run):
 
 
 @pytest.fixture(scope="module")
-def lora_run(prefect, tiny_recipe, finished_run, write_recipe, tmp_path_factory):
+def lora_run(without_prefect, tiny_recipe, finished_run, write_recipe, tmp_path_factory):
     """Two rounds with adapters, each on the merged weights of the one before."""
     values = copy.deepcopy(tiny_recipe)
     values["policy"] |= {"method": "lora", "adapter": {"r": 4, "alpha": 8}, "learning_rate": 1e-2}

@@ -98,5 +98,11 @@ def test_a_pair_that_is_no_use_is_named(tmp_path, row, said):
 
 def test_pairs_of_one_score_are_refused(tmp_path):
     row = {"sentence1": "a", "sentence2": "b", "score": 1}
-    with pytest.raises(InputError, match="all scores are equal"):
+    with pytest.raises(InputError, match="every pair has the score 1, so they have no order"):
         read_pairs(save_rows(tmp_path / "pairs.jsonl", [row, row]))
+
+
+def test_a_file_without_a_pair_says_so(tmp_path):
+    (tmp_path / "sts.csv").write_text("sentence1,sentence2,score\n")
+    with pytest.raises(InputError, match="holds no pair; name a file of rows with sentence1, "):
+        read_pairs(tmp_path / "sts.csv")

@@ -109,6 +109,9 @@ BAD_FILES = {
     "seed: -1": "seed: must be at least 0, got -1",
     "run: ../up": "run: must match",
     "run: 7": "run: must be text (quote it), got 7",
+    "labels: matrix\nmatrix: {cells: []}": "matrix.cells: must list at least 2, got []",
+    "student: {loss: {name: bradley_terry, margin: 1}}": "unknown key 'student.loss.margin' in a "
+    "recipe of ts-align (it goes with 'name: margin_ranking'; remove it here)",
     "generate: {k: 1}\nseed: -1": "(and 1 more)",
     "seed: 1\nseed: 2": "key 'seed' comes twice; correct the YAML",
     "policy: {beta: 1, beta: 2}": "key 'beta' comes twice",
@@ -141,6 +144,29 @@ def test_a_key_of_other_flows_says_so(recipe_file, key):
     found = message(recipe_file("recipe: best-of-n\nrun: a\nworld: {}"), f"{key}=1")
     where = "recipes of ts-align, optune, tso have it; remove it here"
     assert found.endswith(f"unknown key '{key}' in a recipe of best-of-n ({where})")
+
+
+LEAF = "recipe: leaf\nrun: a\nteacher: {model: t}\nevaluate: {retrieval: [{path: r}]}\n"
+BACKBONE = LEAF + "texts: {documents: [{path: d}], queries: [{path: q}]}\nstudent: {backbone: "
+DDK = "recipe: ddk\nrun: a\nworld: {teacher_lessons: 9}\n"
+IN_UNIONS = {
+    BACKBONE + "{kind: model, model: 3}}": "student.backbone.model: must be text (quote it), got 3",
+    BACKBONE + "{kind: model}}": "student.backbone.model: is required; add it",
+    BACKBONE + "{kind: fresh, width: 9}}": "x.yaml: student.backbone.heads: 4 does not divide",
+    BACKBONE + "{kind: layers, layers: []}}": "layers: must list at least one, got []",
+    BACKBONE + "{kind: layers, depth: 2}}": "(it goes with 'kind: fresh'; remove it here)",
+    LEAF + "texts: {queries: [{path: q, column: ''}]}": "texts.queries.0.column: must not be empty",
+    DDK + "mixture: {rule: unsmoothed, alpha: 1}": "unknown key 'mixture.alpha' in a recipe of ddk "
+    "(it goes with 'rule: smoothed'; remove it here)",
+    DDK + "warm_up: {datasets: []}": "warm_up.datasets: must list at least one, got []",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), IN_UNIONS.items(), ids=IN_UNIONS.keys())
+def test_a_place_in_a_union_is_named_as_it_is_written(recipe_file, text, words):
+    found = message(recipe_file(text))
+    assert words in found
+    assert not any(twice in found for twice in ("model.model", "layers.layers", "fresh: "))
 
 
 def test_what_is_not_a_recipe_file_is_refused(recipe_file, tmp_path):

@@ -69,6 +69,8 @@ def test_data_that_is_not_there_says_where_it_comes_from():
     line = refusal(check_regular, "../shared/realdata/alpacaeval_outputs/gpt4.json.gz")
     assert "no such file" in line and "github.com/tatsu-lab/alpaca_eval" in line
     assert where_from("some/where.jsonl") == ""
+    line = refusal(check_regular, ".real/leaf/none.jsonl", "texts.queries.0")
+    assert line.endswith("; `python -m benchmarks.leaf_data` puts it there")
 
 
 def test_a_misspelt_run_is_answered_with_the_nearest(tmp_path):

@@ -80,7 +80,11 @@ def moved(one: Path, other: Path) -> float:
 
 @pytest.mark.parametrize(
     "train, model",
-    [(dpo, "policy_dir"), (reward, "llama_reward_dir"), (answers, "policy_dir")],
+    [
+        (dpo, "policy_dir"),
+        pytest.param(reward, "llama_reward_dir", marks=pytest.mark.slow),
+        pytest.param(answers, "policy_dir", marks=pytest.mark.slow),
+    ],
 )
 def test_two_processes_train_what_one_does(
     train: Any, model: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -163,9 +167,8 @@ def interrupted(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder / "checkpoints"
 
 
-@pytest.mark.parametrize(
-    "runtime", [ONE, pytest.param(TWO, marks=pytest.mark.slow)], ids=["by one", "by two"]
-)
+@pytest.mark.slow  # of one process: test_resume.py
+@pytest.mark.parametrize("runtime", [ONE, TWO], ids=["by one", "by two"])
 def test_what_a_killed_run_left_is_continued(
     runtime: RuntimeConfig, interrupted: Path, policy_dir: Path, tmp_path: Path
 ) -> None:

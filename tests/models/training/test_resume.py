@@ -135,9 +135,12 @@ def calm(policy_dir, llama_reward_dir, tmp_path_factory):
     return train
 
 
-# Twice, in the first epoch and in the second; and between the two.
-@pytest.mark.parametrize("steps", [(3, 8), (6,)], ids=str)
-@pytest.mark.parametrize("name", TRAININGS)
+# Twice, in the first epoch and in the second; and, of one with and one without an adapter, between.
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [*((name, (3, 8)) for name in TRAININGS), ("sft", (6,)), ("dpo_lora", (6,))],
+    ids=str,
+)
 def test_a_killed_training_ends_as_an_undisturbed_one(name, steps, calm, models, tmp_path):
     for step in steps:
         kill_at(step, name, tmp_path / "out", *models, tmp_path / "checkpoints")

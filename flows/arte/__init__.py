@@ -1,0 +1,1 @@
+"""ARTE: a teacher is aligned with what its student learns best from, and drafts again."""

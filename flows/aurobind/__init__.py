@@ -1,0 +1,1 @@
+"""Compounds ranked by how strongly they bind: the fitness half of AuroBind."""

@@ -1,0 +1,1 @@
+"""Compounds and targets to a value that ranks them: chemistry, networks, losses, trainings."""
