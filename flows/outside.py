@@ -19,6 +19,7 @@ from data.source_code import code_digest, file_and_function
 from data.store.digests import file_digest, tree_digest
 from flows.preflight.encoders import encoder_path
 from flows.preflight.models import model_path
+from flows.preflight.vision import teacher_path
 from models import traits
 from tasks.running.outside import (
     Code,
@@ -134,6 +135,19 @@ def _collection(named: Naming, trusted: bool) -> External:
     return External(path=str(folder), digest=digest, field=named.field, name=name)
 
 
+def _images(named: Naming, trusted: bool) -> External:
+    """A file or folder of images by its bytes."""
+    path = anchored(named_path(named.value, named.field))
+    digest = tree_digest(path) if path.is_dir() else file_digest(path)
+    return External(path=str(path), digest=digest, field=named.field)
+
+
+def _image_teacher(named: Naming, trusted: bool) -> External:
+    """A vision-language model by the bytes of its folder."""
+    folder = teacher_path(named.field, named.value)
+    return External(path=str(folder), digest=tree_digest(folder), field=named.field)
+
+
 def _logs(named: Naming, trusted: bool) -> External:
     """All files of recorded completions and judgments."""
     field, config = named.field, named.value
@@ -158,4 +172,7 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "encoder": _encoder,
     "texts": _file,
     "retrieval": _collection,
+    "images": _images,
+    "image model": _model,
+    "image teacher": _image_teacher,
 }

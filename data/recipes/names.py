@@ -31,6 +31,9 @@ Kind = Literal[
     "encoder",  # a text encoder, as sentence-transformers reads it
     "texts",  # a file of texts, or of pairs of texts
     "retrieval",  # a folder of documents, queries and judgments
+    "images",  # a file or folder of images with their classes and domains
+    "image model",  # of Hugging Face, that sees images
+    "image teacher",  # a vision-language model, of transformers or open_clip
 ]
 CODE: tuple[Kind, ...] = ("code", "reward function")  # a user's, which a run executes
 MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student", "scorer")

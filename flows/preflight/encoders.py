@@ -14,11 +14,11 @@ MODULES = "modules.json"  # of a folder of sentence-transformers
 _OURS = "sentence_transformers."
 
 
-def check_installed() -> None:
+def check_installed(needs: str = "recipe: leaf") -> None:
     """InputError unless sentence-transformers is there; it is not imported."""
     if find_spec("sentence_transformers") is None:
         raise InputError(
-            "recipe: leaf needs sentence-transformers, which is not installed; "
+            f"{needs} needs sentence-transformers, which is not installed; "
             "`pip install 'tsalign[embeddings]'`"
         )
 

@@ -12,6 +12,7 @@ class Flip(NamedTuple):
     value: Any = None  # None: another of the field's type
     given: dict[str, Any] = {}
     base: str = ""  # "": by the section
+    beside: dict[str, Any] = {}  # what has to change with it
 
 
 OWN = {
@@ -104,6 +105,13 @@ BASES: dict[str, dict[str, Any]] = {
                      "similarity": [{"path": "{replay}"}, {"path": "{other_replay}"}]},
         "runtime": {"device": "cpu"},
     },
+    "vl2v": {
+        "recipe": "vl2v", "run": "flips", "images": {"path": "{prompts}"}, "targets": ["a"],
+        "teacher": {
+            "kind": "contrastive", "text": "{teacher}", "images": {"path": "{held_out}"},
+        },
+        "runtime": {"device": "cpu"},
+    },
     "logged": {
         "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
         "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
@@ -112,7 +120,7 @@ BASES: dict[str, dict[str, Any]] = {
 # Of the loop's sections; of the other flows there is one base each.
 BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
 BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
-BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking", "leaf")}
+BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking", "leaf", "vl2v")}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -122,6 +130,8 @@ TEACHERS = {
 }  # fmt: skip
 OWN_ENCODER = {"student.backbone": {"kind": "model", "model": "{policy}"}}
 FRESH_ENCODER = {"student.backbone": {"kind": "fresh"}}
+CLIP_TEACHER = {"teacher": {"kind": "folder", "model": "{policy}"}}
+IMAGE_MODEL = {"student.backbone": {"kind": "model", "model": "{policy}"}}
 FLIPS = {
     "recipe": Flip("tso"),
     "run": Flip("another"),
@@ -220,6 +230,23 @@ FLIPS = {
     "evaluate.precisions (leaf)": Flip(["float32"]),
     "teacher.query_prompt (leaf)": Flip("query: "),
     "teacher.document_prompt (leaf)": Flip("passage: "),
+    "images.path (vl2v)": Flip("{other_prompts}"),
+    "images.split (vl2v)": Flip("some"),
+    "targets (vl2v)": Flip(["b"]),
+    "teacher.kind (vl2v)": Flip("folder", beside=CLIP_TEACHER),
+    "teacher.model (vl2v)": Flip("{other_policy}", CLIP_TEACHER),
+    "teacher.text (vl2v)": Flip("{other_policy}"),
+    "teacher.images.path (vl2v)": Flip("{other_prompts}"),
+    "teacher.images.split (vl2v)": Flip("some"),
+    "teacher.caption (vl2v)": Flip("{class}"),
+    "teacher.backbone.width (vl2v)": Flip(16),
+    "student.backbone.kind (vl2v)": Flip("model", beside=IMAGE_MODEL),
+    "student.backbone.width (vl2v)": Flip(16),
+    "student.backbone.model (vl2v)": Flip("{other_policy}", IMAGE_MODEL),
+    "method (vl2v)": Flip("erm"),
+    "logits.scale (vl2v)": Flip(20.0, {"method": "logits"}),
+    "logits.labels (vl2v)": Flip(0.25, {"method": "logits"}),
+    "prototypes.templates (vl2v)": Flip(["a {class}"]),
     "generate.engine": Flip("openai"),
     "logged.completions": Flip("{other_logged}"),
     "logged.judgments": Flip("{logged}"),

@@ -192,7 +192,7 @@ def affected(place: Place, field: FieldInfo, places: dict[str, str], store: Path
     base = flip.base or BY_FLOW.get(place.flow) or BY_SECTION.get(section, "own")
     before = recipe_of(base, flip.given, places)
     value = flip.value if flip.value is not None else another(field, value_of(before, dotted))
-    after = recipe_of(base, flip.given | {dotted: value}, places)
+    after = recipe_of(base, flip.given | flip.beside | {dotted: value}, places)
     assert value_of(after, dotted) != value_of(before, dotted), dotted
     old, new = plan(before, store), plan(after, store)
     return {

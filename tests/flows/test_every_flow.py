@@ -24,6 +24,7 @@ from flows.recipe_files import load_recipe
 from flows.table import FLOWS
 from reports.text import result_line, score, written
 from tests.fixtures.encoders import INSTALLED, save_encoder_teacher, save_texts, sections_over
+from tests.fixtures.images import PILLOW, SMALL, images_of, save_clip, save_shapes
 from tests.fixtures.models import chatml_tokenizer, save_policy
 from tests.fixtures.runs import linked
 from tests.flows.test_methods import OPTUNE
@@ -179,6 +180,21 @@ def leaf(tiny: Values, folder: Path) -> Values:
     } | sections_over(folder)
 
 
+def vl2v(tiny: Values, folder: Path) -> Values:
+    """Two styles of drawn shapes that are left out in turn, and a random CLIP."""
+    folder = folder / "shapes"
+    (folder / "clip").mkdir(parents=True)
+    save_shapes(folder, each=6, of_teacher=1)
+    return {
+        "recipe": "vl2v",
+        "images": images_of(folder, "benchmark"),
+        "targets": ["night", "outline"],
+        "teacher": {"kind": "folder", "model": str(save_clip(folder / "clip"))},
+        "student": SMALL,
+        "runtime": {"shard_prompts": 30},
+    }
+
+
 TINY = {
     "ts-align": Tiny(changed({}), "optimize"),
     "optune": Tiny(changed(OPTUNE | {"rounds": 1}), "reference"),
@@ -191,12 +207,15 @@ TINY = {
     "logged": Tiny(logged, "distill"),
     "matrix": Tiny(matrix, "correct"),
 }
+if PILLOW:
+    TINY["vl2v"] = Tiny(vl2v, "learn_vectors:distil")
 if INSTALLED:
     TINY["leaf"] = Tiny(leaf, "regress")
 
 
 def test_every_flow_has_a_tiny_recipe():
-    absent = set() if INSTALLED else {"leaf"}  # an extra, which CI has
+    absent = set() if INSTALLED else {"leaf"}  # extras, which CI has
+    absent |= set() if PILLOW else {"vl2v"}
     missing, gone = sorted(FLOWS.keys() - TINY.keys() - absent), sorted(TINY.keys() - FLOWS.keys())
     assert not missing, (
         f"{missing} of flows/table.py: add to TINY in {__file__} a recipe that runs in seconds on "
@@ -383,6 +402,8 @@ def test_every_kind_of_table_is_made_by_some_flow(every):
     elsewhere |= {"answer_pairs", "verdicts"}  # test_speaking_judges.py
     elsewhere |= {"prompt_columns"}  # test_reward_functions.py
     elsewhere |= {"followed"}  # test_instructions_run.py
+    if not PILLOW:
+        elsewhere |= {"image_prompts", "image_vectors", "recognised"}
     if not INSTALLED:
         elsewhere |= {"texts", "vectors", "relevance", "retrieved", "text_pairs"}
     assert TABLES.keys() - made <= elsewhere
