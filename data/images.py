@@ -5,7 +5,9 @@ Pillow, of the extra `vision`, is imported where it is used.
 
 import hashlib
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +19,10 @@ import pyarrow as pa
 from data.errors import InputError
 
 Pixels = npt.NDArray[np.uint8]
+# What Pillow raises of damaged bytes, by format and place.
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, struct.error, zlib.error,
+)  # fmt: skip
 
 
 def problem(image: bytes, whole: bool = True) -> str | None:
@@ -61,7 +67,7 @@ def _opened(image: bytes) -> Iterator[Any]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(image)) as found:
                 yield found
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except _BROKEN as error:
         raise InputError(f"no image that can be read ({_short(error)})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError("an image of too many pixels") from None

@@ -142,6 +142,12 @@ def _images(named: Naming, trusted: bool) -> External:
     return External(path=str(path), digest=digest, field=named.field)
 
 
+def _image_model(named: Naming, trusted: bool) -> External:
+    """A model that sees images by the bytes of its folder."""
+    folder = model_path(named.field, named.value).resolve()
+    return External(path=str(folder), digest=tree_digest(folder), field=named.field)
+
+
 def _image_teacher(named: Naming, trusted: bool) -> External:
     """A vision-language model by the bytes of its folder."""
     folder = teacher_path(named.field, named.value)
@@ -173,6 +179,6 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "texts": _file,
     "retrieval": _collection,
     "images": _images,
-    "image model": _model,
+    "image model": _image_model,
     "image teacher": _image_teacher,
 }

@@ -7,7 +7,13 @@ from typing import Any
 from data.errors import CardinalityError
 from data.images import classes_of, to_learn
 from data.readers.retrieval import text_id
-from data.recipes.images import ContrastiveTeacher, ImageBackbone
+from data.recipes.images import (
+    AlignConfig,
+    ContrastiveTeacher,
+    DistilConfig,
+    ImageBackbone,
+    PretrainConfig,
+)
 from data.recipes.recipe import Schedule
 from data.store.artifacts import TABLE, Artifact
 from tasks.images import captions_of
@@ -78,7 +84,7 @@ def pretrain_backbone(
     images: Artifact,
     target: str,
     held_out: float,
-    config: Schedule,
+    config: PretrainConfig,
     seed: int,
 ) -> dict[str, Any]:
     """In: a backbone, IMAGE_PROMPTS. Out: the same once it tells by how much images of the source
@@ -102,7 +108,7 @@ def learn_vectors(
     held_out: float,
     trains: str,
     weight: float,
-    config: Schedule,
+    config: AlignConfig | DistilConfig,
     seed: int,
 ) -> dict[str, Any]:
     """In: IMAGE_PROMPTS, the teacher's IMAGE_VECTORS, VECTORS of the classes. Out: the student,
@@ -123,7 +129,7 @@ def learn_classes(
     images: Artifact,
     target: str,
     held_out: float,
-    config: Schedule,
+    config: DistilConfig,
     seed: int,
 ) -> dict[str, Any]:
     """In: IMAGE_PROMPTS. Out: the student with a head of classes, by the labels alone (ERM)."""
@@ -146,7 +152,7 @@ def learn_logits(
     held_out: float,
     labels: float,
     scale: float,
-    config: Schedule,
+    config: DistilConfig,
     seed: int,
 ) -> dict[str, Any]:
     """In: as `learn_vectors`. Out: the student with a head of classes, by labels and by what the

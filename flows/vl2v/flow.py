@@ -8,8 +8,7 @@ classes of the domain that it has not seen by the nearest vector of a name.
 
 import re
 
-from data.recipes.images import ContrastiveTeacher, ModelBackbone
-from data.recipes.training import Schedule
+from data.recipes.images import AlignConfig, ContrastiveTeacher, DistilConfig, ModelBackbone
 from data.store.artifacts import Artifact
 from flows.result import Made, Result
 from flows.vl2v.recipe import Vl2vRecipe
@@ -116,7 +115,7 @@ def learned(
     whole = distil.model_copy(update={"epochs": align.epochs + distil.epochs})
     held_out = recipe.evaluate.held_out
 
-    def vectors(of: Artifact, trains: str, by: Schedule, role: str) -> Artifact:
+    def vectors(of: Artifact, trains: str, by: AlignConfig | DistilConfig, role: str) -> Artifact:
         return learn_vectors.as_(role, title=role)(
             student=of,
             images=parts.images,

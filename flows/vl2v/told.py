@@ -126,7 +126,7 @@ def warnings(
             Warned(
                 section="ledger",
                 rule="broken_images",
-                found=f"{broken:,} images could not be read and were dropped.",
+                found=f"Images that could not be read and were dropped: {broken:,}.",
                 reason="Look at the files, for what is measured is measured without them.",
             )
         )

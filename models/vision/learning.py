@@ -111,7 +111,11 @@ def trainer_of(
     del said["max_length"]  # TRL's
     said["gradient_checkpointing"] = False  # image networks of this size need none
     sampler = LengthGroups([0] * len(rows), config.batch_size, seed)
-    collate = _Collator(images, model.shape.size, wanted, sampler, task.kind == "turns", seed)
+    numbers = [row["row"] for row in rows]
+    files = images["image"].take(numbers).to_pylist()
+    wanted = {name: one[numbers] for name, one in wanted.items()}
+    found = read_pixels(files, model.shape.size)
+    collate = Collator(found, numbers, wanted, sampler, task.kind == "turns", seed)
     part = 0 if task.kind == "captions" else runtime.train_micro_batch
     trainer = _Trainer(
         model=model,
@@ -191,24 +195,31 @@ class _Trainer(PartsTrainer, Trainer):
         return F.cross_entropy(found, inputs["label"])
 
 
-class _Collator:
+class Collator:
     """The images of a batch, changed at random, and what they are to give."""
 
     def __init__(
         self,
-        images: pa.Table,
-        size: int,
+        pixels: torch.Tensor,
+        numbers: list[int],
         wanted: Wanted,
         sampler: LengthGroups,
         turns: bool,
         seed: int,
     ) -> None:
-        self._pixels = read_pixels(images["image"].to_pylist(), size)
+        """
+        Args:
+            pixels: Of the images that are learned, uint8 (n, 3, S, S).
+            numbers: Their rows in the table of images, by which a batch names them.
+            wanted: What each of them is to give, (n, ...).
+            turns: They are turned too, and that is the label.
+        """
+        self._pixels, self._places = pixels, {row: place for place, row in enumerate(numbers)}
         self._wanted, self._sampler, self._turns, self._seed = wanted, sampler, turns, seed
         self._drawn = -1, torch.zeros(0)
 
     def __call__(self, rows: list[Row]) -> dict[str, torch.Tensor]:
-        places = torch.tensor([row["row"] for row in rows])
+        places = torch.tensor([self._places[row["row"]] for row in rows])
         by = self._chances()[places]
         found = changed(self._pixels[places].float().div(255), by)
         if not self._turns:

@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    CLIPModel,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from data.errors import InputError, TrainingError
 from data.recipes.images import CnnBackbone, ImageBackbone
@@ -163,8 +169,12 @@ def begin(backbone: ImageBackbone, size: int, folder: Path | None, seed: int) ->
 
 def of_clip(folder: Path, mean: Sequence[float], std: Sequence[float]) -> Tower:
     """The image encoder of a CLIP of transformers, its own projection within. Raises InputError."""
-    model = _loaded(CLIPVisionModelWithProjection, folder)
-    size, inner = int(model.config.image_size), _OfLibrary(model)
+    whole = _loaded(CLIPModel, folder)
+    config = whole.config.vision_config
+    config.projection_dim = whole.config.projection_dim  # which the part may say otherwise
+    model = CLIPVisionModelWithProjection(config)
+    model.vision_model, model.visual_projection = whole.vision_model, whole.visual_projection
+    size, inner = int(config.image_size), _OfLibrary(model)
     features = _features(inner, size, folder)
     return Tower(Shape("clip", size, features, mean=tuple(mean), std=tuple(std)), inner)
 

@@ -210,24 +210,26 @@ def test_a_training_learns_and_equal_seeds_give_equal_bytes(task, images, tmp_pa
 
 def test_parts_of_a_batch_add_up_to_it(task, images, tmp_path):
     """Whatever `runtime.train_micro_batch` is."""
-    (_, whole), (_, parts) = (
+    (whole, _), (parts, _) = (
         trained(tmp_path / str(size), tmp_path / "start", task, images, runtime=runtime)
         for size, runtime in (
             (0, RUNTIME),
             (5, RUNTIME.model_copy(update={"train_micro_batch": 5})),
         )
     )
-    for mine, its in zip(whole.parameters(), parts.parameters(), strict=True):
-        assert torch.allclose(mine, its, atol=2e-4)
+    assert whole["losses"] == pytest.approx(parts["losses"], abs=2e-3)
 
 
 def test_every_epoch_changes_images_anew(images):
     from models.batching import LengthGroups
-    from models.vision.learning import _Collator
+    from models.vision.learning import Collator
+    from models.vision.pixels import read_pixels
 
-    sampler = LengthGroups([0] * len(images), 4, seed=0)
-    collate = _Collator(images, 16, {}, sampler, False, seed=0)
-    rows = [{"row": 1}, {"row": 2}]
+    sampler = LengthGroups([0, 0], 2, seed=0)
+    found = read_pixels(images["image"].to_pylist()[5:7], 16)
+    collate = Collator(found, [5, 6], {"label": torch.tensor([7, 9])}, sampler, False, seed=0)
+    rows = [{"row": 6}, {"row": 5}]
+    assert collate(rows)["label"].tolist() == [9, 7]
     first, again = collate(rows)["pixels"], collate(rows)["pixels"]
     sampler.set_epoch(1)
     assert torch.equal(first, again) and not torch.allclose(collate(rows)["pixels"], first)
@@ -235,12 +237,14 @@ def test_every_epoch_changes_images_anew(images):
 
 def test_turned_images_are_told_by_their_turn(images):
     from models.batching import LengthGroups
-    from models.vision.learning import _Collator
+    from models.vision.learning import Collator
+    from models.vision.pixels import read_pixels
 
-    sampler = LengthGroups([0] * len(images), 4, seed=0)
-    rows = [{"row": row} for row in range(len(images))]
+    sampler, numbers = LengthGroups([0] * len(images), 4, seed=0), list(range(len(images)))
+    found = read_pixels(images["image"].to_pylist(), 16)
     plain, turned = (
-        _Collator(images, 16, {}, sampler, turns, seed=0)(rows) for turns in (False, True)
+        Collator(found, numbers, {}, sampler, turns, seed=0)([{"row": row} for row in numbers])
+        for turns in (False, True)
     )
     assert set(turned["label"].tolist()) == {0, 1, 2, 3}
     for before, after, turn in zip(plain["pixels"], turned["pixels"], turned["label"], strict=True):
