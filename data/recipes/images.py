@@ -74,7 +74,9 @@ class ContrastiveTeacher(Schedule):
     caption: str = Field("a {domain} of a {class}", description="What is said of each of them")
     backbone: CnnBackbone = CnnBackbone(kind="cnn")
     size: Pixels = Field(32, description="Pixels of a side that it sees")
-    temperature: float = Field(0.1, gt=0, description="What cosines are divided by in its loss")
+    temperature: float = Field(
+        0.07, gt=0, description="What cosines are divided by in its loss; CLIP begins with 0.07"
+    )
     learning_rate: float = Field(2e-3, gt=0)
     epochs: Times = Field(20, ge=1)
 
