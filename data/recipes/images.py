@@ -26,12 +26,16 @@ class ImageSource(Config):
     )
 
 
+Width = Annotated[Times, Field(ge=8, multiple_of=8)]
+Depth = Annotated[Times, Field(ge=1, le=6)]
+
+
 class CnnBackbone(Config):
     """A small convolutional network of this project, of random weights."""
 
     kind: Literal["cnn"]
-    width: Times = Field(24, ge=8, multiple_of=8, description="Channels of its first layer")
-    depth: Times = Field(3, ge=1, le=6, description="Blocks, each of which doubles the channels")
+    width: Width = Field(24, description="Channels of its first layer")
+    depth: Depth = Field(3, description="Blocks, each of which doubles the channels")
 
 
 class ModelBackbone(Config):
@@ -72,13 +76,19 @@ class ContrastiveTeacher(Schedule):
     )
     images: ImageSource = Field(description="What it learns from; none of the benchmark's images")
     caption: str = Field("a {domain} of a {class}", description="What is said of each of them")
-    backbone: CnnBackbone = CnnBackbone(kind="cnn")
+    width: Width = Field(24, description="Channels of its first layer")
+    depth: Depth = Field(3, description="Blocks, each of which doubles the channels")
     size: Pixels = Field(32, description="Pixels of a side that it sees")
     temperature: float = Field(
         0.07, gt=0, description="What cosines are divided by in its loss; CLIP begins with 0.07"
     )
     learning_rate: float = Field(2e-3, gt=0)
     epochs: Times = Field(20, ge=1)
+
+    @property
+    def backbone(self) -> CnnBackbone:
+        """Its image network."""
+        return CnnBackbone(kind="cnn", width=self.width, depth=self.depth)
 
     @field_validator("caption")
     @classmethod

@@ -42,7 +42,7 @@ class Vl2vRecipe(RunRecipe):
         min_length=1,
         description="Domains that are left out, one after the other: each is a round",
     )
-    teacher: ImageTeacher
+    teacher: ImageTeacher = Field(description="A model that is there, or a stand-in for one")
     method: Method = Field("adip", description="How the student learns; docs/vl2v.md")
     image_weight: float = Field(
         0.5,
