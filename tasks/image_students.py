@@ -115,8 +115,8 @@ def learn_vectors(
     whose "projection", "backbone" or "all" has learned both, by VL2V's loss of lambda `weight`."""
     from models.vision.learning import Task
 
-    task = _of_teacher(ctx, images, vectors, prototypes, kind="vectors")
-    task = Task.model_validate(task | {"trains": trains, "weight": weight})
+    files = _of_teacher(ctx, images, vectors, prototypes, kind="vectors")
+    task = Task.model_validate(files | {"trains": trains, "weight": weight})
     rows = to_learn(ctx.table(images), target, held_out)
     return _trained(ctx, ctx.path(student), rows, task, config, seed)
 
@@ -159,8 +159,8 @@ def learn_logits(
     teacher holds for likely: the softmax of its cosines times `scale`."""
     from models.vision.learning import Task
 
-    task = _of_teacher(ctx, images, vectors, prototypes, kind="logits")
-    task = Task.model_validate(task | {"weight": labels, "scale": scale})
+    files = _of_teacher(ctx, images, vectors, prototypes, kind="logits")
+    task = Task.model_validate(files | {"weight": labels, "scale": scale})
     rows = to_learn(ctx.table(images), target, held_out)
     return _trained(ctx, ctx.path(student), rows, task, config, seed)
 

@@ -209,8 +209,9 @@ def _features(inner: nn.Module, size: int, folder: Path) -> int:
 
 def load_tower(folder: Path) -> Tower:
     """The tower of a folder that `save_tower` wrote, in float32 on the CPU."""
-    told = json.loads((folder / SETTINGS).read_text())
-    shape = Shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in told.items()})
+    told: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+    told |= {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+    shape = Shape(**told)
     tower = Tower(shape, _empty_backbone(shape, folder))
     tower.load_state_dict(load_file(folder / WEIGHTS))
     return tower.eval()
@@ -246,7 +247,8 @@ def save_tower(tower: Tower, out: Path) -> None:
 def _probe(tower: Tower) -> torch.Tensor:
     size = tower.shape.size
     found = torch.linspace(0, 1, 3 * size * size).view(1, 3, size, size)
-    return tower(found, classify=tower.head is not None)
+    given: torch.Tensor = tower(found, classify=tower.head is not None)
+    return given
 
 
 def parameters(tower: nn.Module) -> int:

@@ -14,6 +14,7 @@ from data.readers.images import read_images
 from data.readers.prompts import read_prompts
 from data.schemas import IMAGE_PROMPTS
 from tests.fixtures.images import PILLOW, needs_pillow, shapes
+from tests.repository import SHARED
 
 pytestmark = needs_pillow
 ROWS = list(shapes(2, seed=0)) if PILLOW else []
@@ -184,6 +185,21 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
 def test_pixels_are_those_of_the_image_squeezed_into_a_square():
     assert pixels(png((10, 20, 30)), 8).shape == (8, 8, 3)
     assert (pixels(png((10, 20, 30)), 8) == (10, 20, 30)).all()
+
+
+PACS = SHARED / "realdata" / "pacs64" / "images.parquet"
+
+
+@pytest.mark.skipif(not PACS.is_file(), reason="needs ../shared/realdata/pacs64")
+def test_pacs_has_four_domains_and_seven_classes_and_two_splits():
+    tables = [read_images(PACS, split, whole=False)[0] for split in ("benchmark", "pretrain")]
+    assert [len(table) for table in tables] == [6729, 3262]
+    ids = [set(table["prompt_id"].to_pylist()) for table in tables]
+    assert not ids[0] & ids[1] and sum(map(len, ids)) == 9991
+    for table in tables:
+        domains = {"art_painting", "cartoon", "photo", "sketch"}
+        assert set(table["dataset"].to_pylist()) == domains
+        assert len(set(table["label"].to_pylist())) == 7
 
 
 def test_held_out_images_depend_on_their_ids_alone(tmp_path):

@@ -70,7 +70,8 @@ def task(images, tmp_path_factory):
     )
 
 
-def trained(out, start, task, images, seed=0, runtime=RUNTIME, **changes):
+def trained(out, start, task, images, seed=0, runtime=RUNTIME, keeps=None, **changes):
+    """What was measured, and the tower. `keeps`: on_progress and checkpoints."""
     from models.vision.learning import train_tower
     from models.vision.towers import load_tower, save_tower
 
@@ -81,7 +82,14 @@ def trained(out, start, task, images, seed=0, runtime=RUNTIME, **changes):
     config = Schedule(**{"learning_rate": 5e-3, "epochs": 1, "batch_size": 16} | changes)
     rows = to_learn(images, "night", 0.2)
     meta = train_tower(
-        out, tower=start, rows=rows, task=task, config=config, runtime=runtime, seed=seed
+        out,
+        tower=start,
+        rows=rows,
+        task=task,
+        config=config,
+        runtime=runtime,
+        seed=seed,
+        **keeps or {},
     )
     return meta, load_tower(out)
 
@@ -206,6 +214,29 @@ def test_a_training_learns_and_equal_seeds_give_equal_bytes(task, images, tmp_pa
     trained(tmp_path / "d", tmp_path / "start", task, images, epochs=1, seed=1)
     digests = [tree_digest(tmp_path / name) for name in "bcd"]
     assert digests[0] == digests[1] != digests[2]
+
+
+class StopError(Exception):
+    """As if the process had been ended."""
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_bytes(task, images, tmp_path):
+    """Images are changed at random as they would have been."""
+
+    def stop(done, total):
+        if done >= 5:
+            raise StopError
+
+    start, often = tmp_path / "start", RuntimeConfig(device="cpu", checkpoint_minutes=0)
+    given = {"runtime": often, "epochs": 3}
+    trained(tmp_path / "whole", start, task, images, epochs=3)
+    keeps = {"checkpoints": tmp_path / "scratch", "on_progress": stop}
+    with pytest.raises(StopError):
+        trained(tmp_path / "a", start, task, images, keeps=keeps, **given)
+    keeps["on_progress"] = None
+    meta, _ = trained(tmp_path / "b", start, task, images, keeps=keeps, **given)
+    assert 0 < meta["resumed_from_step"] < meta["steps"] == 9
+    assert tree_digest(tmp_path / "b") == tree_digest(tmp_path / "whole")
 
 
 def test_parts_of_a_batch_add_up_to_it(task, images, tmp_path):
