@@ -149,7 +149,7 @@ def answered(asked: Sequence[Asked], model: str, out: Path, tokens: int) -> dict
     left = [one for one in asked if one.name not in known]
     if not left:
         return known
-    from flows.preflight.models import model_path
+    from flows.preflight.folders import model_path
     from models.chat import load_tokenizer, render_prompts
     from models.engines import open_engine
     from models.engines.base import Sampling

@@ -7,6 +7,7 @@ Rows are joined by id, never by position. `prompt_id` is unique within a prompt 
 import pyarrow as pa
 
 from data.activity_schemas import ACTIVITY_TABLES
+from data.image_schemas import IMAGE_TABLES
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 # A completion of the run's own policy as it was sampled, in its tokenizer's ids, with the
@@ -372,8 +373,9 @@ TABLES = {
     "relevance": RELEVANCE,
     "retrieved": RETRIEVED,
     "text_pairs": TEXT_PAIRS,
-    **ACTIVITY_TABLES,
     "asked": ASKED,
     "graded": GRADED,
     "items": ITEMS,
+    **ACTIVITY_TABLES,
+    **IMAGE_TABLES,
 }

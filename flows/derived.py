@@ -18,7 +18,8 @@ from data.summary import Final, Gate, Round, Summary
 from flows.earlier import whole
 from flows.win_rates import policy_summary
 
-_LINKS = ("policy", "student", "encoder", "router")
+_LINKS = ("policy", "student", "encoder", "router", "prototypes")
+_MANY = "student-*"  # links of runs that leave several
 _FILES = ("summary.json", "report.html", "error.log")
 _MEASURES = ("evaluation", "gate", "drift", "mined", "agreement")  # kinds that figures are of
 _OF_BASE = "drift:base"  # an address: a round's figures are of its own policy
@@ -43,8 +44,7 @@ def final_result(rounds: list[Round]) -> Final | None:
 def check_room(folder: Path) -> None:
     """InputError for what stands where a run will write its results: nothing is written over that
     it cannot have made."""
-    for name in _LINKS:
-        path = folder / name
+    for path in (*(folder / name for name in _LINKS), *folder.glob(_MANY)):
         if os.path.lexists(path) and not path.is_symlink():
             raise InputError(
                 f"{path}: stands in the place of a link that the run makes; move it away, or give "

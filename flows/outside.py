@@ -19,8 +19,9 @@ from data.reward_functions import SHIPPED
 from data.source_code import code_digest, file_and_function
 from data.store.digests import file_digest, tree_digest
 from flows.preflight.encoders import encoder_path
-from flows.preflight.models import folder_of
+from flows.preflight.folders import folder_of, model_path
 from flows.preflight.served import address, asked
+from flows.preflight.vision import teacher_path
 from models import traits
 from tasks.running.outside import (
     Activities,
@@ -150,6 +151,25 @@ def _activities(named: Naming, trusted: bool) -> External:
     return Activities(path=str(path), digest=activities_digest(path), field=named.field)
 
 
+def _images(named: Naming, trusted: bool) -> External:
+    """A file or folder of images by its bytes."""
+    path = anchored(named_path(named.value, named.field))
+    digest = tree_digest(path) if path.is_dir() else file_digest(path)
+    return External(path=str(path), digest=digest, field=named.field)
+
+
+def _image_model(named: Naming, trusted: bool) -> External:
+    """A model that sees images by the bytes of its folder."""
+    folder = model_path(named.field, named.value).resolve()
+    return External(path=str(folder), digest=tree_digest(folder), field=named.field)
+
+
+def _image_teacher(named: Naming, trusted: bool) -> External:
+    """A vision-language model by the bytes of its folder."""
+    folder = teacher_path(named.field, named.value)
+    return External(path=str(folder), digest=tree_digest(folder), field=named.field)
+
+
 def _logs(named: Naming, trusted: bool) -> External:
     """All files of recorded completions and judgments."""
     field, config = named.field, named.value
@@ -175,4 +195,7 @@ READERS: dict[Kind, Callable[[Naming, bool], External]] = {
     "texts": _file,
     "retrieval": _collection,
     "activities": _activities,
+    "images": _images,
+    "image model": _image_model,
+    "image teacher": _image_teacher,
 }

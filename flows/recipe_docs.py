@@ -103,17 +103,16 @@ def field_rows(key: str, field: FieldInfo) -> Iterator[Row]:
     elif isinstance(tag, str):
         names = {get_args(one.model_fields[tag].annotation)[0]: one for one in members}
         about = (field.description or "") + f" ({', '.join(map(repr, names))})"
-        yield f"{key}.{tag}", f"`{getattr(field.default, tag)}`", about
+        first = "required" if field.is_required() else f"`{getattr(field.default, tag)}`"
+        yield f"{key}.{tag}", first, about
         for inner in dict.fromkeys(name for one in members for name in one.model_fields):
             having = [name for name, one in names.items() if inner in one.model_fields]
             if inner != tag:
                 found = next(one for one in members if inner in one.model_fields)
                 of = found.model_fields[inner]
-                yield (
-                    f"{key}.{inner}",
-                    default(of),
-                    f"Only used by {', '.join(having)}: " + lower(of),
-                )
+                only = f"Only used by {', '.join(having)}: "
+                for name, value, text in field_rows(f"{key}.{inner}", of):
+                    yield name, value, only + text[:1].lower() + text[1:]
     elif issubclass(members[0], Loss):
         settings = " or a mapping of `weight` and its settings"
         own = members[0] is not Loss

@@ -40,6 +40,7 @@ FLOWS: dict[str, Flow] = {
     "logged": Flow("flows.logged.recipe:LoggedRecipe", "flows.logged.flow:learn_from_logs"),
     "leaf": Flow("flows.leaf.recipe:LeafRecipe", "flows.leaf.flow:leaf"),
     "aurobind": Flow("flows.aurobind.recipe:AurobindRecipe", "flows.aurobind.flow:aurobind"),
+    "vl2v": Flow("flows.vl2v.recipe:Vl2vRecipe", "flows.vl2v.flow:vl2v"),
     "matrix": Flow(
         "flows.matrix_pairs.recipe:MatrixRecipe", "flows.matrix_pairs.flow:pair_a_matrix"
     ),

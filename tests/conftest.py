@@ -22,7 +22,7 @@ set_defaults()
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-FIXTURES = ("once", "models", "encoders", "runs", "commands", "environments")
+FIXTURES = ("once", "models", "encoders", "images", "runs", "commands", "environments")
 pytest_plugins = [f"tests.fixtures.{name}" for name in FIXTURES]
 
 

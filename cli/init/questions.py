@@ -18,8 +18,8 @@ from data.recipes.prompts import PromptsConfig
 from data.recipes.recipe import RUN_NAME
 from data.reward_functions import SHIPPED
 from data.source_code import file_and_function
+from flows.preflight.folders import model_path
 from flows.preflight.labels import check_code
-from flows.preflight.models import model_path
 from flows.preflight.prompts import named_file, read_files
 
 _KINDS = {

@@ -25,7 +25,7 @@ from data.source_code import file_and_function
 from flows.preflight import inputs as preflight
 from flows.preflight.findings import Findings
 from flows.preflight.fitting import contexts, left_out
-from flows.preflight.models import model_path
+from flows.preflight.folders import model_path
 from flows.preflight.prompts import named_file
 from flows.table import recipe_class
 from models.engine_choice import choose

@@ -207,7 +207,7 @@ def _base_folder(store: Store, source: Source) -> Path | None:
             return policy_of(store, source.card.summary, BASE).path
         return None
     from data.recipes.names import naming
-    from flows.preflight.models import model_path
+    from flows.preflight.folders import model_path
 
     with suppress(InputError):
         student = naming(recorded_recipe(source.card.summary), "student.model")

@@ -257,7 +257,7 @@ def _of_round(store: Store, summary: Summary, entry: Training) -> Policy:
 
 def _base(store: Store, summary: Summary, first: Training) -> Policy:
     """What the first training started from: an artifact, or the user's folder if unchanged."""
-    from flows.preflight.models import model_path
+    from flows.preflight.folders import model_path
 
     try:
         digest = start_of(store, first)

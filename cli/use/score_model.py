@@ -27,7 +27,7 @@ from data.readers.recorded_verdicts import is_recorded, read_verdicts
 from data.recipes.judges import Endpoint, spelt
 from data.recipes.recipe import RuntimeConfig
 from data.schemas import MESSAGES
-from flows.preflight.models import model_path
+from flows.preflight.folders import model_path
 from models.checkpoints import context_length
 from models.reward_files import check_reward_model, compares
 

@@ -147,5 +147,10 @@ def _message(item: Any, place: str, field: str) -> dict[str, str]:
         raise InputError(f"{place}: {field} has the role {said}; use {', '.join(ROLES)}")
     content = content_in(item)
     if isinstance(content, list):
+        if any(isinstance(part, dict) and "image" in str(part.get("type")) for part in content):
+            raise InputError(
+                f"{place}: {field} holds an image, which this recipe does not see; remove the row "
+                "(docs/vl2v.md says which recipe reads images)"
+            )
         raise InputError(f"{place}: {field} has content that is not text alone; remove the row")
     return {"role": role, "content": check_text(content, place, f"{field} content")}

@@ -33,6 +33,9 @@ Kind = Literal[
     "texts",  # a file of texts, or of pairs of texts
     "retrieval",  # a folder of documents, queries and judgments
     "activities",  # tables of compounds and how strongly they bind: a file, a folder, a package
+    "images",  # a file or folder of images with their classes and domains
+    "image model",  # of Hugging Face, that sees images
+    "image teacher",  # a vision-language model, of transformers or open_clip
 ]
 CODE: tuple[Kind, ...] = ("code", "reward function")  # a user's, which a run executes
 MODELS: tuple[Kind, ...] = ("policy", "judge", "reward model", "student", "scorer")

@@ -44,6 +44,7 @@ from data.recipes.secrets import find_secret
 from data.recipes.training import (  # noqa: F401
     AdapterConfig,
     PolicyConfig,
+    Schedule,
     Scheduler,
     StudentConfig,
     StudentTraining,

@@ -35,12 +35,19 @@ class AdapterConfig(Config):
     target_modules: str | list[str] = Field("all-linear", description="As PEFT's LoraConfig")
 
 
-class TrainConfig(Config):
+class Schedule(Config):
+    """How often rows are read, so many a step, and at which rates."""
+
     learning_rate: float = Field(gt=0)
     epochs: Times = Field(1, ge=1)
     batch_size: Times = Field(32, ge=1, description="Rows per optimizer step")
     warmup_ratio: float = Field(0.05, ge=0, lt=1)
     scheduler: Scheduler = "linear"
+
+
+class TrainConfig(Schedule):
+    """A training on texts."""
+
     max_length: Size = Field(
         1024,
         ge=8,

@@ -8,7 +8,7 @@ from typing import Any
 from data.errors import InputError
 from data.files import check_folder_files
 from data.paths import named_path
-from flows.preflight.models import model_path
+from flows.preflight.folders import model_path
 from models.checkpoints import weight_shapes
 
 MODULES = "modules.json"  # of a folder of sentence-transformers
@@ -21,11 +21,11 @@ _OTHERS = {
 }
 
 
-def check_installed() -> None:
+def check_installed(needs: str = "recipe: leaf") -> None:
     """InputError unless sentence-transformers is there; it is not imported."""
     if find_spec("sentence_transformers") is None:
         raise InputError(
-            "recipe: leaf needs sentence-transformers, which is not installed; "
+            f"{needs} needs sentence-transformers, which is not installed; "
             "`pip install 'tsalign[embeddings]'`"
         )
 

@@ -13,8 +13,9 @@ from data.recipes.names import models
 from data.recipes.rates import learning_rate
 from data.recipes.recipe import SMALL, WORLD, RunRecipe, TrainConfig, Values
 from data.world import CONTEXT
+from flows.preflight.folders import folder_of
 from flows.preflight.gguf import check_gguf_files
-from flows.preflight.models import brought, folder_of
+from flows.preflight.models import brought
 from models.checkpoints import context_length, count_parameters
 
 R = TypeVar("R", bound=RunRecipe)

@@ -35,7 +35,7 @@ from transformers.utils import GENERATION_CONFIG_NAME
 from trl.trainer import utils as trl_utils
 
 from data.errors import InputError, TrainingError
-from data.recipes.recipe import RuntimeConfig, TrainConfig
+from data.recipes.recipe import RuntimeConfig, Schedule
 from models.batching import LengthGroups, Row
 from models.hardware import device_of, dtype_of
 from models.training.resume import Checkpoints, binding, load_weights, save_weights
@@ -69,18 +69,18 @@ def compact_head() -> Iterator[None]:
         trl_utils._use_triton = original
 
 
-def planned_steps(n_rows: int, config: TrainConfig) -> int:
+def planned_steps(n_rows: int, config: Schedule) -> int:
     """Optimizer steps of a training: the last batch of an epoch may be short, none is left out."""
     return config.epochs * math.ceil(n_rows / config.batch_size)
 
 
-def log_every(n_rows: int, config: TrainConfig) -> int:
+def log_every(n_rows: int, config: Schedule) -> int:
     """Steps between two entries of the history; an entry costs as much as a tiny model's step."""
     return max(1, planned_steps(n_rows, config) // 200)
 
 
 def arguments(
-    out: Path, n_rows: int, config: TrainConfig, runtime: RuntimeConfig, seed: int
+    out: Path, n_rows: int, config: Schedule, runtime: RuntimeConfig, seed: int
 ) -> dict[str, Any]:
     """The arguments all of TRL's trainers take: quiet, seeded, nothing written but the model."""
     on_cuda = device_of(runtime).type == "cuda"
@@ -247,7 +247,7 @@ def non_finite(what: str, step: int) -> TrainingError:
 def run(
     trainer: PartsTrainer,
     rows: list[Row],
-    config: TrainConfig,
+    config: Schedule,
     runtime: RuntimeConfig,
     on_progress: OnProgress | None,
     checkpoints: Path | None,

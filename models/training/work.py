@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from data.recipes.config import Config
-from data.recipes.recipe import RuntimeConfig, TrainConfig
+from data.recipes.recipe import RuntimeConfig, Schedule
 from models.batching import Row
 from models.training.trackers import Tracking
 
@@ -40,7 +40,7 @@ class Work:
 
     make: Callable[..., Any]  # a function of a module
     rows: list[Row]
-    config: TrainConfig
+    config: Schedule
     runtime: RuntimeConfig
     seed: int
     given: dict[str, Any]  # paths, configurations and plain JSON

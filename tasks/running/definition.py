@@ -20,6 +20,7 @@ from tasks.running.context import Context, Run
 from tasks.running.keys import (
     ENCODING,
     SCORING,
+    SEEING,
     TRAINING,
     asked_for,
     key_value,
@@ -39,6 +40,7 @@ OURS = "tsalign"
 FIELDS = frozenset({"stage", "version", "code", "libraries", "numerics", "date", "shard"})
 _TRAINED = ("policy", "student", "teacher")  # kinds
 _ENCODED = ("vectors", "encoder", "router")  # kinds that text encoders make
+_SEEN = ("tower", "image_vectors", "recognised")  # kinds that come of images
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Definition:
         """Whose versions decide what its models give."""
         if self.kind in _ENCODED:
             return ENCODING
+        if self.kind in _SEEN:
+            return SEEING
         return TRAINING if self.kind in _TRAINED else SCORING
 
     @property

@@ -16,6 +16,7 @@ from tasks.running.outside import Code, External
 TRAINING = ("torch", "transformers", "trl", "peft", "accelerate")
 SCORING = ("torch", "transformers")
 ENCODING = ("torch", "transformers", "accelerate", "sentence-transformers")
+SEEING = ("torch", "transformers", "accelerate", "pillow")
 QLORA, BITSANDBYTES = "qlora", "bitsandbytes"  # a method of training, and whose 4 bits it uses
 
 

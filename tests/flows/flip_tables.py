@@ -12,126 +12,11 @@ class Flip(NamedTuple):
     value: Any = None  # None: another of the field's type
     given: dict[str, Any] = {}
     base: str = ""  # "": by the section
+    beside: dict[str, Any] = {}  # what has to change with it
 
 
-OWN = {
-    "run": "flips",
-    "rounds": 2,
-    "policy": {"model": "{policy}", "replay": "share", "reference": "average"},
-    "student": {"model": "{student}", "replay_path": "{replay}"},
-    "teacher": {"model": "{teacher}"},
-    "prompts": {"path": "{prompts}", "dev_size": 5, "test_size": 5, "per_round": 5},
-    "generate": {"engine": "transformers"},
-    "runtime": {"device": "cpu", "shard_prompts": 512},
-}
-NO_REPLAY = {"policy": {"model": "{policy}", "replay": "none"}}
-RECORDED = [
-    {"name": "a", "path": "{answers_a}", "version": 2, "family": "f"},
-    {"name": "b", "path": "{answers_b}", "version": 1, "family": "f"},
-]
 FUNCTIONS = [{"function": "length-band"}, {"function": "exact-answer"}]
 TRUSTED = {"runtime.trust_remote_code": True}
-BASES: dict[str, dict[str, Any]] = {
-    "own": OWN,
-    "world": {
-        "run": "flips",
-        "rounds": 1,
-        "world": {},
-        "evaluate": {"judge": "oracle"},
-        "generate": {"engine": "transformers"},
-        "runtime": {"device": "cpu"},
-    },
-    "refresh": OWN | NO_REPLAY | {
-        "recipe": "optune", "prompts": OWN["prompts"] | {"refresh": {"share": 0.5}},
-    },
-    "matrix": OWN | NO_REPLAY | {
-        "recipe": "tso", "labels": "matrix", "student": {"model": "none"}, "rounds": 1,
-        "matrix": {"cells": [{"name": "new", "model": "policy", "version": 0},
-                             {"name": "old", "model": "{teacher}", "version": -1}]},
-    },
-    "recorded": {
-        "recipe": "matrix", "run": "flips", "teacher": {"model": "{teacher}"},
-        "matrix": {"cells": RECORDED}, "runtime": {"device": "cpu"},
-    },
-    "best": {
-        "recipe": "best-of-n", "run": "flips", "rounds": 2, "scorer": "student",
-        "policy": {"model": "{policy}"},
-        **{name: OWN[name] for name in ("teacher", "prompts", "generate", "runtime")},
-        "student": {"model": "{student}"},
-    },
-    "best in the world": {
-        "recipe": "best-of-n", "run": "flips", "world": {}, "evaluate": {"judge": "oracle"},
-        "generate": {"engine": "transformers"}, "runtime": {"device": "cpu"},
-    },
-    "opd": {
-        "recipe": "opd", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
-        **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
-        "teacher": {"model": "{speaker}"},
-    },
-    "opd in the world": {
-        "recipe": "opd", "run": "flips", "world": {"teacher_lessons": 100},
-        "evaluate": {"judge": "oracle"}, "generate": {"engine": "transformers"},
-        "runtime": {"device": "cpu"},
-    },
-    "adpa": {
-        "recipe": "adpa", "run": "flips", "policy": {"model": "{policy}"},
-        **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
-        "teacher": {"model": "{speaker}"}, "preferences": "{replay}",
-    },
-    "adpa in the world": {
-        "recipe": "adpa", "run": "flips", "world": {}, "evaluate": {"judge": "oracle"},
-        "generate": {"engine": "transformers"}, "runtime": {"device": "cpu"},
-    },
-    "ddk": {
-        "recipe": "ddk", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
-        "teacher": {"model": "{speaker}"}, "texts": {"path": "{texts}"},
-        "warm_up": {"datasets": ["a"]}, "runtime": OWN["runtime"],
-    },
-    "arte": {
-        "recipe": "arte", "run": "flips", "policy": {"model": "{policy}"},
-        "teacher": {"model": "{speaker}"}, "tasks": {"path": "{questions}"},
-        "items": {"zoo": [{"name": "a", "model": "{teacher}"},
-                          {"name": "b", "model": "{student}"}]},
-        "drafts": {"styles": [{"name": "a", "instruction": "A."}, {"name": "b",
-                                                                  "instruction": "B."}]},
-        **{name: OWN[name] for name in ("generate", "runtime")},
-    },
-    "ddk in the world": {
-        "recipe": "ddk", "run": "flips", "world": {"teacher_lessons": 100},
-        "policy": {"model": "world-small"}, "runtime": {"device": "cpu"},
-    },
-    "hacking": {
-        "recipe": "hacking", "run": "flips", "rounds": 2, "policy": {"model": "{policy}"},
-        **{name: OWN[name] for name in ("prompts", "generate", "runtime")},
-        "teacher": {"model": "{speaker}"}, "oracle": {"model": "{teacher}", "prompts": 5},
-    },
-    "leaf": {
-        "recipe": "leaf", "run": "flips", "teacher": {"model": "{teacher}"},
-        "texts": {"documents": [{"path": "{prompts}"}, {"path": "{held_out}"}],
-                  "queries": [{"path": "{answers_a}"}, {"path": "{answers_b}"}]},
-        "evaluate": {"retrieval": [{"path": "{student}"}, {"path": "{speaker}"}],
-                     "similarity": [{"path": "{replay}"}, {"path": "{other_replay}"}]},
-        "runtime": {"device": "cpu"},
-    },
-    "aurobind": {
-        "recipe": "aurobind", "run": "flips", "targets": {"kind": "kmers", "k": 2},
-        "activities": {"path": "{prompts}", "sequences": "{replay}"},
-        "lists": {"min_confidence": 0.5}, "runtime": {"device": "cpu"},
-    },
-    "made-up activities": {
-        "recipe": "aurobind", "run": "flips", "activities": {"path": "synthetic"},
-        "runtime": {"device": "cpu"},
-    },
-    "logged": {
-        "recipe": "logged", "run": "flips", "student": {"model": "{student}"},
-        "logged": {"completions": "{logged}"}, "runtime": {"device": "cpu"},
-    },
-}  # fmt: skip
-# Of the loop's sections; of the other flows there is one base each.
-BY_SECTION = {"world": "world", "matrix": "matrix", "prompts.refresh": "refresh"}
-BY_FLOW = {"logged": "logged", "matrix": "recorded", "best-of-n": "best"}
-BY_FLOW |= {name: name for name in ("opd", "adpa", "ddk", "hacking", "leaf", "aurobind")}
-BY_FLOW |= {name: name for name in ("opd", "adpa", "arte", "ddk", "hacking", "leaf")}
 WITH_FILE = {"matrix.cells.model": None, "matrix.cells.path": "{answers_a}"}
 SOURCES = {"prompts.path": [{"path": "{held_out}"}, {"path": "{prompts}"}]}
 TEACHERS = {
@@ -142,6 +27,8 @@ TEACHERS = {
 SERVER = "http://there:8000/v1"
 OWN_ENCODER = {"student.backbone": {"kind": "model", "model": "{policy}"}}
 FRESH_ENCODER = {"student.backbone": {"kind": "fresh"}}
+CLIP_TEACHER = {"teacher": {"kind": "folder", "model": "{policy}"}}
+IMAGE_MODEL = {"student.backbone": {"kind": "model", "model": "{policy}"}}
 FLIPS = {
     "recipe": Flip("tso"),
     "run": Flip("another"),
@@ -275,6 +162,24 @@ FLIPS = {
     "molecules.bits": Flip(512),
     "targets.kind": Flip("one_hot", {"targets": {"kind": "kmers"}}),
     "evaluate.near": Flip([0.2, 1.0]),
+    "images.path (vl2v)": Flip("{other_prompts}"),
+    "images.split (vl2v)": Flip("some"),
+    "targets (vl2v)": Flip(["b"]),
+    "teacher.kind (vl2v)": Flip("folder", beside=CLIP_TEACHER),
+    "teacher.model (vl2v)": Flip("{other_policy}", CLIP_TEACHER),
+    "teacher.text (vl2v)": Flip("{other_policy}"),
+    "teacher.images.path (vl2v)": Flip("{other_prompts}"),
+    "teacher.images.split (vl2v)": Flip("some"),
+    "teacher.caption (vl2v)": Flip("{class}"),
+    "teacher.width (vl2v)": Flip(16),
+    "student.backbone.kind (vl2v)": Flip("model", beside=IMAGE_MODEL),
+    "student.backbone.width (vl2v)": Flip(16, {"student.backbone": {"kind": "cnn"}}),
+    "student.backbone.depth (vl2v)": Flip(4, {"student.backbone": {"kind": "cnn"}}),
+    "student.backbone.model (vl2v)": Flip("{other_policy}", IMAGE_MODEL),
+    "method (vl2v)": Flip("erm"),
+    "logits.scale (vl2v)": Flip(20.0, {"method": "logits"}),
+    "logits.labels (vl2v)": Flip(0.25, {"method": "logits"}),
+    "prototypes.templates (vl2v)": Flip(["a {class}"]),
     "generate.engine": Flip("openai"),
     "generate.adapters": Flip(True, {"generate.engine": "vllm"}),
     "logged.completions": Flip("{other_logged}"),

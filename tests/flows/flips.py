@@ -35,10 +35,8 @@ from tasks.running.loaded import LoadedModels
 from tasks.running.progress import Progress
 from tasks.stage import Context, Run
 from tests.fixtures.environments import holding
+from tests.flows.flip_bases import BASES, BY_FLOW, BY_SECTION
 from tests.flows.flip_tables import (
-    BASES,
-    BY_FLOW,
-    BY_SECTION,
     FLIPS,
     NOTES,
     REASONS,
@@ -204,7 +202,7 @@ def affected(
         planned[name] = unchanged, plan(unchanged, store)
     before, old = planned[name]
     value = flip.value if flip.value is not None else another(field, value_of(before, dotted))
-    after = recipe_of(base, flip.given | {dotted: value}, places)
+    after = recipe_of(base, flip.given | flip.beside | {dotted: value}, places)
     assert value_of(after, dotted) != value_of(before, dotted), dotted
     new = plan(after, store)
     return {

@@ -16,7 +16,7 @@ from flows.planning.plan import planned
 from flows.preflight.fitting import fitted
 from flows.table import recipe_from
 from tests.fixtures.models import build_tokenizer, chatml_tokenizer, save_policy
-from tests.flows.test_every_flow import TINY
+from tests.flows.tiny_recipes import TINY
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from data.summary import read_summary
 from data.tables import mapping
 from flows.align import run_recipe
 from flows.table import recipe_from
-from tests.flows.test_every_flow import TINY
+from tests.flows.tiny_recipes import TINY
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from data.store.store import Store
 from data.summary import read_summary
 from data.tables import mapping
 from flows.table import recipe_from
-from tests.flows.test_every_flow import TINY
+from tests.flows.tiny_recipes import TINY
 
 ADAPTER = {"method": "lora", "adapter": {"r": 4}, "learning_rate": 1e-2, "epochs": 4}
 

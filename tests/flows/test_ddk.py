@@ -20,7 +20,7 @@ from flows.align import run_recipe
 from flows.ddk.told import clipped, noisy
 from flows.table import recipe_from
 from tests.fixtures.models import build_tokenizer, chatml_tokenizer, save_policy
-from tests.flows.test_every_flow import TINY
+from tests.flows.tiny_recipes import TINY
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from flows.opd.told import fallen, further
 from flows.table import recipe_from
 from models.chat import load_tokenizer, render_prompt
 from tests.fixtures.models import build_tokenizer, chatml_tokenizer, save_policy
-from tests.flows.test_every_flow import TINY
+from tests.flows.tiny_recipes import TINY
 
 LEARNS = {"learning_rate": 3e-3, "epochs": 6, "losses": {"forward_kl": 1.0, "reverse_kl": 0.5}}
 

@@ -21,7 +21,7 @@ from models.teacher import Teacher
 from tests.fixtures import teaching
 from tests.fixtures.models import build_tokenizer, chatml_tokenizer, save_policy
 from tests.fixtures.teaching import without_weights
-from tests.flows.test_every_flow import TINY
+from tests.flows.tiny_recipes import TINY
 
 ADDRESS = "http://127.0.0.1:9/v1"
 

@@ -19,7 +19,7 @@ from flows.fingerprint import run_digest
 from flows.table import recipe_from
 from models.engine_python import vllm_version
 from tests.fixtures.environments import holding, with_ours
-from tests.flows.test_every_flow import TINY
+from tests.flows.tiny_recipes import TINY
 
 VERSIONS = {"vllm": "0.32.0", "torch": "2.13.0", "transformers": "5.19.0"}
 

@@ -14,7 +14,7 @@ from flows.planning.preview import prompt_files
 from flows.preflight.fitting import fitted
 from flows.table import recipe_from
 from tasks.running.measuring import BETWEEN, START, beside, machine_of
-from tests.flows.test_every_flow import TINY
+from tests.flows.tiny_recipes import TINY
 from tests.repository import ROOT
 
 

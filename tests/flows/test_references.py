@@ -101,6 +101,23 @@ RECIPES = {
             "targets": {"kind": "kmers"},
         }
     ],
+    "vl2v": [
+        {
+            "images": {"path": "{prompts}"},
+            "targets": ["a"],
+            "teacher": {
+                "kind": "contrastive",
+                "text": "{teacher}",
+                "images": {"path": "{collection}"},
+            },
+            "student": {"backbone": {"kind": "model", "model": "{other}"}},
+        },
+        {
+            "images": {"path": "{prompts}"},
+            "targets": ["a"],
+            "teacher": {"kind": "folder", "model": "{teacher}"},
+        },
+    ],
     "matrix": [
         {"matrix": JUDGED | {"cells": ANSWERS}},
         {"matrix": {"cells": ANSWERS}, "teacher": {"model": "{teacher}"}},

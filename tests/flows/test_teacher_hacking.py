@@ -23,7 +23,7 @@ from flows.preflight.fitting import fitted
 from flows.table import recipe_from
 from models.chat import load_tokenizer, render_prompt
 from reports.text import percent
-from tests.flows.test_every_flow import TINY
+from tests.flows.tiny_recipes import TINY
 
 LEARNS = {"learning_rate": 3e-3, "epochs": 2}
 

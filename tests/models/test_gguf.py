@@ -98,7 +98,7 @@ def gguf_path(once: Once, policy_dir: Path) -> Path:
 
 @pytest.fixture
 def model_path(tmp_path: Path) -> Any:
-    from flows.preflight.models import model_path
+    from flows.preflight.folders import model_path
 
     def found(name: Path) -> Path:
         with using(str(tmp_path / "store")):
@@ -146,7 +146,7 @@ def test_a_file_is_imported_once_and_by_its_bytes(
     assert first == second
     assert len(list((tmp_path / "store" / "imported").glob("*/*"))) == 1
     with using(str(tmp_path / "another")):  # made again it is the same, so stages are found again
-        from flows.preflight.models import model_path as found
+        from flows.preflight.folders import model_path as found
 
         assert tree_digest(found("policy.model", str(gguf_path))) == tree_digest(first)
 
@@ -175,7 +175,7 @@ def test_a_bfloat16_file_stays_bfloat16(
 
 
 def refused(name: Path) -> str:
-    from flows.preflight.models import model_path
+    from flows.preflight.folders import model_path
 
     with using(str(name.parent / "store")), pytest.raises(InputError) as error:
         model_path("policy.model", str(name))

@@ -1,0 +1,1 @@
+"""VL2V-ADiP: what a vision-language teacher knows, in an image classifier."""
