@@ -83,8 +83,9 @@ def stage(
             reads its tables by `ctx.table`, gives rows in the order of that input, and counts that
             add up.
         rows: What a plan takes for its rows at most while it has not run: the input that bounds
-            them, which is a table, several, a file of the recipe or a number; or a function of the
-            inputs. Of a stage that trains, the input it learns from. Left out, nobody knows, and
+            them, which is a table, several, a file of the recipe, a number or the name of a part of
+            which the recipe's `counted_prompts` tells the rows; or a function of the inputs. Of a
+            stage that trains, the input it learns from. Left out, nobody knows, and
             `tsalign check` counts no work on these rows.
         at_best: What a plan takes for its counts if all goes well; what is not named is 0.
 

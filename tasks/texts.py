@@ -26,7 +26,7 @@ def import_texts(ctx: Context, *, source: External, columns: TextColumns) -> Row
     return Rows(found.table, found.counts)
 
 
-@stage(DEMONSTRATIONS, version="1", rows="texts")
+@stage(DEMONSTRATIONS, version="1", rows="part")
 def part_of_texts(
     ctx: Context, *, texts: Artifact, part: Part, dev_size: int, test_size: int, seed: int
 ) -> Rows:

@@ -166,11 +166,11 @@ class DdkRecipe(RunRecipe):
         found, parts = self._read()
         counts = {"duplicate": found.counts["duplicate"]} if found.counts["duplicate"] else {}
         field, rows = "texts.path", found.counts["kept"]
+        sizes = {name: len(table) for name, table in parts.items()}
         return Counted(
             files=[File(field, self.texts.path, found.counts["read"], rows, counts, {})],
-            parts={"to learn from": len(parts["pool"])}
-            | {name: len(parts[name]) for name in ("dev", "test")},
-            rows={field: rows},
+            parts={"to learn from": sizes["pool"], "dev": sizes["dev"], "test": sizes["test"]},
+            rows={field: rows} | {f"part_of_texts {name}": n for name, n in sizes.items()},
         )
 
     def _read(self) -> tuple[TextFile, dict[str, Any]]:

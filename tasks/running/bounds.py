@@ -13,7 +13,8 @@ from tasks.running.definition import Definition
 from tasks.running.outside import External
 
 Inputs = Mapping[str, Any]
-Counts = Mapping[str, int]  # rows of what the recipe names, by stage or field, as preflight read it
+# Rows of what the recipe names, as preflight read it: by field, by stage, or by stage and part.
+Counts = Mapping[str, int]
 
 _NOTHING_LOST = dict.fromkeys(
     ("empty", "truncated", "unscored", "duplicate", "no_candidates", "tied"), 0
@@ -70,6 +71,8 @@ def most_rows(
         return None
     if isinstance(bound, External):
         return known.get(bound.field)
+    if isinstance(bound, str):
+        return known.get(f"{stage.name} {bound}")
     return bound if isinstance(bound, int) else sum(table.rows or 0 for table in artifacts(bound))
 
 

@@ -18,6 +18,8 @@ from data.summary import read_summary
 from data.tables import mapping
 from flows.align import run_recipe
 from flows.ddk.told import clipped, noisy
+from flows.planning.plan import planned
+from flows.preflight.fitting import fitted
 from flows.table import recipe_from
 from tests.fixtures.models import build_tokenizer, chatml_tokenizer, save_policy
 from tests.flows.tiny_recipes import TINY
@@ -143,6 +145,16 @@ def test_a_run_that_goes_on_is_one_that_was_never_interrupted(whole, run):
     resumed, _ = run("resumed", {"rounds": 3})
     assert [x.artifact for x in resumed.stages()] == [x.artifact for x in summary.stages()]
     assert resumed.measures == summary.measures
+
+
+def test_a_plan_knows_how_many_texts_are_held_out(recipe, tmp_path):
+    values = recipe | {"texts": recipe["texts"] | {"noise": False}}
+    asked = fitted(recipe_from(values))
+    rows = asked.counted_prompts().rows
+    plan = planned(asked, str(tmp_path / "store"), tmp_path / "runs", rows)
+    reads = {step.title: step.reads for step in plan.steps if step.stage == "targets"}
+    assert reads["policy dev perplexity"] == 3 * asked.texts.dev_size
+    assert reads["policy test perplexity"] == 3 * asked.texts.test_size
 
 
 def test_gaps_are_measured_on_texts_that_decide_nothing(whole):
