@@ -184,7 +184,10 @@ BAD_ROWS = {
         "'instruction' and 'question' may each hold the prompt; say which does: "
         "prompts.columns: {prompt: instruction}",
     ),
-    "image": ({"messages": [USER[0] | {"content": [{"type": "image"}]}]}, "not text alone; remove"),
+    "image": (
+        {"messages": [USER[0] | {"content": [{"type": "image"}]}]},
+        "holds an image, which this recipe does not see; remove the row",
+    ),
     "surrogate": ({"prompt": "a\ud800"}, "prompt holds a lone surrogate"),
     "surrogate inside": ({"messages": [USER[0] | {"content": "\udfff"}]}, "lone surrogate"),
     "id a number": ({"prompt": "a", "prompt_id": 7}, "prompt_id must be text, got int"),
