@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     BitsAndBytesConfig,
@@ -77,6 +78,11 @@ def load_reward_model(
 def load_with_new_head(model_dir: Path, dtype: torch.dtype) -> PreTrainedModel:
     """A model's backbone below a head of one label that is new: random, from torch's seed."""
     return _loaded(AutoModelForSequenceClassification, model_dir, dtype, False, num_labels=1)
+
+
+def load_image_model(model_dir: Path, dtype: torch.dtype, kind: Any = AutoModel) -> PreTrainedModel:
+    """A model that sees images on the CPU, its weights whole and finite. Raises InputError."""
+    return _loaded(kind, model_dir, dtype, False)
 
 
 @quiet()

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import AutoImageProcessor, AutoTokenizer
 
 from data.errors import InputError
 from data.images import image_of
 from data.recipes.recipe import RuntimeConfig
 from data.retrieval import Vectors
 from models.hardware import device_of, dtype_of
+from models.loading import load_image_model
 from models.silence import quiet
 from models.vision.towers import SETTINGS, Tower, load_tower, of_clip, seen
 
@@ -52,10 +53,8 @@ class _Clip(Teacher):
     def __init__(self, folder: Path, runtime: RuntimeConfig) -> None:
         named, there = str(folder), {"local_files_only": True}
         self._device = device_of(runtime)
-        self._model = AutoModel.from_pretrained(
-            named, use_safetensors=True, dtype=dtype_of(runtime), **there
-        )
-        self._model = self._model.to(self._device).eval()
+        model: Any = load_image_model(folder, dtype_of(runtime))
+        self._model = model.to(self._device).eval()
         self._tokenizer = AutoTokenizer.from_pretrained(named, **there)
         # Pillow's, whether or not torchvision is installed: the two differ in the last digits.
         self._processor = AutoImageProcessor.from_pretrained(named, backend="pil", **there)

@@ -24,6 +24,7 @@ from data.errors import InputError, TrainingError
 from data.recipes.images import CnnBackbone, ImageBackbone
 from data.recipes.recipe import RuntimeConfig
 from models.hardware import device_of
+from models.loading import load_image_model
 from models.silence import quiet
 from models.vision.pixels import MEAN, STD, normalised, read_pixels
 
@@ -163,13 +164,13 @@ def begin(backbone: ImageBackbone, size: int, folder: Path | None, seed: int) ->
         shape = Shape("cnn", size, features, width=backbone.width, depth=backbone.depth)
         return Tower(shape, SmallCnn(backbone.width, backbone.depth))
     assert folder is not None
-    inner = _OfLibrary(_loaded(AutoModel, folder))
+    inner = _OfLibrary(load_image_model(folder, torch.float32))
     return Tower(Shape("model", size, _features(inner, size, folder)), inner)
 
 
 def of_clip(folder: Path, mean: Sequence[float], std: Sequence[float]) -> Tower:
     """The image encoder of a CLIP of transformers, its own projection within. Raises InputError."""
-    whole = _loaded(CLIPModel, folder)
+    whole: Any = load_image_model(folder, torch.float32, CLIPModel)
     config = whole.config.vision_config
     config.projection_dim = whole.config.projection_dim  # which the part may say otherwise
     model = CLIPVisionModelWithProjection(config)
@@ -177,21 +178,6 @@ def of_clip(folder: Path, mean: Sequence[float], std: Sequence[float]) -> Tower:
     size, inner = int(config.image_size), _OfLibrary(model)
     features = _features(inner, size, folder)
     return Tower(Shape("clip", size, features, mean=tuple(mean), std=tuple(std)), inner)
-
-
-@quiet()
-def _loaded(kind: Any, folder: Path) -> Any:
-    try:
-        found = kind.from_pretrained(
-            str(folder), local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"'{folder}' cannot be loaded as an image model ({type(error).__name__}: {reason}); "
-            "name a folder that transformers reads"
-        ) from error
-    return found
 
 
 @torch.no_grad()

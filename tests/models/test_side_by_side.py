@@ -77,7 +77,7 @@ class Started:
 
     name = version = "vllm"
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: Any, adapters: int = 0) -> None:
         self.parallel, self.gpus = arguments[4], arguments[5] if len(arguments) > 5 else None
 
 
