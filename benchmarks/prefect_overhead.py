@@ -23,7 +23,7 @@ from typing import Any
 
 from data.recipes.recipe import RuntimeConfig
 from data.store.store import Store
-from flows.server import set_defaults
+from flows.server import set_defaults, unwatched
 
 set_defaults()  # before Prefect is imported
 
@@ -92,7 +92,7 @@ def main() -> None:
         measured(arguments.against, n)
         sys.stdout.write(f"{Path.cwd()}\n")
     figures: dict[str, dict[str, list[float]]] = {}
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=120), unwatched():
         for _ in range(3):
             for name, work in (("as a task", stages), ("straight", straight)):
                 with tempfile.TemporaryDirectory() as folder:

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from benchmarks.synthetic_tables import made
 from data.recipes.fine_tuning import PickConfig
 from data.recipes.methods import Matrix, Place, RefreshConfig
-from data.recipes.recipe import GateConfig, MineConfig, RelabelConfig, RuntimeConfig
+from data.recipes.recipe import GateConfig, MineConfig, RuntimeConfig, TeacherConfig
 from data.reward_functions import SHIPPED
 from data.store.artifacts import Artifact
 from data.store.store import Store
@@ -86,7 +86,7 @@ class Tables:
         return relabel.take_order(
             mined=self.mine(),
             prompts=self.input("prompts"),
-            config=RelabelConfig(),
+            config=TeacherConfig(),
             round_number=1,
             teacher_calls=0,
         )

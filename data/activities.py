@@ -16,6 +16,7 @@ from data.tables import index_by, mapping
 
 Numbers = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
+RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 PARTS = ("train", "dev", "test")
 FEWEST = 10  # held-out activities of a target: of fewer nothing is measured
 
@@ -97,16 +98,15 @@ def kmer_vectors(sequences: Sequence[str], k: int) -> Vectors:
 
     Residues that are none of the twenty are passed over, with every piece they are in.
     """
-    residues = "ACDEFGHIKLMNPQRSTVWY"
-    place = {one: number for number, one in enumerate(residues)}
-    found = np.zeros((len(sequences), len(residues) ** k), np.float32)
+    place = {one: number for number, one in enumerate(RESIDUES)}
+    found = np.zeros((len(sequences), len(RESIDUES) ** k), np.float32)
     for row, sequence in enumerate(sequences):
         for start in range(len(sequence) - k + 1):
             numbers = [place.get(one) for one in sequence[start : start + k]]
             if None not in numbers:
                 column = 0
                 for number in numbers:
-                    column = column * len(residues) + (number or 0)
+                    column = column * len(RESIDUES) + (number or 0)
                 found[row, column] += 1
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     return np.asarray(found / np.where(lengths == 0, 1, lengths), np.float32)

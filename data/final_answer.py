@@ -4,7 +4,8 @@ _AROUND = " \t.:;,!?*\"'()[]"
 
 
 def final_answer(text: str, marker: str) -> str | None:
-    """What follows the last `marker` in its line, plainly written; None where it is not there.
+    """What follows the last `marker` in its line, or in the next where its own ends there, plainly
+    written; None where it is not there.
 
     Case does not count. Without a marker it is the text's last word.
     """

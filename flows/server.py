@@ -10,9 +10,10 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 from models.isolation import Child
 
@@ -141,13 +142,21 @@ def prefect_ready(folder: Path, meanwhile: Callable[[], None]) -> Iterator[bool]
         yield answers(settings.PREFECT_API_URL.value(), GIVEN_SECONDS)
         return
     wait = settings.PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
-    # Nobody watches there, and heartbeats make every flow last a second longer.
-    quiet = {
-        settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        settings.PREFECT_LOGGING_TO_API_ENABLED: False,
-    }
-    with settings.temporary_settings(quiet):
+    with unwatched():
         yield answers(settings.PREFECT_API_URL.value(), wait, _own)
+
+
+def unwatched() -> AbstractContextManager[Any]:
+    """Prefect's settings with a server of our own, where nobody watches: heartbeats make every flow
+    last a second longer."""
+    from prefect import settings
+
+    return settings.temporary_settings(
+        {
+            settings.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+            settings.PREFECT_LOGGING_TO_API_ENABLED: False,
+        }
+    )
 
 
 def _use(url: str) -> None:

@@ -49,16 +49,19 @@ def drafted_questions(
     """
     task_of = mapping(ctx.table(asked), "prompt_id", "dataset")
     held = [one for table in known for one in ctx.table(table).to_pylist()]
-    taken = {(one["dataset"], _plain(one["messages"][-1]["content"])) for one in held}
-    held_out, counts, kept = set(taken), Counter[str](), Counter[str]()
+    held_out = {_plain(one["messages"][-1]["content"]) for one in held}  # tasks may share some
+    taken = set[tuple[str, str]]()
+    counts, kept = Counter[str](), Counter[str]()
     rows = []
     for one in ctx.table(completions).to_pylist():
         task, text = task_of[one["prompt_id"]], one["completion"].strip()
         name = (task, _plain(text))
         if one["finish_reason"] != "stop" or not text:
             counts["unfinished"] += 1
+        elif name[1] in held_out:
+            counts["held_out"] += 1
         elif name in taken:
-            counts["held_out" if name in held_out else "repeated"] += 1
+            counts["repeated"] += 1
         elif kept[task] == number:
             counts["surplus"] += 1
         else:

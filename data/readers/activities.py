@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data.activities import RESIDUES
 from data.errors import InputError
 from data.files import check_regular
 from data.paths import anchored, named_path
@@ -114,7 +115,13 @@ def check_sequences(path: str | Path, targets: Sequence[str]) -> dict[str, str]:
     found = read_sequences(path)
     if lost := [name for name in targets if name not in found]:
         raise InputError(
-            f"activities.sequences: '{path}' has none of {lost[0]!r} ({len(lost)} such targets)"
+            f"activities.sequences: '{path}' has none of {lost[0]!r} ({len(lost)} such targets); "
+            "add them, or leave these targets out"
+        )
+    if blank := [name for name in targets if not set(RESIDUES) & set(found[name])]:
+        raise InputError(
+            f"activities.sequences: that of {blank[0]!r} holds no residue ({len(blank)} such "
+            "targets); write it in letters of amino acids"
         )
     return {name: found[name] for name in targets}
 

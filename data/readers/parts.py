@@ -3,8 +3,9 @@
     {"role": "user", "content": [{"type": "image", "path": "dog.jpg"},
                                  {"type": "text", "text": "What is it?"}]}
 
-In a table an image is the SHA-256 of its bytes, so equal images are equal prompts wherever the
-files lie. Only recipes that see images read such messages (`recipe: vl2v`); all others refuse them.
+In a table an image is the SHA-256 of its bytes, and a prompt is named by it alone, so equal images
+are equal prompts wherever the files lie and whatever is said of them. Only recipes that see images
+read such messages (`recipe: vl2v`); all others refuse them.
 """
 
 import hashlib
@@ -31,13 +32,18 @@ class Shown(NamedTuple):
 
     @property
     def prompt_id(self) -> str:
-        """By its content: 16 hexadecimal digits."""
-        return hashlib.sha256(canonical_json(self.messages)).hexdigest()[:16]
+        """By the image: 16 hexadecimal digits."""
+        alone = _alone(self.image)
+        return hashlib.sha256(canonical_json(alone)).hexdigest()[:16]
 
 
 def of_image(image: bytes) -> Shown:
     """The prompt that an image alone is."""
-    return Shown([{"role": "user", "content": [_image_part(image)]}], image)
+    return Shown(_alone(image), image)
+
+
+def _alone(image: bytes) -> list[Message]:
+    return [{"role": "user", "content": [_image_part(image)]}]
 
 
 def of_messages(value: Any, place: str, folder: Path) -> Shown:

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 
 from data.errors import InputError
+from data.final_answer import is_right, plain
 from data.readers.rows import read_rows
 from data.readers.texts import domains_of, given, text_row
 from data.recipes.tailoring import QuestionColumns, TasksConfig
@@ -21,12 +22,15 @@ class QuestionFile(NamedTuple):
     counts: dict[str, int]  # read = kept + duplicate
 
 
-def read_questions(path: str, columns: QuestionColumns) -> QuestionFile:
+def read_questions(path: str, columns: QuestionColumns, marker: str | None = None) -> QuestionFile:
     """The questions of a file; one that is there twice is dropped and counted.
 
+    Args:
+        marker: What stands before an answer; None: whether it can be read there is not looked at.
+
     Raises:
-        InputError: with file and line for what is no question with task and answer, and for a
-            question that comes again with another answer.
+        InputError: with file and line for what is no question with task and answer, for an answer
+            that no rationale can end at, and for a question that comes again with another answer.
     """
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     places, read = [], 0
@@ -36,6 +40,8 @@ def read_questions(path: str, columns: QuestionColumns) -> QuestionFile:
             given(row, place, getattr(columns, name), f"tasks.columns.{name}").strip()
             for name in ("task", "question", "answer")
         )
+        if marker is not None:
+            _check_answer(answer, marker, place)
         one = text_row([{"role": "user", "content": question}], answer, task)
         known = rows.setdefault((task, question), one)
         if known is one:
@@ -51,6 +57,16 @@ def read_questions(path: str, columns: QuestionColumns) -> QuestionFile:
     return QuestionFile(
         table, places, {"read": read, "kept": len(rows), "duplicate": read - len(rows)}
     )
+
+
+def _check_answer(answer: str, marker: str, place: str) -> None:
+    """InputError for an answer that none, or every, rationale would end at."""
+    if not plain(answer) or not is_right(f"{marker} {answer}", marker, answer):
+        how = f"as one line behind {marker!r}" if marker else "as the last word"
+        raise InputError(
+            f"{place}: the answer {answer!r:.40} cannot be told right from wrong, as answers are "
+            f"read {how}; shorten it, or set another tasks.marker"
+        )
 
 
 def parted_questions(table: pa.Table, config: TasksConfig, seed: int) -> dict[Part, pa.Table]:

@@ -143,6 +143,11 @@ class PrototypeConfig(Config):
     @field_validator("templates")
     @classmethod
     def _name_the_class(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+        if named := next((one for one in templates if DOMAIN in one), None):
+            raise ValueError(
+                f"prototypes.templates: {named!r:.60} names the domain, which a class has none of; "
+                f"leave {DOMAIN} out"
+            )
         return tuple(with_class(one, "prototypes.templates") for one in templates)
 
 

@@ -191,7 +191,7 @@ class ArteRecipe(RunRecipe):
 
         path = expanded(self.tasks.path, "tasks.path")
         check_regular(path, "tasks.path")
-        return read_questions(path, self.tasks.columns)
+        return read_questions(path, self.tasks.columns, self.tasks.marker)
 
     def about(self) -> str:
         m, n, k = self.drafts.questions, len(self.drafts.styles), self.items.k

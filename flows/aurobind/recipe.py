@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from data.readers.seen import Counted, Prompts
 from data.recipes.fitness import (
+    SYNTHETIC,
     ActivitiesConfig,
     CascadeConfig,
     ConfidenceConfig,
@@ -59,6 +60,15 @@ class AurobindRecipe(RunRecipe):
             )
         if kmers and not self.activities.sequences:
             raise ValueError("activities.sequences: targets.kind kmers needs them; name a file")
+        if self.activities.sequences and not kmers:
+            raise ValueError(
+                "activities.sequences: only targets.kind kmers reads them; leave them out, or set "
+                "targets to {kind: kmers}"
+            )
+        if kmers and self.activities.path == SYNTHETIC:
+            raise ValueError(
+                "targets.kind: targets that are made up have no sequences; leave targets out"
+            )
         return self
 
     def yardstick(self) -> Values:
@@ -73,10 +83,10 @@ class AurobindRecipe(RunRecipe):
     def check_prompts(self) -> Prompts:
         from flows.aurobind.reading import check
 
-        check(self.activities, self.ranker is not None)
+        check(self.activities, self.lists, self.ranker is not None)
         return []
 
     def counted_prompts(self) -> Counted:
         from flows.aurobind.reading import counted
 
-        return counted(self.activities)
+        return counted(self.activities, self.lists)

@@ -12,6 +12,9 @@ from flows.preflight.folders import model_path
 
 OPEN_CLIP = "open_clip_config.json"
 
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model")
+
 
 def check_pillow() -> None:
     """InputError unless Pillow is there."""
@@ -64,10 +67,12 @@ def check_teacher(field: str, name: str, trains: bool) -> None:
             f"{field}: '{name}' is a {config.get('model_type')}, and method self trains a CLIP; "
             "name one"
         )
-    if not (folder / "preprocessor_config.json").is_file():
-        raise InputError(
-            f"{field}: '{name}' has no preprocessor_config.json; save its processor beside it"
-        )
+    for files, lacks in ((_PROCESSORS, "image processor"), (_TOKENIZERS, "tokenizer")):
+        if not any((folder / file).is_file() for file in files):
+            raise InputError(
+                f"{field}: '{name}' has no {lacks} (none of {', '.join(files)}); save its "
+                "processor beside it"
+            )
 
 
 def check_image_model(field: str, name: str) -> None:

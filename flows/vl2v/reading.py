@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from data.errors import InputError
+from data.images import to_learn, to_measure
 from data.nearest import did_you_mean
 from data.paths import named_path
 from data.readers.images import read_images
@@ -21,15 +22,8 @@ from flows.preflight.encoders import check_encoder, check_installed
 from flows.preflight.vision import check_image_model, check_pillow, check_teacher
 
 
-def check(
-    images: ImageSource,
-    targets: Sequence[str],
-    teacher: ImageTeacher,
-    student: ImageStudent,
-    method: str,
-    trusted: bool,
-) -> None:
-    """Raises InputError where a library is missing, or images, targets or a model will not do."""
+def check(teacher: ImageTeacher, student: ImageStudent, method: str, trusted: bool) -> None:
+    """Raises InputError where a library is missing, or a model will not do."""
     check_pillow()
     if isinstance(teacher, ContrastiveTeacher):
         check_installed("teacher.kind: contrastive")
@@ -38,10 +32,11 @@ def check(
         check_teacher("teacher.model", teacher.model, method == "self")
     if isinstance(student.backbone, ModelBackbone):
         check_image_model("student.backbone.model", student.backbone.model)
-    counted(images, targets, teacher)
 
 
-def counted(images: ImageSource, targets: Sequence[str], teacher: ImageTeacher) -> Counted:
+def counted(
+    images: ImageSource, targets: Sequence[str], teacher: ImageTeacher, held_out: float
+) -> Counted:
     """How many images there are. Raises InputError for what cannot be read, as far as the heads of
     images tell, and for targets that cannot be left out."""
     table = _looked_at(images, "images")
@@ -49,6 +44,8 @@ def counted(images: ImageSource, targets: Sequence[str], teacher: ImageTeacher) 
     _check_targets(targets, domains)
     if len(set(table["label"].to_pylist())) < 2:
         raise InputError("images.path: all images are of one class; name a file that has several")
+    for name in targets:
+        _check_held_out(table, name, held_out)
     parts = {f"images of {name}": number for name, number in sorted(domains.items())}
     rows = {"images.path": len(table)}
     if isinstance(teacher, ContrastiveTeacher):
@@ -85,4 +82,17 @@ def _check_targets(targets: Sequence[str], domains: Counter[str]) -> None:
         raise InputError(
             f"targets: the images have one domain, {next(iter(domains))!r}, and none would be left "
             "to learn from"
+        )
+
+
+def _check_held_out(table: pa.Table, target: str, share: float) -> None:
+    """InputError unless of the domains beside a target some images are learned and some are not."""
+    without = f"of the {len(table):,} images none outside of {target!r}"
+    if not to_learn(table, target, share):
+        raise InputError(
+            f"evaluate.held_out: {share:g} leaves {without} to learn from; lower it, or bring more"
+        )
+    if not any(part == "source" for _, part in to_measure(table, target, share)):
+        raise InputError(
+            f"evaluate.held_out: {share:g} holds out {without}; raise it, or bring more"
         )

@@ -94,10 +94,11 @@ class Vl2vRecipe(RunRecipe):
         from flows.vl2v.reading import check
 
         trusted = self.runtime.trust_remote_code
-        check(self.images, self.targets, self.teacher, self.student, self.method, trusted)
+        check(self.teacher, self.student, self.method, trusted)
+        self.counted_prompts()
         return []
 
     def counted_prompts(self) -> Counted:
         from flows.vl2v.reading import counted
 
-        return counted(self.images, self.targets, self.teacher)
+        return counted(self.images, self.targets, self.teacher, self.evaluate.held_out)

@@ -17,19 +17,26 @@ from data.retrieval import Vectors
 
 MODEL = "model.txt"
 _GRADES = 64  # of relevance at most; the gain of a grade is the grade itself
+_QUERY = 10_000  # rows of a query at most, which is LightGBM's limit
 
 
 def fit_ranker(
     out: Path, fingerprints: Packed, vectors: Vectors, cells: Cells, config: RankerConfig, seed: int
 ) -> dict[str, Any]:
-    """Trees that rank the compounds of each target, saved in `out`; one query is one target."""
-    order = np.argsort(cells.target, kind="stable")
+    """Trees that rank the compounds of each target, saved in `out`.
+
+    A query is one target; one of more than 10,000 activities is parted by chance into as few as
+    LightGBM takes.
+    """
+    mixed = np.random.default_rng(seed).permutation(len(cells.target))
+    large = np.bincount(cells.target)[cells.target] > _QUERY
+    order = np.lexsort((np.where(large, mixed, 0), cells.target))
     molecule, target, value = cells.molecule[order], cells.target[order], cells.value[order]
     grades = np.floor((value - value.min()) / config.step).clip(0, _GRADES - 1).astype(np.int32)
     data = lightgbm.Dataset(
         _features(fingerprints, vectors, molecule, target),
         label=grades,
-        group=np.unique(target, return_counts=True)[1],
+        group=[part for n in np.unique(target, return_counts=True)[1] for part in _queries(int(n))],
         free_raw_data=True,
     )
     settings = {
@@ -45,6 +52,12 @@ def fit_ranker(
     model = lightgbm.train(settings, data, num_boost_round=config.trees)
     model.save_model(str(out / MODEL))
     return {"trees": model.num_trees(), "learned": len(order)}
+
+
+def _queries(rows: int) -> list[int]:
+    """Sizes of the parts of a target."""
+    number = -(-rows // _QUERY)
+    return [rows // number + (part < rows % number) for part in range(number)]
 
 
 def predict_ranker(

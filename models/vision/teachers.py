@@ -48,7 +48,7 @@ class _StandIn(Teacher):
 
 
 class _Clip(Teacher):
-    """A CLIP of transformers, or another that has its two methods, such as SigLIP."""
+    """A CLIP of transformers, or a SigLIP."""
 
     def __init__(self, folder: Path, runtime: RuntimeConfig) -> None:
         named, there = str(folder), {"local_files_only": True}
@@ -56,6 +56,12 @@ class _Clip(Teacher):
         model: Any = load_image_model(folder, dtype_of(runtime))
         self._model = model.to(self._device).eval()
         self._tokenizer = AutoTokenizer.from_pretrained(named, **there)
+        # SigLIP has learned texts that are all as long, and reads their last place.
+        config = model.config.text_config
+        self._padded: dict[str, Any] = {"padding": True}
+        if model.config.model_type.startswith("siglip"):
+            longest = config.max_position_embeddings
+            self._padded = {"padding": "max_length", "max_length": longest}
         # Pillow's, whether or not torchvision is installed: the two differ in the last digits.
         self._processor = AutoImageProcessor.from_pretrained(named, backend="pil", **there)
 
@@ -65,7 +71,7 @@ class _Clip(Teacher):
         return _pooled(self._model.get_image_features(pixel_values=found))
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
-        read = self._tokenizer(list(texts), padding=True, truncation=True, return_tensors="pt")
+        read = self._tokenizer(list(texts), **self._padded, truncation=True, return_tensors="pt")
         return _pooled(self._model.get_text_features(**read.to(self._device)))
 
 
@@ -118,7 +124,9 @@ def image_vectors(teacher: Teacher, images: Sequence[bytes], on_progress: Any = 
 @torch.inference_mode()
 def text_vectors(teacher: Teacher, texts: Sequence[str]) -> Vectors:
     """Of texts, float32 (n, d), of length 1."""
-    found: Vectors = _unit(teacher.texts(texts)).numpy()
+    starts = range(0, len(texts), _BATCH)
+    parts = [_unit(teacher.texts(texts[start : start + _BATCH])) for start in starts]
+    found: Vectors = torch.cat(parts).numpy()
     return found
 
 

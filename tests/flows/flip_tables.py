@@ -160,7 +160,9 @@ FLIPS = {
         for name in ("targets", "molecules", "noise", "seed")
     },
     "molecules.bits": Flip(512),
-    "targets.kind": Flip("one_hot", {"targets": {"kind": "kmers"}}),
+    "targets.kind": Flip(
+        "one_hot", {"targets": {"kind": "kmers"}}, beside={"activities.sequences": None}
+    ),
     "evaluate.near": Flip([0.2, 1.0]),
     "images.path (vl2v)": Flip("{other_prompts}"),
     "images.split (vl2v)": Flip("some"),

@@ -286,11 +286,27 @@ def test_a_good_recipe_is_not_refused():
     assert check_inputs(recipe_from(TINY_AUROBIND)) == []
 
 
+@needs_chem
+def test_lists_that_no_target_fills_are_refused_before_anything_is_learned():
+    from flows.preflight.inputs import check_inputs
+
+    with pytest.raises(InputError, match="lists.size: 60,000 compounds of one target in a list"):
+        check_inputs(recipe_from(TINY_AUROBIND | {"lists": {"size": 60_000}}))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"split": {"by": "target"}}, "split.by: of a target that is held out a name says nothing"),
         ({"targets": {"kind": "kmers"}}, "activities.sequences: targets.kind kmers needs them"),
+        (
+            {"targets": {"kind": "kmers"}, "activities": {"path": "synthetic", "sequences": "s"}},
+            "targets.kind: targets that are made up have no sequences",
+        ),
+        (
+            {"activities": {"path": "synthetic", "sequences": "s"}},
+            "activities.sequences: only targets.kind kmers reads them",
+        ),
         ({"split": {"dev": 0.5, "test": 0.4}}, "leave at least a tenth"),
         ({"molecules": {"bits": 100}}, "molecules.bits: must be a multiple of 64"),
         ({"evaluate": {"near": [1.0, 0.3]}}, "evaluate.near: must be two distances"),

@@ -1,6 +1,7 @@
 """VL2V-ADiP end to end on drawn shapes in three styles; what is shared, what is refused."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -244,6 +245,32 @@ def test_what_is_not_there_is_named(values, changes, said):
 
 
 @needs_pillow
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.9999, "none outside of 'night' to learn from; lower it"), (1e-9, "holds out .*; raise it")],
+)
+def test_a_share_that_leaves_no_image_is_refused(values, share, said):
+    assert re.search(
+        f"evaluate.held_out: .*{said}", refused(values | {"evaluate": {"held_out": share}})
+    )
+
+
+@needs_pillow
+def test_a_clip_needs_its_processor_and_tokenizer(values, tmp_path):
+    from flows.preflight.inputs import check_inputs
+
+    folder = tmp_path / "clip"
+    # transformers 5 writes one file for both halves of a processor.
+    (folder / "preprocessor_config.json").rename(folder / "processor_config.json")
+    assert check_inputs(recipe_from(values)) == []
+    (folder / "processor_config.json").rename(folder / "away.json")
+    assert "has no image processor" in refused(values)
+    (folder / "away.json").rename(folder / "processor_config.json")
+    (folder / "tokenizer.json").unlink()
+    assert "has no tokenizer" in refused(values)
+
+
+@needs_pillow
 def test_a_split_that_is_not_there_is_named(values):
     values["images"]["split"] = "bench"
     assert "holds no image of the split 'bench'" in refused(values)
@@ -279,6 +306,7 @@ def test_a_teacher_of_another_library_or_kind_is_refused(values, tmp_path):
         ("targets", ["a", "a"], "targets: each once"),
         ("targets", [], "targets"),
         ("prototypes", {"templates": ["a photo"]}, "must say where the class stands"),
+        ("prototypes", {"templates": ["a {domain} of a {class}"]}, "names the domain"),
         ("method", "both", "method"),
         ("image_weight", 1.5, "image_weight"),
         ("student", {"size": 8}, "student.size"),

@@ -67,9 +67,11 @@ def test_a_prompt_holds_text_and_the_digest_of_its_image(tmp_path):
         [image, {"type": "text", "text": "What is it?", "image": None}],
     ]
     assert (found["image"], len(found["prompt_id"])) == (png("red"), 16)
-    content[1]["text"] = "Which colour?"
-    (tmp_path / "prompts.jsonl").write_text(json.dumps(row) + "\n")
-    assert read_images(tmp_path)[0]["prompt_id"][0].as_py() != found["prompt_id"]
+    again = {"messages": [{"role": "user", "content": content[:1]}], "domain": "e", "label": "x"}
+    lines = [json.dumps(row), json.dumps(again)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(lines) + "\n")
+    table, counts = read_images(tmp_path)  # one image, whatever is said of it
+    assert table["prompt_id"].to_pylist() == [found["prompt_id"]] and counts["repeated"] == 1
 
 
 def test_other_recipes_refuse_a_prompt_with_an_image_in_one_line(tmp_path):

@@ -58,6 +58,21 @@ def test_what_is_no_question_is_refused_by_its_line(file, bad, said):
         read_questions(file([*rows("s", 1), bad]), COLUMNS)
 
 
+@pytest.mark.parametrize(
+    ("answer", "marker", "said"),
+    [
+        ("New York", "", "cannot be told right from wrong, as answers are read as the last word"),
+        ("one\ntwo", "answer:", "read as one line behind 'answer:'"),
+        ("?!", "answer:", "cannot be told right from wrong"),
+    ],
+)
+def test_an_answer_that_nothing_ends_at_is_refused(file, answer, marker, said):
+    path = file([*rows("s", 1), {"task": "s", "question": "Q?", "answer": answer}])
+    assert read_questions(path, COLUMNS).counts["kept"] == 2
+    with pytest.raises(InputError, match="line 2: the answer .*" + said):
+        read_questions(path, COLUMNS, marker)
+
+
 def test_a_file_without_questions_and_a_small_task_are_refused(file):
     with pytest.raises(InputError, match="holds no question"):
         read_questions(file([]), COLUMNS)

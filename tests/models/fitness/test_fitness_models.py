@@ -255,6 +255,17 @@ def test_lambdarank_orders_within_a_target_and_is_the_same_again(tmp_path):
 
 
 @needs_chem
+def test_a_target_of_more_compounds_than_lightgbm_takes_is_parted(tmp_path):
+    from models.fitness.ranker import fit_ranker, predict_ranker
+
+    fingerprints, vectors, cells = world(n=10_003, width=64, targets=1)
+    config = RankerConfig(trees=5, leaves=4)
+    assert fit_ranker(tmp_path, fingerprints, vectors, cells, config, 0)["learned"] == 10_003
+    found = predict_ranker(tmp_path, fingerprints, vectors, cells.molecule, cells.target)
+    assert spearman(found, cells.value) > 0.3
+
+
+@needs_chem
 def test_compounds_as_rdkit_has_them():
     from models.fitness.chemistry import Describer, canonical
 
