@@ -9,7 +9,8 @@ budget which share of the tokens it computes is padding, as batches are made now
 be without a limit of a row's padding. The first number of answers is read with every budget in
 turn, several times over: seconds of a core, which tell more than a clock's on a machine with other
 work, and their ratio to the first budget's in the same turn, median and range; and the largest
-difference of a reward from the first budget's.
+difference of a reward from the first budget's. Also printed is how much of a training's batches of
+`--batch` such rows is padding: in random order, and as trainings here draw them.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from data.readers.logged import read_logged
 from data.recipes.logged import LoggedConfig
 from data.recipes.recipe import RuntimeConfig
 from data.tables import mapping
-from models.batching import MOST_PADDING, length_batches
+from models.batching import MOST_PADDING, LengthGroups, length_batches
 from models.chat import render_conversations
 from models.checkpoints import readable_length
 from models.logps import sequence_logps
@@ -125,6 +126,7 @@ def main() -> None:
     parser.add_argument("--answers", default="48,512,8192")
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument("--repeats", type=int, default=3, help="turns; 0: padding alone")
+    parser.add_argument("--batch", type=int, default=32, help="rows of a training's batch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a file for the figures (JSON)")
     asked = parser.parse_args()
@@ -140,6 +142,7 @@ def main() -> None:
             model = made
         lengths = lengths_of(model, items)
         found: dict[str, Any] = {"padding": _paddings(lengths, numbers, budgets)}
+        found["training"] = _trained(lengths, asked.batch, asked.seed)
         if asked.repeats:
             found["timed"] = measured(model, items[: numbers[0]], budgets, asked.repeats)
             _print_timed(found["timed"], numbers[0])
@@ -172,6 +175,18 @@ def _paddings(
                 f"{row['padding']:>9.1%}{row['unlimited']:>11.1%}\n"
             )
     return rows
+
+
+def _trained(lengths: list[int], size: int, seed: int) -> dict[str, float]:
+    """Padding of an epoch's batches, in random order and by groups of length."""
+    shuffled = random.Random(seed).sample(range(len(lengths)), len(lengths))
+    orders = {"random": shuffled, "by length": list(LengthGroups(lengths, size, seed))}
+    found = {}
+    for name, order in orders.items():
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        found[name] = padding(lengths, batches)
+        sys.stdout.write(f"training, batches of {size}, {name}: {found[name]:.1%} padding\n")
+    return found
 
 
 def _print_timed(timed: dict[int, dict[str, Any]], number: int) -> None:
