@@ -20,7 +20,7 @@ def _of_all(inputs: Any) -> int:
     return len(puzzles.FAMILIES) * int(inputs["size"])
 
 
-@stage(DEMONSTRATIONS, version="1", rows=_of_all)
+@stage(DEMONSTRATIONS, version="2", rows=_of_all)
 def world_puzzles(ctx: Context, *, part: Part, size: int, seed: int) -> Rows:
     """Out: DEMONSTRATIONS, `size` different puzzles of every family with their answers; no puzzle
     is in two parts, and none is learned from. Raises InputError where they run out."""
@@ -36,7 +36,7 @@ def world_puzzles(ctx: Context, *, part: Part, size: int, seed: int) -> Rows:
     return Rows(rows, {"questions": len(rows)})
 
 
-@stage("tokenizer", version="1", model=True)
+@stage("tokenizer", version="2", model=True)
 def puzzle_tokenizer(ctx: Context) -> dict[str, Any]:
     """Out: a tokenizer with a chat template, from the words of the lessons."""
     from models.world.models import train_tokenizer
@@ -46,7 +46,7 @@ def puzzle_tokenizer(ctx: Context) -> dict[str, Any]:
     return train_tokenizer(ctx.out, conversations=texts)
 
 
-@stage("policy", version="1", model=True)
+@stage("policy", version="2", model=True)
 def puzzle_teacher(
     ctx: Context, *, tokenizer: Artifact, lessons: int, width: int, layers: int, seed: int
 ) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def puzzle_teacher(
     return _trained(ctx, tokenizer, puzzle_lessons.teacher_lessons, lessons, width, layers, seed)
 
 
-@stage("policy", version="1", model=True)
+@stage("policy", version="2", model=True)
 def puzzle_student(
     ctx: Context, *, tokenizer: Artifact, lessons: int, width: int, layers: int, seed: int
 ) -> dict[str, Any]:

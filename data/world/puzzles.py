@@ -1,8 +1,8 @@
 """Three families of puzzles with exact answers, each explained in four styles: the world of ARTE.
 
-    sorting  different digits, the least first: sort 7 2 9
-    total    their sum, modulo 10:              total 7 2 9
-    falling  the largest first:                 fall 7 2 9
+    sorting  digits, the least first:       sort 7 2 9 2
+    falling  the largest first:             fall 7 2 9 2
+    odd      the odd ones, the least first: odd 7 2 9 2
 
 A puzzle of level 1 to 4 is longer by as much. Every style computes the same steps; they differ in
 what is written of them, and so in how hard they are to carry out. In no family does the order of
@@ -53,17 +53,28 @@ class Puzzle:
 
 
 def sorting(given: list[int]) -> Puzzle:
-    """Different digits, the least first."""
+    """The least first."""
     return _ordered("sorting", "sort", given, min)
 
 
 def falling(given: list[int]) -> Puzzle:
-    """Different digits, the largest first."""
+    """The largest first."""
     return _ordered("falling", "fall", given, max)
 
 
-def _ordered(family: str, word: str, given: list[int], pick: Callable[[list[int]], int]) -> Puzzle:
-    left, steps, results = list(given), [], []
+def odd(given: list[int]) -> Puzzle:
+    """The odd ones, of which there is one at least, the least first."""
+    return _ordered("odd", "odd", given, min, [one for one in given if one % 2])
+
+
+def _ordered(
+    family: str,
+    word: str,
+    given: list[int],
+    pick: Callable[[list[int]], int],
+    of: list[int] | None = None,
+) -> Puzzle:
+    left, steps, results = list(given if of is None else of), [], []
     while left:
         one = pick(left)
         left.remove(one)
@@ -73,29 +84,22 @@ def _ordered(family: str, word: str, given: list[int], pick: Callable[[list[int]
     return Puzzle(family, text, tuple(steps), tuple(results), " ".join(results))
 
 
-def total(given: list[int]) -> Puzzle:
-    """The sum of different digits modulo 10, the least first."""
-    first, *others = sorted(given)
-    steps, results, value = [], [], first
-    for number in others:
-        before, value = value, (value + number) % 10
-        steps.append(f"{before} add {number} makes {value}")
-        results.append(str(value))
-    text = " ".join(["total", *map(str, given)])
-    return Puzzle("total", text, tuple(steps), tuple(results), str(value))
-
-
-_OF_WORD = {"sort": sorting, "fall": falling, "total": total}
+_OF_WORD = {"sort": sorting, "fall": falling, "odd": odd}
 
 
 def _drawn(make: Callable[[list[int]], Puzzle]) -> Callable[[int, random.Random], Puzzle]:
-    return lambda level, rng: make(rng.sample(range(10), level + 2))
+    def draw_one(level: int, rng: random.Random) -> Puzzle:
+        while not (puzzle := make(rng.choices(range(10), k=level + 2))).answer:
+            pass
+        return puzzle
+
+    return draw_one
 
 
 FAMILIES: dict[str, Callable[[int, random.Random], Puzzle]] = {
     "sorting": _drawn(sorting),
     "falling": _drawn(falling),
-    "total": _drawn(total),
+    "odd": _drawn(odd),
 }
 
 
@@ -104,9 +108,7 @@ def solve(text: str) -> str | None:
     if not re.fullmatch(rf"({'|'.join(_OF_WORD)})( \d)( \d)+", text):
         return None
     word, *digits = text.split()
-    if len(set(digits)) < len(digits):
-        return None
-    return _OF_WORD[word]([int(one) for one in digits]).answer
+    return _OF_WORD[word]([int(one) for one in digits]).answer or None
 
 
 def split_of(puzzle: Puzzle) -> str:

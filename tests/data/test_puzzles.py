@@ -7,16 +7,16 @@ import pytest
 from data.final_answer import final_answer, is_right, plain
 from data.world import puzzles
 from data.world.puzzle_lessons import student_lessons, teacher_lessons
-from data.world.puzzles import FAMILIES, LEVELS, MARKER, STYLES, falling, solve, sorting, total
+from data.world.puzzles import FAMILIES, LEVELS, MARKER, STYLES, falling, odd, solve, sorting
 
 
 def test_each_family_computes_what_it_says():
-    one = total([7, 2, 9])
-    assert one.text == "total 7 2 9"
-    assert one.rationale("steps") == "2 add 7 makes 9 then 9 add 9 makes 8 answer 8"
-    assert one.rationale("short") == "9 8 answer 8"
-    assert one.rationale("recall") == "we have total 7 2 9 so 9 8 answer 8"
-    assert one.rationale("words") == "nine then eight answer 8"
+    one = odd([7, 2, 9, 7])
+    assert one.text == "odd 7 2 9 7"
+    assert one.rationale("steps") == "take 7 left 9 7 then take 7 left 9 then take 9 answer 7 7 9"
+    assert one.rationale("short") == "7 7 9 answer 7 7 9"
+    assert one.rationale("recall") == "we have odd 7 2 9 7 so 7 7 9 answer 7 7 9"
+    assert one.rationale("words") == "seven then seven then nine answer 7 7 9"
     assert sorting([7, 2, 9]).rationale("steps") == (
         "take 2 left 7 9 then take 7 left 9 then take 9 answer 2 7 9"
     )
@@ -40,8 +40,8 @@ def test_every_style_ends_at_the_answer_and_the_text_alone_gives_it(family):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "total", "total 7", "total 7 7", "total 17 2", "sort 7 7", "sort", "sort 7 a",
-     "fall 1 1", "add 7 2", "sort 7 5 answer 5 7"],
+    ["", "odd", "odd 7", "odd 2 4", "odd 17 2", "sort", "sort 7 a", "add 7 2",
+     "sort 7 5 answer 5 7"],
 )  # fmt: skip
 def test_what_is_no_puzzle_has_no_answer(text):
     assert solve(text) is None
@@ -54,11 +54,11 @@ def test_parts_share_no_puzzle_and_are_the_same_for_a_seed():
     }
     assert all(len(found) == 40 * len(FAMILIES) for found in parts.values())
     assert len(set.union(*parts.values())) == 120 * len(FAMILIES)
-    again = [one.text for one in puzzles.different("total", "test", 40, 3)]
-    assert again == [one.text for one in puzzles.different("total", "test", 40, 3)]
-    assert again != [one.text for one in puzzles.different("total", "test", 40, 4)]
-    with pytest.raises(ValueError, match="the puzzles 'total' run out"):
-        puzzles.different("total", "seeds", 100_000, 0)
+    again = [one.text for one in puzzles.different("odd", "test", 40, 3)]
+    assert again == [one.text for one in puzzles.different("odd", "test", 40, 3)]
+    assert again != [one.text for one in puzzles.different("odd", "test", 40, 4)]
+    with pytest.raises(ValueError, match="the puzzles 'odd' run out"):
+        puzzles.different("odd", "seeds", 100_000, 0)
 
 
 def test_nobody_learns_a_puzzle_that_is_held_out():
@@ -94,7 +94,7 @@ def _same(question, answer, style):
 
 def _puzzle(text):
     word, *digits = text.split()
-    make = {"sort": sorting, "total": total, "fall": falling}[word]
+    make = {"sort": sorting, "odd": odd, "fall": falling}[word]
     return make([int(one) for one in digits])
 
 

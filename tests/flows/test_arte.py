@@ -258,7 +258,7 @@ def test_the_world_of_puzzles_runs_end_to_end(tmp_path):
     store, runs = str(tmp_path / "store"), tmp_path / "runs"
     run_recipe(recipe_from(values), store, runs, quiet=True)
     summary = read_summary(runs / "puzzles" / "summary.json")
-    assert set(summary.measures["accuracy"].parts) == {"falling", "sorting", "total"}
+    assert set(summary.measures["accuracy"].parts) == {"falling", "sorting", "odd"}
     assert 0 <= summary.measures["learned_right"].value <= 1
     with pytest.raises(InputError, match="in sorting, .* min_one_shot is 90.0%"):
         run_recipe(recipe_from(values | {"min_one_shot": 0.9}), store, runs, quiet=True)
