@@ -53,7 +53,7 @@ test: lint
 test-all: test
 	$(PYTEST) -m slow
 
-# What is fast and what is not, in a quarter of an hour: docs/performance.md.
+# What is fast and what is not, in twenty minutes: docs/performance.md.
 bench: install
 	@$(BIN)/python -m benchmarks.short_set
 

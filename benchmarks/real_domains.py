@@ -1,6 +1,6 @@
 """Real texts of several domains, to distil over: recipes/real_domains.yaml.
 
-    python -m benchmarks.real_domains --data ../shared/realdata --to .real/domains.jsonl
+    python -m benchmarks.real_domains [--data ../shared/realdata] [--to .real/domains.jsonl]
 
 writes rows of prompt, completion and dataset. Domains, `--texts` of each at most, drawn at random
 by `--seed`:
@@ -128,7 +128,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of recorded data sets")
+    parser.add_argument("--data", type=Path, default=Path("../shared/realdata"))
     parser.add_argument("--to", type=Path, default=Path(".real/domains.jsonl"), metavar="FILE")
     parser.add_argument("--texts", type=int, default=400, help="of a domain at most")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")

@@ -25,7 +25,13 @@ _KNOWN = {
 
 
 # Of what the recipes here name in .real, by the folder in it: the command that puts it there.
-_REAL = {"leaf": "python -m benchmarks.leaf_data"}
+_MODELS = "python -m benchmarks.real_models"
+_REAL = {
+    "leaf": "python -m benchmarks.leaf_data",
+    "davis": "python -m benchmarks.davis_data",
+    "domains.jsonl": "python -m benchmarks.real_domains",
+    **dict.fromkeys(("smollm2", "smollm2-cut", "reward"), _MODELS),
+}
 
 
 def where_from(path: str | Path) -> str:
