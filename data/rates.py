@@ -135,12 +135,14 @@ class Rate:
         """Bytes at the peak; None where the system does not tell.
 
         Most of them are the process and its models, whatever the units: of one size alone no more
-        is known than that.
+        is known than that. Nor of a pilot's, whose passes share a process that grows with what each
+        loads, and not with the rows.
         """
         known = [(one.units, one.memory) for one in self.points if one.memory]
-        if not known:
-            return None
-        return line(known) if len({units for units, _ in known}) > 1 else constant(known)
+        runs = [(one.units, one.memory) for one in self.points if one.memory and not one.pilot]
+        if len({units for units, _ in runs}) > 1:
+            return line(runs)
+        return constant(known) if known else None
 
     @property
     def kept(self) -> float:

@@ -146,7 +146,7 @@ def checked(
     found.plan = planned(whole, store, runs_dir / whole.run, found.prompts.rows)
     found.disk = _disk(whole, found, local_folder(store)[0])
     if gpus:
-        found.paper = _on_paper(whole, store, runs_dir / whole.run, found, gpus)
+        found.paper = _on_paper(whole, runs_dir / whole.run, found, gpus)
     if deep:
         found.tried = _tried(whole, models, prompts)
     return found
@@ -200,14 +200,14 @@ def _disk(recipe: RunRecipe, found: Check, root: Path) -> Disk:
     return Disk(str(root), needed, meanwhile, shutil.disk_usage(there).free)
 
 
-def _on_paper(recipe: RunRecipe, store: str, folder: Path, found: Check, gpus: Gpus) -> Paper:
+def _on_paper(recipe: RunRecipe, folder: Path, found: Check, gpus: Gpus) -> Paper:
     sizes = {
         one.field.removesuffix(".model"): sizes_of(
             read_config(Path(one.path), one.field), one.parameters
         )
         for one in found.models
     }
-    return on_paper(recipe, store, folder, sizes, found.prompts, gpus)
+    return on_paper(recipe, folder, sizes, found.prompts, gpus)
 
 
 def _tried(recipe: RunRecipe, models: dict[str, Path], prompts: Prompts) -> list[Tried]:

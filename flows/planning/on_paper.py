@@ -4,6 +4,7 @@ For a machine that is not here. Counts are those of the plan: every prompt gives
 answer is as long as allowed. `models.gpus` has the arithmetic and its assumptions.
 """
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,13 +136,13 @@ def _later(found: Estimate, seconds: float) -> Estimate:
 
 def on_paper(
     recipe: RunRecipe,
-    store: str,
     folder: Path,
     models: Mapping[str, Sizes],
     prompts: Preview,
     gpus: Gpus,
 ) -> Paper:
-    """The stages of a run on these GPUs.
+    """The stages of a run on these GPUs, all of them: what the store of this machine holds was
+    made by other numerics, and has other keys there.
 
     Args:
         recipe: Fitted, and accepted by preflight.
@@ -155,7 +156,8 @@ def on_paper(
     lengths = {one.field.removesuffix(".model"): one.shares[50] for one in prompts.lengths}
     longest = recipe.sampling.max_tokens if recipe.sampling else 0
     foresight = OnPaper(gpus, models, lengths, longest)
-    planned(recipe, store, folder, prompts.rows, foresight)
+    with tempfile.TemporaryDirectory() as empty:
+        planned(recipe, empty, folder, prompts.rows, foresight)
     return Paper(gpus.name, foresight.steps, _notes(foresight.steps))
 
 

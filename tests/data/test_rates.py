@@ -114,6 +114,17 @@ def test_one_size_says_nothing_of_how_memory_or_a_model_grows(tmp_path):
     assert grown.memory.at(96) > 900_000_000 and grown.size.at(96) == 3_500_000
 
 
+def test_a_pilots_process_grows_with_what_it_loads_and_not_with_rows(tmp_path):
+    rates = Rates(tmp_path, {"cpu": "one"})
+    for units, memory in ((256, 630_000_000), (384, 2_720_000_000)):
+        rates.add(measured(units, 0.6, memory=memory, pilot=True))
+    assert rates.known().rate("a", "x").memory.at(36_000) == 2_720_000_000
+    for units, memory in ((100, 1_000_000_000), (1_000, 1_900_000_000)):  # of runs
+        rates.add(measured(units, 0.6, memory=memory))
+    grown = rates.known().rate("a", "x").memory
+    assert grown.at(10_000) == pytest.approx(10_900_000_000, rel=0.01)
+
+
 def test_a_store_that_cannot_be_written_keeps_nothing_and_ends_nothing(tmp_path):
     (tmp_path / "store").write_text("a file in its place")
     rates = Rates(tmp_path / "store", MACHINE)

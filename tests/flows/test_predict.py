@@ -181,6 +181,18 @@ def test_on_paper_for_gpus_that_are_not_here(tiny_recipe, write_recipe, tmp_path
     assert not (tmp_path / "store").exists()
 
 
+def test_on_paper_everything_counts_whatever_the_store_holds(
+    tiny_recipe, write_recipe, tiny_copy, tmp_path, capsys
+):
+    path = write_recipe(tiny_recipe)
+    told = []
+    for folder in (tiny_copy, tmp_path / "none"):
+        where = ["--store", str(folder / "store"), "--runs-dir", str(folder / "runs")]
+        assert main(["check", str(path), "--device", "h100", "--json", *where]) == 0
+        told.append(json.loads(capsys.readouterr().out)["paper"])
+    assert told[0] == told[1] and told[0]["steps"]
+
+
 def test_what_cannot_be_estimated_is_refused_in_a_line(refuse, tiny_recipe, write_recipe, tmp_path):
     path, where = str(write_recipe(tiny_recipe)), ("--store", str(tmp_path / "store"))
     assert refuse("check", path, "--device", "h1000", *where).startswith(
