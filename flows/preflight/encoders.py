@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from data.files import check_folder_files
-from data.paths import named_path
-from flows.preflight.folders import model_path
+from flows.preflight.folders import packed_path
 from models.checkpoints import weight_shapes
 
 MODULES = "modules.json"  # of a folder of sentence-transformers
@@ -35,11 +33,7 @@ def encoder_path(field: str, name: str) -> Path:
 
     Raises InputError, as `model_path`.
     """
-    folder = named_path(name, field)
-    if (folder / MODULES).is_file():
-        check_folder_files(folder, field)
-        return folder.resolve()
-    return model_path(field, name).resolve()
+    return packed_path(field, name, MODULES)
 
 
 def check_encoder(field: str, name: str, trusted: bool) -> Path:

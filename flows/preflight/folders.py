@@ -22,6 +22,16 @@ def folder_of(named: Naming) -> Path:
     return model_path(named.field, named.value)
 
 
+def packed_path(field: str, name: str, sign: str) -> Path:
+    """Local folder of a model: one of another library, by the file `sign` in it, or as
+    `model_path`. Raises InputError, as that."""
+    folder = named_path(name, field)
+    if (folder / sign).is_file():
+        check_folder_files(folder, field)
+        return folder.resolve()
+    return model_path(field, name).resolve()
+
+
 def model_path(field: str, name: str) -> Path:
     """Local folder of a model: as named, or a hub id in the local cache or downloaded, or what a
     GGUF file was made into.

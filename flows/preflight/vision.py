@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import InputError
-from data.files import check_folder_files
-from data.paths import named_path
-from flows.preflight.folders import model_path
+from flows.preflight.folders import model_path, packed_path
 
 OPEN_CLIP = "open_clip_config.json"
 
@@ -29,11 +27,7 @@ def teacher_path(field: str, name: str) -> Path:
 
     Raises InputError, as `model_path`.
     """
-    folder = named_path(name, field)
-    if (folder / OPEN_CLIP).is_file():
-        check_folder_files(folder, field)
-        return folder.resolve()
-    return model_path(field, name).resolve()
+    return packed_path(field, name, OPEN_CLIP)
 
 
 def check_teacher(field: str, name: str, trains: bool) -> None:
