@@ -21,6 +21,9 @@ from tasks.running.measuring import BETWEEN, START, beside, machine_of
 PREFECT_CALL, PREFECT_START, PREFECT_START_CORES = 0.04, 5.0, 9.0  # seconds
 
 
+_TOLD = 0.01  # share of the time from which on a doubt is worth a line
+
+
 @dataclass
 class Prediction:
     """What is to be expected of a run.
@@ -172,11 +175,12 @@ def _notes(recipe: RunRecipe, found: Prediction) -> list[str]:
         names = ", ".join(dict.fromkeys(step.title for step in found.unknown))
         notes.append(f"not measured, and left out of the sums: {names}")
     thin = [step for step in found.work if step.thin]
-    if share := sum(step.seconds or 0.0 for step in thin) / (found.seconds or 1.0):
+    share = sum(step.seconds or 0.0 for step in thin) / (found.seconds or 1.0)
+    if share >= _TOLD:
         names = ", ".join(dict.fromkeys(step.title for step in thin))
         notes.append(
             f"measured at one size alone, of which this is less than half or more than twice, with "
-            f"{share:.0%} of the time, which may be several times too high: {names}"
+            f"{share:.0%} of the time, which may be several times too much, or too little: {names}"
         )
     if any(step.section == "Preparing" and step.model for step in found.work):
         notes.append(

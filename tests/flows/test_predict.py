@@ -9,6 +9,7 @@ import pytest
 from cli.main import main
 from data.rates import FOLDER, Rates
 from flows.planning import pilot, predict
+from flows.planning.foreseen import Foreseen
 from flows.planning.predict import predicted
 from flows.planning.preview import prompt_files
 from flows.preflight.fitting import fitted
@@ -179,6 +180,19 @@ def test_on_paper_for_gpus_that_are_not_here(tiny_recipe, write_recipe, tmp_path
     assert steps["optimize"]["memory"] > 0 and steps["mine"]["calls"] == 0
     assert paper["seconds"] == pytest.approx(sum(s["seconds"] for s in paper["steps"]), abs=0.1)
     assert not (tmp_path / "store").exists()
+
+
+def test_stages_that_are_known_at_one_size_are_named_with_their_share(tiny_recipe):
+    def told(*seconds: float) -> list[str]:
+        steps = [
+            Foreseen("Round 1", f"stage {n}", "s", "compute", bodies=1, seconds=one, thin=not n)
+            for n, one in enumerate(seconds)
+        ]
+        return predict._notes(recipe_from(tiny_recipe), predict.Prediction(steps))
+
+    (note,) = told(3.0, 1.0)
+    assert "with 75% of the time" in note and note.endswith(": stage 0")
+    assert told(0.001, 1.0) == []
 
 
 def test_on_paper_everything_counts_whatever_the_store_holds(
