@@ -1,5 +1,6 @@
 """From the command line to the flow: nothing to do, or a flow run with quiet, local Prefect."""
 
+import os
 import tempfile
 from contextlib import AbstractContextManager
 from importlib import import_module
@@ -57,9 +58,11 @@ def launch(
     places = {"store": store, "runs_dir": str(runs_dir), "quiet": quiet, "verbose": verbose}
     with one_line(folder), waiting(STARTING, console), ready(recipe, folder) as answers:
         from flows.align import align
+        from flows.preflight.inputs import checked
 
         before, busy, began = age(), core_seconds(), monotonic()
-        carry_out(align, recipe, **places, by_prefect=answers)
+        with checked(whole, notes):
+            carry_out(align, recipe, **places, by_prefect=answers)
         busy -= core_seconds()
     spent = before + monotonic() - began - read_summary(folder / "summary.json").seconds
     note_start(artifacts, whole, spent, busy + core_seconds())
@@ -87,9 +90,11 @@ def launch_rerun(
         say(console, line)
     places = {"store": store, "runs_dir": str(runs_dir), "quiet": quiet, "verbose": verbose}
     with one_line(folder), waiting(STARTING, console), ready(recipe, folder) as answers:
+        from flows.preflight.inputs import checked
         from flows.rerun import rerun_round
 
-        carry_out(rerun_round, run, number, stage, **places, by_prefect=answers)
+        with checked(recipe, notes):
+            carry_out(rerun_round, run, number, stage, **places, by_prefect=answers)
     return folder
 
 
@@ -136,20 +141,20 @@ def check(recipe: RunRecipe, store: Store, folder: Path) -> list[str]:
     from flows.preflight.inputs import check_inputs
 
     check_room(folder)
-    notes = check_inputs(recipe)
     check_writable("--runs-dir", folder)
     check_writable("--store", store.root)
     store.check_remote()
+    notes = check_inputs(recipe)
     with one_at_a_time(folder):
         pass
     return notes
 
 
 def check_writable(option: str, folder: Path) -> None:
-    """InputError unless files can be written into the folder, which is made."""
+    """InputError unless files can be written into the folder, or it can be made."""
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise InputError(

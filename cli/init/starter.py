@@ -169,6 +169,7 @@ def drafted(answers: Answers) -> Draft:
         _present(values)
         derived = trusted | _derived(answers, values | trusted, reasons)
     recipe, found = _recipe(values | derived), Findings()
+    preflight.check_surroundings(recipe, found)
     preflight.check_files(recipe, found)
     found.refuse()
     head = (

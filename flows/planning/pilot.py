@@ -36,7 +36,7 @@ from tasks.running.measuring import START, beside, note_between, rates_of
 from tasks.running.progress import Progress
 from tasks.stage import Run
 
-SECONDS = 30.0  # that the passes may take, without the engine's start; the first two always may
+SECONDS = 60.0  # that the passes may take, without the engine's start; the first two always may
 FIRST, SECOND, LAST = 4, 32, 128  # prompts
 _SLOW = 12  # in place of SECOND, where the first pass has taken a third of the time
 _SIZED = ("lessons", "examples", "pairs")  # arguments of stages that make the embedded world
@@ -67,20 +67,21 @@ class Pilot:
         if not run.round and (found := self._taken(asked)):
             return found
         # What makes prompts has all to choose from; those of a round are cut, and any table for
-        # whoever reads it.
-        whole = asked.stage.kind == "prompts"
+        # whoever reads it. A tokenizer of fewer words would make every model another one.
+        prompts = asked.stage.kind == "prompts"
+        whole = prompts or asked.stage.kind == "tokenizer"
         inputs = {
             name: value if whole else self._smaller(name, value)
             for name, value in asked.inputs.items()
         }
-        if whole and run.round and isinstance(size := inputs.get("size"), int):
+        if prompts and run.round and isinstance(size := inputs.get("size"), int):
             inputs["size"] = min(size, self._prompts)
         run.ahead = None
         try:
             made = carry_out(replace(asked, inputs=inputs), run)
         finally:
             run.ahead = self
-        return self._cut(made) if whole and run.round else made
+        return self._cut(made) if prompts and run.round else made
 
     def _taken(self, asked: Asked) -> Artifact | None:
         """What a run has left in the store, brought into the pilot's own."""

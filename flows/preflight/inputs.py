@@ -4,12 +4,16 @@ The command line checks before it starts Prefect, the flow checks for deployment
 without the command line. Files come first, in a second; chat templates last, for transformers.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import InputError
 from data.readers.seen import Prompts, PromptTable
+from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe, RuntimeConfig
 from flows.preflight.adapters import check_adapters
 from flows.preflight.findings import Findings
@@ -31,6 +35,20 @@ from models.training.trackers import MODULES
 from tasks.running import machine
 from tasks.running.cluster import check_execution
 
+# The recipe that this process has just found in order, and the notes of that.
+_JUST_CHECKED: ContextVar[tuple[str, list[str]] | None] = ContextVar("just checked", default=None)
+
+
+@contextmanager
+def checked(recipe: RunRecipe, notes: list[str]) -> Iterator[None]:
+    """Within it `check_inputs` does not look again at a recipe for which it gave these notes: a
+    million prompts take it minutes."""
+    token = _JUST_CHECKED.set((config_digest(recipe), notes))
+    try:
+        yield
+    finally:
+        _JUST_CHECKED.reset(token)
+
 
 def check_inputs(recipe: RunRecipe) -> list[str]:
     """Everything the recipe names: engine, models, prompts, recorded files, chat templates.
@@ -39,10 +57,15 @@ def check_inputs(recipe: RunRecipe) -> list[str]:
 
     Raises:
         InputError: one line that names the field, the file and the line, and the remedy.
-        InputErrors: such a line for each problem. Those of files come first and alone, for they
-            are found in a second; then those of chat templates; then those of weights.
+        InputErrors: such a line for each problem. Those of the machine come first and alone, for
+            nothing is read to find them; then those of files; then those of chat templates; then
+            those of weights.
     """
+    if (known := _JUST_CHECKED.get()) and known[0] == config_digest(recipe):
+        return known[1]
     found = Findings()
+    check_surroundings(recipe, found)
+    found.refuse()
     models, prompts, replay = check_files(recipe, found)
     found.refuse()
     if models:
@@ -67,6 +90,7 @@ def inspect(recipe: RunRecipe, weights: bool = False) -> Inspection:
     Chat templates are tried although a file is wrong. `weights`: read every model's as well.
     """
     found = Findings()
+    check_surroundings(recipe, found)
     models, prompts, replay = check_files(recipe, found)
     if models:
         check_rendering(recipe, models, prompts, replay, found)
@@ -75,11 +99,15 @@ def inspect(recipe: RunRecipe, weights: bool = False) -> Inspection:
     return Inspection(found, models, prompts)
 
 
-def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Prompts, Prompts]:
-    """What files tell: the models in order, the prompts, those of earlier preferences."""
+def check_surroundings(recipe: RunRecipe, found: Findings) -> None:
+    """What a run has around it: the machine, other interpreters, processes of a training."""
     found.attempt(check_machine, recipe)
     found.notes += found.attempt(check_engine_python, recipe.runtime) or ()
     found.notes += launch_notes(recipe.runtime)
+
+
+def check_files(recipe: RunRecipe, found: Findings) -> tuple[dict[str, Path], Prompts, Prompts]:
+    """What files tell: the models in order, the prompts, those of earlier preferences."""
     found.attempt(check_own_code, recipe)
     models = check_models(recipe, found)
     check_judges(recipe, brought(recipe), found)

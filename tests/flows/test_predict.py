@@ -8,13 +8,21 @@ import pytest
 
 from cli.main import main
 from data.rates import FOLDER, Rates
+from data.recipes.recipe import RuntimeConfig
+from data.store.store import Store
 from flows.planning import pilot, predict
 from flows.planning.foreseen import Foreseen
 from flows.planning.predict import predicted
 from flows.planning.preview import prompt_files
 from flows.preflight.fitting import fitted
 from flows.table import recipe_from
+from tasks import bootstrap
+from tasks.running.books import Books
+from tasks.running.context import Context
+from tasks.running.loaded import LoadedModels
 from tasks.running.measuring import BETWEEN, START, beside, machine_of
+from tasks.running.progress import Progress
+from tasks.stage import Run
 from tests.flows.tiny_recipes import TINY
 from tests.repository import ROOT
 
@@ -80,6 +88,18 @@ def test_the_pilot_reaches_every_stage_of_a_round(measured):
 def test_passes_grow_while_there_is_time(took, size):
     done = list(zip((4, 32, 128), took, strict=False))
     assert pilot.size_after(done, seconds=30.0) == size
+
+
+def test_passes_of_a_world_have_one_tokenizer_so_that_their_models_are_of_one_shape(tmp_path):
+    store, runtime = Store(tmp_path / "store"), RuntimeConfig(device="cpu")
+    context = Context(store, runtime, LoadedModels("none", runtime))
+    run = Run(context, Progress(quiet=True), "none", books=Books(kept=False))
+    made = []
+    with run.active():
+        for prompts in (4, 32):
+            run.ahead = pilot.Pilot(run, store, prompts)
+            made.append(bootstrap.tokenizer(lessons=2000, examples=1000, seed=20).digest)
+    assert len(set(made)) == 1
 
 
 def test_it_leaves_nothing_but_measurements(measured):
@@ -235,7 +255,8 @@ def test_a_run_leaves_what_its_stages_have_taken(tiny_recipe, tiny_run, no_pilot
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TINY.keys() - {"ts-align"}))
 def test_every_flow_has_a_pilot_that_reaches_its_models(name, tiny_recipe, tmp_path):
-    found = expected(TINY[name].recipe(tiny_recipe, tmp_path), tmp_path)
+    values = TINY[name].recipe(tiny_recipe, tmp_path) | {"run": name}
+    found = expected(values, tmp_path)
     first = [one for one in found.work if one.section in ("Preparing", found.work[-1].section)]
     assert first and not [one.title for one in first if one.model and one.seconds is None], (
         found.notes

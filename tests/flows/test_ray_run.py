@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,6 +72,21 @@ def test_an_address_where_nobody_answers(refuse_change):
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         line = refuse_change({"execution": RAY | {"address": address}})
     assert line.startswith(f"execution.address: nobody answers at '{address}' (")
+
+
+@with_ray
+def test_an_address_that_drops_what_it_is_sent_is_given_up(refuse_change, monkeypatch):
+    monkeypatch.setattr(cluster, "_ANSWERS", 0.2)
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # more than it keeps waiting: it answers no further one
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        address = f"127.0.0.1:{full.getsockname()[1]}"
+        line = refuse_change({"execution": RAY | {"address": address}})
+    assert line.startswith(f"execution.address: nobody answers at '{address}' (timed out)")
 
 
 def test_workers_of_gpus_are_for_runs_on_gpus(monkeypatch):

@@ -11,6 +11,7 @@ import yaml
 
 from cli.main import main
 from data.errors import InputError, InputErrors
+from flows.preflight import inputs
 from flows.preflight.findings import Findings
 from flows.preflight.fitting import fitted
 from flows.preflight.inputs import check_inputs, inspect
@@ -124,6 +125,33 @@ def test_who_looks_first_is_told_of_files_and_templates_at_once(damaged):
     with pytest.raises(InputErrors) as caught:
         check_inputs(recipe)
     assert list(caught.value.problems) == found.problems[:2]
+
+
+def test_what_the_machine_lacks_is_refused_before_a_file_is_read(damaged, monkeypatch):
+    recipe = recipe_from(damaged("{") | {"runtime": {"device": "cuda"}})
+    monkeypatch.setattr(inputs, "check_files", lambda *_: pytest.fail("read"))
+    with pytest.raises(InputError, match="^runtime.device: "):
+        check_inputs(recipe)
+
+
+def test_a_recipe_that_was_just_checked_is_not_checked_again(damaged):
+    wrong, other = recipe_from(damaged("{")), recipe_from(damaged("{") | {"seed": 7})
+    with inputs.checked(wrong, ["a note"]):
+        assert check_inputs(wrong) == ["a note"]
+        with pytest.raises(InputError, match="p.jsonl"):
+            check_inputs(other)
+    with pytest.raises(InputError, match="p.jsonl"):
+        check_inputs(wrong)
+
+
+def test_a_command_looks_once(without_prefect, tiny_copy, tiny_recipe, write_recipe, monkeypatch):
+    seen, look = [], inputs.check_files
+    monkeypatch.setattr(inputs, "check_files", lambda *given: seen.append(given) or look(*given))
+    places = ("--store", str(tiny_copy / "store"), "--runs-dir", str(tiny_copy / "runs"))
+    assert (
+        main(["align", str(write_recipe(tiny_recipe)), "--run", "again", "--quiet", *places]) == 0
+    )
+    assert len(seen) == 1
 
 
 def test_the_command_line_prints_a_line_each(damaged, tmp_path, capsys, monkeypatch):
