@@ -25,8 +25,8 @@ def load_recipe(
     """The recipe in a YAML file, with `a.b=value` overrides and, if given, another run name.
 
     A name without a suffix is looked for as `data.recipes.files` says. Types are strict: a number
-    is not text, true is not 1. Raises InputError with one line that names the file or override, the
-    dotted key and what is allowed.
+    is not text, true is not 1. Raises InputError with a line for every key that is wrong: the
+    file or override, the dotted key and what is allowed.
     """
     path = recipe_file(path)
     values, sources = read_values(path, overrides, run)
@@ -36,8 +36,7 @@ def load_recipe(
         return found.model_validate(known, strict=True)
     except ValidationError as error:
         flow, others = known["recipe"], {name: recipe_class(name) for name in FLOWS}
-        line = explained(error, str(path), found, flow, sources, others)
-        raise InputError(line) from None
+        raise explained(error, str(path), found, flow, sources, others) from None
     except (InputError, ValueError) as error:
         field = str(error).partition(":")[0]
         source = next((s for key, s in sources.items() if key == field), path)

@@ -384,4 +384,4 @@ def _recipe(values: Values) -> RunRecipe:
     try:
         return model.model_validate(nested(values), strict=True)
     except ValidationError as error:
-        raise InputError(explained(error, "tsalign init", model, values["recipe"])) from None
+        raise explained(error, "tsalign init", model, values["recipe"]) from None

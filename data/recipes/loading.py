@@ -13,13 +13,15 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from data.errors import InputError
+from data.errors import InputError, InputErrors
 from data.recipes.recipe import RunRecipe
 from data.recipes.yaml_reading import parse_yaml, read_yaml
 from data.store.digests import digest_of
 
 # What names a run and what only affects speed: neither changes a result.
 _NOT_DIGESTED = {"run", "runtime", "execution"}
+_FOLLOW = {"default_factory_not_called"}  # from another problem, which is told
+_MOST_LINES = 10
 
 Sources = dict[str, str]  # dotted key -> the option that set it
 
@@ -81,27 +83,34 @@ def explained(
     flow: str,
     sources: Mapping[str, str] = {},
     others: Mapping[str, type[BaseModel]] = {},
-) -> str:
-    """One line for the first problem, unknown keys before wrong values.
+) -> InputError:
+    """A line for every key that is wrong, unknown ones before wrong values.
 
     Args:
         model: What the values were to be, by the recipe's `flow`.
         others: What they would be in recipes of other flows.
     """
-    problems = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    first = problems[0]
-    unknown = first["type"] == "extra_forbidden"
-    location = list(_located(model, first["loc"], unknown))
-    key, said = ".".join(location), _rule(first)
-    source = next((text for name, text in sources.items() if key and _within(key, name)), path)
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if unknown:
-        hint = _goes_with(model, location) or _has_it(others, model, key)
-        hint = hint or _did_you_mean(model, location)
-        return f"{source}: unknown key {key!r} in a recipe of {flow}{hint}{more}"
-    if said.startswith((f"{key}.", f"{key}:")):
-        key = ""
-    return ": ".join(filter(None, (source, key, said))) + more
+    lines: dict[str, str] = {}
+    found = [one for one in error.errors() if one["type"] not in _FOLLOW]
+    for problem in sorted(found, key=lambda e: e["type"] != "extra_forbidden"):
+        unknown = problem["type"] == "extra_forbidden"
+        location = list(_located(model, problem["loc"], unknown))
+        key, said = ".".join(location), _rule(problem)
+        if any(_within(key, told) for told in lines):  # of a union's members each says no
+            continue
+        source = next((text for name, text in sources.items() if key and _within(key, name)), path)
+        if unknown:
+            hint = _goes_with(model, location) or _has_it(others, model, key)
+            hint = hint or _did_you_mean(model, location)
+            lines[key] = f"{source}: unknown key {key!r} in a recipe of {flow}{hint}"
+            continue
+        named = "" if said.startswith((f"{key}.", f"{key}:")) else key
+        lines[key] = ": ".join(filter(None, (source, named, said)))
+    told = list(lines.values())
+    if len(told) > _MOST_LINES:
+        more = f" (and {len(told) - _MOST_LINES} more)"
+        told = [*told[: _MOST_LINES - 1], told[_MOST_LINES - 1] + more]
+    return InputErrors(*told) if len(told) > 1 else InputError(*told)
 
 
 def _located(model: type[BaseModel], places: Sequence[int | str], unknown: bool) -> Iterator[str]:

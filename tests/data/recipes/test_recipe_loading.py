@@ -22,11 +22,15 @@ def recipe_file(tmp_path):
     return write
 
 
-def message(path, *overrides):
+def lines_of(path, *overrides):
     with pytest.raises(InputError) as error:
         load_recipe(path, overrides)
-    assert "\n" not in str(error.value)
-    return str(error.value).removeprefix(f"{path.parent}/")
+    return [line.removeprefix(f"{path.parent}/") for line in str(error.value).split("\n")]
+
+
+def message(path, *overrides):
+    (line,) = lines_of(path, *overrides)
+    return line
 
 
 def test_a_recipe_is_its_defaults_and_what_the_file_says(recipe_file):
@@ -105,6 +109,7 @@ BAD_FILES = {
     "policy: 3": "policy: must be a mapping of keys to values, got 3",
     "policy:": "policy: must be a mapping of keys to values, got nothing",
     "runtime: {trust_remote_code: yes please}": "trust_remote_code: must be true or false",
+    "logged: []\nstudent: {model: s}": "logged: must be a mapping of keys to values, got []",
     "rounds: []": "rounds: must be a whole number, got []",
     "seed: -1": "seed: must be at least 0, got -1",
     "run: ../up": "run: must match",
@@ -112,7 +117,6 @@ BAD_FILES = {
     "labels: matrix\nmatrix: {cells: []}": "matrix.cells: must list at least 2, got []",
     "student: {loss: {name: bradley_terry, margin: 1}}": "unknown key 'student.loss.margin' in a "
     "recipe of ts-align (it goes with 'name: margin_ranking'; remove it here)",
-    "generate: {k: 1}\nseed: -1": "(and 1 more)",
     "seed: 1\nseed: 2": "key 'seed' comes twice; correct the YAML",
     "policy: {beta: 1, beta: 2}": "key 'beta' comes twice",
     "policy: [": "line 4: ",
@@ -179,6 +183,20 @@ def test_what_is_not_a_recipe_file_is_refused(recipe_file, tmp_path):
     assert message(recipe_file("run: a")).startswith("x.yaml: policy.model: name your own")
 
 
+def test_every_key_that_is_wrong_has_a_line_unknown_ones_first(recipe_file):
+    text = "generate: {k: 1}\nseed: -1\npolicy: {betta: 1}"
+    assert lines_of(recipe_file(text)) == [
+        "x.yaml: unknown key 'policy.betta' in a recipe of ts-align (did you mean 'policy.beta'?)",
+        "x.yaml: run: is required; add it",
+        "x.yaml: seed: must be at least 0, got -1",
+        "x.yaml: generate.k: must be at least 2, got 1",
+    ]
+    many = "".join(f"x{n}x: 1\n" for n in range(30))
+    assert lines_of(recipe_file(many))[9:] == [
+        "x.yaml: unknown key 'x9x' in a recipe of ts-align (and 21 more)"
+    ]
+
+
 BAD_OVERRIDES = {
     "generate.k": "--set generate.k: must look like policy.beta=0.2",
     "=1": "must look like",
@@ -202,7 +220,8 @@ def refused_or_recipe(path, overrides=()):
     try:
         assert isinstance(load_recipe(path, overrides), RunRecipe)
     except InputError as error:
-        assert "\n" not in str(error)
+        lines = getattr(error, "problems", (str(error),))
+        assert not any("\n" in line for line in lines) and len(lines) <= 10
 
 
 @given(st.binary(max_size=200))
@@ -291,6 +310,6 @@ def test_any_value_of_any_section_is_taken_or_an_input_error(tmp_path_factory, s
 def test_a_structure_that_contains_itself_or_explodes_is_an_input_error(recipe_file):
     assert "policy" in message(recipe_file(MINIMAL + "policy: &a [*a]\n"))
     bomb = "".join(f"b{i}: &b{i} [{f'*b{i - 1},' * 9}]\n" for i in range(1, 30))
-    found = message(recipe_file(MINIMAL + "b0: &b0 x\n" + bomb + "rounds: *b29\n"))
-    assert len(found) < 300
+    found = lines_of(recipe_file(MINIMAL + "b0: &b0 x\n" + bomb + "rounds: *b29\n"))
+    assert all(len(line) < 300 for line in found)
     assert "correct the YAML" in message(recipe_file(MINIMAL + "seed: " + "[" * 5000))

@@ -50,7 +50,6 @@ FIELDS = [
     Field(
         "prompts.dev_path", [{"path": "a", "weight": 2}], "unknown key 'prompts.dev_path.0.weight'"
     ),
-    Field("logged", [], "logged: must be a mapping"),
     # Out of range
     Field("policy.beta", -1.0, "policy.beta: must be greater than 0, got -1.0"),
     Field("policy.beta", float("nan"), "policy.beta: must be a finite number, got nan"),
@@ -126,7 +125,9 @@ BASE = "run: demo\nworld: {}\n"
 MERGE_BOMB = "a0: &a0 {k: 1}\n" + "".join(
     f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 12)
 )
-ALIAS_BOMB = "b0: &b0 x\n" + "".join(f"b{i}: &b{i} [{f'*b{i - 1},' * 9}]\n" for i in range(1, 30))
+ALIAS_BOMB = "b:\n  b0: &b0 x\n" + "".join(
+    f"  b{i}: &b{i} [{f'*b{i - 1},' * 9}]\n" for i in range(1, 30)
+)
 
 
 class Text(NamedTuple):
@@ -160,7 +161,7 @@ TEXTS = [
     Text("empty int", BASE + "seed: !!int ''", "correct the YAML"),
     Text("no anchor", BASE + "seed: *nowhere", "undefined alias"),
     Text("itself", BASE + "policy: &a [*a]", "policy: must be a mapping"),
-    Text("alias bomb", BASE + ALIAS_BOMB + "rounds: *b29\n", "unknown key"),
+    Text("alias bomb", BASE + ALIAS_BOMB, "unknown key"),
     Text("merge bomb", BASE + MERGE_BOMB, "a mapping of more than 1_000 keys"),
     Text("deep", BASE + "seed: " + "[" * 5_000, "correct the YAML"),
     Text("huge int", BASE + "seed: " + "9" * 5_000, "correct the YAML"),
