@@ -43,10 +43,13 @@ def measure(summary: Summary, name: str) -> Measure:
 
 
 def by_target(runs: Sequence[Summary], name: str) -> dict[str, float]:
-    """A measure's mean over seeds, of the targets that every run has."""
+    """A target's figure: the mean over the seeds that have held it out, all or some of them."""
     parts = [measure(one, name).parts for one in runs]
-    shared = [target for target in parts[0] if all(target in one for one in parts)]
-    return {target: float(np.mean([one[target].value for one in parts])) for target in shared}
+    targets = {target: None for one in parts for target in one}  # in their order
+    return {
+        target: float(np.mean([one[target].value for one in parts if target in one]))
+        for target in targets
+    }
 
 
 def pooled(values: dict[str, float]) -> Pooled:

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.variants import write_bench
-from benchmarks.listwise import claims, main, summaries
+from benchmarks.listwise import by_target, claims, main, summaries
 from data.errors import InputError
 from data.measures import Measure, Value
 from data.summary import write_summary
@@ -63,6 +63,17 @@ def test_all_claims_hold(bench):
     near, other, kept, *_ = claims(found)
     assert "+2.00 [" in near and "12 targets x 2 seeds" in near and "+7.00" in other
     assert "keeps 95.0 %" in kept
+
+
+def test_a_target_that_only_some_seeds_hold_out_counts_by_those(bench):
+    _, found = bench()
+    first, second = found["tau-0.1"]
+    longer = second.measures["near_accuracy_longer"]
+    parts = dict(longer.parts)
+    parts["t99"], _ = Value(value=0.9), parts.pop("t0")
+    second.measures["near_accuracy_longer"] = longer.model_copy(update={"parts": parts})
+    means = by_target([first, second], "near_accuracy_longer")
+    assert means == dict.fromkeys(TARGETS, 0.6) | {"t99": 0.9}
 
 
 @pytest.mark.parametrize(
