@@ -22,6 +22,34 @@ from data.store.digests import digest_of
 _NOT_DIGESTED = {"run", "runtime", "execution"}
 _FOLLOW = {"default_factory_not_called"}  # from another problem, which is told
 _MOST_LINES = 10
+# What TRL, PEFT, vLLM and transformers call things: our names beside it, or in full.
+_OF_OTHERS = {
+    "lr": ("learning_rate",),
+    "lr_scheduler_type": ("scheduler",),
+    "num_train_epochs": ("epochs",),
+    "num_epochs": ("epochs",),
+    "per_device_train_batch_size": ("batch_size", "runtime.train_micro_batch"),
+    "gradient_accumulation_steps": ("runtime.train_micro_batch",),
+    "lora_r": ("adapter.r",),
+    "lora_alpha": ("adapter.alpha",),
+    "loss_type": ("losses", "loss.name"),
+    "model_name_or_path": ("model",),
+    "n": ("k",),
+    "num_samples": ("k",),
+    "num_generations": ("k",),
+    "num_return_sequences": ("k",),
+    "temp": ("temperature",),
+    "max_new_tokens": ("max_tokens", "generate.max_tokens"),
+    "max_completion_length": ("max_tokens", "generate.max_tokens"),
+    "max_prompt_length": ("prompts.max_tokens",),
+    "tensor_parallel_size": ("parallel.tensor", "generate.parallel.tensor"),
+    "pipeline_parallel_size": ("parallel.pipeline", "generate.parallel.pipeline"),
+    "data_parallel_size": ("parallel.data", "generate.parallel.data"),
+    "gpu_memory_utilization": ("runtime.gpu_memory",),
+    "torch_dtype": ("runtime.dtype",),
+    "dev_prompts": ("dev_size",),
+    "test_prompts": ("test_size",),
+}
 
 Sources = dict[str, str]  # dotted key -> the option that set it
 
@@ -241,6 +269,9 @@ def _did_you_mean(model: type[BaseModel], location: list[str]) -> str:
     last = last.partition(":")[0] or last  # {k:1} lacks the space that YAML wants
     known = list(dotted_keys(model))
     prefix = "".join(f"{parent}." for parent in parents)
+    for name in _OF_OTHERS.get(last, ()):
+        if here := next((key for key in (prefix + name, name) if key in known), None):
+            return f" (here it is {here!r})"
     within = [key for key in known if key.startswith(prefix)]
     siblings = [key for key in within if "." not in key[len(prefix) :]]
     for keys, cutoff in ((siblings, 0.7), (within, 0.8), (known, 0.8)):

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import InputError
+from data.recipes import loading
 from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe
 from flows.loop.recipe import AlignRecipe
@@ -181,6 +182,30 @@ def test_what_is_not_a_recipe_file_is_refused(recipe_file, tmp_path):
         assert "must be a mapping of keys to values" in message(recipe_file(text))
     assert message(recipe_file("world: {}")) == "x.yaml: run: is required; add it"
     assert message(recipe_file("run: a")).startswith("x.yaml: policy.model: name your own")
+
+
+THEIRS = {
+    "policy.lr": "policy.learning_rate",
+    "policy.lora_r": "policy.adapter.r",
+    "student.loss_type": "student.loss.name",
+    "policy.per_device_train_batch_size": "policy.batch_size",
+    "prompts.dev_prompts": "prompts.dev_size",
+    "generate.num_generations": "generate.k",
+    "runtime.tensor_parallel_size": "generate.parallel.tensor",
+    "gpu_memory_utilization": "runtime.gpu_memory",
+}
+
+
+@pytest.mark.parametrize(("theirs", "ours"), THEIRS.items(), ids=THEIRS.keys())
+def test_the_name_that_another_library_has_is_answered_by_ours(recipe_file, theirs, ours):
+    found = message(recipe_file(MINIMAL), f"{theirs}=1")
+    assert found.endswith(f"unknown key '{theirs}' in a recipe of ts-align (here it is '{ours}')")
+
+
+def test_our_names_for_those_of_other_libraries_are_there():
+    known = list(loading.dotted_keys(AlignRecipe))
+    ours = [name for names in loading._OF_OTHERS.values() for name in names]
+    assert [o for o in ours if not any(f".{key}".endswith(f".{o}") for key in known)] == []
 
 
 def test_every_key_that_is_wrong_has_a_line_unknown_ones_first(recipe_file):
