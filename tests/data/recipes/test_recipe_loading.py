@@ -140,8 +140,8 @@ def test_a_bad_recipe_is_refused_in_one_line(recipe_file, text, words):
 
 
 def test_a_key_that_is_near_to_nothing_is_given_no_other(recipe_file):
-    found = message(recipe_file("run: a\nworld: {}\nstudent: {lr: 1}"))  # 'loss' is not meant
-    assert found == "x.yaml: unknown key 'student.lr' in a recipe of ts-align"
+    found = message(recipe_file("run: a\nworld: {}\nstudent: {lrx: 1}"))  # 'loss' is not meant
+    assert found == "x.yaml: unknown key 'student.lrx' in a recipe of ts-align"
 
 
 @pytest.mark.parametrize("key", ["policy.replay", "policy.beta"])
