@@ -36,6 +36,7 @@ DATA = Path("../shared/realdata/bbh")
 MODEL = ".real/smollm2.gguf"
 MARKER = "the answer is"
 _PERMUTATIONS = 10_000
+_AT_ONCE = 40  # answers, of one draft mostly: vLLM reads what they share once
 _LONGEST = 1_024  # tokens of a prompt with its answer
 
 
@@ -140,12 +141,15 @@ def all_asked(task: str, drafts: Sequence[Draft], items: Sequence[dict[str, str]
     return found
 
 
-def answered(asked: Sequence[Asked], model: str, out: Path, tokens: int) -> dict[str, str]:
+def answered(
+    asked: Sequence[Asked], model: str, engine: str, out: Path, tokens: int
+) -> dict[str, str]:
     """What the model says, by name; read from `out` as far as it is there, and written there."""
     known: dict[str, str] = {}
+    by = [model, engine, tokens]
     if out.exists():
         rows = (json.loads(line) for line in out.read_text().splitlines())
-        known = {row["name"]: row["said"] for row in rows if row["by"] == [model, tokens]}
+        known = {row["name"]: row["said"] for row in rows if row["by"] == by}
     left = [one for one in asked if one.name not in known]
     if not left:
         return known
@@ -155,21 +159,21 @@ def answered(asked: Sequence[Asked], model: str, out: Path, tokens: int) -> dict
     from models.engines.base import Sampling
 
     folder = model_path("model", model)
-    engine = open_engine("transformers", folder, RuntimeConfig(), _LONGEST, seed=0)
+    answering = open_engine(engine, folder, RuntimeConfig(), _LONGEST, seed=0)
     tokenizer = load_tokenizer(folder)
     greedy = Sampling(k=1, temperature=0.0, top_p=1.0, max_tokens=tokens)
     try:
-        for start in range(0, len(left), 16):
-            part = left[start : start + 16]
+        for start in range(0, len(left), _AT_ONCE):
+            part = left[start : start + _AT_ONCE]
             prompts = render_prompts(tokenizer, [one.messages for one in part])
-            found = engine.generate(prompts, [0] * len(part), greedy)
+            found = answering.generate(prompts, [0] * len(part), greedy)
             with out.open("a") as file:
                 for one, (output,) in zip(part, found, strict=True):
                     known[one.name] = output.text
-                    row = {"name": one.name, "said": output.text, "by": [model, tokens]}
+                    row = {"name": one.name, "said": output.text, "by": by}
                     file.write(json.dumps(row) + "\n")
     finally:
-        engine.close()
+        answering.close()
     return known
 
 
@@ -221,6 +225,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", default=",".join(REWRITES), help="of these three")
     parser.add_argument("--tokens", type=int, default=96, help="longest answer")
     parser.add_argument("--model", default=MODEL)
+    parser.add_argument("--engine", default="auto", choices=("auto", "vllm", "transformers"))
     parser.add_argument("--data", type=Path, default=DATA, help="folder of BBH's files")
     parser.add_argument("--out", type=Path, default=Path(".real/rationales.jsonl"))
     options = parser.parse_args(given)
@@ -232,7 +237,7 @@ def main(given: Sequence[str] | None = None) -> None:
         for task in tasks
         for one in all_asked(task, *read_task(options.data, task, options.items))
     ]
-    said = answered(asked, options.model, options.out, options.tokens)
+    said = answered(asked, options.model, options.engine, options.out, options.tokens)
     sys.stdout.writelines(f"{line}\n" for line in report(asked, said))
 
 
