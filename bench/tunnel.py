@@ -20,11 +20,10 @@ from bench.pool import Children, Hiring, Pool, Schedule
 from bench.progress import BenchProgress
 from bench.variants import MOST, Variant, parse_seeds, parse_variants, write_bench
 from data.errors import InputError
-from data.places import in_its_store
+from data.places import check_writable, in_its_store
 from data.recipes.names import from_world, references
 from data.recipes.recipe import RUN_NAME, RunRecipe
 from data.store.store import Store
-from flows.launch import check_writable
 from flows.preflight.fitting import fitted
 from flows.recipe_files import load_recipe
 from models.host import cores

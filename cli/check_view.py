@@ -236,9 +236,13 @@ def _plan(console: Console, check: Check) -> None:
         _line(console, "What its models read and learn is not counted.", 2)
     elif not left:
         _line(console, "Tables only: no model samples, reads or learns.", 2)
-    if (disk := check.disk) and disk.needed:
-        more = f", and {size(disk.meanwhile)} during a training" if disk.meanwhile else ""
-        _line(console, f"Disk: about {size(disk.needed)}{more}; {size(disk.free)} are free in", 2)
+    if (disk := check.disk) and (disk.needed or disk.own_models):
+        needed = round(check.time.disk) if check.time else disk.needed
+        more = (
+            ", beside the models that the run makes" if disk.own_models and not check.time else ""
+        )
+        more += f", and {size(disk.meanwhile)} during a training" if disk.meanwhile else ""
+        _line(console, f"Disk: about {size(needed)}{more}; {size(disk.free)} are free in", 2)
         _line(console, disk.store, 4)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import InputError
+from data.places import check_writable, runs_folder, store_url
 from data.store.store import Store
-from flows.launch import check_writable
 from flows.recipe_files import load_recipe
 from models.gpus import named_gpus
 from tasks.running.waiting import to_stderr, waiting
@@ -64,6 +64,10 @@ def check_recipe(
     if not as_json:
         changes = [part for text in overrides for part in ("--set", text)]
         named = ["--run", run] if run else []
+        if store != store_url():
+            named += ["--store", store]
+        if runs_dir != runs_folder():
+            named += ["--runs-dir", str(runs_dir)]
         command = shlex.join(["tsalign", "align", str(path), *named, *changes])
         check_view.show(found, str(path), command)
     return 1 if found.plan and found.plan.fails else 0

@@ -66,7 +66,7 @@ def summed(found: Prediction, size: Size) -> list[str]:
     rest = f"{duration(found.start)} around the run, {duration(found.between)} between its stages"
     lines = [f"{whole}, of which {rest}; {duration(found.cores)} of a core."]
     if found.memory:
-        lines.append(f"Memory at most {size(found.memory)}, disk {size(found.disk)}.")
+        lines.append(f"Memory about {size(found.memory)}, disk {size(found.disk)}.")
     how = ", ".join(
         f"{name} {value}" for name, value in found.machine.items() if name != "instructions"
     )

@@ -8,7 +8,8 @@ TsAlignError
 ├── CardinalityError   rows that must join one to one do not
 ├── ServerError        a server that answers for a model stays away, busy or broken
 ├── StoreFullError     the disk of the store is full
-└── TrainingError      a training ended in something that must not be used
+├── TrainingError      a training ended in something that must not be used
+└── WorkersLostError   no worker of Ray is left
 """
 
 import errno
@@ -87,6 +88,12 @@ class CardinalityError(TsAlignError):
 
 class TrainingError(TsAlignError):
     """A training produced a non-finite loss, too few steps, or a model that does not reload."""
+
+
+class WorkersLostError(TsAlignError):
+    """No worker of Ray is left; the same command later goes on from there."""
+
+    exit_code = 1
 
 
 _NO_SPACE = ("no space left on device", "disk quota exceeded", "os error 28")

@@ -4,6 +4,7 @@ What is given, else what the environment says, else a place below the folder the
 """
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -31,6 +32,18 @@ def store_url(given: str | None = None) -> str:
 
 
 _IN_USE: ContextVar[str | None] = ContextVar("store", default=None)
+
+
+def check_writable(option: str, folder: Path) -> None:
+    """InputError unless files can be written into the folder, or it can be made; nothing is."""
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{option}: '{folder}' cannot be written ({error.strerror}); name another folder"
+        ) from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from data.store.digests import digest_of
 from data.store.groups import group_writes
@@ -21,6 +21,8 @@ FOLDER = "rates"  # of a store
 _MOST_BYTES = 4_000_000  # of a file, which then keeps its newer half
 _NEWEST = 64  # measurements of a call that count
 _LEAST = 1e-3  # seconds: what took less is not told apart
+_APART = 2.0  # times: sizes that are nearer count as one
+_TELLS = 0.5  # seconds: of what takes less it does not matter whether it grows
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,21 @@ class Rate:
             return "like"
         return "pilot" if all(one.pilot for one in self.points) else "run"
 
-    def is_thin(self, units: float) -> bool:
-        """Whether one size alone is known, and this one is less than half or more than twice it."""
-        known = {one.units for one in self.points}
-        return len(known) == 1 and not 0.5 <= units / max(1, *known) <= 2
+    def is_far(self, units: float) -> bool:
+        """Whether this is less than half of all sizes known, or more than twice."""
+        known = [max(1, one.units) for one in self.points]
+        return not 0.5 * min(known) <= units <= 2 * max(known)
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether the sizes known are too near each other to tell what is fixed from what grows."""
+        known = [max(1, one.units) for one in self.points]
+        return max(known) < _APART * min(known)
+
+    @property
+    def is_level(self) -> bool:
+        """Whether what was larger took no longer: of a small size that is chance."""
+        return self.seconds.each == 0 and self.seconds.fixed > _TELLS
 
     @cached_property
     def seconds(self) -> Line:
@@ -155,6 +168,12 @@ class Rate:
         """Tokens sampled for each row."""
         rows = sum(one.rows for one in self.points)
         return sum(one.tokens for one in self.points) / rows if rows else 0.0
+
+
+class Keeps(Protocol):
+    """What takes measurements."""
+
+    def add(self, measured: Measured) -> None: ...
 
 
 class Rates:

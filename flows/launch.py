@@ -1,7 +1,5 @@
 """From the command line to the flow: nothing to do, or a flow run with quiet, local Prefect."""
 
-import os
-import tempfile
 from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from data.errors import ArtifactError, InputError
-from data.places import in_its_store, one_at_a_time
+from data.places import check_writable, in_its_store, one_at_a_time
 from data.rates import Measured, Rates
 from data.recipes.recipe import RunRecipe
 from data.store.artifacts import Artifact
@@ -148,18 +146,6 @@ def check(recipe: RunRecipe, store: Store, folder: Path) -> list[str]:
     with one_at_a_time(folder):
         pass
     return notes
-
-
-def check_writable(option: str, folder: Path) -> None:
-    """InputError unless files can be written into the folder, or it can be made."""
-    there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"{option}: '{folder}' cannot be written ({error.strerror}); name another folder"
-        ) from error
 
 
 def finished(recipe: RunRecipe, folder: Path, store: Store) -> Summary | None:

@@ -4,7 +4,6 @@ No weights are loaded unless asked for (`deep`), nothing is computed, and nothin
 what a GGUF file is made into.
 """
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from data.errors import InputError
 from data.paths import named_path
-from data.places import in_its_store
+from data.places import check_writable, in_its_store
 from data.readers.seen import Prompts
 from data.recipes.names import Naming
 from data.recipes.recipe import RunRecipe
@@ -77,6 +76,7 @@ class Disk:
     needed: int  # bytes at most, roughly
     meanwhile: int  # bytes of checkpoints during a training, which are removed
     free: int
+    own_models: bool = False  # the run makes models whose size is not known, and not in it
 
 
 @dataclass
@@ -124,8 +124,8 @@ def checked(
     whole = filled(recipe, chosen)
     seen = preflight.inspect(whole, weights=deep)
     findings, models, prompts = seen.findings, seen.models, seen.prompts
-    findings.attempt(_writable, "--store", local_folder(store)[0])
-    findings.attempt(_writable, "--runs-dir", runs_dir / whole.run)
+    findings.attempt(check_writable, "--store", local_folder(store)[0])
+    findings.attempt(check_writable, "--runs-dir", runs_dir / whole.run)
     found = Check(whole, chosen, findings.problems, findings.notes)
     if found.problems:
         return found
@@ -150,13 +150,6 @@ def checked(
     if deep:
         found.tried = _tried(whole, models, prompts)
     return found
-
-
-def _writable(option: str, folder: Path) -> None:
-    """InputError unless the folder can be made or written into; nothing is made."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise InputError(f"{option}: '{folder}' cannot be written; name another folder")
 
 
 def _machine(recipe: RunRecipe) -> dict[str, str]:
@@ -189,6 +182,7 @@ def _disk(recipe: RunRecipe, found: Check, root: Path) -> Disk:
     assert found.plan is not None
     sizes = {one.field.removesuffix(".model"): one for one in found.models}
     needed = meanwhile = 0
+    own = False
     for step in found.plan.steps:
         needed += step.tokens * _TOKEN_BYTES
         model = sizes.get(step.makes)
@@ -196,8 +190,9 @@ def _disk(recipe: RunRecipe, found: Check, root: Path) -> Disk:
             needed += model.bytes
             full = getattr(getattr(recipe, step.makes), "adapter", None) is None
             meanwhile = max(meanwhile, model.parameters * _OPTIMIZER_BYTES if full else 0)
+        own = own or bool(step.makes and step.state != "found" and not model)
     there = next(parent for parent in (root, *root.absolute().parents) if parent.exists())
-    return Disk(str(root), needed, meanwhile, shutil.disk_usage(there).free)
+    return Disk(str(root), needed, meanwhile, shutil.disk_usage(there).free, own)
 
 
 def _on_paper(recipe: RunRecipe, folder: Path, found: Check, gpus: Gpus) -> Paper:

@@ -43,7 +43,8 @@ class Foreseen:
     starting: float = 0.0  # of these, in which the engine starts
     cores: float | None = None
     starting_cores: float = 0.0
-    thin: bool = False  # known from one size alone, and that is another
+    thin: bool = False  # known from about one size alone, and that is another
+    level: bool = False  # known from others alone, of which the larger took no longer
     memory: int | None = None
     disk: int | None = None
     source: str = ""
@@ -118,7 +119,8 @@ class Foreseeing(Foresight):
             "memory": round(rate.memory.at(units / shards)) if rate.memory else None,
             "disk": round(copies * rate.size.at(left, bodies)),
             "source": rate.source,
-            "thin": rate.is_thin(units / shards),
+            "thin": rate.is_thin and rate.is_far(units / shards),
+            "level": rate.is_level and rate.is_far(units / shards),
         }
 
     def _start(self, walked: Walked) -> tuple[float, float] | None:

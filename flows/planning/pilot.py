@@ -1,7 +1,8 @@
 """The pilot: the flow of a recipe on a few prompts, to measure what its stages take.
 
 The flow's own functions are called with the recipe's own models, as a run would, in a store that is
-thrown away: for 4 prompts, for 32, and for 128 if there is time.
+thrown away: for 4 prompts, for 32, and for 128 if there is time, else for 10. The first pass loads
+and warms what later ones find, so it counts only where no two sizes are known without it.
 Stages compute as they are; the tables they are given are cut. So whatever a flow calls is measured,
 at several sizes, and nothing has to be told apart by kind.
 """
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.errors import TsAlignError
-from data.rates import Measured
+from data.rates import Measured, Rates
 from data.recipes.execution import ExecutionConfig
 from data.recipes.loading import config_digest
 from data.recipes.recipe import RunRecipe
@@ -36,8 +37,9 @@ from tasks.running.measuring import START, beside, note_between, rates_of
 from tasks.running.progress import Progress
 from tasks.stage import Run
 
-SECONDS = 60.0  # that the passes may take, without the engine's start; the first two always may
+SECONDS = 75.0  # that the passes may take, without the engine's start; the first two always may
 FIRST, SECOND, LAST = 4, 32, 128  # prompts
+AGAIN = 10  # in place of LAST where there is no time for that: a small size, warm
 _SLOW = 12  # in place of SECOND, where the first pass has taken a third of the time
 _SIZED = ("lessons", "examples", "pairs")  # arguments of stages that make the embedded world
 _FEWEST = 128  # of these: less does not train
@@ -146,7 +148,8 @@ def pilot(recipe: RunRecipe, store: str, seconds: float = SECONDS) -> list[str]:
     with there.used(), there.landmark() as folder, tempfile.TemporaryDirectory() as runs:
         quiet = Progress(quiet=True)
         first = open_run(recipe, str(folder / "store"), Path(runs), quiet, None, Books(kept=False))
-        rates, took = rates_of(replace(first.context, store=there)), list[tuple[int, float]]()
+        kept, took = rates_of(replace(first.context, store=there)), list[tuple[int, float]]()
+        rates = Passes(kept)
         start, cores = round(age(), 3), round(core_seconds(), 3)
         call = beside(START, pilot=True)
         rates.add(Measured(call, call, START, 1, start, cores, pilot=True))
@@ -168,10 +171,12 @@ def pilot(recipe: RunRecipe, store: str, seconds: float = SECONDS) -> list[str]:
                     busy - loaded.starting_cores + started[1],
                 )
                 took.append((prompts, min(spent)))  # a busy machine has it measure no less
+                rates.over()
         finally:
             first.close()
+        rates.keep()
         call = marker(recipe)
-        rates.add(
+        kept.add(
             Measured(
                 call, call, "pilot", 1, round(sum(spent for _, spent in took), 3), 0.0, pilot=True
             )
@@ -179,19 +184,48 @@ def pilot(recipe: RunRecipe, store: str, seconds: float = SECONDS) -> list[str]:
     return reasons
 
 
+class Passes:
+    """What the passes measure, kept once they are over."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates, self._number = rates, 0
+        self._found: list[tuple[int, Measured]] = []
+
+    def add(self, measured: Measured) -> None:
+        self._found.append((self._number, measured))
+
+    def over(self) -> None:
+        """The pass is."""
+        self._number += 1
+
+    def keep(self) -> None:
+        """What the first has measured is left out of calls of which later ones tell two sizes."""
+        later: dict[str, set[int]] = {}
+        for number, one in self._found:
+            if number:
+                later.setdefault(one.call, set()).add(one.units)
+        for number, one in self._found:
+            if number or len(later.get(one.call, ())) < 2:
+                self._rates.add(one)
+
+
 def size_after(took: Sequence[tuple[int, float]], seconds: float) -> int | None:
     """Prompts of the next pass, after those that had so many and took so long; None: enough.
 
-    The last is made where a line through the two before says that there is time for it.
+    The last is made where a line through the two before says that there is time for it, or AGAIN
+    where there is time for another first one.
     """
     if not took:
         return FIRST
     if len(took) == 1:
         return SECOND if took[0][1] <= seconds / 3 else _SLOW
-    (one, before), (two, last) = took[-2:]
-    each = max(0.0, last - before) / (two - one)
-    fits = sum(spent for _, spent in took) + last + each * (LAST - two) <= seconds
-    return LAST if fits and two < LAST else None
+    if len(took) > 2:
+        return None
+    (one, before), (two, last) = took
+    each, so_far = max(0.0, last - before) / (two - one), before + last
+    if so_far + last + each * (LAST - two) <= seconds:
+        return LAST
+    return AGAIN if so_far + before <= seconds else None
 
 
 def _passed(run: Run, flow: Callable[..., Any], recipe: RunRecipe) -> str:

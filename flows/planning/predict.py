@@ -174,12 +174,12 @@ def _notes(recipe: RunRecipe, found: Prediction) -> list[str]:
     if found.unknown:
         names = ", ".join(dict.fromkeys(step.title for step in found.unknown))
         notes.append(f"not measured, and left out of the sums: {names}")
-    thin = [step for step in found.work if step.thin]
+    thin = [step for step in found.work if step.thin or step.level]
     share = sum(step.seconds or 0.0 for step in thin) / (found.seconds or 1.0)
     if share >= _TOLD:
         names = ", ".join(dict.fromkeys(step.title for step in thin))
         notes.append(
-            f"measured at one size alone, of which this is less than half or more than twice, with "
+            f"measured at about one size, far from this, or no slower at a larger one, with "
             f"{share:.0%} of the time, which may be several times too much, or too little: {names}"
         )
     if any(step.section == "Preparing" and step.model for step in found.work):

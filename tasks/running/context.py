@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from data.errors import InputError
-from data.rates import Rates
+from data.rates import Keeps
 from data.recipes.recipe import RuntimeConfig
 from data.store.artifacts import Artifact
 from data.store.store import Store
@@ -103,7 +103,7 @@ class Run:
     ahead: Callable[..., Artifact] | None = None  # answers calls in place of their bodies
     so_far: Callable[[Callable[[], Any]], None] = _ignore  # takes what makes an unfinished result
     workers: Workers | None = None  # who samples, scores and labels; None: this process
-    rates: Rates | None = None  # where is kept what stages have taken
+    rates: Keeps | None = None  # where is kept what stages have taken
     pilot: bool = False  # it only measures, on a few prompts
     bodies: int = 0  # calls so far, in which a shard counts as one; found ones too
     in_bodies: float = 0.0  # seconds

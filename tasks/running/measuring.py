@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import ArtifactError
-from data.rates import Measured, Rates
+from data.rates import Keeps, Measured, Rates
 from data.recipes.recipe import Config, RuntimeConfig
 from data.store.artifacts import Artifact
 from data.store.digests import digest_of
@@ -173,7 +173,8 @@ def note(
             rows=made.rows or 0,
             most=round(most * share),
             tokens=made.meta.get("tokens", 0) if stage.kind == "completions" else 0,
-            memory=effort.memory,
+            # Idle workers of Ray are children of this process too, and no part of the stage.
+            memory=0 if run.workers else effort.memory,
             size=sum(file.size for file in files),
             shape=shape_in(context.path(made)) if made.kind in MODELS else "",
             pilot=run.pilot,
@@ -181,7 +182,7 @@ def note(
     )
 
 
-def _note_engine(run: Run, rates: Rates, started: tuple[float, float]) -> None:
+def _note_engine(run: Run, rates: Keeps, started: tuple[float, float]) -> None:
     """How long the engine took to start: seconds, and those of all cores."""
     loaded = run.context.loaded
     call = engine_call(loaded.engine_name, shape_in(loaded.serving) if loaded.serving else "")

@@ -12,10 +12,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from time import monotonic
 from typing import Any, NamedTuple
 
-from data.errors import InputError
+from data.errors import InputError, WorkersLostError
 from data.recipes.execution import ExecutionConfig
 from data.recipes.recipe import RuntimeConfig
 from data.store.artifacts import Artifact
@@ -114,7 +115,8 @@ class Workers:
         Raises:
             Exception: what its body raised, as if it had run here.
             ChildDiedError: it has cost LOSSES workers.
-            InputError: no worker can be used.
+            InputError: a worker cannot do as this process does.
+            WorkersLostError: none is left.
         """
         self._start()
         given = [*self._todo, *(one for _, one in self._busy.values() if one)]
@@ -173,9 +175,10 @@ class Workers:
     def _step(self, progress: Progress) -> None:
         """Give out what there is, and wait a moment for what comes back."""
         if not self._actors:
-            raise InputError(
-                f"execution: no worker of Ray is left ({_reason(self._given_up)}); look at Ray's "
-                "logs, and run the same command again"
+            logs = "" if self._execution.is_own else "look at Ray's logs, and "
+            raise WorkersLostError(
+                f"execution: no worker of Ray is left ({_reason(self._given_up)}); {logs}run the "
+                "same command again, which goes on where this one was"
             ) from self._given_up
         while self._todo and self._free:
             job, actor = self._todo.popleft(), self._free.pop()
@@ -280,4 +283,4 @@ def environment(execution: ExecutionConfig) -> dict[str, str]:
 
 def _reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[-1][:200]
+    return shorten((lines or [type(error).__name__])[-1], 200, placeholder=" ...")

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -73,8 +74,17 @@ def test_a_good_recipe_is_shown_whole_on_80_columns(recipe_in, check, tiny_recip
     assert "<|im_start|>user\\n" in out and "policy reads" in out
     assert "student and teacher read" in out and ANSWER in out  # one template, shown once
     assert "Round 2 of 2" in out and "completions" in out and "teacher reads" in out
+    store, runs = (shlex.quote(str(path.parents[1] / name)) for name in ("store", "runs"))
+    assert f"Next: tsalign align '{path}' --store {store} --runs-dir {runs}" in " ".join(
+        out.split()
+    )
     assert "policy.learning_rate" not in out  # given, so nobody chose it
     assert check(path, "--dry-run", command="align") == (0, out, "")
+
+
+def test_a_place_of_runs_that_cannot_be_written_is_a_problem(recipe_in, capsys):
+    assert main(["check", str(recipe_in()), "--runs-dir", "/proc/none"]) == 2
+    assert "--runs-dir: '/proc/none/tiny' cannot be written" in capsys.readouterr().err
 
 
 def test_a_pipe_hears_of_a_check_that_takes_long(recipe_in, tmp_path, capsys, monkeypatch):

@@ -65,7 +65,8 @@ def test_what_is_kept_is_found_by_its_call_and_else_by_what_it_is_like(rates):
 def test_one_size_says_little_of_others(rates):
     rates.add(measured(10, 3.0))
     rate = rates.known().rate("a", "x")
-    assert [rate.is_thin(units) for units in (4, 5, 10, 20, 21)] == [
+    assert rate.is_thin
+    assert [rate.is_far(units) for units in (4, 5, 10, 20, 21)] == [
         True,
         False,
         False,
@@ -73,7 +74,25 @@ def test_one_size_says_little_of_others(rates):
         True,
     ]
     rates.add(measured(30, 5.0))
-    assert not rates.known().rate("a", "x").is_thin(1000)
+    rate = rates.known().rate("a", "x")
+    assert not rate.is_thin and [rate.is_far(units) for units in (4, 5, 60, 61)] == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("points", "thin", "level"),
+    [
+        ([(128, 6.9), (192, 5.1)], True, True),  # 1.5 times apart, and the larger was faster
+        ([(128, 5.0), (192, 6.0)], True, False),
+        ([(128, 6.9), (512, 5.1)], False, True),
+        ([(128, 0.3), (512, 0.2)], False, False),  # of so little it does not matter
+        ([(128, 5.0), (512, 6.0)], False, False),
+    ],
+)
+def test_sizes_that_do_not_tell_what_grows(rates, points, thin, level):
+    for units, seconds in points:
+        rates.add(measured(units, seconds))
+    rate = rates.known().rate("a", "x")
+    assert (rate.is_thin, rate.is_level) == (thin, level)
 
 
 def test_another_machine_has_measurements_of_its_own(rates):

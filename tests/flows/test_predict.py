@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from cli.main import main
-from data.rates import FOLDER, Rates
+from data.rates import FOLDER, Measured, Rates
 from data.recipes.recipe import RuntimeConfig
 from data.store.store import Store
 from flows.planning import pilot, predict
@@ -80,7 +80,8 @@ def test_the_pilot_reaches_every_stage_of_a_round(measured):
         ([10.1], 12),  # slow: fewer
         ([3.0, 3.5], 128),
         ([9.0, 3.0], 128),  # the first warms up: the next is taken to be as fast as the last
-        ([6.0, 9.0], None),  # 15 and 9 + 3 / 28 * 96 are more than 30
+        ([6.0, 9.0], 10),  # 15 and 9 + 3 / 28 * 96 are more than 30; 15 and 6 are not
+        ([10.0, 10.5], None),  # nor is there time for the first again
         ([6.0, 8.0], 128),  # 14 and 8 + 2 / 28 * 96 are 28.9
         ([3.0, 3.5, 5.0], None),
     ],
@@ -90,6 +91,20 @@ def test_passes_grow_while_there_is_time(took, size):
     assert pilot.size_after(done, seconds=30.0) == size
 
 
+def test_the_first_pass_counts_only_where_later_ones_do_not_tell_two_sizes(tmp_path):
+    rates = Rates(tmp_path, {"cpu": "x"})
+    passes = pilot.Passes(rates)
+    for units in (("warmed", 4), ("once", 4)), (("warmed", 32), ("once", 32)), (("warmed", 10),):
+        for call, size in units:
+            passes.add(Measured(call, call, "stage", size, seconds=1.0, cores=1.0, pilot=True))
+        passes.over()
+    assert not rates.path.exists()
+    passes.keep()
+    known = {call: rates.known().rate(call, call).points for call in ("warmed", "once")}
+    assert [one.units for one in known["warmed"]] == [32, 10]
+    assert [one.units for one in known["once"]] == [4, 32]
+
+
 def test_passes_of_a_world_have_one_tokenizer_so_that_their_models_are_of_one_shape(tmp_path):
     store, runtime = Store(tmp_path / "store"), RuntimeConfig(device="cpu")
     context = Context(store, runtime, LoadedModels("none", runtime))
@@ -97,7 +112,7 @@ def test_passes_of_a_world_have_one_tokenizer_so_that_their_models_are_of_one_sh
     made = []
     with run.active():
         for prompts in (4, 32):
-            run.ahead = pilot.Pilot(run, store, prompts)
+            run.ahead = pilot.Pilot(run, Store(tmp_path / "there"), prompts)
             made.append(bootstrap.tokenizer(lessons=2000, examples=1000, seed=20).digest)
     assert len(set(made)) == 1
 

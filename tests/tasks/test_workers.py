@@ -12,7 +12,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from data.errors import InputError
+from data.errors import InputError, WorkersLostError
 from data.recipes.execution import ExecutionConfig
 from data.recipes.recipe import DecodingConfig, MineConfig, RuntimeConfig, TeacherConfig
 from data.schemas import PROMPTS
@@ -291,6 +291,16 @@ def test_work_that_kills_whoever_does_it_is_not_given_out_for_ever(cluster, tmp_
     assert "unavailable" in error.value.__notes__[0] or "died" in error.value.__notes__[0]
     assert len(cluster.progress.said) == 2
     assert answers(cluster, model(policy_dir), tokens=6).rows == 36, "and they go on"
+
+
+def test_a_cluster_that_is_lost_is_no_fault_of_the_input(tmp_path):
+    setup = Setup(str(tmp_path), RUNTIME, LENGTH, SEED, "2026-01-31")
+    workers = Workers(ExecutionConfig(kind="ray", workers=2), setup, Worker, computes={})
+    workers._given_up = RuntimeError("The actor is dead, for " + "its owner has died " * 20)
+    with pytest.raises(WorkersLostError) as error:
+        workers._step(Told())
+    said = str(error.value)
+    assert error.value.exit_code == 1 and "has died ...); run the same command again" in said
 
 
 def test_a_worker_without_the_store_is_refused(tmp_path):
