@@ -146,7 +146,7 @@ class AlignRecipe(PolicyRecipe):
             text = f"{asked:,} prompts x {self.generate.k} answers"
         trained = "the policy is" if self.student.model == NONE else "policy and student are"
         builds = WORLD in from_world(self).values()
-        world = " A small world is built first." if builds else ""
+        world = " A small world is built first, unless the store has it." if builds else ""
         return (
             f"{rounds} of {text}. {self._who()}; {trained} trained on the pairs, and the policy's "
             f"answers to held-out prompts are compared with the base's.{world}"

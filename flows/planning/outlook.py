@@ -52,7 +52,8 @@ def _how_long(recipe: RunRecipe, whole: RunRecipe, folder: Path) -> str:
         return f"Time: its {done} finished round{'s' * (done != 1)} took {spent} to compute."
     if measured := _measured(recipe):
         return f"Time: about {measured} on two idle CPU cores, as measured from an empty store."
-    return "Time: not known before the first round has been measured; then it is shown."
+    foreseen = "; `tsalign check` with --time foresees it" if whole.counts_work else ""
+    return f"Time: not known before the first round has been measured{foreseen}."
 
 
 def _before(folder: Path, whole: RunRecipe) -> Summary | None:
