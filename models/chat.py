@@ -19,6 +19,7 @@ from transformers import AutoTokenizer
 from data.errors import InputError
 from models.chat_template import one_line, render, render_all
 from models.limits import memory
+from models.short_text import is_surely_fine
 from models.special_text import Messages, Pieces, Tokenizer, cut_special
 
 Completion = str | Sequence[int]  # its text, or the token ids that the policy sampled
@@ -190,9 +191,14 @@ def check_chat_template(
 
 
 def check_prompts(
-    tokenizer: Tokenizer, name: str, prompts: Sequence[tuple[str, Messages]], rows: int | None
+    tokenizer: Tokenizer,
+    name: str,
+    prompts: Sequence[tuple[str, Messages]],
+    rows: int | None,
+    limit: int = 0,
 ) -> list[int]:
-    """Length in tokens of every prompt, given with its place.
+    """Length in tokens of every prompt, given with its place; 0 of one whose text alone tells that
+    it is within the `limit`, which need not be tokenised.
 
     Raises:
         InputError: one is not rendered whole, or has a doubled BOS or a token beyond the model's
@@ -200,10 +206,11 @@ def check_prompts(
     """
     talks = [messages for _, messages in prompts]
     texts = list(render_all(tokenizer, talks, generation_prompt=True))
+    unsure = [pieces for pieces in texts if not is_surely_fine(tokenizer, pieces, limit, rows)]
+    encoded = dict(zip(map(id, unsure), _encode_all(tokenizer, unsure), strict=True))
     lengths = []
-    for (place, messages), pieces, ids in zip(
-        prompts, texts, _encode_all(tokenizer, texts), strict=True
-    ):
+    for (place, messages), pieces in zip(prompts, texts, strict=True):
+        ids = encoded.get(id(pieces), [])
         try:
             _check_prompt(tokenizer, messages, pieces, ids)
         except InputError as error:
@@ -315,6 +322,8 @@ def _encode(tokenizer: Tokenizer, pieces: Pieces) -> list[int]:
 
 
 def _encode_all(tokenizer: Tokenizer, texts: Sequence[Pieces]) -> list[list[int]]:
+    if not texts:
+        return []
     firsts = tokenizer([pieces[0] for pieces in texts], add_special_tokens=False)["input_ids"]
     return [
         [*ids, *_continuation(tokenizer, pieces[1:])]

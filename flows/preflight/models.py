@@ -322,7 +322,7 @@ def check_every_prompt(
     long = []
     stream = iter(prompts)
     while part := list(islice(stream, _CHUNK)):
-        lengths = check_prompts(tokenizer, field, part, rows)
+        lengths = check_prompts(tokenizer, field, part, rows, limit)
         long += [
             (p.place, length) for p, length in zip(part, lengths, strict=True) if length > limit
         ]
