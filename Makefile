@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10
 # uv 0.9 or later is only needed to write the lock files again.
 UV     ?= uv
 
-.PHONY: install align real quick test test-all bench operate stop faults ends lint lock clean
+.PHONY: install align real real-models quick test test-all bench operate stop faults ends lint lock clean
 
 install: $(STAMP)
 
@@ -26,9 +26,12 @@ align: install
 	@$(BIN)/tsalign align recipes/embedded.yaml
 
 # A real language model: recipes/smollm2.yaml, docs/real.md. An hour and a half of one core.
-real: $(REAL)
-	@$(BIN)/python -m benchmarks.real
+real: real-models
 	@$(BIN)/tsalign align recipes/smollm2.yaml
+
+# Its models, prompts and checkers alone, into .real: a few minutes.
+real-models: $(REAL)
+	@$(BIN)/python -m benchmarks.real
 
 $(REAL): requirements/real.lock $(STAMP)
 	@echo "Installing the models and checkers of requirements/real.lock into $(VENV), 190 MB."

@@ -218,6 +218,7 @@ class Pool:
     def _worker(self, number: int) -> Handle:
         # One at a time: the environment of a child is for a moment that of this process.
         with self._starting:
+            self._logs.mkdir(parents=True, exist_ok=True)
             url = self._server_url()
             if number not in self._children:
                 log = self._logs / f"worker-{number + 1}.log"

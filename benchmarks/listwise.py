@@ -8,6 +8,7 @@ seeds, and intervals are of resampled targets. The command ends with 0 whatever 
 claim that fails is a result. The thresholds were set before the bench was run.
 """
 
+import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -169,4 +170,8 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bench", help="bench.json of a bench of `recipe: aurobind`")
+    main(parser.parse_args().bench)

@@ -30,7 +30,9 @@ def packaged(package: str, name: str) -> Path:
     found = find_spec(package)
     path = Path(found.origin).parent / name if found and found.origin else None
     if path is None or not path.exists():
-        sys.exit(f"{package}: not installed; run `make real`, or install requirements/real.lock")
+        sys.exit(
+            f"{package}: not installed; run `make real-models`, or install requirements/real.lock"
+        )
     return path
 
 

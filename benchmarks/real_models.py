@@ -53,7 +53,7 @@ def main() -> None:
         parser.error(f"--layers: must be from 1 to {LAYERS}")
     gguf, whole = asked.folder / "smollm2.gguf", asked.folder / "smollm2"
     if not gguf.exists():
-        sys.exit(f"{gguf} is not there; run `make real` or `python -m benchmarks.real` first")
+        sys.exit(f"{gguf} is not there; run `make real-models` first")
 
     import torch
     from transformers import (

@@ -40,7 +40,7 @@ def where_from(path: str | Path) -> str:
     parts = Path(path).parts
     if ".real" in parts:
         part = parts[parts.index(".real") + 1 :][:1]
-        return f"; `{_REAL.get(''.join(part), 'make real')}` puts it there"
+        return f"; `{_REAL.get(''.join(part), 'make real-models')}` puts it there"
     known = next((_KNOWN[part] for part in parts if part in _KNOWN), None)
     if known is None:
         return ""

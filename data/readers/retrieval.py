@@ -144,7 +144,8 @@ def _score(row: dict[str, Any], place: str) -> float:
     except (KeyError, TypeError, ValueError):
         score = math.nan
     if not math.isfinite(score):
-        raise InputError(f"{place}: the column 'score' holds no number; correct it")
+        said = "holds no number" if "score" in row else "is missing"
+        raise InputError(f"{place}: the column 'score' {said}; correct it")
     return score
 
 

@@ -198,6 +198,7 @@ def _rule(problem: Any) -> str:
         "greater_than_equal": "must be at least {ge}",
         "greater_than": "must be greater than {gt}",
         "less_than_equal": "must be at most {le}",
+        "multiple_of": "must be a multiple of {multiple_of}",
         "less_than": "must be less than {lt}",
         "literal_error": "must be one of {expected}",
         "string_pattern_mismatch": "must match {pattern}",

@@ -125,8 +125,10 @@ class ArteRecipe(RunRecipe):
                 f"{self.drafts.questions}; sample more, some will come twice"
             )
         names = [one.name for one in self.drafts.styles]
-        if (self.method == "style") != (self.style is not None):
-            raise ValueError("style: goes with 'method: style', and with no other")
+        if self.method == "style" and self.style is None:
+            raise ValueError(f"style: 'method: style' needs one of {', '.join(names)}; add it")
+        if self.method != "style" and self.style is not None:
+            raise ValueError("style: goes with 'method: style', and with no other; remove it")
         if self.style is not None and self.style not in names:
             raise ValueError(f"style: {self.style!r} is none of drafts.styles {', '.join(names)}")
         return self

@@ -1,6 +1,7 @@
 """What a run of AuroBind's fitness half says of itself."""
 
 from data.measures import Fact, Measure, Verdict, Warned
+from data.recipes.fitness import SYNTHETIC
 from data.sections import Cell, Column, Counts, Level, Part, Row, Section, Table, Text
 from data.store.artifacts import TABLE
 from data.store.store import Store
@@ -75,6 +76,22 @@ def verdict(recipe: AurobindRecipe, found: Measures) -> Verdict:
         f"{percent(its)}: {signed(gain.value)} points ({ends(gain.ci95, 'points')}), Spearman "
         f"{signed(ranks.value, 3)}"
     )
+    meaning = [
+        f"A near pair is two compounds of one target, measured {low:g} to {high:g} log units "
+        "apart, of scaffolds or targets that nobody has learned."
+    ]
+    if recipe.activities.path == SYNTHETIC:
+        meaning.append("The activities are made up: nobody has measured these compounds.")
+    if not gain.n:
+        return Verdict(
+            kind="unclear",
+            title="No near pair was held out, so nothing could be measured",
+            label=gain.title,
+            text=f"No target has two held-out compounds {low:g} to {high:g} log units apart.",
+            line="No near pair was held out, so nothing could be measured",
+            short="–",
+            meaning=meaning,
+        )
     titles = {
         "good": "The listwise stage orders near pairs better than more regression",
         "bad": "The listwise stage orders near pairs worse than more regression",
@@ -87,10 +104,7 @@ def verdict(recipe: AurobindRecipe, found: Measures) -> Verdict:
         text=f"{line}.",
         line=line,
         short=f"{signed(gain.value)} points",
-        meaning=[
-            f"A near pair is two compounds of one target, measured {low:g} to {high:g} log units "
-            "apart, of scaffolds or targets that nobody has learned."
-        ],
+        meaning=meaning,
     )
 
 
@@ -153,20 +167,32 @@ def warnings(outcome: Outcome, found: Measures) -> list[Warned]:
                 reason="They are left out; correct them where they matter.",
             )
         )
+    made += _of_fast_student(found)
+    return made
+
+
+def _of_fast_student(found: Measures) -> list[Warned]:
+    """What it lacks, and what would mend that: a wider one ranks better and is slower."""
     wanted = {"ef5_kept": KEPT, "recall": RECALL, "times_faster": FASTER}
     short = [name for name, least in wanted.items() if name in found and found[name].value < least]
-    if short:
-        said = ", ".join(f"{found[name].short} {_said(found[name])}" for name in short)
-        made.append(
-            Warned(
-                section="screening",
-                rule="fast_student",
-                found=f"Below what is asked of a fast student: {said}.",
-                reason="Give it more student.pairs, a greater student.width or more epochs; the "
-                "speed is that of this machine.",
-            )
+    if not short:
+        return []
+    said = ", ".join(f"{found[name].short} {_said(found[name])}" for name in short)
+    better = "Give it more student.epochs, more student.pairs or a greater student.width."
+    faster = (
+        "A smaller student.width is faster and ranks worse; the speed is that of this machine, and "
+        "of its teacher."
+    )
+    reasons = [better] if short != ["times_faster"] else []
+    reasons += [faster] if "times_faster" in short else []
+    return [
+        Warned(
+            section="screening",
+            rule="fast_student",
+            found=f"Below what is asked of a fast student: {said}.",
+            reason=" ".join(reasons),
         )
-    return made
+    ]
 
 
 def _said(measure: Measure) -> str:

@@ -31,7 +31,7 @@ def told(store: Store, recipe: LeafRecipe, outcome: Outcome) -> Result:
         method=f"LEAF, a student of the kind {recipe.student.backbone.kind}",
         verdict=verdict(recipe, found),
         facts=facts(found),
-        warnings=warnings(found),
+        warnings=warnings(outcome, found),
         checked="No rule found anything. The rules look at whether the student has learnt and at "
         "what the teacher's documents add.",
         progress=progress(found),
@@ -50,7 +50,7 @@ def verdict(recipe: LeafRecipe, found: Measures) -> Verdict:
     better = alone.ci95 is not None and alone.ci95[0] > before.value
     return Verdict(
         kind="good" if better else "unclear",
-        title="The student has learnt the teacher's vectors"
+        title="The student finds more than it did before it learnt"
         if better
         else "The student is not told apart from what it began as",
         label=asymmetric.title,
@@ -86,8 +86,19 @@ def facts(found: Measures) -> list[Fact]:
     ]
 
 
-def warnings(found: Measures) -> list[Warned]:
+def warnings(outcome: Outcome, found: Measures) -> list[Warned]:
     made = []
+    empty = {side: table.meta["empty"] for side, table in outcome.texts.items()}
+    if any(empty.values()):
+        said = ", ".join(f"{number} of the {side}" for side, number in empty.items() if number)
+        made.append(
+            Warned(
+                section="ledger",
+                rule="empty",
+                found=f"Empty texts: {said}.",
+                reason="They are left out; look at texts and their column.",
+            )
+        )
     alone, before = found[f"kept_{STANDARD}"], found[f"kept_{UNTRAINED}"]
     if alone.ci95 is None or alone.ci95[0] <= before.value:
         made.append(
@@ -108,8 +119,8 @@ def warnings(found: Measures) -> list[Warned]:
                 rule="documents_harm",
                 found=f"The student finds {-gain.value:.1f} points less among the teacher's "
                 "documents than among its own.",
-                reason="Its queries are not near the teacher's: let it learn queries like those it "
-                "will be asked, and check teacher.query_prompt.",
+                reason="Its vectors are not near the teacher's: give it more texts or epochs, and "
+                "queries like those it will be asked, and check teacher.query_prompt.",
             )
         )
     return made

@@ -201,8 +201,8 @@ def test_bad_input_is_refused_in_one_line_before_anything_runs(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "style"}, "style: goes with 'method: style'"),
-        ({"style": "long"}, "style: goes with 'method: style'"),
+        ({"method": "style"}, "style: 'method: style' needs one of steps, short"),
+        ({"style": "long"}, "style: goes with 'method: style', and with no other; remove it"),
         ({"method": "style", "style": "odd"}, "style: 'odd' is none of drafts.styles steps, short"),
         ({"items": {"k": 101}}, "items.k: 101 questions cannot be chosen of tasks.validation 100"),
         ({"items": {"shots": [0, 2]}}, "items.shots: must hold 1"),

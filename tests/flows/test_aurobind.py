@@ -9,12 +9,13 @@ import yaml
 
 from data.activities import cells_of
 from data.errors import InputError
+from data.measures import Measure
 from data.ranking import near_pairs
 from data.retrieval import spearman
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import read_summary
-from flows.aurobind import reading
+from flows.aurobind import reading, told
 from flows.recipe_files import load_recipe
 from flows.table import recipe_from
 from tests.fixtures.compounds import TINY_AUROBIND, needs_chem
@@ -172,15 +173,16 @@ def test_without_a_filter_a_ranker_and_a_student_nothing_is_made_for_them(run):
     assert "recall" not in plain.measures and "fast" not in plain.links
 
 
-def save_activities(folder, n=72, wrong=0):
-    """Three targets over alkyl benzenes and pyridines; the first rows of no known chemistry."""
+def save_activities(folder, n=72, wrong=0, spread=40):
+    """Four targets over alkyl benzenes and others, of so many values; the first rows of no known
+    chemistry."""
     cores = ("c1ccccc1", "c1ccncc1", "c1ccsc1", "C1CCCCC1", "c1ccc2ccccc2c1", "C1CCOCC1")
     rows = [
         {
             "smiles": "C" * (k // 6 + 1) + cores[k % 6] if k >= wrong else f"no SMILES {k}",
             "target": target,
             "group": target[0],
-            "pxc50": 4 + (k * 7 + number * 3) % 40 / 10,
+            "pxc50": 4 + (k * 7 + number * 3) % spread / 10,
         }
         for k in range(n)
         for number, target in enumerate(("a1", "a2", "b1", "c1"))
@@ -191,6 +193,36 @@ def save_activities(folder, n=72, wrong=0):
 
 
 OWN = {"ranker": None, "student": None, "lists": {"size": 4}}
+
+
+@needs_chem
+def test_without_a_near_pair_the_report_says_that_nothing_was_measured(run, tmp_path):
+    summary = run("alike", activities={"path": str(save_activities(tmp_path, spread=1))}, **OWN)
+    assert summary.measures["near_gain"].n == 0 and summary.verdict.kind == "unclear"
+    assert summary.verdict.line == "No near pair was held out, so nothing could be measured"
+    assert not any("made up" in line for line in summary.verdict.meaning)
+
+
+@needs_chem
+def test_activities_that_are_made_up_are_said_to_be(tiny):
+    assert any("made up" in line for line in tiny.verdict.meaning)
+
+
+@needs_chem
+@pytest.mark.parametrize(
+    ("lacks", "advice"),
+    [
+        ({"times_faster": 19.0}, "A smaller student.width"),
+        ({"recall": 0.7}, "Give it more student.epochs"),
+        ({"recall": 0.7, "times_faster": 19.0}, "Give it more student.epochs"),
+    ],
+)
+def test_a_fast_student_that_lacks_something_is_told_what_would_mend_that(lacks, advice):
+    good = {"ef5_kept": 0.95, "recall": 0.9, "times_faster": 30.0}
+    found = {name: Measure(value=value, short=name) for name, value in (good | lacks).items()}
+    (said,) = told._of_fast_student(found)
+    assert said.reason.startswith(advice)
+    assert ("smaller student.width" in said.reason) == ("times_faster" in lacks)
 
 
 @needs_chem

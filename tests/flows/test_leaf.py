@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from data.errors import InputError
 from data.store.artifacts import Artifact
 from data.store.store import Store
 from data.summary import read_summary
+from flows.leaf import told
 from flows.preflight import encoders
 from flows.recipe_files import load_recipe
 from flows.table import recipe_from
@@ -44,6 +46,14 @@ def run(leaf_recipe, tmp_path_factory):
 def fresh(run):
     """A random student that has learned both."""
     return run("fresh", **FRESH, **LEARNS)
+
+
+@needs_encoders
+def test_empty_texts_are_warned_of(run, fresh):
+    assert "empty" not in [one.rule for one in fresh.warnings]
+    outcome = SimpleNamespace(texts={"documents": SimpleNamespace(meta={"empty": 3})})
+    said = told.warnings(outcome, fresh.measures)[0]
+    assert (said.rule, said.found) == ("empty", "Empty texts: 3 of the documents.")
 
 
 def records(summary, name):
@@ -170,7 +180,7 @@ def test_a_good_recipe_is_not_refused(values):
         ),
         ({"texts": {side: [{"path": "no.jsonl"}] for side in SIDES}, **LAYERS}, "no such file"),
         ({"teacher": {"model": "/no/such/encoder"}}, "teacher.model"),
-        ({"teacher": {"model": ".real/none"}}, "Hugging Face directory; `make real` puts it"),
+        ({"teacher": {"model": ".real/none"}}, "directory; `make real-models` puts it"),
         (
             {"student": {"backbone": {"kind": "model", "model": "/no/such"}}},
             "student.backbone.model",

@@ -84,6 +84,7 @@ def test_judgments_of_which_none_is_above_0_are_refused(tmp_path):
     ("row", "said"),
     [
         ({"sentence1": "a", "sentence2": "b", "score": "much"}, "'score' holds no number"),
+        ({"sentence1": "a", "sentence2": "b"}, "'score' is missing"),
         ({"sentence1": "a", "sentence2": " ", "score": 1}, "a text is empty"),
         ({"sentence1": "a", "score": 1}, "'sentence2' is missing"),
     ],

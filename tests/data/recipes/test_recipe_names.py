@@ -72,7 +72,7 @@ def test_data_that_is_not_there_says_where_it_comes_from():
     line = refusal(check_regular, ".real/leaf/none.jsonl", "texts.queries.0")
     assert line.endswith("; `python -m benchmarks.leaf_data` puts it there")
     assert where_from(".real/smollm2-cut") == "; `python -m benchmarks.real_models` puts it there"
-    assert where_from(".real/minilm") == "; `make real` puts it there"
+    assert where_from(".real/minilm") == "; `make real-models` puts it there"
 
 
 def test_a_misspelt_run_is_answered_with_the_nearest(tmp_path):
