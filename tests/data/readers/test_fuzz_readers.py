@@ -30,7 +30,8 @@ def read_or_refused(read, *arguments):
     try:
         return read(*arguments)
     except InputError as error:
-        assert "\n" not in str(error) and 0 < len(str(error)) < 600
+        assert 0 < len(error.problems) <= 10
+        assert all("\n" not in line and 0 < len(line) < 600 for line in error.problems)
         return None
 
 
