@@ -248,7 +248,7 @@ def test_the_world_of_puzzles_runs_end_to_end(tmp_path):
     recipe's own floor."""
     values = {
         "recipe": "arte", "run": "puzzles", "method": "original",
-        "world": {"lessons": 1500, "policy_examples": 1000},
+        "world": {"lessons": 4000, "policy_examples": 1000},
         "tasks": {"validation": 8, "test": 8},
         "drafts": {"questions": 4}, "items": {"k": 4, "shots": [0, 1]}, "min_one_shot": 0.0,
         "generate": {"engine": "transformers", "k": 40, "max_tokens": 48},
