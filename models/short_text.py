@@ -18,7 +18,8 @@ def is_surely_fine(tokenizer: Tokenizer, pieces: Pieces, limit: int, rows: int |
     (text,) = pieces
     few = len(text) <= limit and len(text.encode(errors="surrogatepass")) <= limit
     bos = tokenizer.bos_token
-    apart = bos in (None, tokenizer.eos_token) or all(map(str.strip, text.split(bos)[1:-1]))
+    matters = bos and bos != tokenizer.eos_token
+    apart = not matters or all(map(str.strip, text.split(bos)[1:-1]))
     return few and apart and (rows is None or _highest(tokenizer) < rows)
 
 
