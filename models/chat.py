@@ -25,9 +25,9 @@ from models.special_text import Messages, Pieces, Tokenizer, cut_special
 Completion = str | Sequence[int]  # its text, or the token ids that the policy sampled
 
 _QUESTION: Messages = [{"role": "user", "content": "a"}]
-_ANSWER = "qZq"  # unlikely to be part of a template
+ANSWER = "qZq"  # to try templates with: unlikely to be part of one
 # Long and of many signs, for templates that cut, replace or change case; none that marks reasoning.
-_PROBE = " ".join([_ANSWER, "It's (4): \"x\" & 'y'.\n\n- A  b\n- é 漢 🙂", "word " * 2000, _ANSWER])
+_PROBE = " ".join([ANSWER, "It's (4): \"x\" & 'y'.\n\n- A  b\n- é 漢 🙂", "word " * 2000, ANSWER])
 _WORDS = ("Yes, 4.", " Yes, 4.", "One\n\n  Two — é 漢 🙂")
 _BREAK = "\n"  # tokenizers do not join it with a word that follows
 
@@ -173,10 +173,10 @@ def check_chat_template(
         raise InputError(f"{name}: the tokenizer has no chat template; set one and save it")
     try:
         with memory(_MOST_MEMORY):
-            render(tokenizer, _answered(sample_messages, _ANSWER))
+            render(tokenizer, _answered(sample_messages, ANSWER))
         if writes:
             rendered = render(tokenizer, sample_messages, generation_prompt=True)
-            ids = list(chain(*render_completion(tokenizer, sample_messages, _ANSWER)))
+            ids = list(chain(*render_completion(tokenizer, sample_messages, ANSWER)))
         else:
             rendered = render(tokenizer, _answered(sample_messages, _PROBE))
             ids = _encode(tokenizer, rendered)
@@ -243,12 +243,12 @@ def check_read_prompts(
     place, and its answer whole."""
     left = iter(prompts)
     while part := list(islice(left, _AT_A_TIME)):
-        texts = render_all(tokenizer, [_answered(messages, _ANSWER) for _, messages in part])
+        texts = render_all(tokenizer, [_answered(messages, ANSWER) for _, messages in part])
         for place, messages in part:
             try:
                 rendered = next(texts)
                 _check_content(messages, rendered)
-                if _ANSWER not in "".join(rendered):
+                if ANSWER not in "".join(rendered):
                     raise InputError("the chat template drops the answer; use another template")
             except InputError as error:
                 raise InputError(f"{name}: {error} ({place})") from error
@@ -352,10 +352,10 @@ def _lead(tokenizer: Tokenizer, template: str) -> str:
     """White space that the template writes between the generation prompt and an answer."""
     try:
         prompt = render(tokenizer, _QUESTION, generation_prompt=True)
-        tail = _after(prompt, render(tokenizer, _answered(_QUESTION, _ANSWER)))
+        tail = _after(prompt, render(tokenizer, _answered(_QUESTION, ANSWER)))
     except InputError:  # it is refused elsewhere
         return ""
-    lead, _, after = "".join(tail).partition(_ANSWER)
+    lead, _, after = "".join(tail).partition(ANSWER)
     return lead if after and not lead.strip() else ""
 
 
@@ -368,11 +368,11 @@ def _decode(tokenizer: Tokenizer, token_ids: Sequence[int]) -> str:
 
 @lru_cache(maxsize=32)
 def _end_of_turn(tokenizer: Tokenizer, template: str) -> int:
-    full = "".join(render(tokenizer, _answered(_QUESTION, _ANSWER)))
-    start = full.lower().rfind(_ANSWER.lower())  # some templates change the case
+    full = "".join(render(tokenizer, _answered(_QUESTION, ANSWER)))
+    start = full.lower().rfind(ANSWER.lower())  # some templates change the case
     if start < 0:
         raise InputError("the chat template drops an assistant's answer; use one that writes it")
-    after = _encode(tokenizer, [full[start + len(_ANSWER) :]])
+    after = _encode(tokenizer, [full[start + len(ANSWER) :]])
     # Some templates mark the end with a token that no one declared special, so ask added ones too.
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     for token_id in after:

@@ -27,7 +27,7 @@ def render(tokenizer: Tokenizer, messages: Messages, generation_prompt: bool = F
         raise InputError("the tokenizer has no chat template; set one and save it")
     defused, mark = marked(tokenizer, messages)
     try:
-        (text,) = _by_template(tokenizer, [defused], generation_prompt)
+        (text,) = by_template(tokenizer, [defused], generation_prompt)
     except (LimitError, MemoryError, RecursionError) as error:
         raise InputError(
             f"the chat template does not end within {_MOST_SECONDS} seconds, or takes all memory "
@@ -51,7 +51,7 @@ def render_all(
     """
     defused = [marked(tokenizer, messages) for messages in conversations]
     try:
-        texts = _by_template(tokenizer, [messages for messages, _ in defused], generation_prompt)
+        texts = by_template(tokenizer, [messages for messages, _ in defused], generation_prompt)
     except (LimitError, MemoryError, RecursionError, TemplateError, *_OF_TEMPLATES):
         yield from (render(tokenizer, one, generation_prompt) for one in conversations)
         return
@@ -59,7 +59,7 @@ def render_all(
         yield text.split(mark) if mark else [text]
 
 
-def _by_template(
+def by_template(
     tokenizer: Tokenizer, conversations: list[list[dict[str, str]]], generation_prompt: bool
 ) -> list[str]:
     """What the chat template writes of each conversation. Raises what its code may raise."""

@@ -17,10 +17,19 @@ def is_surely_fine(tokenizer: Tokenizer, pieces: Pieces, limit: int, rows: int |
         return False
     (text,) = pieces
     few = len(text) <= limit and len(text.encode(errors="surrogatepass")) <= limit
+    return few and not has_second_bos(tokenizer, text) and has_rows(tokenizer, rows)
+
+
+def has_second_bos(tokenizer: Tokenizer, text: str) -> bool:
+    """Whether there may be two BOS tokens in a row in a rendered text."""
     bos = tokenizer.bos_token
     matters = bos and bos != tokenizer.eos_token
-    apart = not matters or all(map(str.strip, text.split(bos)[1:-1]))
-    return few and apart and (rows is None or _highest(tokenizer) < rows)
+    return bool(matters and not all(map(str.strip, text.split(bos)[1:-1])))
+
+
+def has_rows(tokenizer: Tokenizer, rows: int | None) -> bool:
+    """Whether every token there is has an embedding among `rows`."""
+    return rows is None or _highest(tokenizer) < rows
 
 
 @lru_cache(maxsize=32)

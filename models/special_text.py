@@ -49,21 +49,30 @@ def cut_special(tokenizer: Tokenizer, completion: str) -> Pieces:
     return message["content"].split(mark) if mark else [completion]
 
 
+def special_texts(tokenizer: Tokenizer) -> set[str]:
+    """Every text that could be taken for a special token in anyone's words, and more of none."""
+    return _texts_of(tokenizer, str(tokenizer.chat_template), assistant=False)
+
+
 def _special(tokenizer: Tokenizer, role: str) -> re.Pattern[str]:
     """Matches the first character of every text of a special token; the rest is in a group."""
     return _special_of(tokenizer, str(tokenizer.chat_template), role == "assistant")
 
 
-@lru_cache(maxsize=64)
-def _special_of(tokenizer: Tokenizer, template: str, assistant: bool) -> re.Pattern[str]:
+def _texts_of(tokenizer: Tokenizer, template: str, assistant: bool) -> set[str]:
     added = tokenizer.added_tokens_decoder.values()
     texts = {*tokenizer.all_special_tokens, *(t.content for t in added if t.special)}
     if not assistant:
         # Whatever the template marks turns with. In an assistant's turn templates look for the
         # marks of reasoning, which are its own; a word, such as a role's name, marks nothing.
         texts |= {t.content for t in added if t.content in template and not t.content.isalnum()}
+    return {text for text in texts if len(text.strip()) > 1}
+
+
+@lru_cache(maxsize=64)
+def _special_of(tokenizer: Tokenizer, template: str, assistant: bool) -> re.Pattern[str]:
     rests = defaultdict(list)  # by first character, which a search can skip to
-    for text in sorted((t for t in texts if len(t.strip()) > 1), key=len, reverse=True):
+    for text in sorted(_texts_of(tokenizer, template, assistant), key=len, reverse=True):
         rests[text[0]].append(re.escape(text[1:]))
     starts = [f"{re.escape(first)}(?=({'|'.join(rest)}))" for first, rest in rests.items()]
     return re.compile("|".join(starts) or "(?!)")

@@ -29,7 +29,9 @@ Row = tuple[str, dict[str, Any]]  # ("file.jsonl line 3", {"prompt": ...})
 SUFFIXES = (".jsonl", ".json", ".parquet", ".csv")
 _LARGEST = 2**31  # bytes of text; a small .gz or Parquet file can hold terabytes
 csv.field_size_limit(_LARGEST)  # Python's own refuses texts of 131,073 characters
-_BATCH = 1024  # rows of Parquet that are read at a time
+_BATCH = 1024  # rows of Parquet that are Python objects at a time
+# Rows that are read at a time: with each the reader copies every text that a row group had so far.
+_MOST_ROWS, _BYTES = 2**15, 2**26
 
 
 def read_rows(path: str | Path, columns: Collection[str] | None = None) -> Iterator[Row]:
@@ -193,13 +195,16 @@ def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
             if not used:  # rows without a field, each of which will be refused by its place
                 for number in range(1, file.metadata.num_rows + 1):
                     yield f"{path} row {number}", {}
-            for batch in file.iter_batches(_BATCH, columns=used, use_threads=False) if used else ():
-                batch.validate(full=True)  # Parquet readers do not check that text is UTF-8
-                size += sum(_text_size(column) for column in batch.columns)
+            at_a_time = _rows_at_a_time(file.metadata)
+            parts = file.iter_batches(at_a_time, columns=used, use_threads=False) if used else ()
+            for part in parts:
+                part.validate(full=True)  # Parquet readers do not check that text is UTF-8
+                size += sum(_text_size(column) for column in part.columns)
                 _check_size(path, size)
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path} row {number}", _decoded(row)
+                for start in range(0, len(part), _BATCH):
+                    for row in part.slice(start, _BATCH).to_pylist():
+                        number += 1
+                        yield f"{path} row {number}", _decoded(row)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({_short(error)})") from error
 
@@ -224,6 +229,11 @@ def _unpacked_size(metadata: pq.FileMetaData) -> int:
     """
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
     return sum(group.total_byte_size for group in groups)
+
+
+def _rows_at_a_time(metadata: pq.FileMetaData) -> int:
+    each: int = _unpacked_size(metadata) // max(1, metadata.num_rows)
+    return max(1, min(_MOST_ROWS, _BYTES // max(1, each)))
 
 
 def _text_size(column: pa.Array) -> int:

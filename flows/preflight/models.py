@@ -25,6 +25,7 @@ from flows.preflight.gguf import imported
 from flows.preflight.heads import check_student, head_note
 from flows.preflight.judges import room_notes
 from flows.preflight.notes import answer_notes, special_notes
+from flows.preflight.rendered import some_of_each_kind, to_render, with_special
 from flows.preflight.served import (
     address,
     check_served_words,
@@ -188,7 +189,7 @@ def check_rendering(
     gc.enable()
     with quiet():
         tokenizers, named = {}, {one.field: one for one in brought(recipe)}
-        kinds = conversation_kinds(prompts)
+        kinds = conversation_kinds(some_of_each_kind(prompts))
         for field, path in models.items():
             read = [prompts, replay] if named[field].kind == "student" else [prompts]
             tokenizer = found.attempt(check_texts, recipe, named[field], path, read, kinds)
@@ -207,7 +208,8 @@ def check_rendering(
         for field in policies:
             found.notes += answer_notes(tokenizers.get(field))
         room_notes(recipe, list(named.values()), models, tokenizers, found)
-        found.notes += special_notes(tokenizers, chain(prompts, replay))
+        marked = chain(with_special(prompts, tokenizers.values()), replay)
+        found.notes += special_notes(tokenizers, marked)
 
 
 def check_texts(
@@ -218,7 +220,7 @@ def check_texts(
     `kinds`: one prompt of each kind of the first that are read.
     """
     from models.architectures import check_architecture
-    from models.chat import check_chat_template, check_read_prompts, check_vocabulary
+    from models.chat import ANSWER, check_chat_template, check_read_prompts, check_vocabulary
 
     field = named.field
     check_architecture(path, field, recipe.runtime.trust_remote_code)
@@ -238,7 +240,8 @@ def check_texts(
     if named.kind == "policy" and is_trained(named):
         check_every_prompt(recipe, field, tokenizer, read[0], rows)
     elif not named.writes:
-        check_read_prompts(tokenizer, field, chain(*read))
+        unknown = [to_render(prompts, tokenizer, answer=ANSWER) for prompts in read]
+        check_read_prompts(tokenizer, field, chain(*unknown))
     check_fitting(named, path, tokenizer, read)
     check_tokens(named, path, tokenizer, [prompt.messages for prompt in kinds] or [_QUESTION])
     return tokenizer
@@ -317,8 +320,11 @@ def check_every_prompt(
 ) -> None:
     """The policy reads every prompt whole, within `prompts.max_tokens`. Raises InputError."""
     from models.chat import check_prompts
+    from models.short_text import has_rows
 
     limit = recipe.prompt_tokens or recipe.max_length
+    if has_rows(tokenizer, rows):
+        prompts = to_render(prompts, tokenizer, limit)
     long = []
     stream = iter(prompts)
     while part := list(islice(stream, _CHUNK)):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.errors import InputError
+from data.readers import rows
 from data.readers.held_out import without_prompts
 from data.readers.prompts import prompt_id, read_prompt_file, read_prompts
 from data.readers.rows import read_rows
@@ -241,6 +242,25 @@ def test_a_missing_file_or_a_folder_is_refused(tmp_path):
     assert message(tmp_path / "p.jsonl") == "p.jsonl: no such file; check the path"
     (tmp_path / "q.jsonl").mkdir()
     assert message(tmp_path / "q.jsonl") == "q.jsonl: is a folder; name a file in it"
+
+
+@pytest.mark.parametrize(("words", "parts"), [(1, 1), (2_000, 3)])
+def test_parquet_is_read_in_parts_of_about_as_many_bytes(tmp_path, monkeypatch, words, parts):
+    texts = [f"{i} " + "word" * words for i in range(3000)]
+    pq.write_table(pa.table({"prompt": texts}), tmp_path / "p.parquet", compression="none")
+    read, iterate = [], pq.ParquetFile.iter_batches
+    monkeypatch.setattr(rows, "_BYTES", 2**23)
+    monkeypatch.setattr(
+        pq.ParquetFile,
+        "iter_batches",
+        lambda file, size, **options: map(
+            lambda part: read.append(len(part)) or part, iterate(file, size, **options)
+        ),
+    )
+    found = [*rows.read_rows(tmp_path / "p.parquet")]
+    assert [row["prompt"] for _, row in found] == texts
+    assert [place.split()[-1] for place, _ in found] == [str(n) for n in range(1, 3001)]
+    assert len(read) == parts and sum(read) == 3000
 
 
 def test_parquet_with_bytes_that_are_not_text_is_refused(tmp_path):
