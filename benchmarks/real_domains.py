@@ -1,9 +1,11 @@
 """Real texts of several domains, to distil over: recipes/real_domains.yaml.
 
     python -m benchmarks.real_domains [--data ../shared/realdata] [--to .real/domains.jsonl]
+    python -m benchmarks.real_domains --pool-of RECIPE --to .real/domain_prompts.jsonl
 
-writes rows of prompt, completion and dataset. Domains, `--texts` of each at most, drawn at random
-by `--seed`:
+The second command writes the prompts of those texts that a recipe of domains does not hold out,
+for recipes/real_opd.yaml. The first writes rows of prompt, completion and dataset. Domains,
+`--texts` of each at most, drawn at random by `--seed`:
 
     math       GSM8K: word problems and their solutions
     summary    T0: news and dialogues, and what they say in short
@@ -27,6 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.leaf_data import read, rows_of
+from data.errors import InputError
+from data.readers.texts import parted, read_texts
+from flows.ddk.recipe import DdkRecipe
+from flows.recipe_files import load_recipe
 
 CHARACTERS = 900  # of prompt and answer together at most
 T0 = {
@@ -121,6 +127,20 @@ def drawn(data: Path, domain: str, count: int, seed: int) -> list[Row]:
     return rows[:count]
 
 
+def drawn_of_all(asked: argparse.Namespace) -> list[Row]:
+    return [row for one in DOMAINS for row in drawn(asked.data, one, asked.texts, asked.seed)]
+
+
+def pool_of(recipe: Path) -> list[Row]:
+    """The prompts that a recipe of domains may draw, and holds none of out."""
+    made = load_recipe(recipe, [])
+    assert isinstance(made, DdkRecipe)
+    texts = read_texts(made.texts.path, made.texts.columns).table
+    pool = parted(texts, made.texts.dev_size, made.texts.test_size, made.seed)["pool"]
+    columns = [pool[name].to_pylist() for name in ("messages", "dataset")]
+    return [{"messages": asked, "dataset": name} for asked, name in zip(*columns, strict=True)]
+
+
 def main() -> None:
     assert __doc__
     parser = argparse.ArgumentParser(
@@ -132,17 +152,20 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=Path(".real/domains.jsonl"), metavar="FILE")
     parser.add_argument("--texts", type=int, default=400, help="of a domain at most")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--pool-of", type=Path, metavar="RECIPE", help="see above")
     asked = parser.parse_args()
     if asked.texts < 1:
         parser.error("--texts: must be at least 1")
     try:
-        rows = [row for one in DOMAINS for row in drawn(asked.data, one, asked.texts, asked.seed)]
+        rows = pool_of(asked.pool_of) if asked.pool_of else drawn_of_all(asked)
         asked.to.parent.mkdir(parents=True, exist_ok=True)
         asked.to.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    except InputError as error:
+        sys.exit(str(error))
     except (OSError, EOFError) as error:  # EOFError: a .gz that is cut off
         sys.exit(f"{error}; see --data and --to")
     for domain in DOMAINS:
-        sizes = [len(row["completion"]) for row in rows if row["dataset"] == domain]
+        sizes = [len(row.get("completion", "")) for row in rows if row["dataset"] == domain]
         sys.stdout.write(f"{domain}: {len(sizes)} texts, {sum(sizes):,} characters to learn\n")
 
 

@@ -30,7 +30,10 @@ from data.store.locks import folder_in_use, if_unused
 from models import devices, host
 
 _OBJECTS = 80 << 20  # bytes of memory for what travels: a job and its answer are small
-_ANSWERS, _CONNECTS = 5.0, 60.0  # seconds that an address has, and Ray there
+_ANSWERS, _GREETS, _CONNECTS = 5.0, 2.0, 60.0  # seconds an address has, a greeting, and Ray
+# What HTTP/2, and so gRPC, begins with on both sides: a frame of SETTINGS (RFC 9113, 3.4), type 4.
+_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 _ASK = """
 import json, sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False)
@@ -113,12 +116,18 @@ def _of_cluster(address: str) -> Room:
     if address != RUNNING:
         name, _, port = address.rpartition(":")
         try:
-            socket.create_connection((name, int(port)), timeout=_ANSWERS).close()
+            with socket.create_connection((name, int(port)), timeout=_ANSWERS) as talk:
+                other = _is_no_grpc(talk)
         except (OSError, OverflowError) as error:
             raise InputError(
                 f"execution.address: nobody answers at '{address}' ({error}); start Ray there, or "
                 "correct it"
             ) from error
+        if other:
+            raise InputError(
+                f"execution.address: what answers at '{address}' is no Ray; name the port of its "
+                "head, which is 6379 where no other was chosen, and not that of its dashboard"
+            )
     # By a process that can be ended: to what is no Ray, Ray would speak for many minutes.
     try:
         command = [sys.executable, "-P", "-c", _ASK, address]
@@ -129,6 +138,20 @@ def _of_cluster(address: str) -> Room:
         raise _unusable(address, asked.stderr)
     found = json.loads(asked.stdout.splitlines()[-1])
     return Room(found.get("CPU", 0), found.get("GPU", 0), f"the cluster at '{address}'")
+
+
+def _is_no_grpc(talk: socket.socket) -> bool:
+    """Whether the other side says something that no server of gRPC, as Ray's head is, begins with.
+
+    What is silent, or ends the talk, may be one that wants TLS.
+    """
+    talk.settimeout(_GREETS)
+    try:
+        talk.sendall(_GREETING)
+        said = talk.recv(len(_SETTINGS))
+    except OSError:
+        return False
+    return len(said) > 3 and said[3] != _SETTINGS[3]
 
 
 def _unusable(address: str, said: str) -> InputError:

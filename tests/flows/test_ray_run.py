@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -87,6 +89,19 @@ def test_an_address_that_drops_what_it_is_sent_is_given_up(refuse_change, monkey
         address = f"127.0.0.1:{full.getsockname()[1]}"
         line = refuse_change({"execution": RAY | {"address": address}})
     assert line.startswith(f"execution.address: nobody answers at '{address}' (timed out)")
+
+
+@with_ray
+def test_an_address_of_something_else_is_refused_at_once(refuse_change):
+    """As that of Ray's dashboard, which speaks HTTP/1.1."""
+    site = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    site.RequestHandlerClass.log_message = lambda *_: None
+    with site, ThreadPoolExecutor() as pool:
+        pool.submit(site.serve_forever)
+        address = f"127.0.0.1:{site.server_port}"
+        line = refuse_change({"execution": RAY | {"address": address}})
+        site.shutdown()
+    assert line.startswith(f"execution.address: what answers at '{address}' is no Ray; name the")
 
 
 def test_workers_of_gpus_are_for_runs_on_gpus(monkeypatch):
