@@ -7,7 +7,7 @@ kept: the frame is of words that do not hold it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,19 +18,28 @@ from models.short_text import counts_bytes, has_second_bos
 from models.special_text import Tokenizer
 
 # What a template may be made of: nothing here makes other text of words without their noticing, as
-# a macro does, or `~`, which may stand where text is written and nowhere else.
+# a macro does.
 _FOLLOWED = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Assign),
     *(nodes.Name, nodes.NSRef, nodes.Const, nodes.Getattr, nodes.Getitem, nodes.Slice),
-    *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr, nodes.Test),
-    *(nodes.Add, nodes.Sub, nodes.Mod, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair),
-    *(nodes.Filter, nodes.Call, nodes.Keyword, nodes.Break, nodes.Continue),
+    *(nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr, nodes.Add, nodes.Sub),
+    *(nodes.Neg, nodes.Pos, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword),
+    *(nodes.Break, nodes.Continue),
 )
-_FILTERS = {"trim", "string", "default", "length", "list", "items", "first", "last", "tojson"}
-_FUNCTIONS = {"raise_exception", "strftime_now", "namespace", "range"}
-_WITH_CONSTANTS = {"startswith", "endswith", "split", "strip", "lstrip", "rstrip"}
-_METHODS = _WITH_CONSTANTS | {"append", "items", "keys", "values", "get"}
-_SIGNS = 'It\'s (4): "x" & <y>.\n\n- A  b\\\t- é 漢 🙂'  # what a filter might replace
+_FILTERS = {"trim", "default", "length", "list", "items", "first", "last"}
+_BY_TEST = {"select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}  # which argument it is
+_EQUAL = {"equalto", "eq", "==", "ne", "!=", "defined", "undefined"}
+# Their text no longer notices. Where it is written, and nothing else is done with it, it is seen.
+_WRITTEN = {"tojson", "join", "string"}
+_TESTS = {
+    *("defined", "undefined", "none", "string", "mapping", "sequence", "iterable", "number"),
+    *("boolean", "true", "false", "integer", "odd", "even", "eq", "equalto", "ne"),
+}
+_FUNCTIONS = {"raise_exception", "namespace", "range", "strftime_now"}
+_WITH_CONSTANTS = {"startswith", "endswith", "split", "strip", "lstrip", "rstrip", "strftime_now"}
+_METHODS = (_WITH_CONSTANTS - _FUNCTIONS) | {"append", "items", "keys", "values", "get"}
+_SIGNS = 'It\'s (4): "x" & <y> 9 %d of {it}.\n\n- A  b\\\t- é 漢 🙂'  # what a filter might replace
+_TRACKED = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")  # a tag of transformers' own
 
 
 class Frame(NamedTuple):
@@ -61,7 +70,7 @@ class _Words(str):
         raise _LookedError
 
     def _asked(self, text: object, *more: object) -> bool:
-        if type(text) is not str or more or self.joined:
+        if type(text) is not str or not text or more or self.joined:
             self._look()
         self.seen.add(str(text))
         return False
@@ -89,7 +98,7 @@ class _Words(str):
 
     strip = lstrip = rstrip = _stripped
     startswith = endswith = __contains__ = _asked  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = _look  # type: ignore[assignment]
 
 
 for _name in {*dir(str), "__reversed__"} - {*dir(object), *vars(_Words)} | {
@@ -127,9 +136,22 @@ def _frame(
         return None
     if None in seen or not _are_copied(text, roles, marks, words):
         return None
-    if has_second_bos(tokenizer, text) or (answer is not None and answer not in text):
+    if answer is not None and answer not in text:
+        return None
+    if has_second_bos(tokenizer, text) or _may_end_a_bos(tokenizer, text, words):
         return None
     return Frame(_most_tokens(tokenizer, text, words), frozenset(filter(None, seen)))
+
+
+def _may_end_a_bos(tokenizer: Tokenizer, text: str, words: Sequence[str]) -> bool:
+    """Whether words could make a BOS with what is written before or after them."""
+    bos = str(tokenizer.bos_token or "")
+    for one in words:
+        before, _, after = text.partition(one)
+        for size in range(1, len(bos)):
+            if before.endswith(bos[:size]) or after.startswith(bos[size:]):
+                return True
+    return False
 
 
 def _are_copied(
@@ -148,14 +170,15 @@ def _most_tokens(tokenizer: Tokenizer, text: str, words: Sequence[str]) -> int |
     """How many tokens the text has at most, less one for every byte of the words."""
     if not counts_bytes(tokenizer):
         return None
-    added = tokenizer.added_tokens_decoder.values()
-    alone = sorted({t.content for t in added if t.special and not t.single_word}, key=len)
-    pattern = "|".join(re.escape(one) for one in reversed(alone) if one) or "(?!)"
+    special = [one for one in tokenizer.added_tokens_decoder.values() if one.special]
+    alone = sorted((one.content for one in special if not one.single_word), key=len, reverse=True)
+    pattern = "|".join(re.escape(one) for one in alone if one) or "(?!)"
     between = re.split(pattern, text)
+    strips = any(one.lstrip or one.rstrip for one in special)  # then a part has other tokens
     tokens = len(between) - 1  # a special token is cut out before all else
     for part in filter(None, between):
         held = [one for one in words if one in part]
-        if held:
+        if held or strips:
             tokens += len(part.encode()) - sum(len(one.encode()) for one in held)
         else:
             tokens += len(tokenizer(part, add_special_tokens=False)["input_ids"])
@@ -165,32 +188,64 @@ def _most_tokens(tokenizer: Tokenizer, text: str, words: Sequence[str]) -> int |
 @lru_cache(maxsize=32)
 def _is_followed(template: str) -> bool:
     """Whether words cannot get lost from sight in the template."""
+    plain = _TRACKED.sub(
+        lambda tag: f"{{%{tag[1]} {'endif' if tag[2] else 'if true'} {tag[3]}%}}", template
+    )
     try:
-        tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)
-    except TemplateSyntaxError:  # or a tag of transformers' own
+        tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(plain)
+    except TemplateSyntaxError:
         return False
-    return all(map(_follows, _nodes(tree)))
-
-
-def _nodes(tree: nodes.Node) -> Iterator[nodes.Node]:
-    for node in tree.iter_child_nodes():
-        written = isinstance(tree, nodes.Output) and isinstance(node, nodes.Concat)
-        if not written:
-            yield node
-        yield from _nodes(node)
+    return _follows(tree)
 
 
 def _follows(node: nodes.Node) -> bool:
+    """Whether words are in sight in all that this part of a template does."""
+    if isinstance(node, nodes.Output):
+        return all(map(_written, node.nodes))
+    return _is_known(node) and all(map(_follows, node.iter_child_nodes()))
+
+
+def _written(node: nodes.Node) -> bool:
+    """The same of what is written as it is."""
+    if isinstance(node, (nodes.Concat, nodes.Add)):
+        return all(map(_written, node.iter_child_nodes()))
+    if isinstance(node, nodes.CondExpr):
+        parts = filter(None, (node.expr1, node.expr2))
+        return _follows(node.test) and all(map(_written, parts))
+    if isinstance(node, nodes.Filter) and node.name in _WRITTEN:
+        value, *others = node.iter_child_nodes()
+        return _written(value) and all(map(_follows, others))
+    return _follows(node)
+
+
+def _is_known(node: nodes.Node) -> bool:
     if isinstance(node, nodes.Filter):
-        return node.name in _FILTERS
-    if isinstance(node, nodes.Compare):  # a constant does not tell that words were sought in it
-        sought = [one.expr for one in node.ops if one.op in ("in", "notin")]
-        return not any(isinstance(one, nodes.Const) for one in sought)
+        place = _BY_TEST.get(node.name, len(node.args))
+        tests = node.args[place : place + 1]
+        by_equality = [isinstance(one, nodes.Const) and one.value in _EQUAL for one in tests]
+        return node.name in _FILTERS or any(by_equality)
+    if isinstance(node, nodes.Test):
+        return node.name in _TESTS
+    if isinstance(node, nodes.Mod):  # of numbers; that of a text writes words into it
+        return isinstance(node.right, nodes.Const) and isinstance(node.right.value, int)
+    if isinstance(node, nodes.Compare):
+        return _compares(node)
     if isinstance(node, nodes.Call):
         called = node.node
-        if isinstance(called, nodes.Name):
-            return called.name in _FUNCTIONS
+        name = called.name if isinstance(called, nodes.Name) else getattr(called, "attr", "")
+        known = _FUNCTIONS if isinstance(called, nodes.Name) else _METHODS
         constant = all(isinstance(one, nodes.Const) for one in node.args)
-        method = called.attr if isinstance(called, nodes.Getattr) else ""
-        return method in _METHODS and (constant or method not in _WITH_CONSTANTS)
+        return name in known and (constant or name not in _WITH_CONSTANTS)
     return isinstance(node, _FOLLOWED)
+
+
+def _compares(node: nodes.Compare) -> bool:
+    """Words that are sought in a text do not notice it: only constants are, or anything in a list
+    that stands there."""
+    sought: list[nodes.Node] = [node.expr, *(one.expr for one in node.ops)]
+    return all(
+        one.op not in ("in", "notin")
+        or isinstance(sought[at], nodes.Const)
+        or isinstance(one.expr, (nodes.List, nodes.Tuple))
+        for at, one in enumerate(node.ops)
+    )

@@ -195,9 +195,7 @@ def _parquet(path: Path, columns: Collection[str] | None) -> Iterator[Row]:
             if not used:  # rows without a field, each of which will be refused by its place
                 for number in range(1, file.metadata.num_rows + 1):
                     yield f"{path} row {number}", {}
-            at_a_time = _rows_at_a_time(file.metadata)
-            parts = file.iter_batches(at_a_time, columns=used, use_threads=False) if used else ()
-            for part in parts:
+            for part in _parts(file, used):
                 part.validate(full=True)  # Parquet readers do not check that text is UTF-8
                 size += sum(_text_size(column) for column in part.columns)
                 _check_size(path, size)
@@ -229,6 +227,16 @@ def _unpacked_size(metadata: pq.FileMetaData) -> int:
     """
     groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
     return sum(group.total_byte_size for group in groups)
+
+
+def _parts(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The columns, some rows at a time, none of two row groups: each has dictionaries of its own,
+    which Arrow cannot put together within lists."""
+    if not columns:
+        return
+    size = _rows_at_a_time(file.metadata)
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(size, [group], columns=columns, use_threads=False)
 
 
 def _rows_at_a_time(metadata: pq.FileMetaData) -> int:

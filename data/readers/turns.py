@@ -44,9 +44,9 @@ class Turns(NamedTuple):
         for size in np.unique(self.sizes).tolist():
             rows = np.flatnonzero(self.sizes == size)
             table = codes[starts[rows][:, None] + np.arange(size)]
-            kinds, which = np.unique(table, axis=0, return_inverse=True)
-            for number, kind in enumerate(kinds):
-                yield kind, rows[which.reshape(-1) == number]
+            kinds, which, counts = np.unique(table, axis=0, return_inverse=True, return_counts=True)
+            order = rows[np.argsort(which.reshape(-1), kind="stable")]
+            yield from zip(kinds, np.split(order, np.cumsum(counts)[:-1]), strict=True)
 
 
 def turns_of(prompts: pa.Table) -> Iterator[Turns]:

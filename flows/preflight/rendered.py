@@ -13,6 +13,8 @@ from data.readers.turns import Bools, Turns, holding, turns_of, with_a_sign
 if TYPE_CHECKING:
     from models.special_text import Tokenizer
 
+_WORTH = 16  # prompts of the same roles; for fewer a trial takes longer than to render them
+
 
 def to_render(
     prompts: Prompts, tokenizer: "Tokenizer", limit: int | None = None, answer: str | None = None
@@ -33,9 +35,12 @@ def _known(turns: Turns, tokenizer: "Tokenizer", limit: int | None, answer: str 
 
     known = np.zeros(len(turns.sizes), bool)
     size = turns.sums(pc.binary_length(turns.contents).to_numpy().astype(np.int64))
-    unless = set(special_texts(tokenizer))
+    # A BOS may be too short to count as special text.
+    unless = special_texts(tokenizer) | set(filter(None, [tokenizer.bos_token]))
     names, roles = turns.coded_roles()
     for kind, rows in turns.groups(roles):
+        if len(rows) < _WORTH:
+            continue
         found = frame(tokenizer, tuple(names[code] for code in kind.tolist()), answer)
         if found is None:
             continue

@@ -253,14 +253,25 @@ def test_parquet_is_read_in_parts_of_about_as_many_bytes(tmp_path, monkeypatch, 
     monkeypatch.setattr(
         pq.ParquetFile,
         "iter_batches",
-        lambda file, size, **options: map(
-            lambda part: read.append(len(part)) or part, iterate(file, size, **options)
+        lambda *given, **options: map(
+            lambda part: read.append(len(part)) or part, iterate(*given, **options)
         ),
     )
     found = [*rows.read_rows(tmp_path / "p.parquet")]
     assert [row["prompt"] for _, row in found] == texts
     assert [place.split()[-1] for place, _ in found] == [str(n) for n in range(1, 3001)]
     assert len(read) == parts and sum(read) == 3000
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+@pytest.mark.parametrize("encoded", [True, False])
+def test_parquet_of_several_row_groups(tmp_path, size, encoded):
+    talks = [[{"role": "user", "content": f"q{i // 2}"}, CHAT[0]] for i in range(7)]
+    named = [{"tags": ["a", None, str(i)], "one": {"text": f"t{i}"}} for i in range(7)]
+    table = pa.table({"messages": talks, "of": named, "n": [1, None, 3, 4, 5, 6, 7]})
+    path = tmp_path / "p.parquet"
+    pq.write_table(table, path, row_group_size=size, use_dictionary=encoded)
+    assert [row for _, row in rows.read_rows(path)] == table.to_pylist()
 
 
 def test_parquet_with_bytes_that_are_not_text_is_refused(tmp_path):

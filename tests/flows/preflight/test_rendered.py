@@ -4,10 +4,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import normalizers
+from tokenizers import AddedToken, normalizers
 
 from data.readers.seen import Prompt, PromptTable
 from data.schemas import MESSAGES
+from flows.preflight import rendered
 from flows.preflight.models import conversation_kinds
 from flows.preflight.notes import special_notes
 from flows.preflight.rendered import some_of_each_kind, to_render, with_special
@@ -55,6 +56,25 @@ LOOKING = {
     "joined filter": "{% for m in messages %}{{ ([m.content] | join).replace('e', '') }}"
     "{% endfor %}",
     "only the last": "{{ messages[-1].content }}",
+    "sought in a name": "{% set s = 'one lemon' %}"
+    + TURN.replace("WORDS", "('' if m.content in s else m.content)"),
+    "sought by a test": TURN.replace("WORDS", "('' if m.content is in 'a lemon' else m.content)"),
+    "json, then asked": "{% if 'lemon' in messages | tojson %}{{ raise_exception('x') }}{% endif %}"
+    + CHATML,
+    "a string, then asked": "{% if 'lemon' in messages | string %}x{% else %}"
+    + CHATML
+    + "{% endif %}",
+    "formatted by names": "{% for m in messages %}{% set c = '- %(content)s' % m %}"
+    "{{ m.role + ('' if 'lem' in c else c) }}{% endfor %}",
+    "formatted by a name": "{% set f = '%s: %s' %}{% for m in messages %}"
+    "{% set c = f % (m.role, m.content) %}{{ '' if 'lem' in c else c }}{% endfor %}",
+    "looked up": "{% set d = {'lemon': 'X'} %}"
+    + TURN.replace("WORDS", "(d[m.content] | default(m.content))"),
+    "nothing is in it": TURN.replace("WORDS", "('' if '' in m.content else m.content)"),
+    "begins with nothing": TURN.replace("WORDS", "('' if m.content.startswith('') else 'x')"),
+    "as a time": TURN.replace("WORDS", "strftime_now(m.content)"),
+    "rejected": TURN.replace("WORDS", "[m.content] | reject('in', 'a lemon') | join"),
+    "beside a bracket": "{% for m in messages %}<{{ m.content }}>{% endfor %}",
     "only if true": TURN.replace("WORDS", "(m.content if m.content.strip() else 'x' * 9)"),
     "equal turns": TURN.replace("WORDS", "('' if m.content == messages[0].content else m.content)"),
     "other assistants": TURN.replace(
@@ -70,10 +90,24 @@ COPYING = {
     "by ~": "{% for m in messages %}{{ m.role ~ m.content }}{% endfor %}",
     "one BOS": "<s>" + TURN.replace("WORDS", "m.content | trim"),
     "two BOS": "<s>{{ messages[0].content }}" + "<s>" + TURN.replace("WORDS", "m.content"),
+    "the last of all": "{{ messages[-1].role }}" + TURN.replace("WORDS", "m.content"),
+    "backwards": "{% for m in messages[::-1] %}{% set last = m.role %}{% endfor %}" + CHATML,
+    "tracked": "{% for m in messages %}{%- generation -%}{{ m.role + m.content }}"
+    "{% endgeneration %}{% endfor %}",
+    "tools": "{% if tools %}{{ 'a ' ~ tools | tojson + 'b' }}{% endif %}" + CHATML,
+    "listed": "{{ ['a', 'b'] | reject('equalto', 'a') | join(', ') + '\n' }}" + CHATML,
+    "of the user": "{% set u = messages | selectattr('role', 'equalto', 'user') | list %}" + CHATML,
     "of strings": TURN.replace("WORDS", "(m.content if m.content is string else '')"),
     "appended": "{% set ns = namespace(all=[]) %}{% for m in messages %}"
     "{% set ns.all = ns.all + [m.content] %}{% endfor %}{% for x in ns.all %}{{ x }};{% endfor %}",
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def every_kind_is_worth_a_trial():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rendered, "_WORTH", 1)
+        yield
 
 
 def tokenizer_of(template):
@@ -185,6 +219,31 @@ def test_columns_find_the_kinds_and_the_marks_that_rows_do(talks):
     assert special_notes({"m": tokenizer}, with_special(prompts, [tokenizer])) == special_notes(
         {"m": tokenizer}, prompts
     )
+
+
+@pytest.mark.parametrize("bos", ["^", "~", "\n\n"])
+def test_a_bos_of_a_sign_is_looked_at_in_words(bos):
+    template = "{{ bos_token }}" + CHATML
+    tokenizer = build_tokenizer(["<pad>", bos, "<|im_end|>"], template, bos=bos, eos="<|im_end|>")
+    prompts = table_of([[("user", f"a {bos}{bos} b")], [("user", "a b")]])
+    places = [one.place for one in to_render(prompts, tokenizer, 90)]
+    assert places == ["line 1", "line 2"][: 1 if bos.strip() else 2]  # line breaks are around all
+
+
+def test_tokens_that_take_spaces_along_leave_bytes_to_count():
+    tokenizer = tokenizer_of("<|im_start|> lemon words <|im_end|>" + CHATML)
+    known = frame(tokenizer, ("user",)).tokens
+    mark = AddedToken("<|u|>", lstrip=True, rstrip=True, special=True)
+    tokenizer.add_special_tokens({"additional_special_tokens": [mark]})
+    tokenizer.chat_template += " "  # frames are known by template
+    assert frame(tokenizer, ("user",)).tokens > known + 1
+
+
+def test_few_prompts_of_a_kind_are_rendered(monkeypatch):
+    monkeypatch.setattr(rendered, "_WORTH", 3)
+    prompts = table_of([QUESTION, QUESTION, [("system", "a"), *QUESTION], QUESTION])
+    places = [one.place for one in to_render(prompts, TOKENIZERS["chatml"], 90)]
+    assert places == ["line 3"]
 
 
 def test_a_list_of_prompts_is_left_as_it_is():
