@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -29,7 +30,7 @@ def load_recipe(
     file or override, the dotted key and what is allowed.
     """
     path = recipe_file(path)
-    values, sources = read_values(path, overrides, run)
+    values, sources = read_values(path, overrides, run, _meant)
     try:
         known = current(values)
         found = recipe_class(known["recipe"])
@@ -41,6 +42,13 @@ def load_recipe(
         field = str(error).partition(":")[0]
         source = next((s for key, s in sources.items() if key == field), path)
         raise InputError(f"{source}: {error}") from None
+
+
+def _meant(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of a recipe with those that its flow has for what is left out as a whole."""
+    flow = values.get("recipe") if isinstance(values, dict) else None
+    known = isinstance(flow, str) and flow in FLOWS
+    return recipe_class(flow).meant(values) if known else values
 
 
 def read_recipe(recipe_file: str, overrides: Sequence[str], run: str | None) -> RunRecipe:

@@ -53,10 +53,11 @@ def token_divergences(
     pairs = [read, list(zip(prompts, answers, strict=True))]
     lengths = np.array([[len(p) + len(a) for p, a in side] for side in pairs], np.int64)
     limits = [context_length(one) or np.inf for one in (teacher, policy)]
-    fits = (lengths <= np.array(limits)[:, None]).all(0) & np.array([bool(a) for a in answers])
-    places, longest = np.flatnonzero(fits), lengths.max(0, initial=0)
     rows_of = [one.get_output_embeddings().weight.shape[0] for one in models]
     words = min(words_of(one, n) for one, n in zip(tokenizers, rows_of, strict=True))
+    fits = (lengths <= np.array(limits)[:, None]).all(0)
+    fits &= np.array([0 <= max(answer, default=-1) < words for answer in answers], bool)
+    places, longest = np.flatnonzero(fits), lengths.max(0, initial=0)
     found, done = np.full((2, len(items)), np.nan), 0
     budget = min(reading_budget(runtime), BATCH_TOKENS)
     for rows in length_batches(longest[places].tolist(), budget):

@@ -59,6 +59,7 @@ def _takes(model: Any, name: str) -> bool:
     return name in known or any(one.kind is one.VAR_KEYWORD for one in known.values())
 
 
-def words_of(tokenizer: Tokenizer, rows: int) -> int:
+def words_of(tokenizer: Tokenizer, rows: int | None = None) -> int:
     """How many ids a text can have, of a model with so many output rows."""
-    return min(int(max(tokenizer.get_vocab().values())) + 1, rows)
+    known = int(max(tokenizer.get_vocab().values())) + 1
+    return known if rows is None else min(known, rows)

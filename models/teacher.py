@@ -69,7 +69,8 @@ class Teacher:
         at: Sequence[Ids] | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Targets | None]:
-        """Of every completion, in order; None for one that is longer than the teacher reads.
+        """Of every completion, in order; None for one that is empty, longer than the teacher reads,
+        or has an id that is no token.
 
         With `at`, for each completion of T tokens the ids (T, k) of another teacher: its own
         probabilities of these, in place of those of its most likely tokens.
@@ -175,7 +176,15 @@ class ChildTeacher:
 def readable(
     tokenizer: Tokenizer, items: Items, limit: float
 ) -> tuple[list[Pair], npt.NDArray[np.int64]]:
-    """Token ids of all items, and the places of those that are read whole and not empty."""
+    """Token ids of all items, and the places of those that are read whole and not empty.
+
+    Another model of the same vocabulary may have sampled an id that is no token: embeddings are
+    often padded.
+    """
     pairs = [token_ids(tokenizer, messages, text) for messages, text in items]
-    fits = [bool(answer) and len(prompt) + len(answer) <= limit for prompt, answer in pairs]
+    words = words_of(tokenizer)
+    fits = [
+        0 <= max(answer, default=-1) < words and len(prompt) + len(answer) <= limit
+        for prompt, answer in pairs
+    ]
     return pairs, np.flatnonzero(np.array(fits, bool))

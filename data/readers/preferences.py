@@ -11,6 +11,12 @@ from data.readers.labelled_pairs import LabelledPair, read_pairs
 from data.readers.prompts import prompt_id
 from data.schemas import PREFERENCES
 
+_LOST = {
+    "tied": "have answers of which neither is better",
+    "empty": "have an empty answer",
+    "other": "have answers of different talks",
+}
+
 
 def read_preferences(path: str | Path) -> tuple[pa.Table, dict[str, int]]:
     """PREFERENCES of round 0, and counts: read = kept + tied + empty + other.
@@ -31,7 +37,11 @@ def read_preferences(path: str | Path) -> tuple[pa.Table, dict[str, int]]:
         else:
             kept.append(_preference(pair, dataset, number))
     if not kept:
-        raise InputError(f"{path}: holds no preferences; give at least one")
+        why = ", ".join(f"{n:,} {_LOST[name]}" for name, n in counts.items())
+        raise InputError(
+            f"{path}: holds no preferences{f' (of its rows {why})' if why else ''}; give at least "
+            "one"
+        )
     lost = {name: counts[name] for name in ("tied", "empty", "other")}
     return pa.Table.from_pylist(kept, PREFERENCES), {
         "read": len(kept) + sum(lost.values()),

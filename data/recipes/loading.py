@@ -6,7 +6,7 @@ Which class they are values of `flows.table` knows.
 import difflib
 import reprlib
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,20 @@ Sources = dict[str, str]  # dotted key -> the option that set it
 
 
 def read_values(
-    path: Path, overrides: Sequence[str] = (), run: str | None = None
+    path: Path,
+    overrides: Sequence[str] = (),
+    run: str | None = None,
+    meant: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> tuple[dict[str, Any], Sources]:
     """The values of a YAML file with `a.b=value` overrides and, if given, another run name.
+
+    `meant` gives the file's values with what it means by leaving some out, of which an override
+    may change a part.
 
     Raises:
         InputError: with one line that names the file or override.
     """
-    values: dict[str, Any] = read_yaml(path)
+    values: dict[str, Any] = meant(read_yaml(path))
     sources: Sources = {}
     for override in overrides:
         key, value = _parse_override(override)

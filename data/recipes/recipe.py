@@ -263,6 +263,12 @@ class RunRecipe(Config):
     runtime: RuntimeConfig = RuntimeConfig()
     execution: ExecutionConfig = ExecutionConfig()
 
+    @classmethod
+    def meant(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The values of a file with what it means by leaving out a section of several keys, so
+        that `--set` may change one of them."""
+        return values
+
     @model_validator(mode="before")
     @classmethod
     def _no_secrets(cls, values: Any) -> Any:

@@ -66,9 +66,13 @@ class DdkRecipe(RunRecipe):
         mixture = values.get("mixture")
         if isinstance(mixture, dict) and "rule" not in mixture:
             values = values | {"mixture": {"rule": "smoothed"} | mixture}
+        return cls.meant(values)
+
+    @classmethod
+    def meant(cls, values: dict[str, Any]) -> dict[str, Any]:
         policy = values.get("policy", {})
         if isinstance(policy, dict) and "losses" not in policy:
-            return values | {"policy": policy | {"losses": LOSSES}}
+            return values | {"policy": policy | {"losses": dict(LOSSES)}}
         return values
 
     @model_validator(mode="after")

@@ -64,9 +64,14 @@ def verdict(gap: Measure) -> Verdict:
     around = f" ({ends(gap.ci95, gap.unit)})"
     value, first = score(gap.value, 3), score(gap.even, 3)
     line = f"Behind the teacher: {value} nats a token{around}, {first} at first"
+    if gap.value < 0:  # less perplexed than its teacher
+        titles["good"] = "The policy is ahead of its teacher, and went further"
+        titles["bad"] = "The policy has fallen back to its teacher, and is ahead of it still"
+        line = f"Gap to the teacher: {value} nats a token{around}, {first} at first; below 0 the "
+        line += "policy is ahead, and such a teacher has little to teach it on these texts"
     text = (
-        f"On held-out texts the log perplexity of the policy is {value} nats a token{around} above "
-        f"the teacher's in the mean of domains; {first} before the first interval."
+        f"On held-out texts the log perplexity of the policy less the teacher's is {value} nats a "
+        f"token{around} in the mean of domains; {first} before the first interval."
     )
     return Verdict(
         kind=gap.means,
@@ -236,8 +241,8 @@ def facts(recipe: DdkRecipe, measures: Measures, done: Sequence[Outcome]) -> lis
         Fact(
             title="Worst domain",
             value=f"{worst.value:.3f}",
-            text=f"nats per token behind the teacher in {name}; {worst.rounds[0].value:.3f} in the "
-            "worst at first",
+            text=f"nats per token of gap to the teacher in {name}; {worst.rounds[0].value:.3f} in "
+            "the worst at first",
         ),
         Fact(
             title="Tokens learned",

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from data.errors import InputError
 from data.readers.prompts import prompt_id
 from data.readers.recorded_cells import read_answers
-from data.readers.seen import Prompts
+from data.readers.seen import Prompts, PromptTable
 from data.recipes.config import SMALL, WORLD, Times
 from data.recipes.distillation import (
     AnswersConfig,
@@ -93,18 +93,31 @@ class OpdRecipe(TaughtRecipe):
         return self.answers not in (POLICY, TEACHER)
 
     def check_prompts(self) -> Prompts:
-        from flows.preflight.prompts import expanded
-
         prompts = super().check_prompts()
         if self.teacher.by_dataset:
             self._check_datasets()
-        if self.recorded:
-            known = read_answers(expanded(self.answers, "answers"))
-            if prompts and not any(prompt_id(one.messages) in known for one in prompts):
-                raise InputError(
-                    f"answers: '{self.answers}' answers none of the prompts; its instructions must "
-                    "be their texts"
-                )
+        return self._answered(prompts) if self.recorded else prompts
+
+    def _answered(self, prompts: Prompts) -> Prompts:
+        """The prompts, with a note of empty answers. Raises InputError where there is no other."""
+        from flows.preflight.prompts import expanded
+
+        known = read_answers(expanded(self.answers, "answers"))
+        names = (prompt_id(one.messages) for one in prompts)
+        found = [known[name].text for name in names if name in known]
+        empty = sum(not text.strip() for text in found)
+        if prompts and len(found) == empty:
+            why = "with nothing but empty texts" if found else "none of the prompts"
+            raise InputError(
+                f"answers: '{self.answers}' answers {why}; its instructions must be the prompts' "
+                "texts, its outputs what is learned"
+            )
+        if empty and isinstance(prompts, PromptTable):
+            note = (
+                f"answers: {empty:,} of {len(found):,} are empty, of which the policy learns to "
+                "say nothing"
+            )
+            return PromptTable(prompts.table, (*prompts.notes, note))
         return prompts
 
     def _check_datasets(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from data.errors import InputError
+from data.recipes.distillation import TargetsConfig
 from data.recipes.recipe import RunRecipe
 from flows.preflight.findings import Findings
 
@@ -18,6 +19,16 @@ def check_one_vocabulary(
     first, *others = [field for field in recipe.one_vocabulary if field in tokenizers] or [""]
     for field in others:
         found.attempt(check_same, field, tokenizers[field], first, tokenizers[first])
+    config = getattr(recipe, "targets", None)
+    if isinstance(config, TargetsConfig) and first in tokenizers:
+        found.attempt(check_kept, config.k, tokenizers[first])
+
+
+def check_kept(k: int, tokenizer: "Tokenizer") -> None:
+    """InputError if more tokens are to be kept of a position than there are."""
+    there = len(tokenizer.get_vocab())
+    if k > there:
+        raise InputError(f"targets.k: {k:,} is more than the {there:,} tokens there are; lower it")
 
 
 def check_same(field: str, one: "Tokenizer", first: str, other: "Tokenizer") -> None:

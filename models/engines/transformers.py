@@ -30,6 +30,7 @@ from models.engines.base import (
 )
 from models.hardware import device_of, dtype_of
 from models.loading import check_samples, load_policy
+from models.next_tokens import words_of
 from models.templates import stop_marks
 
 _LONGEST_MARK = 32  # tokens in which words that end an answer are looked for after each step
@@ -46,6 +47,7 @@ class TransformersEngine:
         self._max_model_len = readable_length(model_dir, max_model_len)
         self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
         self._marks = stop_marks(self._tokenizer)
+        self._words = words_of(self._tokenizer)  # embeddings may be padded beyond
         self._model: PreTrainedModel | None = None
         # Told of every token as it is sampled: its row of the batch and its id.
         self.on_token: Callable[[int, int], None] | None = None
@@ -158,7 +160,7 @@ class TransformersEngine:
         tokens = torch.full((len(rows), steps), -1, device=model.device)
         running = torch.ones_like(rows, dtype=torch.bool)
         for step in range(steps):
-            token = pick(logits.float(), uniform[rows, step], sampling)
+            token = pick(logits[:, : self._words].float(), uniform[rows, step], sampling)
             tokens[rows[running], step] = token[running]
             if self.on_token:
                 for row, sampled in zip(

@@ -93,14 +93,16 @@ def _record(call: "_Call", artifact: Artifact, seconds: float) -> None:
     """Tell the terminal and the summary what became of a call."""
     asked, run = call.asked, call.run
     run.bodies += max(1, len(call.parts))
+    reused = [part for part in call.parts if not part.computed]
+    step = artifact.meta.get("resumed_from_step", 0) * call.computed
     run.progress.finish(
         asked.title,
         cached=not call.computed,
         seconds=seconds,
         took=artifact.seconds,
         text=_line(artifact, call.computed),
+        kept=_kept(len(reused) * call.computed, len(call.parts), step),
     )
-    reused = [part for part in call.parts if not part.computed]
     run.records.append(
         StageRecord(
             stage=asked.title,
@@ -117,7 +119,7 @@ def _record(call: "_Call", artifact: Artifact, seconds: float) -> None:
             counts={k: n for k, n in artifact.meta.items() if type(n) is int},
             shards=len(call.parts),
             shards_reused=len(reused),
-            resumed_from_step=artifact.meta.get("resumed_from_step", 0) * call.computed,
+            resumed_from_step=step,
             saved_seconds=sum(p.result.seconds for p in reused)
             if call.computed
             else artifact.seconds,
@@ -252,7 +254,7 @@ class _Call:
         return made
 
     def _waiting(self, owner: str) -> None:
-        self.run.progress.note(f"waiting for {owner}, which is at the same stage")
+        self.run.progress.waiting(f"waiting for {owner}, which is at the same stage")
 
 
 @cache
@@ -276,6 +278,13 @@ def _task_of(name: str, retries: int, delay: float) -> Any:
         retry_delay_seconds=delay,
         retry_condition_fn=_worth_retrying,
     )
+
+
+def _kept(shards: int, of: int, step: int) -> str:
+    """What a call had of a run that was stopped, in words; "" where it had nothing."""
+    if shards:
+        return f"{shards} of {of} shards were there"
+    return f"went on from step {step}" if step else ""
 
 
 def _line(artifact: Artifact, computed: bool) -> str:

@@ -113,6 +113,7 @@ class Progress:
         self._measured: dict[str, float] = {}  # seconds of a round's stages, by address
         self._finished = self._found = 0  # stages of the run
         self._printed = monotonic()
+        self._waited = ""
         self._ticker = Ticker(self._tick)
         self._live = Live(
             get_renderable=self._screen,
@@ -167,6 +168,12 @@ class Progress:
         self._list_found()
         self._print(text, indent=4)
 
+    def waiting(self, text: str) -> None:
+        """A note that need not be repeated: two runs meet at one stage after the other."""
+        if text != self._waited:
+            self.note(text)
+        self._waited = text
+
     def result(self, text: str) -> None:
         """What came of the section, for the line that ends it."""
         self._section.last = text
@@ -212,7 +219,14 @@ class Progress:
             self._stage.done, self._stage.total, self._stage.at_once = done, total, at_once
 
     def finish(
-        self, label: str, *, cached: bool, seconds: float, took: float = 0.0, text: str = ""
+        self,
+        label: str,
+        *,
+        cached: bool,
+        seconds: float,
+        took: float = 0.0,
+        text: str = "",
+        kept: str = "",
     ) -> None:
         """A stage is over.
 
@@ -221,6 +235,7 @@ class Progress:
             seconds: Since it began.
             took: Seconds that its artifact once took to compute.
             text: Its counts.
+            kept: What it had of a run that was stopped.
         """
         section, name = self._section, self._stage.address if self._stage else label
         self._stage = None
@@ -231,9 +246,11 @@ class Progress:
         section.took[name] = section.took.get(name, 0.0) + (took if cached else seconds)
         if self.verbose:
             spent = "found" if cached else f"{seconds:.1f} s"
-            self._print(f"{label:<36} {spent:>8}" + (f"  {text}" if text else ""), indent=2)
-        elif not (cached or self.on_terminal) and seconds >= _SHORT:
-            self._print(f"{label}: {duration(seconds)}", indent=2)
+            said = "; ".join(filter(None, (kept, text)))
+            self._print(f"{label:<36} {spent:>8}" + (f"  {said}" if said else ""), indent=2)
+        elif kept or (not (cached or self.on_terminal) and seconds >= _SHORT):
+            told = "; ".join(filter(None, (duration(seconds), kept)))
+            self._print(f"{label}: {told}", indent=2)
 
     def kept(self) -> str:
         """What an interruption leaves, in a sentence."""

@@ -17,9 +17,10 @@ from data.store.store import Store
 from data.summary import read_summary
 from data.tables import mapping
 from flows.align import run_recipe
-from flows.ddk.told import clipped, noisy
+from flows.ddk.told import clipped, noisy, verdict
 from flows.planning.plan import planned
 from flows.preflight.fitting import fitted
+from flows.recipe_files import load_recipe
 from flows.table import recipe_from
 from tests.fixtures.models import build_tokenizer, chatml_tokenizer, save_policy
 from tests.flows.tiny_recipes import TINY
@@ -195,6 +196,30 @@ def test_baselines_are_settings(whole, run):
     found, store = run("equal", changes)
     table = store.table(made(found, "mixture", 1)[0])
     assert table["drawn"].to_pylist() == [12] * 4
+
+
+def test_an_override_of_one_loss_leaves_the_other(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("recipe: ddk\nrun: r\nworld: {teacher_lessons: 9}\npolicy: {batch_size: 4}\n")
+    losses = load_recipe(path, ["policy.losses.forward_kl=0.5"]).policy.losses.by_name
+    assert {name: one.weight for name, one in losses.items()} == {"sft": 1.0, "forward_kl": 0.5}
+    path.write_text(
+        "recipe: ddk\nrun: r\nworld: {teacher_lessons: 9}\npolicy: {losses: {sft: 2}}\n"
+    )
+    losses = load_recipe(path, ["policy.losses.sft=3"]).policy.losses.by_name
+    assert {name: one.weight for name, one in losses.items()} == {"sft": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("value", "first", "said"),
+    [
+        (0.5, 0.8, "Behind the teacher: 0.500 nats"),
+        (-1.699, -0.798, "below 0 the policy is ahead, and such a teacher has little to teach"),
+    ],
+)
+def test_a_policy_that_is_ahead_of_its_teacher_is_said_to_be(whole, value, first, said):
+    gap = whole[0].measures["macro_gap"].model_copy(update={"value": value, "even": first})
+    assert said in verdict(gap).line
 
 
 def test_the_report_draws_the_mixture(whole):

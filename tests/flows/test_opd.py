@@ -1,6 +1,7 @@
 """Distillation by rounds: on tiny models, on the policy's answers and on the teacher's."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -260,6 +261,17 @@ def test_a_file_that_answers_no_prompt_is_refused(recipe, tmp_path, write_recipe
     (tmp_path / "answers.json").write_text(json.dumps([row]))
     answers = str(tmp_path / "answers.json")
     assert "answers none of the prompts" in refused(recipe, write_recipe, capsys, answers=answers)
+    lines = Path(recipe["prompts"]["path"]).read_text().splitlines()
+    asked = dict.fromkeys(json.loads(line)["prompt"] for line in lines)
+    rows = [row | {"instruction": prompt, "output": " "} for prompt in asked]
+    (tmp_path / "answers.json").write_text(json.dumps(rows))
+    said = refused(recipe, write_recipe, capsys, answers=answers)
+    assert "answers with nothing but empty texts" in said
+    said_something = [one | {"output": "Me."} for one in rows[2:]]
+    (tmp_path / "answers.json").write_text(json.dumps([*rows[:2], *said_something]))
+    assert main(["check", str(write_recipe(recipe | {"answers": answers}))]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"answers: 2 of {len(rows)} are empty, of which the policy learns" in said
 
 
 def refused(recipe, write_recipe, capsys, **changes):
@@ -277,6 +289,8 @@ def test_another_vocabulary_or_end_is_refused_before_anything_runs(
     teacher = {"model": str(save_policy(other, tmp_path / "other", seed=2))}
     said = refused(recipe, write_recipe, capsys, teacher=teacher)
     assert "teacher.model: has another vocabulary than policy.model" in said
+    said = refused(recipe, write_recipe, capsys, targets={"k": 398})
+    assert "targets.k: 398 is more than the 397 tokens there are; lower it" in said
     ends = chatml_tokenizer()
     ends.chat_template = template.replace("<|im_end|>", "<s>")
     teacher = {"model": str(save_policy(ends, tmp_path / "ends", seed=2))}

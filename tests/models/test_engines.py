@@ -287,3 +287,21 @@ def test_what_follows_an_end_is_cut(tokenizer) -> None:
 def test_an_unknown_engine_is_refused(policy_dir: Path) -> None:
     with pytest.raises(InputError, match=r"generate\.engine: no engine 'sglang'"):
         open_engine("sglang", policy_dir, RuntimeConfig(), MAX_MODEL_LEN, seed=0)
+
+
+def test_what_embeddings_are_padded_with_is_never_sampled(
+    policy_dir: Path, tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]], tmp_path: Path
+) -> None:
+    words = len(tokenizer)
+    model = AutoModelForCausalLM.from_pretrained(policy_dir)
+    model.resize_token_embeddings(words + 60)
+    with torch.no_grad():  # as likely as any token
+        model.get_input_embeddings().weight[words:] = model.get_input_embeddings().weight[:60]
+        model.get_output_embeddings().weight[words:] = model.get_output_embeddings().weight[:60]
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    runtime = RuntimeConfig(device="cpu")
+    engine = open_engine("transformers", tmp_path, runtime, MAX_MODEL_LEN, seed=0)
+    found = engine.generate(prompts[:20], seeds_of(prompts[:20]), SAMPLED)
+    assert max(token for row in found for one in row for token in one.token_ids) < words
+    engine.close()

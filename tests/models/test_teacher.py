@@ -71,9 +71,9 @@ def test_batches_and_pieces_change_nothing(
 
 def test_what_it_cannot_read_whole_has_no_targets_and_sampled_tokens_stay(policy_dir: Path) -> None:
     talk = ITEMS[0][0]
-    items = [(talk, "yes " * 300), (talk, [7, 8, 9]), (talk, [])]
-    long, sampled, empty = Teacher(policy_dir, RUNTIME).targets(items, 3, 1.0)
-    assert long is None and empty is None and sampled is not None
+    items = [(talk, "yes " * 300), (talk, [7, 8, 9]), (talk, []), (talk, [7, WORDS, 9])]
+    long, sampled, empty, no_token = Teacher(policy_dir, RUNTIME).targets(items, 3, 1.0)
+    assert long is None and empty is None and no_token is None and sampled is not None
     assert sampled.token_ids.tolist() == [7, 8, 9]
 
 

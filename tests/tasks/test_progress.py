@@ -67,6 +67,23 @@ def test_verbose_lists_every_stage_with_its_counts():
     assert not [line for line in lines(console) if line.endswith("1 stage found")]
 
 
+@pytest.mark.parametrize("console", [piped(), terminal()])
+def test_what_a_stopped_run_has_left_is_told(console):
+    with Progress(console) as progress:
+        progress.section("Preparing")
+        progress.start("targets")
+        progress.finish("targets", cached=False, seconds=0.4, kept="47 of 72 shards were there")
+    assert any("targets: 0.4 s; 47 of 72 shards were there" in line for line in lines(console))
+
+
+def test_who_is_waited_for_is_told_once():
+    console = piped()
+    with Progress(console) as progress:
+        for owner in ("one", "one", "another", "one"):
+            progress.waiting(f"waiting for {owner}")
+    assert [line.split()[-1] for line in lines(console)] == ["one", "another", "one"]
+
+
 def test_quiet_shows_nothing():
     console = piped(quiet=True)
     with Progress(console) as progress:

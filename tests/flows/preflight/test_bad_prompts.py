@@ -202,7 +202,8 @@ def test_files_of_earlier_preferences(refuse_change, tmp_path):
     assert "student.replay_path: no such file" in refuse_change({"student.replay_path": "a.jsonl"})
     path = tmp_path / "tied.jsonl"
     path.write_text(json.dumps(PAIR | {"rejected": "Hello!"}))
-    assert "holds no preferences" in refuse_change({"student.replay_path": str(path)})
+    line = refuse_change({"student.replay_path": str(path)})
+    assert "holds no preferences (of its rows 1 have answers of which neither is better)" in line
 
 
 class Logged(NamedTuple):
