@@ -72,8 +72,9 @@ def split_prompts(
     """
     number = sum(map(len, pools))
     if number <= dev_size + test_size:
+        there = "1 prompt is" if number == 1 else f"{number} prompts are"
         raise InputError(
-            f"prompts.path: {number} prompts are too few to hold out {dev_size} + {test_size}; "
+            f"prompts.path: {there} too few to hold out {dev_size} + {test_size}; "
             "bring more, lower prompts.dev_size and prompts.test_size, or name dev_path, test_path"
         )
     ranks = (_rank(messages, seed) for pool in pools for messages in conversations(pool))

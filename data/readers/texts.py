@@ -116,9 +116,9 @@ def parted(table: pa.Table, dev_size: int, test_size: int, seed: int) -> dict[st
         pool = rest[dev_size:][~np.isin(contents[rest[dev_size:]], held_out)]
         if not (len(pool) and len(dev)):
             raise InputError(
-                f"texts.path: the domain {name!r} has {len(rows)} texts, of which none is left to "
-                f"learn beside {dev_size} + {test_size} that are held out; bring more, or lower "
-                "texts.dev_size and texts.test_size"
+                f"texts.path: the domain {name!r} has {len(rows)} text{'s' * (len(rows) != 1)}, of "
+                f"which none is left to learn beside {dev_size} + {test_size} that are held out; "
+                "bring more, or lower texts.dev_size and texts.test_size"
             )
         for part, found in zip(PARTS, (pool, dev, test), strict=True):
             parts[part] += found.tolist()

@@ -52,7 +52,9 @@ def _how_long(recipe: RunRecipe, whole: RunRecipe, folder: Path) -> str:
         return f"Time: its {done} finished round{'s' * (done != 1)} took {spent} to compute."
     if measured := _measured(recipe):
         return f"Time: about {measured} on two idle CPU cores, as measured from an empty store."
-    foreseen = "; `tsalign check` with --time foresees it" if whole.counts_work else ""
+    foreseen = (
+        "; `tsalign check` with --time foresees it in some minutes" if whole.counts_work else ""
+    )
     return f"Time: not known before the first round has been measured{foreseen}."
 
 

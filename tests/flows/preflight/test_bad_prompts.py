@@ -132,11 +132,11 @@ FILES = [
     File("cut.jsonl.gz", gzip.compress(b'{"prompt": "a"}', mtime=0)[:-9], "cannot be read"),
     File("p.txt", b"a prompt", "unknown format; give a .jsonl, .json, .parquet, .csv file"),
     File("p", b"a prompt", "unknown format"),
-    File("one.jsonl", b'{"prompt": "a"}', "1 prompts are too few to hold out 2 + 2"),
+    File("one.jsonl", b'{"prompt": "a"}', "1 prompt is too few to hold out 2 + 2"),
     File(
         "same.jsonl",
         b'{"prompt": "a"}\n' * 99,
-        "1 prompts are too few to hold out 2 + 2; bring more",
+        "1 prompt is too few to hold out 2 + 2; bring more",
     ),
 ]  # fmt: skip
 
