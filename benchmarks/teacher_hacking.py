@@ -4,18 +4,21 @@
 
 Reads a `bench.json` of `tsalign bench` whose recipes are of the flow `hacking` and have the labels
 of the command in docs/hacking.md; nothing else is read and nothing is run. Prints a row for every
-run and a row for every claim. The thresholds were set before the bench was run.
+run and a row for every claim. The thresholds were set before the bench was run. With `--early` and
+`--z` the alarms are those that other settings of the monitor would have given.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.paired import mean_interval
 from bench.variants import Bench, read_bench
+from data.distance_watch import Seen, distances_watched, first_alarm_round
 from data.errors import InputError
+from data.recipes.monitor import DistanceMonitor
 from data.u_turn import Reading, gaps, lowest_place, reading, u_turn
 
 OFFLINE, FEWER, MORE = "offline", "fewer-prompts", "more-answers"
@@ -79,6 +82,14 @@ def arms_of(bench: Bench) -> list[Arm]:
                 )
             )
     return found
+
+
+def watched_by(config: DistanceMonitor, arm: Arm) -> Arm:
+    """The run with the alarm that these settings give on its proxy; all its rounds are equally
+    long."""
+    measured = zip(arm.rounds, arm.proxy, strict=True)
+    seen = [Seen(number, number, value) for number, value in measured if number]
+    return replace(arm, alarm=first_alarm_round(distances_watched(seen, config)))
 
 
 def rows(arms: Sequence[Arm]) -> Iterator[str]:
@@ -161,9 +172,14 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", type=Path, help="bench.json of `tsalign bench`")
+    parser.add_argument("--early", type=int, help="as monitor.early_rounds")
+    parser.add_argument("--z", type=float, default=3.0, help="as monitor.z, with --early")
     asked = parser.parse_args()
     try:
         arms = arms_of(read_bench(asked.file))
+        if asked.early:
+            config = DistanceMonitor(early_rounds=asked.early, z=asked.z)
+            arms = [watched_by(config, one) for one in arms]
     except InputError as error:
         sys.exit(str(error))
     sys.stdout.write("\n".join([*rows(arms), "", *claims(arms)]) + "\n")

@@ -2,7 +2,17 @@
 
 import pytest
 
-from benchmarks.teacher_hacking import FEWER, MORE, OFFLINE, ONLINE, Arm, claims, rows
+from benchmarks.teacher_hacking import (
+    FEWER,
+    MORE,
+    OFFLINE,
+    ONLINE,
+    Arm,
+    claims,
+    rows,
+    watched_by,
+)
+from data.recipes.monitor import DistanceMonitor
 
 FALLS = [3.0, 2.0, 1.5, 1.2, 1.1]
 
@@ -44,6 +54,14 @@ def test_four_worlds_of_five_are_enough_and_three_are_not():
     assert (
         said([*arms[:15], late[0], *arms[16:20], late[1], *arms[21:]])[claim] == "3 of 5: not met"
     )
+
+
+def test_alarms_of_other_settings():
+    law = [4 / (number or 1) for number in range(9)]
+    stuck = [*law[:6], *[law[5]] * 9]
+    config = DistanceMonitor(early_rounds=4)
+    assert watched_by(config, arm(OFFLINE, golden=stuck, proxy=stuck)).alarm == 7
+    assert watched_by(config, arm(OFFLINE, golden=law, proxy=law, alarm=2)).alarm is None
 
 
 @pytest.mark.parametrize(
