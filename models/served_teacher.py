@@ -54,7 +54,7 @@ class ServedTeacher:
                 f"{self._field}: a server gives its most likely tokens at temperature 1 alone; "
                 "name a teacher that is here"
             )
-        pairs, places = readable(self._tokenizer, items, self._limit)
+        pairs, places = readable(self._tokenizer, items, self._limit, words_of(self._tokenizer))
         found: list[Targets | None] = [None] * len(pairs)
         asked = [pairs[place] for place in places]
         made = self._reader.read(asked, min(k, self._k), on_progress)

@@ -77,7 +77,7 @@ class Teacher:
 
         Raises TrainingError for a likelihood that is not finite.
         """
-        pairs, places = readable(self._tokenizer, items, self._limit)
+        pairs, places = readable(self._tokenizer, items, self._limit, self._words)
         lengths = np.array([len(prompt) + len(answer) for prompt, answer in pairs], np.int64)
         found: list[Targets | None] = [None] * len(pairs)
         done = 0
@@ -174,15 +174,15 @@ class ChildTeacher:
 
 
 def readable(
-    tokenizer: Tokenizer, items: Items, limit: float
+    tokenizer: Tokenizer, items: Items, limit: float, words: int
 ) -> tuple[list[Pair], npt.NDArray[np.int64]]:
     """Token ids of all items, and the places of those that are read whole and not empty.
 
-    Another model of the same vocabulary may have sampled an id that is no token: embeddings are
-    often padded.
+    Args:
+        words: How many ids a text can have. What another model has sampled may hold others, as
+            embeddings are often padded.
     """
     pairs = [token_ids(tokenizer, messages, text) for messages, text in items]
-    words = words_of(tokenizer)
     fits = [
         0 <= max(answer, default=-1) < words and len(prompt) + len(answer) <= limit
         for prompt, answer in pairs

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
+from models import today
 from models.chat_template import by_template
 from models.short_text import counts_bytes, has_second_bos
 from models.special_text import Tokenizer
@@ -35,10 +36,14 @@ _TESTS = {
     *("defined", "undefined", "none", "string", "mapping", "sequence", "iterable", "number"),
     *("boolean", "true", "false", "integer", "odd", "even", "eq", "equalto", "ne"),
 }
-_FUNCTIONS = {"raise_exception", "namespace", "range", "strftime_now"}
-_WITH_CONSTANTS = {"startswith", "endswith", "split", "strip", "lstrip", "rstrip", "strftime_now"}
-_METHODS = (_WITH_CONSTANTS - _FUNCTIONS) | {"append", "items", "keys", "values", "get"}
-_SIGNS = 'It\'s (4): "x" & <y> 9 %d of {it}.\n\n- A  b\\\t- é 漢 🙂'  # what a filter might replace
+_FUNCTIONS = {"raise_exception", "namespace", "range"}
+# Of constants alone, as a text's own method does not notice what words it is given.
+_METHODS = {"startswith", "endswith", "split", "strip", "lstrip", "rstrip", "strftime_now"} | {
+    *("get", "items", "keys", "values")
+}
+_OF_TEXTS = frozenset(dir(str))
+# What a filter might replace.
+_SIGNS = 'It\'s (4): "x" & <y> 9 %d of {it}.\n\n- A  b\\\t- é 漢 🙂'
 _TRACKED = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")  # a tag of transformers' own
 
 
@@ -56,23 +61,18 @@ class _LookedError(Exception):
 class _Words(str):
     """Words that can be copied, joined and stripped; what else is done with them is noticed."""
 
-    seen: set[str | None]  # texts that were asked for; None: what cannot be followed
-    joined: bool  # with other text
-
-    @classmethod
-    def of(cls, text: str, seen: set[str | None], joined: bool = False) -> "_Words":
-        words = cls(text)
-        words.seen, words.joined = seen, joined
-        return words
+    # Jinja's sandbox shows templates no names that begin so.
+    _seen: set[str | None]  # texts that were asked for; None: what cannot be followed
+    _joined: bool  # with other text
 
     def _look(self, *_: object, **__: object) -> Any:
-        self.seen.add(None)  # some of jinja's tests go on after an error
+        self._seen.add(None)  # some of jinja's tests go on after an error
         raise _LookedError
 
     def _asked(self, text: object, *more: object) -> bool:
-        if type(text) is not str or not text or more or self.joined:
+        if type(text) is not str or not text or more or self._joined:
             self._look()
-        self.seen.add(str(text))
+        self._seen.add(str(text))
         return False
 
     def __str__(self) -> str:
@@ -82,13 +82,16 @@ class _Words(str):
         return True
 
     def __add__(self, other: str) -> "_Words":
-        return _Words.of(str.__add__(self, other), self.seen, joined=True)
+        return _words(str.__add__(self, other), self._seen, joined=True)
 
     def __radd__(self, other: str) -> "_Words":
-        return _Words.of(str.__add__(other, self), self.seen, joined=True)
+        return _words(str.__add__(other, self), self._seen, joined=True)
 
     def _stripped(self, signs: str | None = None) -> "_Words":
-        return self if signs is None else self._look()
+        if signs is not None:
+            self._look()
+        # Another object: lists of one and the same are equal without a look.
+        return _words(str.__add__(self, ""), self._seen, self._joined)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, str) and bool(other.strip()) and self._asked(other)
@@ -99,6 +102,12 @@ class _Words(str):
     strip = lstrip = rstrip = _stripped
     startswith = endswith = __contains__ = _asked  # type: ignore[assignment]
     __hash__ = _look  # type: ignore[assignment]
+
+
+def _words(text: str, seen: set[str | None], joined: bool = False) -> _Words:
+    words = _Words(text)
+    words._seen, words._joined = seen, joined
+    return words
 
 
 for _name in {*dir(str), "__reversed__"} - {*dir(object), *vars(_Words)} | {
@@ -114,18 +123,20 @@ def frame(tokenizer: Tokenizer, roles: tuple[str, ...], answer: str | None = Non
     or something is wrong with it.
     """
     template = str(tokenizer.chat_template)
-    return _frame(tokenizer, template, roles, answer) if _is_followed(template) else None
+    if not _is_followed(template):
+        return None
+    return _frame(tokenizer, template, roles, answer, today.current())
 
 
 @lru_cache(maxsize=256)
 def _frame(
-    tokenizer: Tokenizer, template: str, roles: tuple[str, ...], answer: str | None
+    tokenizer: Tokenizer, template: str, roles: tuple[str, ...], answer: str | None, _: str | None
 ) -> Frame | None:
     seen: set[str | None] = set()
     marks = [f"qZ{number}q" for number in range(len(roles))]
     words = [f"{mark} {_SIGNS} {mark}" for mark in marks]
     talk: list[dict[str, str]] = [
-        {"role": role, "content": _Words.of(text, seen)}
+        {"role": role, "content": _words(text, seen)}
         for role, text in zip(roles, words, strict=True)
     ]
     if answer is not None:
@@ -138,19 +149,23 @@ def _frame(
         return None
     if answer is not None and answer not in text:
         return None
-    if has_second_bos(tokenizer, text) or _may_end_a_bos(tokenizer, text, words):
+    bos = str(tokenizer.bos_token or "")
+    if has_second_bos(tokenizer, text) or (bos and _may_become(bos, text, words)):
         return None
     return Frame(_most_tokens(tokenizer, text, words), frozenset(filter(None, seen)))
 
 
-def _may_end_a_bos(tokenizer: Tokenizer, text: str, words: Sequence[str]) -> bool:
-    """Whether words could make a BOS with what is written before or after them."""
-    bos = str(tokenizer.bos_token or "")
-    for one in words:
-        before, _, after = text.partition(one)
-        for size in range(1, len(bos)):
-            if before.endswith(bos[:size]) or after.startswith(bos[size:]):
-                return True
+def _may_become(special: str, text: str, words: Sequence[str]) -> bool:
+    """Whether some words could make this special text with what is written around them."""
+    places = sorted((text.find(one), one) for one in words if one in text)
+    for number, (place, one) in enumerate(places):
+        before, after = text[:place], text[place + len(one) :]
+        between = after[: places[number + 1][0] - len(text)] if number + 1 < len(places) else None
+        if between is not None and between in special:
+            return True
+        parts = range(1, len(special))
+        if any(before.endswith(special[:n]) or after.startswith(special[n:]) for n in parts):
+            return True
     return False
 
 
@@ -170,15 +185,17 @@ def _most_tokens(tokenizer: Tokenizer, text: str, words: Sequence[str]) -> int |
     """How many tokens the text has at most, less one for every byte of the words."""
     if not counts_bytes(tokenizer):
         return None
-    special = [one for one in tokenizer.added_tokens_decoder.values() if one.special]
-    alone = sorted((one.content for one in special if not one.single_word), key=len, reverse=True)
-    pattern = "|".join(re.escape(one) for one in alone if one) or "(?!)"
-    between = re.split(pattern, text)
-    strips = any(one.lstrip or one.rstrip for one in special)  # then a part has other tokens
-    tokens = len(between) - 1  # a special token is cut out before all else
+    added = tokenizer.added_tokens_decoder.values()
+    known = sorted({one.content for one in added if one.content}, key=len, reverse=True)
+    changed = any(one.lstrip or one.rstrip or one.single_word or one.normalized for one in added)
+    own = len(text.encode()) - sum(len(one.encode()) for one in words if one in text)
+    if changed or any(_may_become(one, text, words) for one in known):
+        return own  # a byte is a token at most
+    between = re.split("|".join(map(re.escape, known)) or "(?!)", text)
+    tokens = len(between) - 1  # an added token is cut out before all else
     for part in filter(None, between):
         held = [one for one in words if one in part]
-        if held or strips:
+        if held:
             tokens += len(part.encode()) - sum(len(one.encode()) for one in held)
         else:
             tokens += len(tokenizer(part, add_special_tokens=False)["input_ids"])
@@ -219,11 +236,10 @@ def _written(node: nodes.Node) -> bool:
 
 
 def _is_known(node: nodes.Node) -> bool:
+    if isinstance(node, (nodes.Filter, nodes.Call)) and (node.dyn_args or node.dyn_kwargs):
+        return False
     if isinstance(node, nodes.Filter):
-        place = _BY_TEST.get(node.name, len(node.args))
-        tests = node.args[place : place + 1]
-        by_equality = [isinstance(one, nodes.Const) and one.value in _EQUAL for one in tests]
-        return node.name in _FILTERS or any(by_equality)
+        return _filters(node)
     if isinstance(node, nodes.Test):
         return node.name in _TESTS
     if isinstance(node, nodes.Mod):  # of numbers; that of a text writes words into it
@@ -231,12 +247,43 @@ def _is_known(node: nodes.Node) -> bool:
     if isinstance(node, nodes.Compare):
         return _compares(node)
     if isinstance(node, nodes.Call):
-        called = node.node
-        name = called.name if isinstance(called, nodes.Name) else getattr(called, "attr", "")
-        known = _FUNCTIONS if isinstance(called, nodes.Name) else _METHODS
-        constant = all(isinstance(one, nodes.Const) for one in node.args)
-        return name in known and (constant or name not in _WITH_CONSTANTS)
-    return isinstance(node, _FOLLOWED)
+        return _calls(node)
+    if isinstance(node, nodes.Name):  # which a template may give another meaning
+        return node.ctx == "load" or node.name not in _FUNCTIONS | _METHODS
+    return not _takes_a_method(node) and isinstance(node, _FOLLOWED)
+
+
+def _filters(node: nodes.Filter) -> bool:
+    place = _BY_TEST.get(node.name, len(node.args))
+    tests = [_constant(one) in _EQUAL for one in node.args[place : place + 1]]
+    constant = all(isinstance(one, nodes.Const) for one in _given(node))
+    return any(tests) or node.name == "default" or (node.name in _FILTERS and constant)
+
+
+def _calls(node: nodes.Call) -> bool:
+    called = node.node
+    if isinstance(called, nodes.Name) and called.name in _FUNCTIONS:
+        return True
+    name = called.name if isinstance(called, nodes.Name) else getattr(called, "attr", "")
+    return name in _METHODS and all(isinstance(one, nodes.Const) for one in _given(node))
+
+
+def _given(node: nodes.Filter | nodes.Call) -> list[nodes.Expr]:
+    return [*node.args, *(one.value for one in node.kwargs)]
+
+
+def _takes_a_method(node: nodes.Node) -> bool:
+    """Whether a method of a text may be taken to be called under another name."""
+    if isinstance(node, nodes.Getitem):
+        return _constant(node.arg) in _OF_TEXTS
+    if not isinstance(node, nodes.Getattr) or node.attr in _METHODS:
+        return False
+    of_loop = isinstance(node.node, nodes.Name) and node.node.name == "loop"
+    return node.attr in _OF_TEXTS and not of_loop
+
+
+def _constant(node: nodes.Node) -> object:
+    return node.value if isinstance(node, nodes.Const) else None
 
 
 def _compares(node: nodes.Compare) -> bool:

@@ -43,7 +43,7 @@ class VllmTeacher:
                 "teacher.engine: vllm gives its most likely tokens at temperature 1 alone; use "
                 "transformers"
             )
-        pairs, places = readable(self._tokenizer, items, self._limit)
+        pairs, places = readable(self._tokenizer, items, self._limit, words_of(self._tokenizer))
         found: list[Targets | None] = [None] * len(pairs)
         report = on_progress or (lambda done, total: None)
         sequences = [[*pairs[place][0], *pairs[place][1]] for place in places]

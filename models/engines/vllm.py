@@ -16,6 +16,7 @@ import torch
 from data.recipes.recipe import ALONE, ParallelConfig, RuntimeConfig
 from models.adapted import modules_of
 from models.chat import load_tokenizer, stop_ids
+from models.checkpoints import embedding_rows, weight_shapes
 from models.engine_python import interpreter, vllm_version
 from models.engines.base import (
     OnProgress,
@@ -35,6 +36,7 @@ from models.engines.transformers import TransformersEngine
 from models.hardware import device_of, dtype_of
 from models.interpreters import variables
 from models.isolation import Child
+from models.next_tokens import words_of
 from models.templates import stop_marks
 from models.vllm_server import Lora, VllmServer
 
@@ -48,6 +50,7 @@ _ENVIRONMENT = {
     # Threads that spin while they wait make two busy processes on one CPU ten times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
+_NEVER = -100.0  # the lowest bias of a logit that vLLM takes
 _KV_CACHE_BYTES = 1 << 30  # on a CPU, unless VLLM_CPU_KVCACHE_SPACE says otherwise
 
 
@@ -80,6 +83,9 @@ class VllmEngine:
         self._seed = seed
         self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
         self._marks = stop_marks(self._tokenizer)
+        # Embeddings may be padded beyond the tokens that a text can have.
+        rows = embedding_rows(weight_shapes(model_dir, "policy")) or 0
+        self._padding = dict.fromkeys(range(words_of(self._tokenizer), rows), _NEVER)
         self._sleeping = False
         self._child: Child | None = None
         self._served: Served
@@ -130,6 +136,8 @@ class VllmEngine:
             "stop_token_ids": self._stop,
             "detokenize": bool(self._marks),
         }
+        if self._padding:
+            settings["logit_bias"] = self._padding
         if self._marks:
             settings |= {"stop": list(self._marks), "include_stop_str_in_output": True}
         requests = [

@@ -289,8 +289,13 @@ def test_an_unknown_engine_is_refused(policy_dir: Path) -> None:
         open_engine("sglang", policy_dir, RuntimeConfig(), MAX_MODEL_LEN, seed=0)
 
 
+@pytest.mark.parametrize("name", ["transformers", pytest.param("vllm", marks=pytest.mark.slow)])
 def test_what_embeddings_are_padded_with_is_never_sampled(
-    policy_dir: Path, tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]], tmp_path: Path
+    name: str,
+    policy_dir: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: list[list[int]],
+    tmp_path: Path,
 ) -> None:
     words = len(tokenizer)
     model = AutoModelForCausalLM.from_pretrained(policy_dir)
@@ -301,7 +306,7 @@ def test_what_embeddings_are_padded_with_is_never_sampled(
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     runtime = RuntimeConfig(device="cpu")
-    engine = open_engine("transformers", tmp_path, runtime, MAX_MODEL_LEN, seed=0)
+    engine = open_engine(name, tmp_path, runtime, MAX_MODEL_LEN, seed=0)
     found = engine.generate(prompts[:20], seeds_of(prompts[:20]), SAMPLED)
     assert max(token for row in found for one in row for token in one.token_ids) < words
     engine.close()

@@ -12,6 +12,7 @@ from flows.preflight import rendered
 from flows.preflight.models import conversation_kinds
 from flows.preflight.notes import special_notes
 from flows.preflight.rendered import some_of_each_kind, to_render, with_special
+from models import today
 from models.chat import ANSWER, check_prompts, check_read_prompts
 from models.special_text import special_text
 from models.template_frames import frame
@@ -75,6 +76,26 @@ LOOKING = {
     "as a time": TURN.replace("WORDS", "strftime_now(m.content)"),
     "rejected": TURN.replace("WORDS", "[m.content] | reject('in', 'a lemon') | join"),
     "beside a bracket": "{% for m in messages %}<{{ m.content }}>{% endfor %}",
+    "equal in lists": TURN.replace(
+        "WORDS", "(m.content if [m.content] == [m.content | trim] else '')"
+    ),
+    "in a list of itself": TURN.replace(
+        "WORDS", "(m.content if m.content in [m.content | trim] else '')"
+    ),
+    "signs to trim": TURN.replace(
+        "WORDS", "('' if 'lemon' | trim(m.content) == '' else m.content)"
+    ),
+    "arguments in a list": TURN.replace(
+        "WORDS", "('' if 'a lemon'.endswith(*[m.content]) else m.content)"
+    ),
+    "arguments by name": TURN.replace(
+        "WORDS", "('' if 'a lemon b'.split(sep=m.content) | length > 1 else m.content)"
+    ),
+    "under another name": "{% set range = 'one lemon'.count %}"
+    + TURN.replace("WORDS", "('' if range(m.content) else m.content)"),
+    "in a namespace": "{% set ns = namespace(get='one lemon'.count) %}"
+    + TURN.replace("WORDS", "('' if ns.get(m.content) else m.content)"),
+    "turn by turn": "{% for m in messages %}{{ m.content }}{% endfor %}",
     "only if true": TURN.replace("WORDS", "(m.content if m.content.strip() else 'x' * 9)"),
     "equal turns": TURN.replace("WORDS", "('' if m.content == messages[0].content else m.content)"),
     "other assistants": TURN.replace(
@@ -237,6 +258,26 @@ def test_tokens_that_take_spaces_along_leave_bytes_to_count():
     tokenizer.add_special_tokens({"additional_special_tokens": [mark]})
     tokenizer.chat_template += " "  # frames are known by template
     assert frame(tokenizer, ("user",)).tokens > known + 1
+
+
+def test_a_frame_is_of_its_day():
+    tokenizer = tokenizer_of("{{ strftime_now('%B') }}\n" + CHATML)
+    sizes = {}
+    for day in ("2024-05-03", "2024-09-25"):
+        with today.pinned(day):
+            sizes[day] = frame(tokenizer, ("user",)).tokens
+    assert sizes["2024-09-25"] > sizes["2024-05-03"]
+
+
+@pytest.mark.parametrize("special", ["<<", "a<|im", "|>\n"])
+def test_words_that_may_eat_into_a_mark_leave_bytes_to_count(special):
+    plain = build_tokenizer(SPECIAL, "{{ messages[0].content }}<|im_end|>", bos=None, eos="<s>")
+    marked = build_tokenizer(
+        [*SPECIAL, special], "{{ messages[0].content }}<|im_end|>", bos=None, eos="<s>"
+    )
+    assert frame(plain, ("user",)).tokens == 1
+    eaten = special != "|>\n"  # which begins within the mark, and so comes after it
+    assert frame(marked, ("user",)).tokens == (len("<|im_end|>") if eaten else 1)
 
 
 def test_few_prompts_of_a_kind_are_rendered(monkeypatch):
