@@ -73,11 +73,15 @@ class Teacher:
         or has an id that is no token.
 
         With `at`, for each completion of T tokens the ids (T, k) of another teacher: its own
-        probabilities of these, in place of those of its most likely tokens.
+        probabilities of these, in place of those of its most likely tokens; None where one is no
+        token.
 
         Raises TrainingError for a likelihood that is not finite.
         """
         pairs, places = readable(self._tokenizer, items, self._limit, self._words)
+        if at is not None:  # vLLM may have kept what embeddings are padded with
+            known = [at[place].max(initial=-1) < self._words for place in places]
+            places = places[np.array(known, bool)]
         lengths = np.array([len(prompt) + len(answer) for prompt, answer in pairs], np.int64)
         found: list[Targets | None] = [None] * len(pairs)
         done = 0

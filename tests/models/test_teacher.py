@@ -77,6 +77,13 @@ def test_what_it_cannot_read_whole_has_no_targets_and_sampled_tokens_stay(policy
     assert sampled.token_ids.tolist() == [7, 8, 9]
 
 
+def test_at_ids_that_are_no_tokens_it_has_nothing_to_say(policy_dir: Path) -> None:
+    items = [(ITEMS[0][0], [7, 8]), (ITEMS[0][0], [7, 8])]
+    at = [np.array([[5, 6], [7, WORDS]], np.int32), np.array([[5, 6], [7, 8]], np.int32)]
+    padded, fine = Teacher(policy_dir, RUNTIME).targets(items, 2, 1.0, at)
+    assert padded is None and fine is not None and fine.top_ids.tolist() == at[1].tolist()
+
+
 def test_reports_progress_up_to_the_end(policy_dir: Path) -> None:
     calls: list[tuple[int, int]] = []
     Teacher(policy_dir, RuntimeConfig(device="cpu", token_budget=64)).targets(
