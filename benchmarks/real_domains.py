@@ -31,6 +31,7 @@ from typing import Any
 from benchmarks.leaf_data import read, rows_of
 from data.errors import InputError
 from data.readers.texts import parted, read_texts
+from data.recipes.config import WORLD
 from flows.ddk.recipe import DdkRecipe
 from flows.recipe_files import load_recipe
 
@@ -134,7 +135,8 @@ def drawn_of_all(asked: argparse.Namespace) -> list[Row]:
 def pool_of(recipe: Path) -> list[Row]:
     """The prompts that a recipe of domains may draw, and holds none of out."""
     made = load_recipe(recipe, [])
-    assert isinstance(made, DdkRecipe)
+    if not isinstance(made, DdkRecipe) or made.texts.path == WORLD:
+        raise InputError(f"{recipe}: name a recipe of ddk whose texts are in a file")
     texts = read_texts(made.texts.path, made.texts.columns).table
     pool = parted(texts, made.texts.dev_size, made.texts.test_size, made.seed)["pool"]
     columns = [pool[name].to_pylist() for name in ("messages", "dataset")]
@@ -166,7 +168,8 @@ def main() -> None:
         sys.exit(f"{error}; see --data and --to")
     for domain in DOMAINS:
         sizes = [len(row.get("completion", "")) for row in rows if row["dataset"] == domain]
-        sys.stdout.write(f"{domain}: {len(sizes)} texts, {sum(sizes):,} characters to learn\n")
+        learned = "" if asked.pool_of else f", {sum(sizes):,} characters to learn"
+        sys.stdout.write(f"{domain}: {len(sizes)} texts{learned}\n")
 
 
 if __name__ == "__main__":

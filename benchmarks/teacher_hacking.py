@@ -177,10 +177,10 @@ def main() -> None:
     asked = parser.parse_args()
     try:
         arms = arms_of(read_bench(asked.file))
-        if asked.early:
+        if asked.early is not None:
             config = DistanceMonitor(early_rounds=asked.early, z=asked.z)
             arms = [watched_by(config, one) for one in arms]
-    except InputError as error:
+    except (InputError, ValueError) as error:  # ValueError: no setting of a monitor
         sys.exit(str(error))
     sys.stdout.write("\n".join([*rows(arms), "", *claims(arms)]) + "\n")
 

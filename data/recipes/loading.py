@@ -56,9 +56,9 @@ Sources = dict[str, str]  # dotted key -> the option that set it
 
 def read_values(
     path: Path,
-    overrides: Sequence[str] = (),
-    run: str | None = None,
-    meant: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    overrides: Sequence[str],
+    run: str | None,
+    meant: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> tuple[dict[str, Any], Sources]:
     """The values of a YAML file with `a.b=value` overrides and, if given, another run name.
 
