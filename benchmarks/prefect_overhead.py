@@ -1,9 +1,10 @@
 """What Prefect costs per stage: the same work as tasks of a flow and straight into the store.
 
-    python -m benchmarks.prefect_overhead [--stages 100] [--json FILE] [--against CHECKOUT]
+    python -m benchmarks.prefect_overhead [--stages 100] [--turns 5] [--against CHECKOUT]
 
-Medians and ranges of three turns in one process, by the clock and in core time of its threads, with
-the settings of Prefect that a run has; the server of the measurement is not part of it.
+Medians and ranges of turns in one process, by the clock and in core time of its threads, with the
+settings of Prefect that a run has and a server of its own as a run starts one, on a database of its
+own. The start of the flow is part of the time by the clock, the server's work is not of the core's.
 With another checkout of this project its own benchmark is run first, so that both see the same
 machine.
 """
@@ -23,12 +24,14 @@ from typing import Any
 
 from data.recipes.recipe import RuntimeConfig
 from data.store.store import Store
-from flows.server import set_defaults, unwatched
+from flows.server import prefect_ready, set_defaults
 
+HOME = tempfile.TemporaryDirectory()  # of Prefect: no server and no database of the user's
+os.environ["PREFECT_HOME"] = HOME.name
+os.environ.pop("PREFECT_API_URL", None)
 set_defaults()  # before Prefect is imported
 
 from prefect import flow  # noqa: E402
-from prefect.testing.utilities import prefect_test_harness  # noqa: E402
 
 from tasks.running.loaded import LoadedModels  # noqa: E402
 from tasks.running.progress import Progress  # noqa: E402
@@ -84,6 +87,7 @@ def measured(checkout: Path, n: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--stages", type=int, default=100)
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--against", type=Path, help="another checkout, measured first")
     parser.add_argument("--json", type=Path, help="a file for the figures")
     arguments = parser.parse_args()
@@ -92,8 +96,10 @@ def main() -> None:
         measured(arguments.against, n)
         sys.stdout.write(f"{Path.cwd()}\n")
     figures: dict[str, dict[str, list[float]]] = {}
-    with prefect_test_harness(server_startup_timeout=120), unwatched():
-        for _ in range(3):
+    with prefect_ready(Path(HOME.name), meanwhile=lambda: None) as answers:
+        if not answers:
+            parser.exit(1, "Prefect's server has not started\n")
+        for _ in range(arguments.turns):
             for name, work in (("as a task", stages), ("straight", straight)):
                 with tempfile.TemporaryDirectory() as folder:
                     config = RuntimeConfig(device="cpu")

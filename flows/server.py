@@ -73,6 +73,9 @@ class Server:
         try:
             import uvicorn
 
+            from flows.server_database import use_patient_sqlite
+
+            use_patient_sqlite()
             create = "prefect.server.api.server:create_app"
             config = uvicorn.Config(create, factory=True, log_level="error", lifespan="on")
             uvicorn.Server(config).run(sockets=[self._socket])
