@@ -96,7 +96,7 @@ def work(steps: Iterable[Step]) -> dict[str, int]:
         f"{rows} for the {who}, each epoch": sum(
             getattr(step, rows) for step in left if step.makes == who
         )
-        for who in ("student", "policy")
+        for who in ("student", "teacher", "policy")
         for rows in ("pairs", "answers")
     }
     sampled = {
@@ -238,11 +238,12 @@ def _plan(console: Console, check: Check) -> None:
         _line(console, "Tables only: no model samples, reads or learns.", 2)
     if (disk := check.disk) and (disk.needed or disk.own_models):
         needed = round(check.time.disk) if check.time else disk.needed
-        more = (
-            ", beside the models that the run makes" if disk.own_models and not check.time else ""
-        )
-        more += f", and {size(disk.meanwhile)} during a training" if disk.meanwhile else ""
-        _line(console, f"Disk: about {size(needed)}{more}; {size(disk.free)} are free in", 2)
+        parts = [f"about {size(needed)}"] if needed else []
+        if disk.own_models and not check.time:
+            parts.append("the models that the run makes")
+        taken = " and ".join(parts)
+        more = f", and {size(disk.meanwhile)} during a training" if disk.meanwhile else ""
+        _line(console, f"Disk: {taken}{more}; {size(disk.free)} are free in", 2)
         _line(console, disk.store, 4)
 
 

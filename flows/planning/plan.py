@@ -128,7 +128,7 @@ class _Walk:
         self._seen: set[str] = set()  # digests of the calls so far
 
     def __call__(self, asked: Asked) -> Artifact:
-        stage, title, inputs = asked.stage, asked.title, asked.inputs
+        stage, inputs = asked.stage, asked.inputs
         later = among(list(inputs.values()), lambda one: one.digest in self._stand_ins)
         key = None if later else stage.key(self._run.context, inputs)
         found = self._run.context.store.find(stage.kind, key) if key else None
@@ -137,7 +137,7 @@ class _Walk:
             meta = found.meta | {"prompts": inputs["prompts"].rows or 0}
             artifact = found.model_copy(update={"meta": meta})
         if stage.kind in MODELS:
-            self._made[artifact.digest] = stage.kind
+            self._made[artifact.digest] = _made(asked)
         state: State = "found" if found else "compute"
         if later and self._has(stage.kind):
             state = "later"
@@ -145,7 +145,7 @@ class _Walk:
         share = 1 - there / whole if whole else 1.0
         rows = 0 if artifact.digest in self._vague else artifact.rows or 0
         known = (rows, 0.0 if found else share)
-        step, share = self._note(stage, title, inputs, state, (there, whole), known)
+        step, share = self._note(asked, state, (there, whole), known)
         context = self._run.context
         self._foresight.take(Walked(step, stage, inputs, artifact, share, context))
         return artifact
@@ -156,26 +156,21 @@ class _Walk:
         return not store.is_local or (store.root / kind).is_dir()
 
     def _note(
-        self,
-        stage: Definition,
-        title: str,
-        inputs: dict[str, Any],
-        state: State,
-        shards: tuple[int, int],
-        known: tuple[int, float],
+        self, asked: Asked, state: State, shards: tuple[int, int], known: tuple[int, float]
     ) -> tuple[Step, float]:
         """Record the step; with it the share that is left.
 
         The same work is counted once, as the store keeps it after the first.
         """
+        stage, inputs = asked.stage, asked.inputs
         work = digest_of([stage.name, stage.version, _names(list(inputs.items()))])
         rows, share = known
         if work in self._seen and state != "found":
             state, share = "again", 0.0
-        costs = self._costs(stage, inputs, ceil(rows * share)) if share else {}
+        costs = self._costs(asked, ceil(rows * share)) if share else {}
         step = Step(
             section=self._sections.title,
-            title=title,
+            title=asked.title,
             stage=stage.name,
             state=state,
             shards_found=shards[0],
@@ -187,10 +182,11 @@ class _Walk:
         self._plan.steps.append(step)
         return step, share
 
-    def _costs(self, stage: Definition, inputs: dict[str, Any], left: int) -> dict[str, Any]:
+    def _costs(self, asked: Asked, left: int) -> dict[str, Any]:
         """What a step that is not found takes at most, by what it makes; `left` of it is to do."""
+        stage, inputs = asked.stage, asked.inputs
         if stage.kind in MODELS:
-            return self._training(stage, inputs)
+            return {"makes": _made(asked)} | self._training(stage, inputs)
         values = list(inputs.values())
         if stage.kind == "verdicts":
             return {"calls": 2 * left, "reader": self._whose(inputs["judge"])}
@@ -204,7 +200,8 @@ class _Walk:
         judges = [one for one in values if isinstance(one, External) or self._is_model(one)]
         ordered = any(table.kind == "mined" for table in artifacts(values))  # pairs of two texts
         if judges and (stage.kind in ("scores", "targets") or ordered):
-            return {"reads": left * (2 if ordered else 1), "reader": self._whose(judges[0])}
+            reader = "teacher" if self._teaches(inputs) else self._whose(judges[0])
+            return {"reads": left * (2 if ordered else 1), "reader": reader}
         return {}
 
     def _distance(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -215,9 +212,9 @@ class _Walk:
         return {"reads": 2 * rows, "reader": self._whose(teachers[0])}
 
     def _training(self, stage: Definition, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The model that is written, and how much it learns from."""
+        """How much a model that is written learns from."""
         if stage.rows is None:
-            return {"makes": stage.kind}
+            return {}
         named = inputs[stage.rows] if isinstance(stage.rows, str) else list(inputs.values())
         learned = [one for one in artifacts(named) if one.kind not in MODELS]
         each = "pairs" if all(one.kind == "preferences" for one in learned) else "answers"
@@ -225,10 +222,14 @@ class _Walk:
             rows = sum(one.rows or 0 for one in learned if one.digest not in self._vague)
         else:
             rows = most_rows(stage, inputs, self._known, self._is_vague) or 0
-        return {"makes": stage.kind, each: rows}
+        return {each: rows}
 
     def _is_model(self, value: Any) -> bool:
         return isinstance(value, Artifact) and value.kind in MODELS
+
+    def _teaches(self, inputs: dict[str, Any]) -> bool:
+        """Whether a call reads with a teacher that was made: a policy may be one."""
+        return self._is_model(inputs.get("teacher"))
 
     def _whose(self, model: Artifact | External) -> str:
         if isinstance(model, External):
@@ -276,6 +277,11 @@ class _Walk:
             rows=rows,
             meta=best_case(stage, inputs, most or 0, rows or 0),
         )
+
+
+def _made(asked: Asked) -> str:
+    """What a model that a call writes is in its run: an aligned teacher is a policy by its kind."""
+    return "teacher" if asked.role == "teacher" else asked.stage.kind
 
 
 def _names(value: Any) -> Any:

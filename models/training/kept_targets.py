@@ -84,7 +84,8 @@ def shared_words(kept: KeptTargets, tokenizer: Tokenizer, model: PreTrainedModel
     if kept.largest >= words:
         raise InputError(
             f"policy.model: has {words} tokens, and the teacher's targets name id {kept.largest}; "
-            "teacher and policy must have the same vocabulary"
+            "teacher and policy must have the same vocabulary, and where the embeddings of the "
+            "teacher are padded vLLM may keep their padding: use teacher.engine: transformers"
         )
     return words
 

@@ -122,6 +122,15 @@ def test_of_the_world_is_made_what_the_recipe_takes(values, made, tmp_path):
     assert {step.title for step in plan.sections()["Preparing"]} & parts == made
 
 
+def test_an_aligned_teacher_is_the_teacher_though_it_is_a_policy(tmp_path):
+    values = {"run": "w", "world": {}, "recipe": "adpa", "policy": {"model": "world-small"}}
+    plan = plan_of(recipe_from(values), tmp_path, {})
+    steps = plan.sections()["Round 1 of 1"]
+    trained = {step.title: step.makes for step in steps if step.makes}
+    assert trained == {"optimize teacher": "teacher", "DCKD": "policy", "ADPA": "policy"}
+    assert {step.reader for step in steps if step.stage == "targets"} == {"teacher"}
+
+
 def test_a_labeller_of_the_users_is_walked_too(tiny_recipe, tmp_path):
     text = (ROOT / "docs" / "new_method.md").read_text()
     code, changes = (re.search(rf"```{part}\n(.*?)```", text, re.S)[1] for part in CODE)

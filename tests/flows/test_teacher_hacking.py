@@ -256,7 +256,7 @@ def test_a_plan_counts_what_the_distances_read(recipe, tmp_path):
     plan = plan_of(recipe | {"answers": "online_student"}, tmp_path)
     measured = [step for step in plan.steps if step.stage == "sequence_divergence"]
     assert {step.reads for step in measured} == {2 * 2 * 6} and len(measured) == 1 + 2 * 3
-    assert {step.reader for step in measured} == {"oracle", "policy"}
+    assert {step.reader for step in measured} == {"oracle", "teacher"}
 
 
 def curves(golden, proxy, alarm=None):
