@@ -21,7 +21,8 @@ def init(
         Option(
             metavar="JUDGE",
             help="Who judges: a reward model or language model (folder or hub id), openai, or a "
-            "reward function: FILE.py:FUNCTION, instructions, exact-answer, length-band.",
+            "reward function: FILE.py:FUNCTION, instructions, exact-answer, length-band. For opd "
+            "a language model with the policy's vocabulary.",
         ),
     ] = None,
     student: Annotated[
@@ -46,7 +47,7 @@ def init(
         ),
     ] = None,
     method: Annotated[
-        str | None, Option(metavar="NAME", help="ts-align (default), dpo, optune or tso.")
+        str | None, Option(metavar="NAME", help="ts-align (default), dpo, optune, tso or opd.")
     ] = None,
     world: Annotated[
         bool, Option("--world", help="For the embedded world, which needs no models.")
@@ -60,8 +61,9 @@ def init(
     yes: Annotated[bool, Option("--yes", help="Ask nothing.")] = False,
 ) -> int:
     """Write a recipe that fits your models, prompts and machine."""
+    from cli.init.methods import METHODS
     from cli.init.questions import on_terminal, write_recipe
-    from cli.init.starter import METHODS, Answers
+    from cli.init.starter import Answers
     from data.errors import InputError
 
     if method is not None and method not in METHODS:

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from typer import prompt
 
-from cli.init.starter import METHODS, Answers, Draft, check_placed, drafted, is_folder, missing
+from cli.init.methods import METHODS
+from cli.init.starter import Answers, Draft, check_placed, drafted, is_folder, missing
 from data.errors import InputError
 from data.recipes.prompts import PromptsConfig
 from data.recipes.recipe import RUN_NAME
@@ -29,6 +30,7 @@ _KINDS = {
     "smaller": "a smaller or weaker model that answers too",
     "prompts": "a file of prompts",
 }
+_TEACHES = "a larger language model with the policy's vocabulary"
 _FORMS = {
     "prompts": "JSONL, Parquet, CSV or a datasets id",
     "teacher": f"folder or hub id, FILE.py:FUNCTION, {', '.join(SHIPPED)} or openai",
@@ -53,7 +55,7 @@ def write_recipe(answers: Answers, method: str | None, out: Path | None, ask: bo
     if lacking := missing(answers):
         name = lacking[0]
         raise InputError(
-            f"--{name} is missing: {answers.method} needs {_KINDS[name]}; name it, or give "
+            f"--{name} is missing: {answers.method} needs {_kind(answers, name)}; name it, or give "
             "--world for a recipe without models of your own"
         )
     if answers.run is None and out is not None:
@@ -80,8 +82,14 @@ def _run_name(path: Path) -> str | None:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:64] or None
 
 
-def _question(name: str) -> str:
-    return f"{name.capitalize()}: {_KINDS[name]} ({_FORMS.get(name, 'folder or hub id')})"
+def _kind(answers: Answers, name: str) -> str:
+    return _TEACHES if name == "teacher" and METHODS[answers.method].distils else _KINDS[name]
+
+
+def _question(answers: Answers, name: str) -> str:
+    kind = _kind(answers, name)
+    form = _FORMS.get(name) if kind != _TEACHES else None
+    return f"{name.capitalize()}: {kind} ({form or 'folder or hub id'})"
 
 
 def _absent(path: Path) -> None:
@@ -102,7 +110,9 @@ def asked(answers: Answers, method: str | None, out: Path | None = None) -> Answ
         answers = replace(answers, method=_until_good("Method", _method, "ts-align"))
     for name in missing(answers):
         check = {"prompts": _prompts, "teacher": _teacher}.get(name, _model)
-        given: dict[str, Any] = {name: _until_good(_question(name), check)}
+        if _kind(answers, name) == _TEACHES:
+            check = _model
+        given: dict[str, Any] = {name: _until_good(_question(answers, name), check)}
         answers = replace(answers, **given)
     if answers.world:
         return answers

@@ -8,7 +8,7 @@ import yaml
 
 _WIDTH = 90
 _ORDER = (
-    *("recipe", "run", "rounds", "labels"),
+    *("recipe", "run", "rounds", "labels", "answers"),
     *("world", "policy", "teacher", "student", "prompts", "matrix"),
     *("generate", "mine", "gate", "evaluate", "runtime"),
 )
@@ -40,7 +40,7 @@ def recipe_text(head: str, values: Mapping[str, Any], reasons: Mapping[str, str]
             lines += [*comment(about or ""), f"{name}: {scalar(fields[''])}"]
             continue
         own = {rest: reasons.get(f"{name}.{rest}") for rest in fields}
-        lines += ["", *comment(_ABOUT.get(name, "")), f"{name}:"]
+        lines += ["", *comment(about or ""), f"{name}:"]
         lines += _fields(fields, own, "  ")
     return "\n".join(lines) + "\n"
 

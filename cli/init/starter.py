@@ -6,13 +6,14 @@ Configurations and file headers are read, weights are not, and no torch is loade
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from cli.init import starting
+from cli.init.methods import METHODS
 from cli.init.recipe_text import recipe_text
 from cli.init.starter_world import WORLD_REASONS, Reasons, Values, of_the_world, policy_cells
 from data.errors import InputError
@@ -33,16 +34,6 @@ from models.engine_choice import choose
 ROUNDS = 3
 _WORDS = (TEACHER, ORACLE, RECORDED)  # of evaluate.judge
 _FEW = 60  # prompts of a round below which fewer rounds are better
-
-
-@dataclass(frozen=True)
-class Method:
-    """What `--method` offers: what it needs to be told, and the values that make it what it is."""
-
-    about: str
-    needs: tuple[str, ...]
-    values: Values
-    reasons: Reasons = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,58 +69,6 @@ _TEMPLATE = (
     "The policy has no chat template of its own: plain (User: ..., Assistant: ...), chatml, or a "
     "Jinja file."
 )
-_NO_STUDENT = "With this method there is none."
-_ALONE: Values = {"labels": "teacher", "student.model": NONE}
-METHODS: dict[str, Method] = {
-    "ts-align": Method(
-        "the student screens K answers, the teacher judges the best and the worst",
-        ("policy", "teacher", "student", "prompts"),
-        {"recipe": "ts-align", "labels": "student+teacher"},
-        {"labels": "The teacher judges the pairs that the student picks."},
-    ),
-    "dpo": Method(
-        "iterative DPO: the teacher scores all K answers, there is no student",
-        ("policy", "teacher", "prompts"),
-        {"recipe": "ts-align"} | _ALONE,
-        {"labels": "The teacher alone scores all completions.", "student.model": _NO_STUDENT},
-    ),
-    "optune": Method(
-        "the same prompts in every round, of which the worst answered are answered again",
-        ("policy", "teacher", "prompts"),
-        {
-            "recipe": "optune",
-            **_ALONE,
-            "prompts.refresh.share": 0.5,
-            "prompts.refresh.by": "reward",
-            "policy.reference": "initial",
-            "policy.pair_weight.form": "sigmoid",
-            "policy.pair_weight.normalize": True,
-        },
-        {
-            "labels": "The teacher alone scores all completions.",
-            "student.model": _NO_STUDENT,
-            "prompts.refresh.share": "Share of the prompts that is answered again in each round.",
-            "policy.pair_weight.form": "A pair weighs by its reward gap (a reconstruction).",
-        },
-    ),
-    "tso": Method(
-        "pairs of a model matrix: this policy, the one before it, a smaller model",
-        ("policy", "teacher", "smaller", "prompts"),
-        {
-            "recipe": "tso",
-            "labels": "matrix",
-            "student.model": NONE,
-            "matrix.per_prompt": 1,
-            "policy.losses": {"dual_clip": 1.0},
-        },
-        {
-            "student.model": _NO_STUDENT,
-            "labels": "The order of two answers is that of their models in the matrix.",
-            "matrix.per_prompt": "Pairs of a prompt at most, as plain iterative DPO has.",
-            "policy.losses": "TSO's dual clip (a reconstruction).",
-        },
-    ),
-}
 
 
 def missing(answers: Answers) -> list[str]:
@@ -147,6 +86,12 @@ def check_placed(answers: Answers) -> None:
         if getattr(answers, name) and name not in places:
             who = "--world" if answers.world else f"--method {answers.method}"
             raise InputError(f"--{name.replace('_', '-')}: {who} takes none; leave it out")
+    distils = METHODS[answers.method].distils
+    if distils and answers.teacher and not is_folder(answers.teacher):
+        raise InputError(
+            f"--teacher: --method {answers.method} learns a language model's distribution; name "
+            "its folder or hub id"
+        )
 
 
 def drafted(answers: Answers) -> Draft:
@@ -273,26 +218,33 @@ def _derived(answers: Answers, named: Values, reasons: Reasons) -> Values:
     if answers.method == "tso":
         derived["matrix.cells"] = _matrix(answers, model, reasons)
     _sizes(answers, set_, facts, small=starting.slow(model, here))
-    if not starting.slow(model, here):
-        set_("generate.k", 8, "Completions of each prompt, of which a pair is made.")
-    else:
+    slow, distils = starting.slow(model, here), METHODS[answers.method].distils
+    if distils:
+        set_("generate.k", 1, "Answers to each prompt: the teacher has a word on every token.")
+    elif slow:
         set_("generate.k", 4, "Completions of each prompt: half the usual 8, without a GPU.")
+    else:
+        set_("generate.k", 8, "Completions of each prompt, of which a pair is made.")
+    if slow:
         set_("generate.max_tokens", 128, "Tokens of an answer at most: short, without a GPU.")
     longest = starting.longest_prompt(path / "tokenizer.json", prompts)
     _lengths(named | derived, set_, longest)
     batch = starting.batch_size(derived["prompts.per_round"])
-    set_("policy.batch_size", batch, "Pairs of a step: about thirty steps a round, 8 at least.")
+    rows = "Answers" if distils else "Pairs"
+    set_("policy.batch_size", batch, f"{rows} of a step: about thirty steps a round, 8 at least.")
     if named.get("student.model", NONE) != NONE:
         derived["student.batch_size"] = batch
     length = derived["policy.max_length"]
     micro = starting.micro_batch(model, here, how == "full", length, batch)
     whole = "the whole batch should fit" if not micro else "estimated to fit"
-    reason = f"Pairs of a forward pass; 0: all of a batch. On {here.words} {whole}."
+    reason = f"{rows} of a forward pass; 0: all of a batch. On {here.words} {whole}."
     set_("runtime.train_micro_batch", micro, reason)
     set_("runtime.device", "auto", f"Here: {here.device}.")
     set_("runtime.dtype", "auto", f"Here: {here.dtype}; bfloat16 on a GPU, float32 on a CPU.")
     if "evaluate.judge" not in named:
         reason = "The teacher, as there is no other judge: a gain is one by its judgment."
+        if distils:
+            reason = "The teacher, by how likely it finds an answer; better a judge of its own."
         set_("evaluate.judge", "teacher", reason)
     engine, why = choose("auto", RuntimeConfig(), lambda: model.parameters)
     set_("generate.engine", "auto", f"Here: {engine}; {why}.")
@@ -323,7 +275,8 @@ def _sizes(
     slow = " Few, as each takes long without a GPU." if small else ""
     each = "the same in every round" if once else "new ones in every round"
     set_("prompts.per_round", sizes["per_round"], f"{found} A round takes so many, {each}.{slow}")
-    set_("prompts.dev_size", sizes["dev_size"], "Held out for the gate: a tenth, up to a limit.")
+    why = "the distance to the teacher" if METHODS[answers.method].distils else "the gate"
+    set_("prompts.dev_size", sizes["dev_size"], f"Held out for {why}: a tenth, up to a limit.")
     if facts.held_out is None:
         reason = "Held out for the win rate: a fifth, up to a limit."
         set_("prompts.test_size", sizes["test_size"], reason)

@@ -48,11 +48,23 @@ WORLD_REASONS: Reasons = {
 }
 
 
+# Distillation there: the policy is the small one, and has no pairs.
+_WORLD_DISTILLED: Values = {
+    "policy.model": SMALL,
+    "generate.k": 1,
+    "policy.learning_rate": 1e-3,
+}
+_OF_PAIRS = ("policy.sft_weight", "policy.reference")
+
+
 def of_the_world(method: str, judge: str | None) -> Values:
     """The values of a recipe that runs a method there."""
     values: Values = {"rounds": 2} | _WORLD
     if judge:
         values["evaluate.judge"] = judge
+    if method == "opd":
+        values |= _WORLD_DISTILLED
+        values = {name: value for name, value in values.items() if name not in _OF_PAIRS}
     if method == "ts-align":
         values |= _WORLD_STUDENT
     if method == "tso":

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.init.starter import METHODS, in_full
+from cli.init.methods import METHODS
+from cli.init.starter import in_full
 from cli.init.starting import Machine, Model, batch_size, method, micro_batch, sizes
 from cli.main import main
 from data.summary import read_summary
@@ -27,11 +28,20 @@ LARGE = Model(7_600_000_000, layers=28, width=3_584, vocabulary=152_064)
 
 
 @pytest.fixture
-def brought(tmp_path, monkeypatch, policy_dir, llama_reward_dir, bert_reward_dir, prompts_file):
+def brought(
+    tmp_path,
+    monkeypatch,
+    policy_dir,
+    other_policy_dir,
+    llama_reward_dir,
+    bert_reward_dir,
+    prompts_file,
+):
     """A folder with a space in its name, and in it a user's models and prompts."""
     folder = tmp_path / "my files"
     folder.mkdir()
     sources = {"policy": policy_dir, "teacher": llama_reward_dir, "student": bert_reward_dir}
+    sources["larger"] = other_policy_dir
     for name, source in sources.items():
         shutil.copytree(source, folder / name)
     shutil.copy(prompts_file, folder / "prompts.jsonl")
@@ -65,11 +75,10 @@ def test_a_model_that_the_recipe_would_not_have_is_refused(refuse, given, says):
 
 
 def flags(name):
-    return [part for need in METHODS[name].needs for part in (f"--{need}", need_of(need))]
-
-
-def need_of(need):
-    return "prompts.jsonl" if need == "prompts" else need
+    found = {need: need for need in METHODS[name].needs} | {"prompts": "prompts.jsonl"}
+    if METHODS[name].distils:
+        found["teacher"] = "larger"
+    return [part for need, brought in found.items() for part in (f"--{need}", brought)]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -93,6 +102,17 @@ def test_a_recipe_of_the_embedded_world_needs_nothing(name, tmp_path, monkeypatc
     assert recipe.world and recipe.evaluate.judge == "oracle"
     out = capsys.readouterr().out
     assert "tsalign check w.yaml" in out and "tsalign align w.yaml" in out
+
+
+def test_a_distillation_wants_a_language_model_to_teach(brought, capsys):
+    bad = ["--policy", "policy", "--teacher", "teacher", "--prompts", "prompts.jsonl"]
+    assert main(["init", "--method", "opd", *bad]) == 2
+    assert capsys.readouterr().err.startswith("tsalign: error: teacher.model: ")
+    bad[3] = "length-band"
+    assert main(["init", "--method", "opd", *bad]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tsalign: error: --teacher: ") and error.count("\n") == 1
+    assert not Path("mine.yaml").exists()
 
 
 def test_what_was_derived_is_said_and_stands_in_the_file(brought, capsys):
@@ -272,14 +292,18 @@ def test_sizes_share_out_the_prompts():
 
 
 @pytest.mark.slow
-def test_a_new_user_comes_to_a_result_without_a_line_of_yaml(prefect, brought, capsys):
+@pytest.mark.parametrize(
+    ("name", "own"), [("ts-align", ["--set", "mine.drop_truncated=false"]), ("opd", [])]
+)
+def test_a_new_user_comes_to_a_result_without_a_line_of_yaml(prefect, brought, capsys, name, own):
     where = ["--store", "store", "--runs-dir", "runs"]
-    changes = ["--set", "mine.drop_truncated=false", "--set", "generate.max_tokens=16"]
+    changes = [*own, "--set", "generate.max_tokens=16"]
     changes += ["--set", "generate.engine=transformers", "--set", "rounds=1"]
-    assert main(["init", *flags("ts-align"), "--run", "first"]) == 0
+    assert main(["init", "--method", name, *flags(name), "--run", "first"]) == 0
     assert main(["check", "first.yaml", *where, *changes]) == 0
     assert "Round 1 of 1" in capsys.readouterr().out
     assert main(["align", "first.yaml", "--quiet", *where, *changes]) == 0
-    assert read_summary(brought / "runs" / "first" / "summary.json").rounds[0].policy
+    summary = read_summary(brought / "runs" / "first" / "summary.json")
+    assert summary.finished and "win_rate" in summary.measures
     assert main(["check", "first.yaml", *where, *changes]) == 0
     assert "nothing to compute" in capsys.readouterr().out
