@@ -18,6 +18,7 @@ from transformers import AutoTokenizer
 
 from data.errors import InputError
 from models.chat_template import one_line, render, render_all
+from models.foreign_words import drop_foreign_words
 from models.limits import memory
 from models.short_text import is_surely_fine
 from models.special_text import Messages, Pieces, Tokenizer, cut_special
@@ -36,14 +37,21 @@ _MOST_MEMORY = 2**32  # bytes more than the process has
 
 
 def load_tokenizer(model_dir: str | Path, trust_remote_code: bool = False) -> Tokenizer:
-    """The tokenizer of a Hugging Face directory or hub id; InputError if there is none."""
+    """The tokenizer of a Hugging Face directory or hub id; InputError if there is none.
+
+    Added words that the model has no embedding for are text to it.
+    """
     try:
-        return AutoTokenizer.from_pretrained(str(model_dir), trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(model_dir), trust_remote_code=trust_remote_code
+        )
     except Exception as error:  # the tokenizers library raises no narrower class
         raise InputError(
             f"no tokenizer can be loaded from '{model_dir}': {one_line(error)}; "
             "save one there with tokenizer.save_pretrained"
         ) from error
+    drop_foreign_words(tokenizer, model_dir)
+    return tokenizer
 
 
 def render_prompt(tokenizer: Tokenizer, messages: Messages) -> list[int]:

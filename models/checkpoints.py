@@ -2,7 +2,7 @@
 
 import json
 import re
-from math import inf, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -226,11 +226,6 @@ def embedding_rows(shapes: dict[str, tuple[int, ...]]) -> int | None:
     """Tokens that the model has embeddings for; None where no tensor has a known name."""
     names = tuple(f"{part}.weight" for part in _EMBEDDINGS)
     return max((shape[0] for name, shape in shapes.items() if name.endswith(names)), default=None)
-
-
-def known_rows(model_dir: Path) -> float:
-    """As `embedding_rows` of a model's files; infinite where they do not tell."""
-    return embedding_rows(weight_shapes(model_dir)) or inf
 
 
 def check_targets(model_dir: Path, targets: str | list[str], field: str) -> None:

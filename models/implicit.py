@@ -20,12 +20,12 @@ import torch
 from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches, reading_budget
 from models.chat import load_tokenizer, token_ids
-from models.checkpoints import known_rows, readable_length
+from models.checkpoints import readable_length
 from models.finite import finite_rewards
 from models.hardware import device_of, dtype_of
 from models.loading import load_policy
 from models.logps import batch_logps
-from models.next_tokens import BATCH_TOKENS, are_read
+from models.next_tokens import BATCH_TOKENS
 from models.reward_files import REFERENCE, implicit_reward
 
 
@@ -40,21 +40,18 @@ class ImplicitScorer:
         self._tokenizer = load_tokenizer(folder, trusted)
         parts = [folder, *(one for one in [folder / REFERENCE] if one.is_dir())]
         self._max_length = min(readable_length(part, max_length) for part in parts)
-        self._rows = min(map(known_rows, parts))
         models: list[Any] = [load_policy(part, dtype_of(runtime), trusted) for part in parts]
         self._models = [model.to(device_of(runtime)).eval() for model in models]
 
     def score(self, items: Any, on_progress: Any = None) -> np.ndarray:
         """Rewards of (messages, completion) pairs in nats times beta, shape (len(items),), float64.
 
-        NaN for a conversation that is longer than the models' limit, as nothing is ever cut, or
-        holds a token that one of them does not have. Raises TrainingError for a likelihood that is
-        not finite.
+        NaN for a conversation longer than the models' limit: nothing is ever cut. Raises
+        TrainingError for a likelihood that is not finite.
         """
         pairs = [token_ids(self._tokenizer, messages, text) for messages, text in items]
         lengths = np.array([len(prompt) + len(answer) for prompt, answer in pairs], np.int64)
-        whole = [[*prompt, *answer] for prompt, answer in pairs]
-        places = np.flatnonzero(are_read(whole, self._max_length, self._rows))
+        places = np.flatnonzero(lengths <= self._max_length)
         rewards, done = np.full(len(pairs), np.nan), 0
         for rows in length_batches(lengths[places].tolist(), self._budget):
             batch = [pairs[place] for place in places[rows]]

@@ -12,10 +12,10 @@ from data.errors import InputError, TrainingError
 from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches, reading_budget
 from models.chat import Completion, Messages, load_tokenizer, token_ids
-from models.checkpoints import context_length, known_rows
+from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
 from models.loading import load_policy, load_policy_in_4_bits
-from models.next_tokens import BATCH_TOKENS, Pair, are_read, next_logits, padded
+from models.next_tokens import BATCH_TOKENS, Pair, next_logits, padded
 from models.silence import quiet
 from models.training.trainers import OnProgress
 
@@ -34,8 +34,8 @@ def sequence_logps(
 
     Both of shape (len(items),), float64 and int64. The end-of-turn token counts as a token of the
     completion. Nothing is ever cut: InputError for an item longer than `max_length`, where given;
-    NaN for one that is longer than the model reads, or holds a token that it does not have.
-    TrainingError for a log-probability that is not finite.
+    NaN for one that is longer than the model reads. TrainingError for a log-probability that is
+    not finite.
     """
     tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
     pairs = [token_ids(tokenizer, messages, completion) for messages, completion in items]
@@ -54,16 +54,15 @@ def sequence_logps(
     else:
         model = load_policy(model_dir, dtype, trusted).to(device).eval()
     sums = np.full(len(pairs), np.nan)
-    whole = [[*prompt, *completion] for prompt, completion in pairs]
-    read = are_read(whole, context_length(model_dir) or np.inf, known_rows(model_dir))
-    places, done = np.flatnonzero(read), 0
+    readable = np.array(lengths, np.int64) <= (context_length(model_dir) or np.inf)
+    places, done = np.flatnonzero(readable), 0
     budget = min(reading_budget(runtime), BATCH_TOKENS)
     for rows in length_batches([lengths[place] for place in places], budget):
         sums[places[rows]] = batch_logps(model, [pairs[place] for place in places[rows]])
         done += len(rows)
         if on_progress:
             on_progress(done, len(places))
-    if not np.isfinite(sums[read]).all():
+    if not np.isfinite(sums[readable]).all():
         raise TrainingError(
             "the policy's log-probabilities are not finite; it was trained to pieces: lower "
             "policy.learning_rate, or use runtime.dtype float32"

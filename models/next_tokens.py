@@ -4,18 +4,14 @@ Its own forward pass makes the logits, as some architectures scale or cap them b
 layer; only the columns that hold a position of a completion go through that layer.
 """
 
-import math
 from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from models.chat import Tokenizer
 
-Flags = npt.NDArray[np.bool_]
 Pair = tuple[list[int], list[int]]  # token ids of a prompt and of its completion
 
 BATCH_TOKENS = 4096  # at most: the logits of a batch are in memory at once
@@ -63,18 +59,7 @@ def _takes(model: Any, name: str) -> bool:
     return name in known or any(one.kind is one.VAR_KEYWORD for one in known.values())
 
 
-def are_read(sequences: Sequence[Sequence[int]], limit: float, rows: float) -> Flags:
-    """Whether a model reads each of the sequences of token ids whole, (len(sequences),): it is no
-    longer than `limit`, and each id has one of the model's `rows` embeddings.
-
-    A tokenizer may know tokens that were added for another model: a text that holds one by chance
-    is not to end the reading of all others.
-    """
-    read = [len(ids) <= limit and max(ids, default=-1) < rows for ids in sequences]
-    return np.array(read, bool)
-
-
-def words_of(tokenizer: Tokenizer, rows: float = math.inf) -> int:
+def words_of(tokenizer: Tokenizer, rows: int | None = None) -> int:
     """How many ids a text can have, of a model with so many output rows."""
     known = int(max(tokenizer.get_vocab().values())) + 1
-    return int(min(known, rows))
+    return known if rows is None else min(known, rows)

@@ -14,12 +14,11 @@ from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
 from models.batching import length_batches, reading_budget
 from models.chat import Messages, render_conversations
-from models.checkpoints import known_rows, readable_length
+from models.checkpoints import readable_length
 from models.finite import finite_rewards
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.loading import load_reward_model
-from models.next_tokens import are_read
 from models.reward_files import check_reward_model, is_implicit
 from models.text_pairs import load_reader, reads_segments, with_segments
 
@@ -33,8 +32,7 @@ class Scorer(Protocol):
     def score(self, items: Items, on_progress: OnProgress | None = None) -> np.ndarray:
         """Raw rewards of (messages, completion) pairs, shape (len(items),), float64.
 
-        NaN for a conversation that is longer than the model's limit, as nothing is ever cut, or
-        holds a token that the model does not have.
+        NaN for a conversation longer than the model's limit: nothing is ever cut.
         """
 
     def close(self) -> None:
@@ -90,13 +88,12 @@ class TransformersScorer:
         self._runtime = runtime
         self._tokenizer = load_reader(model_dir, runtime.trust_remote_code)
         self._max_length = readable_length(model_dir, max_length)
-        self._rows = known_rows(model_dir)
         model: Any = load_reward_model(model_dir, dtype_of(runtime), runtime.trust_remote_code)
         self._model = model.to(device_of(runtime)).eval()
 
     @torch.inference_mode()
     def score(self, items: Items, on_progress: OnProgress | None = None) -> np.ndarray:
-        sequences, places = _render(self._tokenizer, items, self._max_length, self._rows)
+        sequences, places = _render(self._tokenizer, items, self._max_length)
         rewards = np.full(len(items), np.nan)
         done = 0
         lengths = [len(ids) for ids in sequences]
@@ -139,7 +136,6 @@ class VllmScorer:
         if reads_segments(self._tokenizer):
             raise InputError("a reward model that reads token_type_ids needs transformers")
         self._max_length = readable_length(model_dir, max_length)
-        self._rows = known_rows(model_dir)
         self._child = start_vllm(
             model_dir,
             runtime,
@@ -149,7 +145,7 @@ class VllmScorer:
         )
 
     def score(self, items: Items, on_progress: OnProgress | None = None) -> np.ndarray:
-        sequences, places = _render(self._tokenizer, items, self._max_length, self._rows)
+        sequences, places = _render(self._tokenizer, items, self._max_length)
         rewards = np.full(len(items), np.nan)
         report = on_progress or (lambda done, total: None)
         scores = self._child.call("score", sequences, on_progress=report)
@@ -166,11 +162,8 @@ def _padding(wanted: int | None, last_tokens: set[int]) -> int:
     return next(i for i in range(len(last_tokens) + 1) if i not in last_tokens)
 
 
-def _render(
-    tokenizer: Any, items: Items, max_length: int, rows: float
-) -> tuple[list[list[int]], np.ndarray]:
-    """Token ids of the conversations that a model of `rows` embeddings reads, and their places
-    among the items."""
+def _render(tokenizer: Any, items: Items, max_length: int) -> tuple[list[list[int]], np.ndarray]:
+    """Token ids of the conversations that fit, and their places among the items."""
     sequences = render_conversations(tokenizer, items)
-    places = np.flatnonzero(are_read(sequences, max_length, rows))
-    return [sequences[place] for place in places], places
+    fitting = [i for i, ids in enumerate(sequences) if len(ids) <= max_length]
+    return [sequences[i] for i in fitting], np.array(fitting, np.int64)

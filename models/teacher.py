@@ -24,7 +24,7 @@ from models.checkpoints import context_length
 from models.hardware import device_of, dtype_of
 from models.isolation import Child
 from models.loading import load_policy
-from models.next_tokens import BATCH_TOKENS, Pair, are_read, next_logits, padded, words_of
+from models.next_tokens import BATCH_TOKENS, Pair, next_logits, padded, words_of
 from models.silence import quiet
 from models.training.trainers import OnProgress
 
@@ -187,5 +187,8 @@ def readable(
             embeddings are often padded.
     """
     pairs = [token_ids(tokenizer, messages, text) for messages, text in items]
-    read = are_read([[*prompt, *answer] for prompt, answer in pairs], limit, words)
-    return pairs, np.flatnonzero(read & np.array([bool(answer) for _, answer in pairs], bool))
+    fits = [
+        0 <= max(answer, default=-1) < words and len(prompt) + len(answer) <= limit
+        for prompt, answer in pairs
+    ]
+    return pairs, np.flatnonzero(np.array(fits, bool))

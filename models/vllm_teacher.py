@@ -8,7 +8,7 @@ import numpy as np
 from data.errors import InputError
 from data.recipes.recipe import RuntimeConfig
 from models.chat import load_tokenizer
-from models.checkpoints import known_rows, readable_length
+from models.checkpoints import embedding_rows, readable_length, weight_shapes
 from models.engines.base import OnProgress
 from models.engines.vllm import start_vllm
 from models.next_tokens import words_of
@@ -23,8 +23,8 @@ class VllmTeacher:
         """`max_length`: of a prompt with its completion, in tokens."""
         self._tokenizer = load_tokenizer(model_dir, runtime.trust_remote_code)
         self._limit = readable_length(model_dir, max_length + 1) - 1  # it adds a token
-        self._words = words_of(self._tokenizer, known_rows(model_dir))
-        self._k = min(k, self._words)
+        rows = embedding_rows(weight_shapes(model_dir, "teacher.model"))
+        self._k = min(k, words_of(self._tokenizer, rows or k))
         self._child = start_vllm(
             model_dir, runtime, self._limit + 1, server=PromptServer, max_logprobs=self._k
         )
@@ -43,7 +43,7 @@ class VllmTeacher:
                 "teacher.engine: vllm gives its most likely tokens at temperature 1 alone; use "
                 "transformers"
             )
-        pairs, places = readable(self._tokenizer, items, self._limit, self._words)
+        pairs, places = readable(self._tokenizer, items, self._limit, words_of(self._tokenizer))
         found: list[Targets | None] = [None] * len(pairs)
         report = on_progress or (lambda done, total: None)
         sequences = [[*pairs[place][0], *pairs[place][1]] for place in places]

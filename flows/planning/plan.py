@@ -137,7 +137,9 @@ class _Walk:
             meta = found.meta | {"prompts": inputs["prompts"].rows or 0}
             artifact = found.model_copy(update={"meta": meta})
         if stage.kind in MODELS:
-            self._made[artifact.digest] = _made(asked)
+            self._made[artifact.digest] = made = _made(asked)
+            if made == "teacher" and self._is_model(inputs.get("policy")):
+                self._made[inputs["policy"].digest] = made  # what it was before it was aligned
         state: State = "found" if found else "compute"
         if later and self._has(stage.kind):
             state = "later"
@@ -200,8 +202,7 @@ class _Walk:
         judges = [one for one in values if isinstance(one, External) or self._is_model(one)]
         ordered = any(table.kind == "mined" for table in artifacts(values))  # pairs of two texts
         if judges and (stage.kind in ("scores", "targets") or ordered):
-            reader = "teacher" if self._teaches(inputs) else self._whose(judges[0])
-            return {"reads": left * (2 if ordered else 1), "reader": reader}
+            return {"reads": left * (2 if ordered else 1), "reader": self._whose(judges[0])}
         return {}
 
     def _distance(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -226,10 +227,6 @@ class _Walk:
 
     def _is_model(self, value: Any) -> bool:
         return isinstance(value, Artifact) and value.kind in MODELS
-
-    def _teaches(self, inputs: dict[str, Any]) -> bool:
-        """Whether a call reads with a teacher that was made: a policy may be one."""
-        return self._is_model(inputs.get("teacher"))
 
     def _whose(self, model: Artifact | External) -> str:
         if isinstance(model, External):

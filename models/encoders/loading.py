@@ -13,6 +13,7 @@ from data.errors import InputError, TrainingError
 from data.recipes.recipe import RuntimeConfig
 from data.retrieval import Vectors
 from models import devices
+from models.foreign_words import drop_foreign_words
 from models.hardware import device_of, dtype_of
 from models.silence import quiet
 
@@ -47,6 +48,7 @@ def load_encoder(folder: Path, runtime: RuntimeConfig, on_cpu: bool = False) -> 
             f"'{folder}' cannot be loaded as a text encoder ({type(error).__name__}: {reason}); "
             "name a folder that sentence-transformers reads"
         ) from error
+    drop_foreign_words(model.tokenizer, folder)
     loaded: SentenceTransformer = model.to(torch.float32 if on_cpu else dtype_of(runtime)).eval()
     return loaded
 

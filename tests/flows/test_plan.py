@@ -131,6 +131,15 @@ def test_an_aligned_teacher_is_the_teacher_though_it_is_a_policy(tmp_path):
     assert {step.reader for step in steps if step.stage == "targets"} == {"teacher"}
 
 
+def test_what_the_policy_reads_is_not_the_teachers(tmp_path):
+    values = {"run": "w", "world": {"teacher_lessons": 9}, "recipe": "ddk"}
+    plan = plan_of(recipe_from(values), tmp_path, {})
+    measured = [step for step in plan.steps if step.title.endswith("perplexity")]
+    assert {step.reader for step in measured} == {"teacher", "policy"}
+    for step in measured:
+        assert step.title.startswith(step.reader)
+
+
 def test_a_labeller_of_the_users_is_walked_too(tiny_recipe, tmp_path):
     text = (ROOT / "docs" / "new_method.md").read_text()
     code, changes = (re.search(rf"```{part}\n(.*?)```", text, re.S)[1] for part in CODE)
