@@ -20,7 +20,7 @@ from flows.planning.outlook import outlook
 from flows.preflight.fitting import fitted
 from flows.problems import one_line
 from flows.redoing import recipe_to_redo
-from flows.server import prefect_ready
+from flows.server import no_server, prefect_ready
 from models.devices import device
 from tasks.running.effort import age, core_seconds
 from tasks.running.waiting import say, to_stderr, waiting
@@ -125,7 +125,7 @@ def carry_out(flow: "Flow", *args: Any, by_prefect: bool, **kwargs: Any) -> None
     from tasks.running.books import Books, restored, without_prefect
 
     if not by_prefect:
-        without_prefect("no server")
+        without_prefect(no_server())
     with restored():
         Books(kept=by_prefect).flow(flow, *args, **kwargs)
 

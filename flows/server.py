@@ -149,6 +149,15 @@ def prefect_ready(folder: Path, meanwhile: Callable[[], None]) -> Iterator[bool]
         yield answers(settings.PREFECT_API_URL.value(), wait, _own)
 
 
+def no_server() -> str:
+    """Why `prefect_ready` gave no server, as far as this process knows."""
+    if _own:
+        return "its server did not start: server.log in the run's folder"
+    from prefect.settings import PREFECT_API_URL
+
+    return f"no server at {PREFECT_API_URL.value()}"
+
+
 def unwatched() -> AbstractContextManager[Any]:
     """Prefect's settings with a server of our own, where nobody watches: heartbeats make every flow
     last a second longer."""

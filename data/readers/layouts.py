@@ -55,6 +55,8 @@ def asked(row: Mapping[str, Any], place: str, others: Callable[[], Sequence[str]
     if not found and _there(row, "input"):
         found = [Asked("input", "input", row["input"])]
     if not found:
+        if empty := [name for name in _OF_PROMPTS if name in row and row[name] is None]:
+            raise InputError(f"{place}: {empty[0]!r} is null; write a prompt, or remove the row")
         names = list(others())
         listed = f"of its columns ({', '.join(names)[:200]}) say which does" if names else "say how"
         column = next((name for name in names if name not in COLUMNS), "COLUMN")

@@ -50,7 +50,7 @@ def test_a_run_without_a_server_ends_as_any_other(
     monkeypatch.setattr("flows.server.GIVEN_SECONDS", 0.5)
     assert main(["align", str(write_recipe(tiny_recipe)), "--quiet", *places(tmp_path)]) == 0
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and LINE in error
+    assert error.count("\n") == 1 and LINE in error and f"(no server at {NOBODY})" in error
     assert artifacts(tmp_path) == artifacts(tiny_run)
 
 
