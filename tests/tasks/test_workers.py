@@ -226,8 +226,9 @@ with connected(ExecutionConfig(kind="ray", workers=1)) as ray:
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_there_is_asked_for_room_and_used(tmp_path, policy_dir, monkeypatch):
+def test_a_cluster_that_is_there_is_asked_for_room_and_used(two, tmp_path, policy_dir, monkeypatch):
     """Someone else's, of one core."""
+    two.close()  # a process is in one cluster at a time; the next job begins theirs anew
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # it is at 127.0.0.1
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", "a" * 64)  # for good: Ray reads it once
