@@ -237,8 +237,8 @@ def test_a_bad_model_is_refused_in_seconds_without_prefect(tmp_path, tiny_recipe
     recipe.write_text(yaml.safe_dump(tiny_recipe | {"teacher": {"model": str(model)}}))
     arguments = ["align", str(recipe), "--store", str(tmp_path / "s")]
     arguments += ["--runs-dir", str(tmp_path)]
-    # No more than importing the library takes once more: a ratio, as a busy machine slows both.
-    within, without = 2 * library, {"prefect", "trl", "peft", "vllm"}
+    # Seconds on an idle machine; elsewhere, little more than what it takes to import the library.
+    within, without = library + 1.5, {"prefect", "trl", "peft", "vllm"}
     spent = refused_in_new_process(*arguments, without=without, within=within)
     assert "teacher.model: " in spent.error and "chat template" in spent.error
     assert spent.computing < within
